@@ -1,0 +1,53 @@
+# The one door to everything. `make help` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TOWPATH := $(BIN)/towpath
+
+.PHONY: help demo test lint bench local-up local-down proto lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
+	@echo "installing the pinned packages into $(VENV) (once)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(VENV)/.installed ## the walk-through on a real local Karmada (ARGS=--keep leaves it running)
+	@$(TOWPATH) demo $(ARGS)
+
+test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export" for some)
+	@$(TOWPATH) local build
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed ## ruff, mypy --strict, import contracts, dependencies
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/deptry .
+
+bench: $(VENV)/.installed ## BENCH=convergence [OUT=file.json]: measured next to its floors, as ratios
+	@test -n "$(BENCH)" || { echo "error: say which: make bench BENCH=convergence" >&2; exit 2; }
+	@$(BIN)/python -m tests.bench.$(BENCH) $(if $(OUT),--out $(OUT)) $(ARGS)
+
+local-up: $(VENV)/.installed ## a local Karmada with three members, and the export KUBECONFIG=... line
+	@$(TOWPATH) local up $(ARGS)
+
+local-down: $(VENV)/.installed ## stop it and remove what it wrote
+	@$(TOWPATH) local down $(ARGS)
+
+proto: $(VENV)/.installed ## make the gRPC code in plugin/towpath/proto anew from proto/
+	@$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=plugin --mypy_out=quiet:plugin --grpc_python_out=plugin --mypy_grpc_out=only_async,quiet:plugin towpath/proto/v1alpha1/plugin.proto
+
+lock: $(VENV)/.installed ## pin requirements.txt anew from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -U -o requirements.txt
+
+clean: ## what the other targets left in this folder
+	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

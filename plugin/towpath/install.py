@@ -1,0 +1,123 @@
+"""Putting Towpath's CRDs and permissions into a Karmada apiserver, and taking out what was put in.
+
+What is there already is not replaced: a platform that has ErieCanal's or FSM's own CRDs keeps them, and
+Towpath works with those. Only objects that carry Towpath's label are brought up to date.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from towpath import manifests
+from towpath.deployed import deployed
+from towpath.errors import ApiError, NotFound
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Object, Resource
+from towpath.karmada.discovery import Discovery
+from towpath.model.keys import Dialect
+from towpath.render import MANAGED_BY
+
+MANAGER = "towpath-install"
+_CRDS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
+SHARING = Resource(
+    "policy.karmada.io",
+    "v1alpha1",
+    "clusterpropagationpolicies",
+    "ClusterPropagationPolicy",
+    namespaced=False,
+)
+"""The policy by which Karmada brings the CRDs to members that lack them."""
+_POLL = 0.1
+
+
+class Installed(NamedTuple):
+    """One object that an installation dealt with. ``how``: ``created``, ``updated`` or ``kept``."""
+
+    resource: Resource
+    name: str
+    how: str
+
+
+async def install(client: Client, crds: Path | None = None) -> list[Installed]:
+    """Install CRDs (ours, or those of a folder) and the plugin's permissions; wait until all are served."""
+    definitions = manifests.load(crds or deployed("crds"))
+    done = await asyncio.gather(*(_put(client, _CRDS, definition) for definition in definitions))
+    await asyncio.gather(*(_served(client, definition) for definition in definitions))
+    return [*done, *await put_all(client, manifests.load(deployed("karmada") / "rbac.yaml"))]
+
+
+async def share_crds(client: Client) -> list[Installed]:
+    """Let Karmada bring the CRDs to members, if any member lacks them. Returns the policy made for it."""
+    members = await client.list(resources.CLUSTERS)
+    if all(serves(member, dialect) for member in members for dialect in Dialect):
+        return []
+    return await put_all(client, manifests.load(deployed("karmada") / "crds-to-members.yaml"))
+
+
+def serves(cluster: Object, dialect: Dialect) -> bool:
+    """Tell whether a Karmada Cluster reports the ServiceImports of a dialect."""
+    enablements: list[dict[str, Any]] = cluster.get("status", {}).get("apiEnablements", [])
+    return any(
+        e["groupVersion"] == dialect.api_version and any(r["kind"] == "ServiceImport" for r in e["resources"])
+        for e in enablements
+    )
+
+
+async def put_all(client: Client, objects: Iterable[Object]) -> list[Installed]:
+    """Put objects in, one after the other: created, brought up to date if they are ours, else kept."""
+    discovery = Discovery(client)
+    return [await _put(client, await discovery.of(obj), obj) for obj in objects]
+
+
+async def _put(client: Client, resource: Resource, obj: Object) -> Installed:
+    name = obj["metadata"]["name"]
+    try:
+        live = await client.get(resource, name)
+    except NotFound:
+        how = "created"
+    else:
+        labels = live["metadata"].get("labels") or {}
+        if any(labels.get(label) != value for label, value in MANAGED_BY.items()):
+            return Installed(resource, name, "kept")
+        how = "updated"
+    labelled = {
+        **obj,
+        "metadata": {**obj["metadata"], "labels": {**obj["metadata"].get("labels", {}), **MANAGED_BY}},
+    }
+    await client.apply(resource, labelled, MANAGER)
+    return Installed(resource, name, how)
+
+
+async def _served(client: Client, definition: Object, patience: float = 30.0) -> None:
+    """Wait until a CRD's kind answers."""
+    spec = definition["spec"]
+    resource = Resource(
+        spec["group"],
+        spec["versions"][0]["name"],
+        spec["names"]["plural"],
+        spec["names"]["kind"],
+        namespaced=False,
+    )
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            await client.request("GET", resource.path(), query=[("limit", "1")])
+        except ApiError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_POLL)
+        else:
+            return
+
+
+async def remove(client: Client, installed: Iterable[Installed]) -> None:
+    """Delete what an installation created, last first."""
+    for item in reversed(list(installed)):
+        if item.how == "created":
+            await client.delete(item.resource, item.name)

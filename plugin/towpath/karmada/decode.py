@@ -1,0 +1,180 @@
+"""From an object's bytes to what is worth keeping of it: one function a kind, for the reflectors.
+
+msgspec reads only the fields that are named here, so what the fleet's objects hold besides costs
+neither time nor memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from towpath.model.cluster import GATEWAY_ANNOTATION, GROUP_ANNOTATION, FlomeshCluster, Member
+from towpath.model.export import Export
+from towpath.model.keys import DEFAULT, Dialect
+from towpath.model.service import Service
+from towpath.rules.gateway import parse_gateway
+
+
+class Meta(msgspec.Struct, rename="camel"):
+    """The metadata that decoders look at."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    annotations: dict[str, str] = {}
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+
+
+class _Object(msgspec.Struct):
+    metadata: Meta
+    spec: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class StoredExport(NamedTuple):
+    """A ServiceExport template. ``created`` is RFC 3339 in UTC, so it sorts as text."""
+
+    uid: str
+    created: str
+    export: Export
+
+
+class StoredService(NamedTuple):
+    """A Service template."""
+
+    uid: str
+    service: Service
+
+
+class Binding(NamedTuple):
+    """What Karmada decided for one template: the clusters it is bound to."""
+
+    api_version: str
+    kind: str
+    uid: str
+    clusters: frozenset[str]
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Requirer(msgspec.Struct):
+    clusters: list[_Named] = []
+
+
+class _BoundResource(msgspec.Struct, rename="camel"):
+    api_version: str
+    kind: str
+    name: str
+    uid: str = ""
+
+
+class _BindingSpec(msgspec.Struct, rename="camel"):
+    resource: _BoundResource
+    clusters: list[_Named] = []
+    required_by: list[_Requirer] = []
+
+
+class _BindingObject(msgspec.Struct):
+    metadata: Meta
+    spec: _BindingSpec
+
+
+class _EnabledKind(msgspec.Struct):
+    kind: str
+
+
+class _Enablement(msgspec.Struct, rename="camel"):
+    group_version: str
+    resources: list[_EnabledKind] = []
+
+
+class _ClusterSpec(msgspec.Struct):
+    region: str = ""
+    zone: str = ""
+    zones: list[str] = []
+
+
+class _ClusterStatus(msgspec.Struct, rename="camel"):
+    api_enablements: list[_Enablement] = []
+
+
+class _ClusterObject(msgspec.Struct):
+    metadata: Meta
+    spec: _ClusterSpec = msgspec.field(default_factory=_ClusterSpec)
+    status: _ClusterStatus = msgspec.field(default_factory=_ClusterStatus)
+
+
+def service_export(raw: bytes) -> StoredExport | None:
+    """Read a ServiceExport; None while it is being deleted. Raises InvalidObject."""
+    obj = msgspec.json.decode(raw, type=_Object)
+    meta = obj.metadata
+    if meta.deletion_timestamp:
+        return None
+    what = f"ServiceExport {meta.namespace}/{meta.name}"
+    return StoredExport(meta.uid, meta.creation_timestamp, Export.parse(msgspec.json.decode(obj.spec), what))
+
+
+def service(raw: bytes) -> StoredService | None:
+    """Read a Service; None while it is being deleted."""
+    obj = msgspec.json.decode(raw, type=_Object)
+    meta = obj.metadata
+    if meta.deletion_timestamp:
+        return None
+    what = f"Service {meta.namespace}/{meta.name}"
+    return StoredService(meta.uid, Service.parse(msgspec.json.decode(obj.spec), what))
+
+
+def binding(raw: bytes) -> Binding | None:
+    """Read a ResourceBinding of a Service or a ServiceExport; None for all others, and for one that goes.
+
+    A template reaches the scheduler's clusters and those of the objects that depend on it.
+    """
+    obj = msgspec.json.decode(raw, type=_BindingObject)
+    resource = obj.spec.resource
+    if resource.kind not in {"Service", "ServiceExport"} or obj.metadata.deletion_timestamp:
+        return None
+    clusters = {cluster.name for cluster in obj.spec.clusters}
+    for requirer in obj.spec.required_by:
+        clusters.update(cluster.name for cluster in requirer.clusters)
+    return Binding(resource.api_version, resource.kind, resource.uid, frozenset(clusters))
+
+
+def member(raw: bytes) -> Member | None:
+    """Read a Karmada Cluster; None while it leaves."""
+    obj = msgspec.json.decode(raw, type=_ClusterObject)
+    meta, spec = obj.metadata, obj.spec
+    if meta.deletion_timestamp:
+        return None
+    host, port = parse_gateway(meta.annotations.get(GATEWAY_ANNOTATION, "")) or ("", 80)
+    served = {e.group_version for e in obj.status.api_enablements if _serves_imports(e)}
+    return Member(
+        name=meta.name,
+        region=spec.region or DEFAULT,
+        zone=spec.zone or next(iter(spec.zones), DEFAULT),
+        group=meta.annotations.get(GROUP_ANNOTATION) or DEFAULT,
+        gateway_host=host,
+        gateway_port=port,
+        imports=frozenset(dialect for dialect in Dialect if dialect.api_version in served),
+    )
+
+
+def _serves_imports(enablement: _Enablement) -> bool:
+    return any(resource.kind == "ServiceImport" for resource in enablement.resources)
+
+
+def flomesh_cluster(raw: bytes) -> FlomeshCluster | None:
+    """Read a flomesh Cluster; None while it is being deleted. Raises InvalidObject."""
+    obj = msgspec.json.decode(raw, type=_Object)
+    if obj.metadata.deletion_timestamp:
+        return None
+    return FlomeshCluster.parse(msgspec.json.decode(obj.spec), f"Cluster {obj.metadata.name}")
+
+
+def whole(raw: bytes) -> dict[str, Any] | None:
+    """Keep an object as it is, for those that Towpath writes; None while it is being deleted."""
+    obj = cast("dict[str, Any]", msgspec.json.decode(raw))
+    return None if obj["metadata"].get("deletionTimestamp") else obj

@@ -1,0 +1,222 @@
+"""Keeping one kind's objects in memory: list once, then watch for ever.
+
+The life of a reflector: list in pages, remember the resourceVersion, watch from there. The apiserver
+ends a watch after some minutes and it is taken up where it ended; bookmarks keep that place fresh, and
+a stream that stays silent longer than bookmarks allow is given up as dead. ``410 Gone`` means the place
+is too old: list again. Anything else that fails is tried again with growing, jittered pauses; what is in
+memory stays meanwhile. A kind that is not served (its CRD is missing) counts as empty, and is asked for
+again until it appears.
+
+``decode`` turns an object's bytes into what is worth keeping, or None for objects of no interest, so
+memory grows with what is needed and not with what the fleet has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
+import structlog
+
+from towpath.errors import ApiError, InvalidObject, NotFound, Unreachable
+from towpath.karmada.client import Client, Resource
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+PAGE = 500
+SILENCE = 90.0
+"""Seconds without a byte after which a watch is dead: the apiserver sends a bookmark every minute."""
+_WATCH_SECONDS = 290
+_GONE = 410
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
+_NOT_SERVED_PAUSE = 5.0
+
+
+class Name(NamedTuple):
+    """Namespace (empty for cluster-scoped kinds) and name of an object."""
+
+    namespace: str
+    name: str
+
+
+class _Meta(msgspec.Struct, gc=False):
+    name: str = ""
+    namespace: str = ""
+    resource_version: str = msgspec.field(name="resourceVersion", default="")
+
+
+class _Head(msgspec.Struct, gc=False):
+    metadata: _Meta
+
+
+class _ListMeta(msgspec.Struct):
+    resource_version: str = msgspec.field(name="resourceVersion", default="")
+    next_page: str = msgspec.field(name="continue", default="")
+
+
+class _Page(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] = []
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+
+
+class Gone(ApiError):
+    """The place in the history from which to watch no longer exists."""
+
+
+class Reflector(Generic[T]):
+    """One kind's objects, decoded, by name. ``changed(name, old, new)`` is called for every difference."""
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        decode: Callable[[bytes], T | None],
+        changed: Callable[[Name, T | None, T | None], None],
+        *,
+        selector: str = "",
+    ) -> None:
+        self.resource = resource
+        self.synced = asyncio.Event()
+        self._client = client
+        self._decode = decode
+        self._changed = changed
+        self._selector = [("labelSelector", selector)] if selector else []
+        self._items: dict[Name, T] = {}
+        self._versions: dict[Name, int] = {}
+        self._version = ""
+
+    def get(self, name: str, namespace: str = "") -> T | None:
+        """Return what is remembered of an object, None if there is none."""
+        return self._items.get(Name(namespace, name))
+
+    def items(self) -> dict[Name, T]:
+        """Return everything, by name: a copy that stays as it is."""
+        return dict(self._items)
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                    self.synced.set()
+                async for _ in self._watch():
+                    pause = _FIRST_PAUSE
+            except Gone:
+                self._version = ""
+            except NotFound:
+                self._replace({})
+                self._version = ""
+                self.synced.set()
+                await asyncio.sleep(_NOT_SERVED_PAUSE)
+            except ApiError as error:
+                log.warning(
+                    "watch interrupted", kind=str(self.resource), error=str(error), pause=round(pause, 1)
+                )
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _list(self) -> None:
+        found: dict[Name, tuple[int, bytes]] = {}
+        query = [("limit", str(PAGE)), *self._selector]
+        token: list[tuple[str, str]] = []
+        while True:
+            body = await self._client.request("GET", self.resource.path(), query=[*query, *token])
+            page = msgspec.json.decode(body, type=_Page)
+            for raw in page.items:
+                meta = msgspec.json.decode(raw, type=_Head).metadata
+                found[Name(meta.namespace, meta.name)] = (int(meta.resource_version), bytes(raw))
+            if not page.metadata.next_page:
+                break
+            token = [("continue", page.metadata.next_page)]
+        self._replace(found)
+        self._version = page.metadata.resource_version
+
+    def _replace(self, found: dict[Name, tuple[int, bytes]]) -> None:
+        for name in [name for name in self._items if name not in found]:
+            self._remove(name, self._versions.get(name, 0))
+        for name, (version, raw) in found.items():
+            self._put(name, raw, version)
+
+    async def _watch(self) -> AsyncIterator[None]:
+        """Follow one watch to its end; yields after every event."""
+        query = [
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", self._version),
+            ("timeoutSeconds", str(_WATCH_SECONDS + random.randrange(60))),  # noqa: S311 - spread
+            *self._selector,
+        ]
+        async with self._client.stream(self.resource.path(), query=query, silence=SILENCE) as chunks:
+            async for line in _lines(chunks):
+                self._take(msgspec.json.decode(line, type=_Event))
+                yield
+
+    def _take(self, event: _Event) -> None:
+        if event.type == "ERROR":
+            status = msgspec.json.decode(event.object, type=_Status)
+            kind = Gone if status.code == _GONE else Unreachable
+            raise kind(f"watch of {self.resource}: {status.message}", status.code)
+        meta = msgspec.json.decode(event.object, type=_Head).metadata
+        name, version = Name(meta.namespace, meta.name), int(meta.resource_version)
+        if event.type == "DELETED":
+            self._remove(name, version)
+        elif event.type != "BOOKMARK":
+            self._put(name, bytes(event.object), version)
+        self._version = meta.resource_version
+
+    def learn(self, raw: bytes) -> None:
+        """Take in what the apiserver answered to a write of ours, before the watch brings it."""
+        meta = msgspec.json.decode(raw, type=_Head).metadata
+        self._put(Name(meta.namespace, meta.name), raw, int(meta.resource_version))
+
+    def _put(self, name: Name, raw: bytes, version: int) -> None:
+        if version <= self._versions.get(name, 0):
+            return  # the echo of a write that we learned from its answer
+        try:
+            new = self._decode(raw)
+        except (InvalidObject, msgspec.DecodeError) as error:
+            # Its last good state stays in force: a broken object must not withdraw a service.
+            log.error("object ignored", kind=str(self.resource), name="/".join(name), error=str(error))
+            return
+        self._versions[name] = version
+        old = self._items.get(name)
+        if new is None:
+            self._items.pop(name, None)
+        else:
+            self._items[name] = new
+        if new != old:
+            self._changed(name, old, new)
+
+    def _remove(self, name: Name, version: int) -> None:
+        if version < self._versions.get(name, 0):
+            return  # it has been made anew since, and we learned of that first
+        self._versions.pop(name, None)
+        old = self._items.pop(name, None)
+        if old is not None:
+            self._changed(name, old, None)
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Cut a stream into its lines, however long they are."""
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line

@@ -1,0 +1,27 @@
+"""Where the kinds are served that the plugin reads and writes."""
+
+from __future__ import annotations
+
+from towpath.karmada.client import Resource
+from towpath.model.keys import Dialect
+
+SERVICES = Resource("", "v1", "services", "Service")
+CLUSTERS = Resource("cluster.karmada.io", "v1alpha1", "clusters", "Cluster", namespaced=False)
+BINDINGS = Resource("work.karmada.io", "v1alpha2", "resourcebindings", "ResourceBinding")
+PROPAGATION_POLICIES = Resource("policy.karmada.io", "v1alpha1", "propagationpolicies", "PropagationPolicy")
+OVERRIDE_POLICIES = Resource("policy.karmada.io", "v1alpha1", "overridepolicies", "OverridePolicy")
+
+
+def flomesh_clusters(dialect: Dialect) -> Resource:
+    """Return the Clusters of a dialect, which say where gateways are."""
+    return Resource(dialect.value, "v1alpha1", "clusters", "Cluster", namespaced=False)
+
+
+def service_exports(dialect: Dialect) -> Resource:
+    """Return the ServiceExports of a dialect."""
+    return Resource(dialect.value, "v1alpha1", "serviceexports", "ServiceExport")
+
+
+def service_imports(dialect: Dialect) -> Resource:
+    """Return the ServiceImports of a dialect."""
+    return Resource(dialect.value, "v1alpha1", "serviceimports", "ServiceImport")

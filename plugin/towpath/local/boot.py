@@ -1,0 +1,209 @@
+"""Booting a local Karmada: from nothing to all members Ready.
+
+Order matters in four places: Karmada's CRDs before its controller-manager (its interpreter waits for
+them), the aggregated apiserver before any Cluster object, webhook configurations only once the webhook
+listens (their failurePolicy is Fail), members last. Everything else runs side by side: four apiservers
+on two cores are what the boot costs.
+
+A boot that fails or is interrupted ends what it started, and removes what it wrote but for the logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from towpath import __version__, manifests
+from towpath.deployed import deployed
+from towpath.errors import ApiError, BootFailed, Conflict, NoEnvironment
+from towpath.install import install
+from towpath.karmada.client import Client
+from towpath.karmada.discovery import Discovery
+from towpath.local import members, objects, ports, processes, spec, store
+from towpath.local.build import Binaries
+from towpath.local.pki import write_kubeconfig, write_pki
+from towpath.local.spec import FIXED_PORTS, KARMADA, Environment, Qps
+
+Report = Callable[[str], None]
+MANAGER = "towpath-local"
+USER_AGENT = f"towpath-local/{__version__}"
+
+
+async def up(
+    root: Path,
+    binaries: Binaries,
+    *,
+    names: list[str],
+    qps: Qps = Qps.DEFAULT,
+    base_port: int | None = None,
+    crds: Path | None = None,
+    report: Report = lambda _: None,
+) -> Environment:
+    """Boot an environment in ``root``, or start what has stopped of the one that is there.
+
+    ``crds`` is a folder of multi-cluster CRDs to use in place of Towpath's: ErieCanal's, say.
+
+    Raises BootFailed with the log of what failed; nothing is left running then.
+    """
+    with store.changing(root):
+        if (root / store.FILE).exists():
+            return await _revive(store.load(root), report)
+        if processes.running(root):
+            raise NoEnvironment(
+                f"{root} holds the rest of a boot that died: `towpath local down` clears it away"
+            )
+        try:
+            env = _prepare(root, binaries, names, qps, base_port)
+            shutil.copytree(crds or deployed("crds"), env.crds)
+            await _boot(env, report)
+            store.save(env)
+        except BaseException:
+            _clear_away(root)
+            raise
+    return env
+
+
+def down(root: Path) -> int:
+    """End every process of the environment in ``root`` and remove its files; returns how many ran.
+
+    It needs no environment file: what a crash left behind is found as well. Refuses a folder that
+    holds anything else.
+    """
+    with store.changing(root):
+        store.check_removable(root)
+        alive = processes.running(root)
+        processes.end(alive.values(), grace=3.0)
+        store.forget(root)
+    return len(alive)
+
+
+def _clear_away(root: Path) -> None:
+    processes.end(processes.running(root).values(), grace=1.0)
+    for left in root.iterdir() if root.is_dir() else ():
+        if left.name == "logs":
+            continue
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _prepare(
+    root: Path, binaries: Binaries, names: list[str], qps: Qps, base_port: int | None
+) -> Environment:
+    """Write all that processes read before the first one starts."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    count = len(FIXED_PORTS) + len(names)
+    block = ports.free_ports(count) if base_port is None else ports.demand_ports(base_port, count)
+    env = Environment(
+        root=root,
+        binaries=binaries.folder,
+        ports=dict(zip(FIXED_PORTS, block, strict=False)),
+        members=dict(zip(names, block[len(FIXED_PORTS) :], strict=True)),
+        qps=qps,
+    )
+    shutil.rmtree(env.logs, ignore_errors=True)  # of a boot that failed
+    env.logs.mkdir()
+    pki = write_pki(env.pki)
+    ca = pki.authority.certificate_pem
+    apiserver = env.url("karmada-apiserver")
+    write_kubeconfig(env.karmada, context=KARMADA, server=apiserver, ca=ca, identity=pki.admin)
+    write_kubeconfig(env.plugin, context=spec.PLUGIN, server=apiserver, ca=ca, identity=pki.plugin)
+    for name in names:
+        members.write_member_kubeconfig(env, name)
+    (root / "audit-policy.yaml").write_text(objects.AUDIT_POLICY)
+    return env
+
+
+async def _boot(env: Environment, report: Report) -> None:
+    started = time.monotonic()
+
+    def say(what: str) -> None:
+        report(f"{time.monotonic() - started:5.1f} s  {what}")
+
+    await processes.start(env, "etcd")
+    say("etcd answers")
+    for member in env.members:
+        processes.spawn(env, f"{member}-apiserver")
+    await processes.start(env, "karmada-apiserver")
+    say("Karmada's apiserver answers")
+    async with await Client.connect(env.karmada, user_agent=USER_AGENT) as client:
+        await _install_karmada(env, client, say)
+        await asyncio.gather(*(members.join(env, client, name, say) for name in env.members))
+
+
+async def _install_karmada(env: Environment, client: Client, say: Report) -> None:
+    """Start Karmada's parts and give its apiserver the objects they need."""
+    for name in (objects.SYSTEM, objects.MEMBERS):
+        await _create(client, objects.namespace(name))
+    processes.spawn(env, "karmada-aggregated-apiserver")
+    processes.spawn(env, "karmada-webhook")
+    await asyncio.gather(
+        *(
+            client.apply(objects.CRDS, crd, MANAGER)
+            for crd in manifests.load(env.binaries / "karmada" / "crds")
+        )
+    )
+    # Before the controllers: detector and garbage collector look for new kinds every 30 s only (facts T11).
+    await install(client, env.crds)
+    processes.spawn(env, "karmada-kube-controller-manager")
+    processes.spawn(env, "karmada-controller-manager")
+    processes.spawn(env, "karmada-scheduler")
+    say("the CRDs of Karmada and Towpath are in")
+    service, api_service = objects.aggregated_api(env)
+    await client.apply(objects.SERVICES, service, MANAGER)
+    await client.apply(objects.API_SERVICES, api_service, MANAGER)
+    await asyncio.gather(_aggregation(env, client, say), _webhooks(env, client, say))
+    for name in ("karmada-controller-manager", "karmada-scheduler"):
+        await processes.wait_ready(env, name)
+    say("Karmada's controllers answer")
+
+
+async def _aggregation(env: Environment, client: Client, say: Report) -> None:
+    await processes.wait_ready(env, "karmada-aggregated-apiserver")
+    await until(lambda: client.list(objects.CLUSTERS), "cluster.karmada.io is served")
+    say("cluster.karmada.io is served")
+
+
+async def _webhooks(env: Environment, client: Client, say: Report) -> None:
+    await processes.wait_ready(env, "karmada-webhook")
+    discovery = Discovery(client)
+    template = (env.binaries / "karmada" / "webhook-configuration.yaml").read_text()
+    for configuration in objects.webhook_configurations(template, env):
+        await client.apply(await discovery.of(configuration), configuration, MANAGER)
+    say("Karmada's webhooks are registered")
+
+
+async def _create(client: Client, namespace: dict[str, object]) -> None:
+    try:
+        await client.create(objects.NAMESPACES, namespace)
+    except Conflict:
+        return
+
+
+async def until(attempt: Callable[[], object], what: str, patience: float = processes.PATIENCE) -> None:
+    """Repeat a call until the apiserver accepts it. Raises BootFailed after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            await attempt()  # type: ignore[misc]
+        except ApiError as error:
+            if time.monotonic() > deadline:
+                raise BootFailed(
+                    f"after {patience:.0f} s it is still not true that {what}: {error}"
+                ) from error
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
+async def _revive(env: Environment, report: Report) -> Environment:
+    """Start whatever of a known environment does not run."""
+    alive = processes.running(env.root)
+    missing = [n for n, process in spec.processes(env).items() if n not in alive and not process.optional]
+    for name in missing:
+        processes.spawn(env, name)
+    for name in missing:
+        await processes.wait_ready(env, name)
+        report(f"started {name} again")
+    return env

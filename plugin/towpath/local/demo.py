@@ -1,0 +1,266 @@
+"""The walk-through, told step by step on a real Karmada, and checked: what it shows is what members hold.
+
+Every step applies one of the text's manifests and waits until the members show what the text says. Pods
+do not run here (members have no nodes), so the two ``curl`` calls of the text are the one thing that is
+told and not done; what FSM would route by is there to be seen.
+
+It refuses to start where it would change something that is already there, and takes away everything it
+made, in the opposite order, also when it fails or is interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from towpath.errors import NotFound, TowpathError, UsageError
+from towpath.install import SHARING, Installed, install, remove, serves, share_crds
+from towpath.karmada import resources
+from towpath.karmada.client import MERGE, Client, Object, Resource
+from towpath.karmada.discovery import Discovery
+from towpath.local import processes, walkthrough, webhook
+from towpath.local.fleet import Fleet
+from towpath.local.members import USER_AGENT, is_ready
+from towpath.local.spec import PLUGIN, Environment
+from towpath.local.walkthrough import Seen
+from towpath.model.keys import Dialect
+
+T = TypeVar("T")
+MANAGER = "towpath-demo"
+PATIENCE = 90.0
+"""Seconds for one step: on a Karmada that has just got the CRDs its detector needs up to 30 to see them."""
+_POLL = 0.1
+_NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+_DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+_TRAFFIC = Resource(Dialect.FLOMESH.value, "v1alpha1", "globaltrafficpolicies", "GlobalTrafficPolicy")
+_CLUSTER_BINDINGS = Resource(
+    "work.karmada.io", "v1alpha2", "clusterresourcebindings", "ClusterResourceBinding", namespaced=False
+)
+_WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
+
+
+class NotAsTold(TowpathError):
+    """A member does not hold what the text says it must."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the walk-through is played: a Karmada, and the three members that take the parts."""
+
+    karmada: Client
+    members: Sequence[str]
+    say: Callable[[str], None]
+
+    @property
+    def fleet(self) -> Fleet:
+        """The members, seen through Karmada."""
+        return Fleet(self.karmada)
+
+    async def apply(self, step: str) -> None:
+        """Apply the manifests of one step, as ``kubectl apply`` would."""
+        discovery = Discovery(self.karmada)
+        for obj in walkthrough.steps(self.members)[step]:
+            await self.karmada.apply(await discovery.of(obj), obj, MANAGER)
+
+    async def see(self, member: str) -> Seen:
+        """Return what a member holds of the walk-through."""
+        service, export, imported, traffic = await asyncio.gather(
+            self.fleet.get(member, resources.SERVICES, "httpbin", "httpbin"),
+            self.fleet.get(member, resources.service_exports(Dialect.FLOMESH), "httpbin", "httpbin"),
+            self.fleet.get(member, resources.service_imports(Dialect.FLOMESH), "httpbin", "httpbin"),
+            self.fleet.get(member, _TRAFFIC, "httpbin", "httpbin"),
+        )
+        return Seen(
+            service=service is not None,
+            export=export is not None,
+            imports=walkthrough.read_import(imported),
+            traffic=str(traffic["spec"]["lbType"]) if traffic else None,
+        )
+
+    async def see_all(self) -> dict[str, Seen]:
+        """Return what every member holds."""
+        seen = await asyncio.gather(*map(self.see, self.members))
+        return dict(zip(self.members, seen, strict=True))
+
+
+async def until(
+    look: Callable[[], Awaitable[T]], right: Callable[[T], bool], what: str, patience: float = PATIENCE
+) -> T:
+    """Look again and again until what is seen is right. Raises NotAsTold with what was seen last."""
+    deadline = time.monotonic() + patience
+    while True:
+        seen = await look()
+        if right(seen):
+            return seen
+        if time.monotonic() > deadline:
+            raise NotAsTold(f"after {patience:.0f} s it is not true that {what}; seen: {seen}")
+        await asyncio.sleep(_POLL)
+
+
+async def check_stage(karmada: Client, members: Sequence[str]) -> None:
+    """Raise UsageError if a member is missing, or if the walk-through would change what is already there."""
+    known = {cluster["metadata"]["name"]: cluster for cluster in await _clusters(karmada)}
+    if len(set(members)) != len(walkthrough.PLAYERS):
+        raise UsageError(f"the walk-through needs three different members, not {', '.join(members)}")
+    for name in members:
+        if name not in known:
+            raise UsageError(f"Karmada has no member {name!r}; it has {', '.join(known) or 'none'}")
+        if not is_ready(known[name]):
+            raise UsageError(f"member {name} is not Ready")
+    for name in walkthrough.NAMESPACES:
+        if await _exists(karmada, _NAMESPACES, name):
+            raise UsageError(f"namespace {name} exists: the walk-through would change what is in it")
+    for name in members:
+        if await _exists(karmada, resources.flomesh_clusters(Dialect.FLOMESH), name):
+            raise UsageError(f"clusters.flomesh.io/{name} exists: the walk-through would change its gateway")
+
+
+async def _clusters(karmada: Client) -> list[Object]:
+    try:
+        return await karmada.list(resources.CLUSTERS)
+    except NotFound:
+        raise UsageError(f"{karmada.where} is no Karmada: it does not serve cluster.karmada.io") from None
+
+
+async def _exists(karmada: Client, resource: Resource, name: str) -> bool:
+    try:
+        await karmada.get(resource, name)
+    except NotFound:
+        return False
+    return True
+
+
+async def prepare(stage: Stage) -> list[Installed]:
+    """Install what Towpath needs, and wait until all three members serve the imports' API."""
+    installed = await install(stage.karmada)
+    installed += await share_crds(stage.karmada)
+    chosen = set(stage.members)
+
+    def all_serve(clusters: list[Object]) -> bool:
+        return all(serves(c, Dialect.FLOMESH) for c in clusters if c["metadata"]["name"] in chosen)
+
+    await until(lambda: stage.karmada.list(resources.CLUSTERS), all_serve, "all members serve ServiceImport")
+    return installed
+
+
+async def play(stage: Stage) -> dict[str, Seen]:
+    """Play the walk-through to its end and return what each member holds then. Raises NotAsTold."""
+    first, client, third = stage.members
+    say = stage.say
+    want = walkthrough.expected(stage.members)
+
+    say(
+        "\n1. Gateways of the members (the text's `kubectl apply` of three Clusters; no kubeconfig is needed)"
+    )
+    await stage.apply(walkthrough.CLUSTERS)
+    for member, address in zip(stage.members, walkthrough.GATEWAYS.values(), strict=True):
+        say(f"   {member}: gateway {address}:80")
+
+    say(f"\n2. httpbin: Deployment and Service, propagated to {first} and {third}")
+    await stage.apply(walkthrough.HTTPBIN)
+    await until(
+        stage.see_all,
+        lambda s: all(s[m].service == want[m].service for m in s),
+        f"{first} and {third} have the Service",
+    )
+    say(f"   the Service is in {first} and {third}")
+
+    say("\n3. ServiceExport httpbin, to all three (its policy reuses the name httpbin, as in the text)")
+    await stage.apply(walkthrough.EXPORT)
+    seen = await until(
+        stage.see_all,
+        lambda s: all(s[m].imports == want[m].imports and s[m].export for m in s),
+        "every member imports from the others",
+    )
+    for member in stage.members:
+        others = ", ".join(key.rpartition("/")[2] for key, *_ in seen[member].imports or ())
+        say(f"   {member} imports httpbin from {others}")
+
+    say(f"\n4. curl, the client, propagated to {client}")
+    await stage.apply(walkthrough.CURL)
+    await until(
+        lambda: stage.fleet.get(client, _DEPLOYMENTS, "curl", "curl"),
+        lambda d: d is not None,
+        f"{client} has curl",
+    )
+    say(
+        f"   {client} has curl; calling httpbin.httpbin:8080 there answers `Not found`: no traffic policy yet"
+    )
+
+    say(f"\n5. GlobalTrafficPolicy ActiveActive over {first} and {third}, propagated to {client}")
+    await stage.apply(walkthrough.TRAFFIC)
+    seen = await until(stage.see_all, lambda s: s == want, "everything is as the text tells it")
+    say(f"   {client} has it, and it alone: FSM there now spreads calls over {first} and {third}")
+    return seen
+
+
+async def clear(stage: Stage) -> None:
+    """Delete what the walk-through applied and wait until Karmada and the members are clean."""
+    discovery = Discovery(stage.karmada)
+    for objects in reversed(list(walkthrough.steps(stage.members).values())):
+        for obj in reversed(objects):
+            try:
+                resource = await discovery.of(obj)
+            except NotFound:
+                continue
+            meta = obj["metadata"]
+            await stage.karmada.delete(resource, meta["name"], meta.get("namespace", ""))
+    await until(lambda: leftovers(stage), lambda left: not left, "everything is gone")
+
+
+async def leftovers(stage: Stage) -> list[str]:
+    """Name what is left of the walk-through in Karmada and in the members."""
+    left = []
+    for namespace in walkthrough.NAMESPACES:
+        if await _exists(stage.karmada, _NAMESPACES, namespace):
+            left.append(f"namespace {namespace} in Karmada")
+        left += [
+            f"namespace {namespace} in {member}"
+            for member in stage.members
+            if await stage.fleet.get(member, _NAMESPACES, namespace)
+        ]
+    for member in stage.members:
+        works = await stage.karmada.list(_WORKS, f"karmada-es-{member}")
+        left += [
+            f"Work {work['metadata']['name']} for {member}"
+            for work in works
+            if _belongs(work, walkthrough.NAMESPACES)
+        ]
+    return left
+
+
+def _belongs(work: Object, namespaces: Sequence[str]) -> bool:
+    manifests = work["spec"].get("workload", {}).get("manifests", [])
+    return any(m["metadata"].get("namespace") in namespaces for m in manifests)
+
+
+async def uninstall(stage: Stage, installed: list[Installed]) -> None:
+    """Take out what ``prepare`` created, in Karmada and, where Karmada brought the CRDs, in the members."""
+    shared = [item for item in installed if item.resource == SHARING and item.how == "created"]
+    for item in shared:
+        release = {"spec": {"preserveResourcesOnDeletion": False}}
+        await stage.karmada.request("PATCH", SHARING.path("", item.name), body=release, content_type=MERGE)
+        await until(
+            lambda: stage.karmada.list(_CLUSTER_BINDINGS), _none_preserves, "CRDs may be deleted from members"
+        )
+    # The policy last: what it brought to the members goes because its templates go.
+    await remove(stage.karmada, [*shared, *(item for item in installed if item not in shared)])
+
+
+def _none_preserves(bindings: list[Object]) -> bool:
+    crds = [b for b in bindings if b["spec"]["resource"]["kind"] == "CustomResourceDefinition"]
+    return not any(b["spec"].get("preserveResourcesOnDeletion") for b in crds)
+
+
+async def reset(env: Environment, say: Callable[[str], None]) -> None:
+    """End Towpath and delete what the walk-through made in a local Karmada."""
+    async with await Client.connect(env.karmada, user_agent=USER_AGENT) as karmada:
+        await clear(Stage(karmada, tuple(env.members)[: len(walkthrough.PLAYERS)], say))
+        await webhook.stop(env, karmada)
+    plugin = processes.running(env.root).get(PLUGIN)
+    if plugin is not None:
+        processes.end([plugin])
+    say("the walk-through's objects are gone")

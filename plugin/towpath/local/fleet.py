@@ -1,0 +1,22 @@
+"""Looking into members through Karmada's own proxy: what they really hold, with one kubeconfig."""
+
+from __future__ import annotations
+
+from towpath.errors import NotFound
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Object, Resource
+
+
+class Fleet:
+    """Reads objects of members. The caller's rights in the member are those Karmada gives it there."""
+
+    def __init__(self, karmada: Client) -> None:
+        self._karmada = karmada
+
+    async def get(self, member: str, resource: Resource, name: str, namespace: str = "") -> Object | None:
+        """Return a member's object, None if it has none of that name or does not serve its kind."""
+        path = resources.CLUSTERS.path("", member, "proxy") + resource.path(namespace, name)
+        try:
+            return await self._karmada.json("GET", path)
+        except NotFound:
+            return None

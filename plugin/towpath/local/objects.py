@@ -1,0 +1,133 @@
+"""The objects that make an apiserver Karmada's, and those that make a cluster its member: pure."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import yaml
+
+from towpath.karmada.client import Resource
+from towpath.local.spec import Environment
+
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+SECRETS = Resource("", "v1", "secrets", "Secret")
+SERVICES = Resource("", "v1", "services", "Service")
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+CLUSTER_ROLE_BINDINGS = Resource(
+    "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
+)
+API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", namespaced=False)
+CRDS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
+CLUSTERS = Resource("cluster.karmada.io", "v1alpha1", "clusters", "Cluster", namespaced=False)
+
+SYSTEM = "karmada-system"
+MEMBERS = "karmada-cluster"
+"""Namespace of the members' secrets in Karmada, and of Karmada's service accounts in a member."""
+JOINED_AS = "karmada"
+IMPERSONATOR = "karmada-impersonator"
+
+AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: None, verbs: [get, list, watch]}
+- {level: None, nonResourceURLs: ["*"]}
+- level: None
+  resources:
+  - {group: "", resources: [events]}
+  - {group: events.k8s.io}
+  - {group: coordination.k8s.io, resources: [leases]}
+- {level: Metadata}
+"""
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """Return a Namespace."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def aggregated_api(env: Environment) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the Service and APIService through which Karmada's apiserver serves cluster.karmada.io.
+
+    The Service is an ExternalName ``localhost``: with the default ``--enable-aggregator-routing=false``
+    the apiserver then dials that name at the APIService's port, no kube-proxy needed
+    (k8s.io/apiserver/pkg/util/proxy/proxy.go, ResolveCluster).
+    """
+    port = env.ports["karmada-aggregated-apiserver"]
+    name = "karmada-aggregated-apiserver"
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": SYSTEM},
+        "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
+    }
+    api_service = {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": "v1alpha1.cluster.karmada.io"},
+        "spec": {
+            "group": "cluster.karmada.io",
+            "version": "v1alpha1",
+            "groupPriorityMinimum": 2000,
+            "versionPriority": 10,
+            "service": {"name": name, "namespace": SYSTEM, "port": port},
+            "caBundle": base64.b64encode((env.pki / "ca.crt").read_bytes()).decode(),
+        },
+    }
+    return service, api_service
+
+
+def webhook_configurations(template: str, env: Environment) -> list[dict[str, Any]]:
+    """Return Karmada's own webhook configurations, pointed at this environment's webhook."""
+    ca = base64.b64encode((env.pki / "ca.crt").read_bytes()).decode()
+    text = template.replace("{{caBundle}}", ca).replace(
+        "https://karmada-webhook.karmada-system.svc:443", env.url("karmada-webhook")
+    )
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def service_account(name: str) -> dict[str, Any]:
+    """Return the account in a member as which Karmada acts there."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": MEMBERS}}
+
+
+def admin_binding(name: str) -> dict[str, Any]:
+    """Return the binding in a member that makes Karmada's account its administrator."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": MEMBERS}],
+    }
+
+
+def member_secret(name: str, token: str, env: Environment) -> dict[str, Any]:
+    """Return the Secret in Karmada that holds a member's token (keys: membercluster_client.go)."""
+    ca = base64.b64encode((env.pki / "ca.crt").read_bytes()).decode()
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": MEMBERS},
+        "data": {"token": base64.b64encode(token.encode()).decode(), "caBundle": ca},
+    }
+
+
+def cluster(name: str, cluster_id: str, env: Environment) -> dict[str, Any]:
+    """Return the Cluster object that makes a member known to Karmada, in push mode."""
+    return {
+        "apiVersion": "cluster.karmada.io/v1alpha1",
+        "kind": "Cluster",
+        "metadata": {"name": name},
+        "spec": {
+            "id": cluster_id,
+            "syncMode": "Push",
+            "apiEndpoint": env.member_url(name),
+            "secretRef": {"namespace": MEMBERS, "name": name},
+            "impersonatorSecretRef": {"namespace": MEMBERS, "name": f"{name}-impersonator"},
+        },
+    }

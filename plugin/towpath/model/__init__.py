@@ -1,0 +1,5 @@
+"""Frozen types for what Towpath reads and writes. No I/O, and no behaviour beyond parsing.
+
+``keys`` names things, ``cluster`` is the inventory, ``service`` and ``export`` are what members offer,
+``view`` is what a member imports, and ``world`` is all that a derivation starts from.
+"""

@@ -1,0 +1,1 @@
+"""The gRPC contract: code that ``make proto`` makes from the ``proto/`` folder."""

@@ -1,0 +1,6 @@
+"""The plugin's gRPC face: what ``proto/towpath/proto/v1alpha1/plugin.proto`` promises.
+
+``convert`` turns derivations into messages, ``servicer`` answers the calls and ``health`` whether it can,
+``server`` serves both on a unix socket, ``socketfile`` takes care of that file, and ``client`` asks. No
+knowledge of its own.
+"""

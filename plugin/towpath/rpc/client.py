@@ -1,0 +1,104 @@
+"""Asking the plugin: one function a call, each with a deadline and with errors that are one clear sentence.
+
+An address is a gRPC target, above all ``unix:/path/of/the.socket``. gRPC is imported on the first call:
+it costs 0.1 s, and most commands never ask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from towpath.errors import ApiError, NotFound, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from towpath.proto.v1alpha1 import plugin_pb2 as pb
+    from towpath.proto.v1alpha1.plugin_pb2_grpc import PluginStub
+
+DEADLINE = 10.0
+"""Seconds that a call may take: the plugin answers from memory."""
+HEALTH_DEADLINE = 2.0
+_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+_OPTIONS = (
+    # gRPC's limit of 4 MiB is for strangers; a service of a large fleet is larger.
+    ("grpc.max_receive_message_length", -1),
+    # A connection of its own for each channel: what an earlier one could not reach may be there by now.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+async def is_serving(address: str) -> bool:
+    """Tell whether a plugin answers at an address and is in sync with Karmada."""
+    import grpc.aio
+    from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+        check = channel.unary_unary(
+            _HEALTH_CHECK,
+            request_serializer=HealthCheckRequest.SerializeToString,
+            response_deserializer=HealthCheckResponse.FromString,
+        )
+        try:
+            answer = await check(HealthCheckRequest(), timeout=HEALTH_DEADLINE)
+        except grpc.aio.AioRpcError:
+            return False
+        return answer.status == HealthCheckResponse.SERVING
+
+
+async def list_members(address: str) -> pb.ListMembersResponse:
+    """Return the members as the plugin sees them. Raises Unreachable."""
+    from towpath.proto.v1alpha1 import plugin_pb2 as pb
+
+    async with _plugin(address) as stub:
+        return await stub.ListMembers(pb.ListMembersRequest(), timeout=DEADLINE)
+
+
+async def explain(address: str, namespace: str, name: str, dialect: str = "") -> pb.ExplainResponse:
+    """Return who exports a service, who does not and why, and what each cluster imports.
+
+    ``dialect`` is an API group, or empty for whichever there is. Raises NotFound if there is no such
+    ServiceExport, UsageError if the names mean nothing, Unreachable if no plugin answers.
+    """
+    from towpath.proto.v1alpha1 import plugin_pb2 as pb
+
+    request = pb.ExplainRequest(namespace=namespace, name=name, dialect=dialect)
+    async with _plugin(address) as stub:
+        return await stub.Explain(request, timeout=DEADLINE)
+
+
+@asynccontextmanager
+async def _plugin(address: str) -> AsyncIterator[PluginStub]:
+    """Connect; what the calls in the block fail with becomes an error of ours."""
+    import grpc.aio
+
+    from towpath.proto.v1alpha1.plugin_pb2_grpc import PluginStub
+
+    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+        try:
+            yield PluginStub(channel)
+        except grpc.aio.AioRpcError as error:
+            raise _told(address, error) from None
+
+
+def _told(address: str, error: grpc.aio.AioRpcError) -> Exception:
+    from grpc import StatusCode
+
+    details = error.details() or error.code().name
+    match error.code():
+        case StatusCode.NOT_FOUND:
+            return NotFound(details, 404)
+        case StatusCode.INVALID_ARGUMENT:
+            return UsageError(details)
+        case StatusCode.DEADLINE_EXCEEDED:
+            return Unreachable(f"the plugin at {address} did not answer within {DEADLINE:g} s")
+        case StatusCode.UNAVAILABLE:
+            # Of "failed to connect to all addresses; last error: UNKNOWN: ...: connect: Connection refused
+            # (111)", or "... error: No such file or directory", only the end is for people.
+            reason = re.split(r"(?:connect|error): ", details)[-1]
+            return Unreachable(f"no answer from a plugin at {address}: {reason}")
+        case code:
+            return ApiError(f"the plugin at {address}: {details} ({code.name})")

@@ -1,0 +1,69 @@
+"""From the model to the messages of the contract: pure functions, one a message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from towpath.derive import Derived
+from towpath.model.cluster import Member
+from towpath.model.keys import ServiceKey
+from towpath.model.view import Endpoint, ImportPort, View
+from towpath.proto.v1alpha1 import plugin_pb2 as pb
+from towpath.rules.reasons import Excluded
+
+
+def member_message(member: Member) -> pb.Member:
+    """Return one member of the inventory."""
+    return pb.Member(
+        name=member.name,
+        cluster_key=member.key,
+        gateway_host=member.gateway_host,
+        gateway_port=member.gateway_port,
+        dialects=sorted(member.imports),
+    )
+
+
+def members_message(members: Mapping[str, Member]) -> pb.ListMembersResponse:
+    """Return the inventory, sorted by name."""
+    return pb.ListMembersResponse(members=[member_message(m) for _, m in sorted(members.items())])
+
+
+def explanation(key: ServiceKey, derived: Derived, members: Mapping[str, Member]) -> pb.ExplainResponse:
+    """Return one derived service. ``members`` are those that it was derived from."""
+    return pb.ExplainResponse(
+        namespace=key.namespace,
+        name=key.name,
+        dialect=key.dialect,
+        exporters=[pb.Exporter(cluster=name, cluster_key=members[name].key) for name in derived.exporters],
+        excluded=[exclusion(name, reason) for name, reason in sorted(derived.excluded.items())],
+        importers=[importer(members[name], view) for name, view in sorted(derived.views.items())],
+    )
+
+
+def exclusion(cluster: str, reason: Excluded) -> pb.Exclusion:
+    """Return why a cluster does not export."""
+    return pb.Exclusion(cluster=cluster, reason=reason.value, text=reason.text)
+
+
+def importer(member: Member, view: View) -> pb.Importer:
+    """Return what a member imports."""
+    return pb.Importer(
+        cluster=member.name, cluster_key=member.key, ports=[_port(port) for port in view.ports]
+    )
+
+
+def _port(port: ImportPort) -> pb.Port:
+    return pb.Port(
+        port=port.port,
+        protocol=port.protocol,
+        name=port.name or "",
+        app_protocol=port.app_protocol or "",
+        endpoints=[_endpoint(endpoint) for endpoint in port.endpoints],
+    )
+
+
+def _endpoint(endpoint: Endpoint) -> pb.Endpoint:
+    target = endpoint.target
+    return pb.Endpoint(
+        cluster_key=endpoint.cluster_key, host=target.host, ip=target.ip, port=target.port, path=target.path
+    )

@@ -1,0 +1,48 @@
+"""Reading the audit log of Karmada's apiserver: the one witness of who wrote what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PLUGIN_USER = "towpath-plugin"
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write that the apiserver accepted."""
+
+    user: str
+    verb: str
+    resource: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class AuditLog:
+    """The log as a list of accepted writes, in the order in which they were answered."""
+
+    path: Path
+
+    def writes(self, *, user: str, namespace: str = "") -> list[Write]:
+        """Return the accepted writes of a user, in one namespace if it is given."""
+        return [w for w in self._all() if w.user == user and namespace in {"", w.namespace}]
+
+    def _all(self) -> Iterator[Write]:
+        for line in self.path.read_text().splitlines():
+            event = json.loads(line)
+            if event["stage"] != "ResponseComplete" or event["responseStatus"].get("code", 500) >= 400:
+                continue
+            what = event["objectRef"]
+            if "resource" not in what or what["resource"].endswith("reviews"):
+                continue
+            yield Write(
+                event["user"]["username"],
+                event["verb"],
+                what["resource"],
+                what.get("namespace", ""),
+                what.get("name", ""),
+            )

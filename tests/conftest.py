@@ -1,0 +1,116 @@
+"""Fixtures of the whole suite: one real Karmada for the run, a namespace for each test.
+
+The Karmada is booted by the code that users boot theirs with. A test that needs it and cannot have it
+fails with the reason; nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.audit import AuditLog
+from towpath.karmada.client import Client
+from towpath.local import boot, processes
+from towpath.local.build import ensure_binaries
+from towpath.local.spec import PLUGIN, Environment, Qps
+
+MEMBERS = ["cluster-1", "cluster-2", "cluster-3"]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A running Karmada with three members and Towpath's CRDs."""
+
+    env: Environment
+
+    @property
+    def karmada(self) -> Path:
+        """Kubeconfig of Karmada's administrator."""
+        return self.env.karmada
+
+    @property
+    def audit(self) -> AuditLog:
+        """Who wrote what on Karmada's apiserver."""
+        return AuditLog(self.env.audit_log)
+
+    def kubectl(
+        self, *args: str, stdin: str | None = None, check: bool = True, member: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl against Karmada, or against a member."""
+        config = self.env.kubeconfig(member) if member else self.karmada
+        return subprocess.run(
+            [self.env.binaries / "kubectl", f"--kubeconfig={config}", *args],
+            input=stdin,
+            check=check,
+            text=True,
+            capture_output=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    root = tmp_path_factory.mktemp("karmada") / "root"
+    env = asyncio.run(boot.up(root, ensure_binaries(), names=MEMBERS, qps=Qps.HIGH))
+    try:
+        yield Plane(env)
+    finally:
+        boot.down(root)
+
+
+@pytest.fixture
+def namespace(plane: Plane) -> Iterator[str]:
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    plane.kubectl("create", "namespace", name)
+    yield name
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+async def karmada(plane: Plane) -> AsyncIterator[Client]:
+    async with await Client.connect(plane.karmada, user_agent="towpath-tests") as client:
+        yield client
+
+
+@pytest.fixture
+async def members(plane: Plane) -> AsyncIterator[dict[str, Client]]:
+    """Return a client to each member's own apiserver."""
+    clients = {
+        name: await Client.connect(plane.env.kubeconfig(name), user_agent="towpath-tests")
+        for name in plane.env.members
+    }
+    yield clients
+    for client in clients.values():
+        await client.close()
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """The plugin as a process of the plane, to be stopped and started."""
+
+    plane: Plane
+
+    async def start(self) -> None:
+        """Start it and wait until it has read the world."""
+        await processes.start(self.plane.env, PLUGIN)
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        alive = processes.running(self.plane.env.root).get(PLUGIN)
+        if alive:
+            processes.end([alive])
+
+
+@pytest.fixture
+async def plugin(plane: Plane) -> AsyncIterator[Plugin]:
+    """Run the plugin during the test."""
+    plugin = Plugin(plane)
+    await plugin.start()
+    yield plugin
+    plugin.stop()

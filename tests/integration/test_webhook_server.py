@@ -1,0 +1,321 @@
+"""The webhook as a process: TLS, limits, deadlines, a graceful end. And asked by the real Karmada."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.conftest import Plane
+from tests.reviews import HOLDING, PLAIN, SECRET, patched, review
+from tests.waiting import until
+from towpath.errors import UsageError
+from towpath.karmada.client import Client
+from towpath.local import pki, processes, webhook
+from towpath.local.ports import free_ports
+from towpath.local.spec import WEBHOOK
+from towpath_webhook.admission import CLUSTERS
+from towpath_webhook.app import BODY_LIMIT
+from towpath_webhook.clusters import DROPPED, IF_APPLIED, WAS_STORED
+from towpath_webhook.guarded import GuardedProtocol
+from towpath_webhook.server import serve
+
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A webhook on this machine, and how to reach it."""
+
+    folder: Path
+    port: int
+
+    @property
+    def argv(self) -> list[str]:
+        files = [f"--tls-cert={self.folder / 'tls.crt'}", f"--tls-key={self.folder / 'tls.key'}"]
+        return [sys.executable, "-m", "towpath", "serve", "webhook", *files, f"--port={self.port}"]
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        async with aiohttp.ClientSession(
+            f"https://127.0.0.1:{self.port}", connector=aiohttp.TCPConnector(ssl=self.trust)
+        ) as session:
+            yield session
+
+    async def ready(self) -> None:
+        async with self.session() as session:
+
+            async def look() -> int:
+                with suppress(aiohttp.ClientConnectionError):
+                    async with session.get("/readyz") as response:
+                        return response.status
+                return 0
+
+            await until(look, lambda status: status == 200)
+
+    @asynccontextmanager
+    async def connection(
+        self, *, tls: bool = True
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """Open a connection whose bytes are the test's own."""
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=self.trust if tls else None
+        )
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pki")
+    pki.write_pki(folder)
+    return folder
+
+
+@pytest.fixture
+def server(certificates: Path) -> Server:
+    return Server(certificates, free_ports(1)[0])
+
+
+@pytest.fixture
+def process(server: Server) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(server.argv, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+async def here(server: Server) -> AsyncIterator[Server]:
+    """Run the server in the test's own loop."""
+    files = {"cert": server.folder / "tls.crt", "key": server.folder / "tls.key"}
+    task = asyncio.create_task(serve("127.0.0.1", server.port, **files))
+    await server.ready()
+    yield server
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_it_serves_and_refuses(here: Server) -> None:
+    async with here.session() as session:
+        for path in ("/healthz", "/readyz"):
+            async with session.get(path) as response:
+                assert (response.status, await response.text()) == (200, "ok\n")
+        async with session.post(CLUSTERS, data=review(HOLDING), headers=JSON) as response:
+            assert response.status == 200
+            assert patched(HOLDING, (await response.json())["response"]) == PLAIN
+        refused = [
+            ("GET", CLUSTERS, b"", 405),
+            ("POST", "/readyz", b"", 405),
+            ("POST", "/admit/nothing", b"{}", 404),
+            ("POST", CLUSTERS, b"{}", 400),
+        ]
+        for method, path, body, status in refused:
+            async with session.request(method, path, data=body, headers=JSON) as response:
+                assert response.status == status
+                assert (await response.text()).count("\n") == 1
+                assert "Allow" in response.headers or status != 405
+    async with here.session() as session, session.post(CLUSTERS, data=b"{}") as response:
+        assert response.status == 415
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: %d\r\n\r\n" % (BODY_LIMIT + 1),
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s" % (BODY_LIMIT + 1, b" " * (BODY_LIMIT + 1)),
+    ],
+    ids=["announced", "chunked"],
+)
+async def test_a_body_too_large_is_refused_before_its_end(here: Server, framing: bytes) -> None:
+    async with here.connection() as (reader, writer):
+        writer.write(
+            b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%s"
+            % (CLUSTERS.encode(), framing)
+        )
+        assert b" 413 " in await reader.readline()
+
+
+async def test_plain_http_is_not_answered(here: Server) -> None:
+    async with here.connection(tls=False) as (reader, writer):
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = b""
+        with suppress(ConnectionError):
+            answer = await reader.read()
+        assert b"HTTP/1.1" not in answer
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_tls_versions(here: Server, version: ssl.TLSVersion) -> None:
+    trust = here.trust
+    trust.minimum_version = trust.maximum_version = version
+    trust.set_alpn_protocols(["h2", "http/1.1"])
+    _, writer = await asyncio.open_connection("127.0.0.1", here.port, ssl=trust)
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+    writer.close()
+    await writer.wait_closed()
+
+
+HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % CLUSTERS.encode()
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"", b"POST /adm", HEAD, HEAD + b"Content-Length: 9\r\n\r\n{"],
+    ids=["silence", "half a line", "half a head", "half a body"],
+)
+async def test_a_slow_request_is_cut_off(
+    here: Server, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    monkeypatch.setattr(GuardedProtocol, "receive_seconds", 0.3)
+    async with here.connection() as (reader, writer):
+        writer.write(beginning)
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+
+
+async def test_a_connection_is_kept_and_its_later_requests_are_guarded_as_well(
+    here: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GuardedProtocol, "receive_seconds", 0.3)
+    loop = asyncio.get_running_loop()
+    async with here.connection() as (reader, writer):
+        started = loop.time()
+        while loop.time() < started + 0.8:  # longer than one request may take
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"GET /rea")
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+
+
+async def test_sigterm_lets_a_call_in_flight_end(server: Server, process: subprocess.Popen[str]) -> None:
+    body = review(HOLDING)
+    await server.ready()
+    async with server.connection() as (reader, writer):
+        writer.write(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+        assert b" 100 " in await reader.readuntil(b"\r\n\r\n"), "the call is in flight"
+        process.send_signal(signal.SIGTERM)
+
+        async def listens() -> bool:
+            try:
+                _, probe = await asyncio.open_connection("127.0.0.1", server.port)
+            except ConnectionError:
+                return False
+            probe.close()
+            await probe.wait_closed()
+            return True
+
+        await until(listens, lambda yes: not yes)
+        writer.write(body)
+        assert b" 200 " in await reader.readline()
+        assert b'"allowed": true' in await reader.read()
+    assert await asyncio.to_thread(process.wait, 10) == 0
+    said = [json.loads(line)["event"] for line in process.stderr or ()]
+    assert said == ["answering", "stopped"]
+
+
+async def test_a_port_that_is_taken_is_told_in_one_line(here: Server) -> None:
+    ended = await asyncio.to_thread(subprocess.run, here.argv, text=True, capture_output=True, timeout=30)
+    assert ended.returncode == 1
+    assert ended.stderr == f"error: cannot listen on 127.0.0.1:{here.port}: Address already in use\n"
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "told"),
+    [
+        ("none.crt", "tls.key", "none.crt: No such file"),
+        ("bad.crt", "tls.key", "not PEM"),
+        ("tls.crt", "front-proxy.key", "not this certificate's"),
+        ("tls.crt", "locked.key", "without a password"),
+    ],
+)
+async def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
+    server: Server, cert: str, key: str, told: str
+) -> None:
+    (server.folder / "bad.crt").write_text("no certificate")
+    locked = serialization.BestAvailableEncryption(b"password")
+    (server.folder / "locked.key").write_bytes(
+        ec.generate_private_key(ec.SECP256R1()).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked
+        )
+    )
+    with pytest.raises(UsageError, match=told) as caught:
+        await serve("127.0.0.1", server.port, cert=server.folder / cert, key=server.folder / key)
+    assert "\n" not in str(caught.value)
+
+
+# On a real Karmada
+
+
+@pytest.fixture
+async def registered(plane: Plane, karmada: Client) -> AsyncIterator[None]:
+    await webhook.start(plane.env, karmada)
+    try:
+        yield
+    finally:
+        await webhook.stop(plane.env, karmada)
+
+
+def manifest(group: str, name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": f"{group}/v1alpha1",
+        "kind": "Cluster",
+        "metadata": {"name": name},
+        "spec": {"gatewayHost": "10.0.2.4", "kubeconfig": SECRET},
+    }
+
+
+@pytest.mark.parametrize("group", ["flomesh.io", "multicluster.flomesh.io"])
+@pytest.mark.usefixtures("registered")
+async def test_karmada_stores_no_kubeconfig(plane: Plane, group: str) -> None:
+    name, kind = "t-webhook", f"clusters.{group}"
+    text = json.dumps(manifest(group, name))
+
+    async def dry_run() -> str:
+        return plane.kubectl("create", "--dry-run=server", "-f-", stdin=text).stderr
+
+    def stored() -> str:
+        return plane.kubectl("get", kind, name, "-ojson").stdout
+
+    # The apiserver looks for new webhooks in the background.
+    await until(dry_run, lambda said: DROPPED in said)
+    try:
+        for _ in range(2):
+            said = plane.kubectl("apply", "-f-", stdin=text).stderr
+            assert f"Warning: {DROPPED}" in said
+            assert f"Warning: {IF_APPLIED}" in said
+            assert "kubeconfig" not in stored()
+            assert json.loads(stored())["spec"]["gatewayHost"] == "10.0.2.4"
+
+        processes.end([processes.running(plane.env.root)[WEBHOOK]])
+        assert plane.kubectl("apply", "-f-", stdin=text).stderr == ""
+        assert json.loads(stored())["spec"]["kubeconfig"] == SECRET, "nobody is blocked while it is down"
+
+        await processes.start(plane.env, WEBHOOK)
+        assert f"Warning: {WAS_STORED}" in plane.kubectl("label", kind, name, "a=b").stderr
+        assert "kubeconfig" not in stored()
+        assert plane.kubectl("label", kind, name, "a-").stderr == ""
+    finally:
+        plane.kubectl("delete", kind, name, "--ignore-not-found")
