@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 PLUGIN_USER = "towpath-plugin"
@@ -12,13 +13,16 @@ PLUGIN_USER = "towpath-plugin"
 
 @dataclass(frozen=True)
 class Write:
-    """One write that the apiserver accepted."""
+    """One write that the apiserver accepted; ``at`` is when it was answered, in seconds of the epoch."""
 
     user: str
     verb: str
     resource: str
     namespace: str
     name: str
+    subresource: str
+    agent: str
+    at: float
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,9 @@ class AuditLog:
 
     path: Path
 
-    def writes(self, *, user: str, namespace: str = "") -> list[Write]:
-        """Return the accepted writes of a user, in one namespace if it is given."""
-        return [w for w in self._all() if w.user == user and namespace in {"", w.namespace}]
+    def writes(self, *, user: str = "", namespace: str = "") -> list[Write]:
+        """Return the accepted writes, of one user and in one namespace if these are given."""
+        return [w for w in self._all() if user in {"", w.user} and namespace in {"", w.namespace}]
 
     def _all(self) -> Iterator[Write]:
         for line in self.path.read_text().splitlines():
@@ -45,4 +49,7 @@ class AuditLog:
                 what["resource"],
                 what.get("namespace", ""),
                 what.get("name", ""),
+                what.get("subresource", ""),
+                event.get("userAgent", "").partition("/")[0],
+                datetime.fromisoformat(event["stageTimestamp"]).timestamp(),
             )

@@ -22,7 +22,7 @@ from towpath.model.keys import Dialect
 from towpath.render import MANAGED_BY
 
 MANAGER = "towpath-install"
-_CRDS = Resource(
+CRDS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
 SHARING = Resource(
@@ -47,7 +47,7 @@ class Installed(NamedTuple):
 async def install(client: Client, crds: Path | None = None) -> list[Installed]:
     """Install CRDs (ours, or those of a folder) and the plugin's permissions; wait until all are served."""
     definitions = manifests.load(crds or deployed("crds"))
-    done = await asyncio.gather(*(_put(client, _CRDS, definition) for definition in definitions))
+    done = await asyncio.gather(*(_put(client, CRDS, definition) for definition in definitions))
     await asyncio.gather(*(_served(client, definition) for definition in definitions))
     return [*done, *await put_all(client, manifests.load(deployed("karmada") / "rbac.yaml"))]
 

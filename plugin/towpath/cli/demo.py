@@ -18,6 +18,8 @@ from rich.table import Table
 from towpath import __version__
 from towpath.cli.running import run
 from towpath.errors import BootFailed, UsageError
+from towpath.install import Installed
+from towpath.local import clearing
 from towpath.local import demo as playing
 from towpath.local.demo import Stage
 from towpath.local.spec import PLUGIN, Environment
@@ -68,18 +70,16 @@ def _local(root: Path | None, keep: bool) -> None:
     where = (root or store.default_root().with_name("demo")).absolute()
     binaries = built()
     found = (where / store.FILE).exists()
+    _say("0. A Karmada with three member clusters, as plain processes on this machine")
+    env = run(boot.up(where, binaries, names=list(PLAYERS), report=lambda line: _say(f"   {line}")))
     try:
-        _say("0. A Karmada with three member clusters, as plain processes on this machine")
-        env = run(boot.up(where, binaries, names=list(PLAYERS), report=lambda line: _say(f"   {line}")))
         run(_on_local(env, clean=found and not keep))
-    except BaseException:
-        if not found:
+    finally:
+        if keep:
+            _how_to_look(env)
+        elif not found:
             boot.down(where)
-        raise
-    if keep:
-        _how_to_look(env)
-    elif not found:
-        boot.down(where)
+    if not (keep or found):
         _say("\nEverything has been taken down again. `make demo ARGS=--keep` leaves it running.")
 
 
@@ -98,7 +98,7 @@ async def _on_local(env: Environment, *, clean: bool) -> None:
             _show(await playing.play(stage))
         finally:
             if clean:
-                await playing.reset(env, _say)
+                await clearing.reset(env, _say)
 
 
 async def _on_theirs(kubeconfig: Path, context: str | None, members: tuple[str, ...]) -> None:
@@ -110,15 +110,16 @@ async def _on_theirs(kubeconfig: Path, context: str | None, members: tuple[str, 
         stage = Stage(karmada, members, _say)
         await playing.check_stage(karmada, members)
         _say("0. Towpath's CRDs and a plugin for as long as this takes")
-        installed = await playing.prepare(stage)
+        installed: list[Installed] = []
         try:
+            await playing.prepare(stage, installed)
             async with _plugin(kubeconfig, context):
                 try:
                     _show(await playing.play(stage))
                 finally:
-                    await playing.clear(stage)
+                    await clearing.clear(stage)
         finally:
-            await playing.uninstall(stage, installed)
+            await clearing.uninstall(stage, installed)
         _say("\nEverything that was made has been taken away again.")
 
 

@@ -198,7 +198,7 @@ def leave(name: Member, root: Root = None) -> None:
 @app.command()
 def reset(root: Root = None) -> None:
     """Delete what the walk-through made; Karmada and its members stay."""
-    from towpath.local import demo
+    from towpath.local import clearing
     from towpath.local.store import load
 
-    run(demo.reset(load(_root(root)), _say))
+    run(clearing.reset(load(_root(root)), _say))

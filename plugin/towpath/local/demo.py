@@ -4,8 +4,8 @@ Every step applies one of the text's manifests and waits until the members show 
 do not run here (members have no nodes), so the two ``curl`` calls of the text are the one thing that is
 told and not done; what FSM would route by is there to be seen.
 
-It refuses to start where it would change something that is already there, and takes away everything it
-made, in the opposite order, also when it fails or is interrupted.
+It refuses to start where it would change something that is already there. ``clearing`` takes away what it
+made.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from towpath.errors import NotFound, TowpathError, UsageError
-from towpath.install import SHARING, Installed, install, remove, serves, share_crds
+from towpath.install import Installed, install, serves, share_crds
 from towpath.karmada import resources
-from towpath.karmada.client import MERGE, Client, Object, Resource
+from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
-from towpath.local import processes, walkthrough, webhook
+from towpath.local import walkthrough
 from towpath.local.fleet import Fleet
-from towpath.local.members import USER_AGENT, is_ready
-from towpath.local.spec import PLUGIN, Environment
+from towpath.local.members import is_ready
 from towpath.local.walkthrough import Seen
 from towpath.model.keys import Dialect
 
@@ -33,13 +32,9 @@ MANAGER = "towpath-demo"
 PATIENCE = 90.0
 """Seconds for one step: on a Karmada that has just got the CRDs its detector needs up to 30 to see them."""
 _POLL = 0.1
-_NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 _DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 _TRAFFIC = Resource(Dialect.FLOMESH.value, "v1alpha1", "globaltrafficpolicies", "GlobalTrafficPolicy")
-_CLUSTER_BINDINGS = Resource(
-    "work.karmada.io", "v1alpha2", "clusterresourcebindings", "ClusterResourceBinding", namespaced=False
-)
-_WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
 
 
 class NotAsTold(TowpathError):
@@ -111,10 +106,10 @@ async def check_stage(karmada: Client, members: Sequence[str]) -> None:
         if not is_ready(known[name]):
             raise UsageError(f"member {name} is not Ready")
     for name in walkthrough.NAMESPACES:
-        if await _exists(karmada, _NAMESPACES, name):
+        if await exists(karmada, NAMESPACES, name):
             raise UsageError(f"namespace {name} exists: the walk-through would change what is in it")
     for name in members:
-        if await _exists(karmada, resources.flomesh_clusters(Dialect.FLOMESH), name):
+        if await exists(karmada, resources.flomesh_clusters(Dialect.FLOMESH), name):
             raise UsageError(f"clusters.flomesh.io/{name} exists: the walk-through would change its gateway")
 
 
@@ -125,7 +120,8 @@ async def _clusters(karmada: Client) -> list[Object]:
         raise UsageError(f"{karmada.where} is no Karmada: it does not serve cluster.karmada.io") from None
 
 
-async def _exists(karmada: Client, resource: Resource, name: str) -> bool:
+async def exists(karmada: Client, resource: Resource, name: str) -> bool:
+    """Tell whether Karmada has an object without namespace."""
     try:
         await karmada.get(resource, name)
     except NotFound:
@@ -133,9 +129,9 @@ async def _exists(karmada: Client, resource: Resource, name: str) -> bool:
     return True
 
 
-async def prepare(stage: Stage) -> list[Installed]:
-    """Install what Towpath needs, and wait until all three members serve the imports' API."""
-    installed = await install(stage.karmada)
+async def prepare(stage: Stage, installed: list[Installed]) -> None:
+    """Install what Towpath needs, noted in ``installed``, and wait until all members serve the imports' API."""
+    installed += await install(stage.karmada)
     installed += await share_crds(stage.karmada)
     chosen = set(stage.members)
 
@@ -143,7 +139,6 @@ async def prepare(stage: Stage) -> list[Installed]:
         return all(serves(c, Dialect.FLOMESH) for c in clusters if c["metadata"]["name"] in chosen)
 
     await until(lambda: stage.karmada.list(resources.CLUSTERS), all_serve, "all members serve ServiceImport")
-    return installed
 
 
 async def play(stage: Stage) -> dict[str, Seen]:
@@ -195,72 +190,3 @@ async def play(stage: Stage) -> dict[str, Seen]:
     seen = await until(stage.see_all, lambda s: s == want, "everything is as the text tells it")
     say(f"   {client} has it, and it alone: FSM there now spreads calls over {first} and {third}")
     return seen
-
-
-async def clear(stage: Stage) -> None:
-    """Delete what the walk-through applied and wait until Karmada and the members are clean."""
-    discovery = Discovery(stage.karmada)
-    for objects in reversed(list(walkthrough.steps(stage.members).values())):
-        for obj in reversed(objects):
-            try:
-                resource = await discovery.of(obj)
-            except NotFound:
-                continue
-            meta = obj["metadata"]
-            await stage.karmada.delete(resource, meta["name"], meta.get("namespace", ""))
-    await until(lambda: leftovers(stage), lambda left: not left, "everything is gone")
-
-
-async def leftovers(stage: Stage) -> list[str]:
-    """Name what is left of the walk-through in Karmada and in the members."""
-    left = []
-    for namespace in walkthrough.NAMESPACES:
-        if await _exists(stage.karmada, _NAMESPACES, namespace):
-            left.append(f"namespace {namespace} in Karmada")
-        left += [
-            f"namespace {namespace} in {member}"
-            for member in stage.members
-            if await stage.fleet.get(member, _NAMESPACES, namespace)
-        ]
-    for member in stage.members:
-        works = await stage.karmada.list(_WORKS, f"karmada-es-{member}")
-        left += [
-            f"Work {work['metadata']['name']} for {member}"
-            for work in works
-            if _belongs(work, walkthrough.NAMESPACES)
-        ]
-    return left
-
-
-def _belongs(work: Object, namespaces: Sequence[str]) -> bool:
-    manifests = work["spec"].get("workload", {}).get("manifests", [])
-    return any(m["metadata"].get("namespace") in namespaces for m in manifests)
-
-
-async def uninstall(stage: Stage, installed: list[Installed]) -> None:
-    """Take out what ``prepare`` created, in Karmada and, where Karmada brought the CRDs, in the members."""
-    shared = [item for item in installed if item.resource == SHARING and item.how == "created"]
-    for item in shared:
-        release = {"spec": {"preserveResourcesOnDeletion": False}}
-        await stage.karmada.request("PATCH", SHARING.path("", item.name), body=release, content_type=MERGE)
-        await until(
-            lambda: stage.karmada.list(_CLUSTER_BINDINGS), _none_preserves, "CRDs may be deleted from members"
-        )
-    # The policy last: what it brought to the members goes because its templates go.
-    await remove(stage.karmada, [*shared, *(item for item in installed if item not in shared)])
-
-
-def _none_preserves(bindings: list[Object]) -> bool:
-    crds = [b for b in bindings if b["spec"]["resource"]["kind"] == "CustomResourceDefinition"]
-    return not any(b["spec"].get("preserveResourcesOnDeletion") for b in crds)
-
-
-async def reset(env: Environment, say: Callable[[str], None]) -> None:
-    """End Towpath and delete what the walk-through made in a local Karmada."""
-    async with await Client.connect(env.karmada, user_agent=USER_AGENT) as karmada:
-        await clear(Stage(karmada, tuple(env.members)[: len(walkthrough.PLAYERS)], say))
-        await webhook.stop(env, karmada)
-    plugin = processes.running(env.root).get(PLUGIN)
-    if plugin is not None:
-        processes.end([plugin])
-    say("the walk-through's objects are gone")

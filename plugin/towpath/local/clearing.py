@@ -1,0 +1,101 @@
+"""Taking away what the walk-through made, and what was installed for it: in Karmada and in the members.
+
+Everything goes in the opposite order of its making, and is waited for: a Work that outlives its template
+would be an orphan that nobody looks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from towpath.errors import NotFound
+from towpath.install import CRDS, SHARING, Installed, remove
+from towpath.karmada.client import MERGE, Client, Object, Resource
+from towpath.karmada.discovery import Discovery
+from towpath.local import processes, walkthrough, webhook
+from towpath.local.demo import NAMESPACES, Stage, exists, until
+from towpath.local.members import USER_AGENT
+from towpath.local.spec import PLUGIN, Environment
+
+_CLUSTER_BINDINGS = Resource(
+    "work.karmada.io", "v1alpha2", "clusterresourcebindings", "ClusterResourceBinding", namespaced=False
+)
+_WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
+
+
+async def clear(stage: Stage) -> None:
+    """Delete what the walk-through applied and wait until Karmada and the members are clean."""
+    discovery = Discovery(stage.karmada)
+    for objects in reversed(list(walkthrough.steps(stage.members).values())):
+        for obj in reversed(objects):
+            try:
+                resource = await discovery.of(obj)
+            except NotFound:
+                continue
+            meta = obj["metadata"]
+            await stage.karmada.delete(resource, meta["name"], meta.get("namespace", ""))
+    await until(lambda: leftovers(stage), lambda left: not left, "everything is gone")
+
+
+async def leftovers(stage: Stage) -> list[str]:
+    """Name what is left of the walk-through in Karmada and in the members."""
+    left = []
+    for namespace in walkthrough.NAMESPACES:
+        if await exists(stage.karmada, NAMESPACES, namespace):
+            left.append(f"namespace {namespace} in Karmada")
+        left += [
+            f"namespace {namespace} in {member}"
+            for member in stage.members
+            if await stage.fleet.get(member, NAMESPACES, namespace)
+        ]
+    return left + await _works(
+        stage.karmada, lambda m: m["metadata"].get("namespace") in walkthrough.NAMESPACES
+    )
+
+
+async def _works(karmada: Client, holds: Callable[[Object], bool]) -> list[str]:
+    """Name the Works, of all members, with a manifest of which ``holds`` is true."""
+    return [
+        f"Work {work['metadata']['name']} in {work['metadata']['namespace']}"
+        for work in await karmada.list(_WORKS)
+        if any(map(holds, work["spec"].get("workload", {}).get("manifests", [])))
+    ]
+
+
+async def uninstall(stage: Stage, installed: Sequence[Installed]) -> None:
+    """Take out what was created for the demo: in Karmada, and in the members where Karmada brought the CRDs."""
+    karmada = stage.karmada
+    created = [item for item in installed if item.how == "created"]
+    crds = {item.name for item in created if item.resource == CRDS}
+    shared = [item for item in created if item.resource == SHARING]
+
+    async def bindings() -> list[Object]:
+        return [b for b in await karmada.list(_CLUSTER_BINDINGS) if b["spec"]["resource"]["name"] in crds]
+
+    async def traces() -> list[str]:
+        left = [f"binding {b['metadata']['name']}" for b in await bindings()]
+        return left + await _works(karmada, lambda manifest: manifest["metadata"]["name"] in crds)
+
+    for item in shared:
+        release = {"spec": {"preserveResourcesOnDeletion": False}}
+        await karmada.request("PATCH", SHARING.path("", item.name), body=release, content_type=MERGE)
+        await until(bindings, _none_preserves, "the CRDs may be deleted from members")
+    # The policy last: what it brought to the members goes because its templates go.
+    await remove(karmada, [*shared, *(item for item in created if item not in shared)])
+    if shared:
+        await until(traces, lambda left: not left, "the CRDs are gone from the members")
+
+
+def _none_preserves(bindings: list[Object]) -> bool:
+    return not any(b["spec"].get("preserveResourcesOnDeletion") for b in bindings)
+
+
+async def reset(env: Environment, say: Callable[[str], None]) -> None:
+    """End Towpath and delete what the walk-through made in a local Karmada."""
+    async with await Client.connect(env.karmada, user_agent=USER_AGENT) as karmada:
+        await clear(Stage(karmada, tuple(env.members)[: len(walkthrough.PLAYERS)], say))
+        await webhook.stop(env, karmada)
+    plugin = processes.running(env.root).get(PLUGIN)
+    if plugin is not None:
+        processes.end([plugin])
+    say("the walk-through's objects are gone")

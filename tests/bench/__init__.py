@@ -1,0 +1,1 @@
+"""Benchmarks: each is a module to be run, measures next to a floor, and says what is met and missed."""

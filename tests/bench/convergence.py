@@ -1,0 +1,401 @@
+"""How long from a ServiceExport to the right ServiceImport in every member, next to what cannot be beaten.
+
+    make bench BENCH=convergence [OUT=file.json] [ARGS="--rounds 10 --qps high"]
+
+Three things are timed on an otherwise idle plane, one after the other in every round, so that a machine
+that gets slower or faster does so for all of them. Each starts with the same two writes, a
+PropagationPolicy to three members and then its template, and the clock starts before the first:
+
+single    A ConfigMap is in all three members. The floor of anything that Karmada carries once.
+chained   As soon as the ConfigMap's binding is scheduled, this process writes what the plugin would:
+          an OverridePolicy with one rule for each of two members and a PropagationPolicy, side by side,
+          then a second ConfigMap as large as a ServiceImport. It ends when every member holds that with
+          its own content. The floor of any plugin that derives from Karmada's bindings: the same
+          objects in the same order, through the same client, and no thinking.
+towpath   A ServiceExport whose Service has been in two of the members before; ends when every member
+          holds the right ServiceImport: those two without themselves, the third with both.
+
+The end is seen by watches on the members' own apiservers. After each measurement everything is deleted
+and gone, in Karmada and in the members, and the plane then idles for the settling time before the next:
+Karmada's client limits are token buckets, and a round must find them full.
+
+The plugin's own share is the time from the scheduler's write of the export's binding until the plugin's
+last write for that service was answered, by the audit log of Karmada's apiserver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.audit import PLUGIN_USER, Write
+from tests.bench.plane import (
+    CONFIG_MAPS,
+    MEMBERS,
+    NAMESPACE,
+    Plane,
+    Right,
+    Say,
+    Watch,
+    everywhere,
+    plane,
+    running,
+)
+from tests.bench.report import Goal, machine, machine_line, summary, table
+from towpath.cli.running import run
+from towpath.errors import TowpathError
+from towpath.karmada import resources
+from towpath.karmada.client import Object, Resource
+from towpath.local.spec import Qps
+from towpath.local.walkthrough import GATEWAYS
+from towpath.model.keys import Dialect
+
+WARM_UP = 3
+SETTLE = {Qps.DEFAULT: 3.0, Qps.HIGH: 1.0}
+SHARE_GOAL, RATIO_GOAL = 0.025, 1.15
+EXPORTERS = (MEMBERS[0], MEMBERS[2])
+EXPORTS = resources.service_exports(Dialect.FLOMESH)
+IMPORTS = resources.service_imports(Dialect.FLOMESH)
+BENCH, SCHEDULER = "towpath-bench", "karmada-scheduler"
+"""User agents in the audit log: this process, and the one that schedules bindings."""
+SEEN = (CONFIG_MAPS, resources.SERVICES, EXPORTS, IMPORTS)
+POLICIES = (resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES)
+
+
+# What is applied, and what must come of it
+
+
+def _object(resource: Resource, name: str, **body: Any) -> Object:
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        **body,
+    }
+
+
+def _selectors(of: Object) -> list[Object]:
+    return [{"apiVersion": of["apiVersion"], "kind": of["kind"], "name": of["metadata"]["name"]}]
+
+
+def _policy(name: str, of: Object, members: Sequence[str] = MEMBERS) -> Object:
+    """Return the PropagationPolicy that takes an object to members."""
+    placement = {"clusterAffinity": {"clusterNames": list(members)}}
+    spec = {"resourceSelectors": _selectors(of), "placement": placement}
+    return _object(resources.PROPAGATION_POLICIES, name, spec=spec)
+
+
+def _overrides(name: str, of: Object, path: str, values: Mapping[str, Any]) -> Object:
+    """Return the OverridePolicy that replaces one field of an object, in each member by its own value."""
+    rules = [
+        {
+            "targetCluster": {"clusterNames": [member]},
+            "overriders": {"plaintext": [{"path": path, "operator": "replace", "value": value}]},
+        }
+        for member, value in values.items()
+    ]
+    spec = {"resourceSelectors": _selectors(of), "overrideRules": rules}
+    return _object(resources.OVERRIDE_POLICIES, name, spec=spec)
+
+
+def _ports(*exporters: str) -> list[Object]:
+    """Return the ports of the import of a service that is exported by these members."""
+    endpoints = [
+        {
+            "clusterKey": f"default/default/default/{member}",
+            "target": {"host": GATEWAYS[member], "ip": GATEWAYS[member], "port": 80, "path": "/bench"},
+        }
+        for member in exporters
+    ]
+    return [{"port": 8080, "protocol": "TCP", "endpoints": endpoints}]
+
+
+PORTS = {member: _ports(*(e for e in EXPORTERS if e != member)) for member in MEMBERS}
+DATA = {member: json.dumps(ports) for member, ports in PORTS.items()}
+EVERYTHING = json.dumps(_ports(*EXPORTERS))
+
+
+def _config_map(name: str) -> Object:
+    return _object(CONFIG_MAPS, name, data={"ports": EVERYTHING})
+
+
+def _service(name: str) -> Object:
+    spec = {"ports": [{"port": 8080, "protocol": "TCP"}], "selector": {"app": name}}
+    return _object(resources.SERVICES, name, spec=spec)
+
+
+def _export(name: str) -> Object:
+    rule = {"portNumber": 8080, "path": "/bench", "pathType": "Prefix"}
+    return _object(EXPORTS, name, spec={"serviceAccountName": "*", "rules": [rule]})
+
+
+def _holds(data: str) -> Right:
+    return lambda obj: obj is not None and obj["data"] == {"ports": data}
+
+
+def _imports(ports: list[Object]) -> Right:
+    spec = {"type": "ClusterSetIP", "serviceAccountName": "*", "ports": ports}
+    return lambda obj: obj is not None and obj["spec"] == spec
+
+
+def _present(obj: Object | None) -> bool:
+    return obj is not None
+
+
+def _absent(obj: Object | None) -> bool:
+    return obj is None
+
+
+def _scheduled(binding: Object | None) -> bool:
+    return binding is not None and len(binding["spec"].get("clusters", ())) == len(MEMBERS)
+
+
+# The three things that are timed
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A plane with all watches open."""
+
+    plane: Plane
+    bindings: Watch
+    members: Mapping[Resource, Mapping[str, Watch]]
+    settle: float
+
+    async def timed(
+        self, resource: Resource, name: str, right: Mapping[str, Right], act: Callable[[], Awaitable[None]]
+    ) -> float:
+        """Return the seconds from the beginning of ``act`` until all members hold what they must."""
+        await asyncio.sleep(self.settle)
+        started = time.monotonic()
+        arrived, _ = await asyncio.gather(everywhere(self.members[resource], name, right), act())
+        return arrived - started
+
+    async def put(self, resource: Resource, policy: Object, obj: Object) -> None:
+        """Apply a policy, then the template that it selects."""
+        await self.plane.apply(resources.PROPAGATION_POLICIES, policy)
+        await self.plane.apply(resource, obj)
+
+    async def clear(self, name: str, *put: tuple[Resource, str]) -> None:
+        """Delete templates called ``name``, each with its policy, until nothing is left anywhere.
+
+        What was derived goes with the first of them, which owns it.
+        """
+        for resource, policy in put:
+            await self.plane.karmada.delete(resource, name, NAMESPACE)
+            await everywhere(self.members[resource], name, dict.fromkeys(MEMBERS, _absent))
+            await self.plane.karmada.delete(resources.PROPAGATION_POLICIES, policy, NAMESPACE)
+        await self.plane.gone(name, *SEEN, *POLICIES, resources.BINDINGS)
+        for watches in self.members.values():
+            for derived in (name, _derived(name)):
+                await everywhere(watches, derived, dict.fromkeys(MEMBERS, _absent))
+
+
+def _derived(name: str) -> str:
+    return f"{name}-import"
+
+
+async def single(stage: Stage, name: str) -> float:
+    """Time one ConfigMap to all members."""
+    obj = _config_map(name)
+    seconds = await stage.timed(
+        CONFIG_MAPS,
+        name,
+        dict.fromkeys(MEMBERS, _holds(EVERYTHING)),
+        lambda: stage.put(CONFIG_MAPS, _policy(name, obj), obj),
+    )
+    await stage.clear(name, (CONFIG_MAPS, name))
+    return seconds
+
+
+async def chained(stage: Stage, name: str) -> float:
+    """Time a ConfigMap, and a second one that is written once the first is scheduled, to all members."""
+    first, second = _config_map(name), _config_map(_derived(name))
+
+    async def act() -> None:
+        await stage.put(CONFIG_MAPS, _policy(name, first), first)
+        binding = f"{name}-configmap"
+        await everywhere({"Karmada": stage.bindings}, binding, {"Karmada": _scheduled})
+        owner = (stage.bindings.get(binding) or {})["spec"]["resource"]
+        policy = _policy(_derived(name), second)
+        overrides = _overrides(_derived(name), second, "/data/ports", {m: DATA[m] for m in EXPORTERS})
+        for obj in (policy, overrides, second):
+            obj["metadata"]["ownerReferences"] = [
+                {k: owner[k] for k in ("apiVersion", "kind", "name", "uid")}
+            ]
+        await asyncio.gather(
+            stage.plane.apply(resources.OVERRIDE_POLICIES, overrides),
+            stage.plane.apply(resources.PROPAGATION_POLICIES, policy),
+        )
+        await stage.plane.apply(CONFIG_MAPS, second)
+
+    right = {member: _holds(data) for member, data in DATA.items()}
+    seconds = await stage.timed(CONFIG_MAPS, _derived(name), right, act)
+    await stage.clear(name, (CONFIG_MAPS, name))
+    return seconds
+
+
+async def towpath(stage: Stage, name: str) -> float:
+    """Time a ServiceExport, of a Service that is in two members, to the ServiceImport in all members."""
+    service, export = _service(name), _export(name)
+    await stage.put(resources.SERVICES, _policy(f"{name}-service", service, EXPORTERS), service)
+    await everywhere(stage.members[resources.SERVICES], name, dict.fromkeys(EXPORTERS, _present))
+    seconds = await stage.timed(
+        IMPORTS,
+        name,
+        {member: _imports(ports) for member, ports in PORTS.items()},
+        lambda: stage.put(EXPORTS, _policy(name, export), export),
+    )
+    await stage.clear(name, (EXPORTS, name), (resources.SERVICES, f"{name}-service"))
+    return seconds
+
+
+KINDS = (single, chained, towpath)
+
+
+# From the audit log
+
+
+def _share(writes: Sequence[Write], binding: str, ours: Callable[[Write], bool]) -> tuple[float, int]:
+    """Return the seconds from a binding's scheduling to the last of our writes, and how many these are."""
+    scheduled = next(
+        w.at for w in writes if w.agent == SCHEDULER and w.name == binding and w.subresource == ""
+    )
+    answered = [w.at for w in writes if w.verb == "patch" and ours(w)]
+    return max(answered) - scheduled, len(answered)
+
+
+def _shares(plane: Plane, numbers: Sequence[int]) -> dict[str, list[float]]:
+    """Return the plugin's own share in each round and how often it wrote, and the floor's share."""
+    writes = plane.audit.writes(namespace=NAMESPACE)
+    shares: dict[str, list[float]] = {"own share": [], "floor's share": [], "writes": []}
+    for number in numbers:
+        service, first = _name(towpath, number), _name(chained, number)
+        seconds, count = _share(
+            writes, f"{service}-serviceexport", lambda w: w.user == PLUGIN_USER and service in w.name
+        )
+        shares["own share"].append(seconds)
+        shares["writes"].append(count)
+        floor, _ = _share(
+            writes, f"{first}-configmap", lambda w: w.agent == BENCH and w.name == _derived(first)
+        )
+        shares["floor's share"].append(floor)
+    return shares
+
+
+# One environment after the other
+
+
+def _name(kind: Callable[..., object], number: int) -> str:
+    return f"{kind.__name__}-{number:04}"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    qps: Sequence[Qps]
+    rounds: int
+    settle: float | None
+    out: Path | None
+
+
+async def _environment(qps: Qps, options: Options, say: Say) -> dict[str, Any]:
+    """Boot, measure and take down one environment: returns everything measured."""
+    settle = SETTLE[qps] if options.settle is None else options.settle
+    samples: dict[str, list[float]] = {kind.__name__: [] for kind in KINDS}
+    numbers = range(1, WARM_UP + options.rounds + 1)
+    load = os.getloadavg()[0]
+    async with plane(qps, say) as booted:
+        bindings = Watch(booted.karmada, resources.BINDINGS)
+        async with booted.watch_members(*SEEN) as members, running([bindings]):
+            stage = Stage(booted, bindings, members, settle)
+            for number in numbers:
+                seconds = [await kind(stage, _name(kind, number)) for kind in KINDS]
+                for kind, of_kind in zip(KINDS, seconds, strict=True):
+                    samples[kind.__name__].append(of_kind)
+                told = "  ".join(f"{k.__name__} {s:.3f} s" for k, s in zip(KINDS, seconds, strict=True))
+                say(f"round {number} of {len(numbers)}  {told}{'  (warm-up)' if number <= WARM_UP else ''}")
+        samples |= _shares(booted, numbers)
+    measured = {name: of_kind[WARM_UP:] for name, of_kind in samples.items()}
+    return {
+        "settle": settle,
+        "load": [round(load, 2), round(os.getloadavg()[0], 2)],
+        **_judged(measured),
+        "samples": measured,
+        "warm_up": {name: of_kind[:WARM_UP] for name, of_kind in samples.items()},
+    }
+
+
+def _judged(measured: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Return summaries, ratios and goals."""
+    rows = {name: summary(samples) for name, samples in measured.items() if name != "writes"}
+    ratios = {
+        f"towpath/{floor.__name__} {p}": rows["towpath"][p] / rows[floor.__name__][p]
+        for floor in (chained, single)
+        for p in ("p50", "p99")
+    }
+    goals = [
+        Goal("towpath/chained at p50", RATIO_GOAL, ratios["towpath/chained p50"]),
+        Goal("own share at p50", SHARE_GOAL * 1000, rows["own share"]["p50"] * 1000, " ms"),
+    ]
+    return {"summary": rows, "ratios": ratios, "goals": [goal.dump() for goal in goals]}
+
+
+def _told(qps: str, result: Mapping[str, Any]) -> str:
+    before, after = result["load"]
+    head = (
+        f"Karmada's client limits: {qps}; {result['settle']:g} s idle before each; load {before} to {after}"
+    )
+    ratios = "  ".join(f"{name} {value:.2f}" for name, value in result["ratios"].items())
+    goals = (str(Goal(g["what"], g["limit"], g["measured"], g["unit"])) for g in result["goals"])
+    return "\n".join(("", head, table(result["summary"]), ratios, *(f"goal: {goal}" for goal in goals)))
+
+
+async def _measure(options: Options, say: Say) -> dict[str, Any]:
+    document: dict[str, Any] = {"bench": "convergence", "machine": machine(), "environments": {}}
+    for qps in options.qps:
+        result = document["environments"][qps.value] = await _environment(qps, options, say)
+        print(_told(qps.value, result), flush=True)
+    return document
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.convergence", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--out", type=Path, help="write everything measured to this file, as JSON")
+    parser.add_argument("--qps", type=Qps, action="append", help="only with these limits (default, high)")
+    parser.add_argument("--rounds", type=int, default=30, help=f"measured rounds, after {WARM_UP} warm-ups")
+    parser.add_argument("--settle", type=float, help="seconds idle before each measurement")
+    given = parser.parse_args()
+    if given.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    return Options(given.qps or list(Qps), given.rounds, given.settle, given.out)
+
+
+def main() -> int:
+    """Run; returns the exit code, which is 0 also when a goal is missed."""
+    options = _options()
+    try:
+        document = run(_measure(options, lambda line: print(line, file=sys.stderr, flush=True)))
+    except KeyboardInterrupt:
+        return 130
+    except TowpathError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if options.out:
+        options.out.write_text(json.dumps(document, indent=1) + "\n")
+    print(f"\n{machine_line(document['machine'])}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

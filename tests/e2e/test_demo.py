@@ -1,0 +1,225 @@
+"""``towpath demo``: on a Karmada of its own, and on one that somebody has, which it leaves as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from tests.cli import TOWPATH, assert_one_line, towpath
+from tests.conftest import MEMBERS, Plane
+from towpath.local import boot, store
+from towpath.local.build import ensure_binaries
+from towpath.local.processes import running
+from towpath.local.spec import Qps
+
+ROWS = ("10.0.2.4:80/httpbin", "10.0.2.6:80/httpbin", "ActiveActive")
+
+
+def roles(*members: str) -> list[str]:
+    return [argument for member in members for argument in ("--member", member)]
+
+
+def inventory(plane: Plane) -> dict[str, str]:
+    """Return what a demo could leave behind: names of objects, by kind, in Karmada and in the members."""
+    kinds = (
+        "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,clusterpropagationpolicies,"
+        "clusterresourcebindings"
+    )
+    found = {"karmada": plane.kubectl("get", kinds, "-o", "name").stdout}
+    for member in MEMBERS:
+        found[member] = plane.kubectl("get", "namespaces,crds", "-o", "name", member=member).stdout
+    return found
+
+
+def plugins() -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if "plugin" in (p.info["cmdline"] or ())[-6:]]
+
+
+def test_the_local_demo_shows_the_walkthrough_and_leaves_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+
+    done = towpath("demo", "--root", root)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for row in ROWS:
+        assert row in done.stdout
+    assert not running(root)
+    assert not root.exists()
+
+
+def test_it_can_be_kept_looked_at_reset_and_played_again(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    try:
+        kept = towpath("demo", "--root", root, "--keep")
+        assert kept.returncode == 0, kept.stdout + kept.stderr
+        assert f"towpath local down --root {root}" in kept.stdout
+        socket = store.load(root).plugin_socket
+
+        explained = towpath("explain", "httpbin/httpbin", "--socket", socket)
+        assert "ServiceNotBound" in explained.stdout
+        assert_one_line(towpath("demo", "--root", root), "namespace httpbin exists", code=2)
+
+        assert towpath("local", "reset", "--root", root).returncode == 0
+        again = towpath("demo", "--root", root)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert running(root), "an environment that was there before stays"
+    finally:
+        boot.down(root)
+
+
+def test_on_somebodys_karmada_it_plays_with_the_members_given_and_cleans_up(plane: Plane) -> None:
+    before = inventory(plane)
+
+    done = towpath("demo", "--kubeconfig", plane.karmada, *roles("cluster-3", "cluster-1", "cluster-2"))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    row = next(line for line in done.stdout.splitlines() if "ActiveActive" in line)
+    assert "cluster-1" in row, "the client of the text is the second member given"
+    assert inventory(plane) == before
+    assert not plane.kubectl("get", "clusters.flomesh.io", "-o", "name").stdout
+
+
+def test_it_does_not_touch_what_is_there(plane: Plane) -> None:
+    plane.kubectl("create", "namespace", "curl")
+    try:
+        done = towpath("demo", "--kubeconfig", plane.karmada)
+        assert_one_line(done, "namespace curl exists", code=2)
+    finally:
+        plane.kubectl("delete", "namespace", "curl")
+
+
+def test_members_that_are_not_there_are_named(plane: Plane) -> None:
+    done = towpath("demo", "--kubeconfig", plane.karmada, *roles("cluster-1", "cluster-2", "paris"))
+
+    assert_one_line(done, "'paris'", "cluster-1, cluster-2, cluster-3", code=2)
+
+
+def test_an_apiserver_without_karmada_is_told_so(plane: Plane) -> None:
+    done = towpath("demo", "--kubeconfig", plane.env.kubeconfig("cluster-1"))
+
+    assert_one_line(done, "is no Karmada", code=2)
+
+
+class Proxy:
+    """A TCP proxy in front of an apiserver, to be cut."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._loop = asyncio.new_event_loop()
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
+
+    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while chunk := await source.read(65536):
+                target.write(chunk)
+                await target.drain()
+        finally:
+            target.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Close everything: nothing listens on the port any more."""
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+
+@pytest.fixture
+def proxy(plane: Plane) -> Iterator[Proxy]:
+    proxy = Proxy(plane.env.ports["karmada-apiserver"])
+    yield proxy
+    proxy.cut()
+
+
+def test_an_apiserver_that_goes_away_is_one_line_and_no_process_is_left(
+    plane: Plane, proxy: Proxy, tmp_path: Path
+) -> None:
+    document = yaml.safe_load(plane.karmada.read_text())
+    document["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{proxy.port}"
+    config = tmp_path / "through-proxy.config"
+    config.write_text(yaml.safe_dump(document))
+    try:
+        with subprocess.Popen(
+            [*TOWPATH, "demo", "--kubeconfig", config],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as command:
+            assert command.stdout is not None
+            assert any(line.startswith("1. ") for line in command.stdout)
+            proxy.cut()
+            _, said = command.communicate()
+
+        assert command.returncode == 1
+        assert [line for line in said.splitlines() if line.startswith("error: ")] == said.splitlines()
+        assert str(proxy.port) in said
+        assert not plugins()
+    finally:
+        plane.kubectl("delete", "clusters.flomesh.io", "--all")
+        plane.kubectl("delete", "namespace", "httpbin", "curl", "--ignore-not-found")
+
+
+def foreign_crds(folder: Path) -> Path:
+    """Write CRDs as ErieCanal and FSM ship them: our fields and defaults, none of our rules and limits."""
+
+    def without_rules(value: Any) -> Any:
+        if isinstance(value, dict):
+            ours = {"x-kubernetes-validations", "maxLength", "minLength", "maxItems", "description"}
+            return {key: without_rules(item) for key, item in value.items() if key not in ours}
+        if isinstance(value, list):
+            return [without_rules(item) for item in value]
+        return value
+
+    folder.mkdir()
+    for path in Path("deploy/crds").glob("*.yaml"):
+        (folder / path.name).write_text(yaml.safe_dump(without_rules(yaml.safe_load(path.read_text()))))
+    return folder
+
+
+@pytest.mark.parametrize("crds", ["none", "of others"])
+def test_a_karmada_without_our_crds_can_be_played_on_and_gets_back_to_what_it_was(
+    tmp_path: Path, crds: str
+) -> None:
+    root = tmp_path / "root"
+    folder = tmp_path / "crds"
+    if crds == "none":
+        folder.mkdir()
+    else:
+        foreign_crds(folder)
+    env = asyncio.run(boot.up(root, ensure_binaries(), names=MEMBERS, qps=Qps.HIGH, crds=folder))
+    plane = Plane(env)
+    plane.kubectl("delete", "clusterrole,clusterrolebinding", "towpath-plugin")
+    try:
+        before = inventory(plane)
+
+        done = towpath("demo", "--kubeconfig", env.karmada)
+
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert inventory(plane) == before
+    finally:
+        boot.down(root)
