@@ -13,7 +13,7 @@ PLUGIN_USER = "towpath-plugin"
 
 @dataclass(frozen=True)
 class Write:
-    """One write that the apiserver accepted; ``at`` is when it was answered, in seconds of the epoch."""
+    """One write that the apiserver accepted: ``asked`` and ``answered`` are seconds of the epoch."""
 
     user: str
     verb: str
@@ -22,7 +22,8 @@ class Write:
     name: str
     subresource: str
     agent: str
-    at: float
+    asked: float
+    answered: float
 
 
 @dataclass(frozen=True)
@@ -51,5 +52,6 @@ class AuditLog:
                 what.get("name", ""),
                 what.get("subresource", ""),
                 event.get("userAgent", "").partition("/")[0],
+                datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp(),
                 datetime.fromisoformat(event["stageTimestamp"]).timestamp(),
             )

@@ -20,7 +20,8 @@ and gone, in Karmada and in the members, and the plane then idles for the settli
 Karmada's client limits are token buckets, and a round must find them full.
 
 The plugin's own share is the time from the scheduler's write of the export's binding until the plugin's
-last write for that service was answered, by the audit log of Karmada's apiserver.
+last write for that service was answered, by the audit log of Karmada's apiserver. "Thinking" is that
+without the time in which the apiserver was busy with the plugin's writes. The floor's is this process's.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.audit import PLUGIN_USER, Write
+from tests.audit import Write
 from tests.bench.plane import (
     CONFIG_MAPS,
     MEMBERS,
@@ -54,7 +55,7 @@ from towpath.cli.running import run
 from towpath.errors import TowpathError
 from towpath.karmada import resources
 from towpath.karmada.client import Object, Resource
-from towpath.local.spec import Qps
+from towpath.local.spec import PLUGIN, Qps
 from towpath.local.walkthrough import GATEWAYS
 from towpath.model.keys import Dialect
 
@@ -65,7 +66,7 @@ EXPORTERS = (MEMBERS[0], MEMBERS[2])
 EXPORTS = resources.service_exports(Dialect.FLOMESH)
 IMPORTS = resources.service_imports(Dialect.FLOMESH)
 BENCH, SCHEDULER = "towpath-bench", "karmada-scheduler"
-"""User agents in the audit log: this process, and the one that schedules bindings."""
+"""User agents in the audit log: this process's, and that of what schedules bindings."""
 SEEN = (CONFIG_MAPS, resources.SERVICES, EXPORTS, IMPORTS)
 POLICIES = (resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES)
 
@@ -137,13 +138,20 @@ def _export(name: str) -> Object:
     return _object(EXPORTS, name, spec={"serviceAccountName": "*", "rules": [rule]})
 
 
+def _import(name: str) -> Object:
+    return _object(IMPORTS, name, spec=_import_spec(_ports(*EXPORTERS)))
+
+
+def _import_spec(ports: list[Object]) -> Object:
+    return {"type": "ClusterSetIP", "serviceAccountName": "*", "ports": ports}
+
+
 def _holds(data: str) -> Right:
     return lambda obj: obj is not None and obj["data"] == {"ports": data}
 
 
 def _imports(ports: list[Object]) -> Right:
-    spec = {"type": "ClusterSetIP", "serviceAccountName": "*", "ports": ports}
-    return lambda obj: obj is not None and obj["spec"] == spec
+    return lambda obj: obj is not None and obj["spec"] == _import_spec(ports)
 
 
 def _present(obj: Object | None) -> bool:
@@ -218,29 +226,53 @@ async def single(stage: Stage, name: str) -> float:
 
 async def chained(stage: Stage, name: str) -> float:
     """Time a ConfigMap, and a second one that is written once the first is scheduled, to all members."""
-    first, second = _config_map(name), _config_map(_derived(name))
-
-    async def act() -> None:
-        await stage.put(CONFIG_MAPS, _policy(name, first), first)
-        binding = f"{name}-configmap"
-        await everywhere({"Karmada": stage.bindings}, binding, {"Karmada": _scheduled})
-        owner = (stage.bindings.get(binding) or {})["spec"]["resource"]
-        policy = _policy(_derived(name), second)
-        overrides = _overrides(_derived(name), second, "/data/ports", {m: DATA[m] for m in EXPORTERS})
-        for obj in (policy, overrides, second):
-            obj["metadata"]["ownerReferences"] = [
-                {k: owner[k] for k in ("apiVersion", "kind", "name", "uid")}
-            ]
-        await asyncio.gather(
-            stage.plane.apply(resources.OVERRIDE_POLICIES, overrides),
-            stage.plane.apply(resources.PROPAGATION_POLICIES, policy),
-        )
-        await stage.plane.apply(CONFIG_MAPS, second)
-
     right = {member: _holds(data) for member, data in DATA.items()}
-    seconds = await stage.timed(CONFIG_MAPS, _derived(name), right, act)
+    values = {member: DATA[member] for member in EXPORTERS}
+    objects = _config_map(name), _config_map(_derived(name))
+    seconds = await _chain(stage, CONFIG_MAPS, CONFIG_MAPS, objects, "/data/ports", values, right)
     await stage.clear(name, (CONFIG_MAPS, name))
     return seconds
+
+
+async def twin(stage: Stage, name: str) -> float:
+    """Time the same chain of ServiceExport and ServiceImport; without a Service the plugin writes nothing."""
+    right = {member: _imports(ports) for member, ports in PORTS.items()}
+    values = {member: PORTS[member] for member in EXPORTERS}
+    objects = _export(name), _import(_derived(name))
+    seconds = await _chain(stage, EXPORTS, IMPORTS, objects, "/spec/ports", values, right)
+    await stage.clear(name, (EXPORTS, name))
+    return seconds
+
+
+async def _chain(
+    stage: Stage,
+    kind: Resource,
+    derived: Resource,
+    objects: tuple[Object, Object],
+    path: str,
+    values: Mapping[str, Any],
+    right: Mapping[str, Right],
+) -> float:
+    """Time a template, and a second one that is written when the first is scheduled, to all members."""
+    first, second = objects
+    name, second_name = first["metadata"]["name"], second["metadata"]["name"]
+    policies = (
+        (resources.OVERRIDE_POLICIES, _overrides(second_name, second, path, values)),
+        (resources.PROPAGATION_POLICIES, _policy(second_name, second)),
+    )
+
+    async def act() -> None:
+        await stage.put(kind, _policy(name, first), first)
+        binding = f"{name}-{kind.kind.lower()}"
+        await everywhere({"Karmada": stage.bindings}, binding, {"Karmada": _scheduled})
+        owner = (stage.bindings.get(binding) or {})["spec"]["resource"]
+        reference = {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")}
+        for obj in (second, *(policy for _, policy in policies)):
+            obj["metadata"]["ownerReferences"] = [reference]
+        await asyncio.gather(*(stage.plane.apply(*policy) for policy in policies))
+        await stage.plane.apply(derived, second)
+
+    return await stage.timed(derived, second_name, right, act)
 
 
 async def towpath(stage: Stage, name: str) -> float:
@@ -258,37 +290,52 @@ async def towpath(stage: Stage, name: str) -> float:
     return seconds
 
 
-KINDS = (single, chained, towpath)
+KINDS = (single, chained, twin, towpath)
 
 
 # From the audit log
 
 
-def _share(writes: Sequence[Write], binding: str, ours: Callable[[Write], bool]) -> tuple[float, int]:
-    """Return the seconds from a binding's scheduling to the last of our writes, and how many these are."""
+@dataclass(frozen=True)
+class Share:
+    """What a program did between a binding's scheduling and its last write, in seconds.
+
+    ``thinking`` is the part of it in which the apiserver had no write of it in hand.
+    """
+
+    seconds: float
+    thinking: float
+    writes: int
+
+
+def _share(writes: Sequence[Write], binding: str, agent: str, names: Collection[str]) -> Share:
+    """Return the share of a program that wrote objects of these names after a binding was scheduled."""
     scheduled = next(
-        w.at for w in writes if w.agent == SCHEDULER and w.name == binding and w.subresource == ""
+        w.answered for w in writes if w.agent == SCHEDULER and w.name == binding and w.subresource == ""
     )
-    answered = [w.at for w in writes if w.verb == "patch" and ours(w)]
-    return max(answered) - scheduled, len(answered)
+    ours = [w for w in writes if w.agent == agent and w.verb == "patch" and w.name in names]
+    thinking, free = 0.0, scheduled
+    for write in sorted(ours, key=lambda w: w.asked):
+        thinking += max(0.0, write.asked - free)
+        free = max(free, write.answered)
+    return Share(free - scheduled, thinking, len(ours))
 
 
 def _shares(plane: Plane, numbers: Sequence[int]) -> dict[str, list[float]]:
-    """Return the plugin's own share in each round and how often it wrote, and the floor's share."""
+    """Return the share of the plugin, and of this process in its place, for each round."""
     writes = plane.audit.writes(namespace=NAMESPACE)
-    shares: dict[str, list[float]] = {"own share": [], "floor's share": [], "writes": []}
+    own, floor = [], []
     for number in numbers:
         service, first = _name(towpath, number), _name(chained, number)
-        seconds, count = _share(
-            writes, f"{service}-serviceexport", lambda w: w.user == PLUGIN_USER and service in w.name
-        )
-        shares["own share"].append(seconds)
-        shares["writes"].append(count)
-        floor, _ = _share(
-            writes, f"{first}-configmap", lambda w: w.agent == BENCH and w.name == _derived(first)
-        )
-        shares["floor's share"].append(floor)
-    return shares
+        own.append(_share(writes, f"{service}-serviceexport", PLUGIN, {service, f"towpath-import-{service}"}))
+        floor.append(_share(writes, f"{first}-configmap", BENCH, {_derived(first)}))
+    return {
+        "own share": [s.seconds for s in own],
+        "own thinking": [s.thinking for s in own],
+        "floor's share": [s.seconds for s in floor],
+        "floor's thinking": [s.thinking for s in floor],
+        "own writes": [s.writes for s in own],
+    }
 
 
 # One environment after the other
@@ -337,7 +384,7 @@ async def _environment(qps: Qps, options: Options, say: Say) -> dict[str, Any]:
 
 def _judged(measured: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """Return summaries, ratios and goals."""
-    rows = {name: summary(samples) for name, samples in measured.items() if name != "writes"}
+    rows = {name: summary(samples) for name, samples in measured.items() if name != "own writes"}
     ratios = {
         f"towpath/{floor.__name__} {p}": rows["towpath"][p] / rows[floor.__name__][p]
         for floor in (chained, single)

@@ -23,7 +23,7 @@ from towpath.errors import NotFound, TowpathError, Unreachable
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
-from towpath.karmada.reflector import SILENCE, _lines
+from towpath.karmada.reflector import _lines
 from towpath.local import boot, objects, processes, walkthrough
 from towpath.local.build import ensure_binaries
 from towpath.local.spec import PLUGIN, Environment, Qps
@@ -65,12 +65,12 @@ class Watch:
         arrived, held = self._held.get(name, (time.monotonic(), None))
         if right(held):
             return arrived
-        waiter = (right, asyncio.get_running_loop().create_future())
-        self._waiting[name].append(waiter)
+        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._waiting[name].append((right, future))
         try:
-            return await waiter[1]
+            return await future
         finally:
-            self._waiting[name].remove(waiter)
+            self._waiting[name].remove((right, future))
 
     async def run(self) -> None:
         """List and watch until cancelled. Raises Unreachable when the stream ends."""
@@ -78,11 +78,11 @@ class Watch:
         self._held = {o["metadata"]["name"]: (time.monotonic(), o) for o in listed["items"]}
         query = [
             ("watch", "true"),
-            ("allowWatchBookmarks", "true"),
             ("resourceVersion", listed["metadata"]["resourceVersion"]),
             ("timeoutSeconds", str(_DAY)),
         ]
-        async with self._client.stream(self._path, query=query, silence=SILENCE) as chunks:
+        # A kind without any object is silent for ever: the apiserver sends not even bookmarks then.
+        async with self._client.stream(self._path, query=query, silence=_DAY) as chunks:
             self.opened.set()
             async for line in _lines(chunks):
                 self._take(line, time.monotonic())
@@ -90,8 +90,6 @@ class Watch:
 
     def _take(self, line: bytes, now: float) -> None:
         event = json.loads(line)
-        if event["type"] == "BOOKMARK":
-            return
         if event["type"] == "ERROR":
             raise Unreachable(f"{self._client.where}: watch of {self._path}: {event['object']['message']}")
         name, held = event["object"]["metadata"]["name"], event["object"]

@@ -1,8 +1,9 @@
 """Bringing the objects of one service to what they should be: derive, render, write what differs.
 
 Written in the order OverridePolicy and PropagationPolicy, then ServiceImport: Karmada takes a template
-up the moment it appears, and both policies must be there by then. Removed the other way round: without
-its policy a template would stay in the members, frozen (facts §6).
+up the moment it appears, and both policies must be there by then. Where nobody imports any more, only the
+template is deleted: without its policies what is still in the members would for a moment be the full list,
+and without a template the policies do nothing. They go with the export.
 """
 
 from __future__ import annotations
@@ -51,24 +52,24 @@ class Reconciler:
             return
         if wanted.service_import is None:
             await self._remove(imports, key.namespace, key.name)
+            self._tell(key, derived)
+            return
         policies = (
             (self._inventory.overrides, wanted.override),
             (self._inventory.propagation, wanted.propagation),
         )
         await asyncio.gather(*(self._ensure(r, key.namespace, policy_name(key), w) for r, w in policies if w))
-        if wanted.service_import is not None:
-            await self._ensure(imports, key.namespace, key.name, wanted.service_import)
-        for reflector, policy in policies:
-            if policy is None:
-                await self._remove(reflector, key.namespace, policy_name(key))
+        await self._ensure(imports, key.namespace, key.name, wanted.service_import)
+        if wanted.override is None:
+            await self._remove(self._inventory.overrides, key.namespace, policy_name(key))
         self._tell(key, derived)
 
     async def _ensure(
         self, reflector: Reflector[dict[str, Any]], namespace: str, name: str, wanted: Mapping[str, Any]
     ) -> None:
         live = reflector.get(name, namespace)
-        if live is not None and is_as_wanted(live, wanted):
-            return
+        if live is not None and (_is_going(live) or is_as_wanted(live, wanted)):
+            return  # of one that is going we hear again when it has gone, and then make it anew
         # What we have not made ourselves is not taken over: then the apiserver answers with a conflict.
         answer = await self._client.apply(reflector.resource, wanted, MANAGER, force=live is not None)
         reflector.learn(answer)
@@ -76,10 +77,10 @@ class Reconciler:
 
     async def _remove(self, reflector: Reflector[dict[str, Any]], namespace: str, name: str) -> None:
         live = reflector.get(name, namespace)
-        if live is None:
+        if live is None or _is_going(live):
             return
-        await self._client.delete(reflector.resource, name, namespace, uid=live["metadata"]["uid"])
-        log.info("removed", kind=reflector.resource.kind, name=f"{namespace}/{name}")
+        if await self._client.delete(reflector.resource, name, namespace, uid=live["metadata"]["uid"]):
+            log.info("removed", kind=reflector.resource.kind, name=f"{namespace}/{name}")
 
     def _tell(self, key: ServiceKey, derived: Derived) -> None:
         """Log who exports and imports a service, when that is news."""
@@ -93,6 +94,11 @@ class Reconciler:
                 importers=list(derived.views),
                 excluded={cluster: reason.value for cluster, reason in derived.excluded.items()},
             )
+
+
+def _is_going(live: Mapping[str, Any]) -> bool:
+    """Tell whether an object waits for its finalizers: a PropagationPolicy does, for Karmada."""
+    return "deletionTimestamp" in live["metadata"]
 
 
 def _is_ours(live: Mapping[str, Any]) -> bool:

@@ -11,8 +11,8 @@ CLI never connect.
 
 from __future__ import annotations
 
-import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -234,11 +234,10 @@ class Client:
 
 def _short(error: BaseException) -> str:
     """Return the cause in one line: the operating system's words where there are some."""
-    if isinstance(error, asyncio.TimeoutError):
-        return "no answer in time"
-    os_error = getattr(error, "os_error", None)
-    text = str(os_error or error) or type(error).__name__
-    return text.splitlines()[0]
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
+        return os.strerror(cause.errno).lower()
+    return (str(cause) or type(error).__name__).splitlines()[0]
 
 
 def _api_error(status: int, body: bytes, what: str) -> ApiError:

@@ -174,7 +174,6 @@ def flomesh_cluster(raw: bytes) -> FlomeshCluster | None:
     return FlomeshCluster.parse(msgspec.json.decode(obj.spec), f"Cluster {obj.metadata.name}")
 
 
-def whole(raw: bytes) -> dict[str, Any] | None:
-    """Keep an object as it is, for those that Towpath writes; None while it is being deleted."""
-    obj = cast("dict[str, Any]", msgspec.json.decode(raw))
-    return None if obj["metadata"].get("deletionTimestamp") else obj
+def whole(raw: bytes) -> dict[str, Any]:
+    """Keep an object as it is, for those that Towpath writes."""
+    return cast("dict[str, Any]", msgspec.json.decode(raw))

@@ -4,8 +4,8 @@ The life of a reflector: list in pages, remember the resourceVersion, watch from
 ends a watch after some minutes and it is taken up where it ended; bookmarks keep that place fresh, and
 a stream that stays silent longer than bookmarks allow is given up as dead. ``410 Gone`` means the place
 is too old: list again. Anything else that fails is tried again with growing, jittered pauses; what is in
-memory stays meanwhile. A kind that is not served (its CRD is missing) counts as empty, and is asked for
-again until it appears.
+memory stays meanwhile. A kind that is not served yet (its CRD is missing) counts as empty, and is asked
+for again until it appears.
 
 ``decode`` turns an object's bytes into what is worth keeping, or None for objects of no interest, so
 memory grows with what is needed and not with what the fleet has.
@@ -120,7 +120,7 @@ class Reflector(Generic[T]):
             except Gone:
                 self._version = ""
             except NotFound:
-                self._replace({})
+                # Nothing is forgotten: a CRD that goes takes its objects first, and we are told of each.
                 self._version = ""
                 self.synced.set()
                 await asyncio.sleep(_NOT_SERVED_PAUSE)

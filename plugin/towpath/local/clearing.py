@@ -63,7 +63,7 @@ async def _works(karmada: Client, holds: Callable[[Object], bool]) -> list[str]:
 
 
 async def uninstall(stage: Stage, installed: Sequence[Installed]) -> None:
-    """Take out what was created for the demo: in Karmada, and in the members where Karmada brought the CRDs."""
+    """Take out what was created for the demo, also in the members if Karmada brought them the CRDs."""
     karmada = stage.karmada
     created = [item for item in installed if item.how == "created"]
     crds = {item.name for item in created if item.resource == CRDS}

@@ -130,7 +130,7 @@ async def exists(karmada: Client, resource: Resource, name: str) -> bool:
 
 
 async def prepare(stage: Stage, installed: list[Installed]) -> None:
-    """Install what Towpath needs, noted in ``installed``, and wait until all members serve the imports' API."""
+    """Install what Towpath needs, noted in ``installed``; wait until all members serve the imports' API."""
     installed += await install(stage.karmada)
     installed += await share_crds(stage.karmada)
     chosen = set(stage.members)

@@ -63,9 +63,10 @@ async def _accounts(member: Client) -> tuple[str, str, str]:
     """Make Karmada's accounts in a member: returns two tokens and the member's identity."""
     await member.apply(objects.NAMESPACES, objects.namespace(objects.MEMBERS), _MANAGER)
     tokens = []
+    # What the impersonator may do is Karmada's to say: its unified-auth controller binds it.
+    await member.apply(objects.CLUSTER_ROLE_BINDINGS, objects.admin_binding(objects.JOINED_AS), _MANAGER)
     for account in (objects.JOINED_AS, objects.IMPERSONATOR):
         await member.apply(objects.SERVICE_ACCOUNTS, objects.service_account(account), _MANAGER)
-        await member.apply(objects.CLUSTER_ROLE_BINDINGS, objects.admin_binding(account), _MANAGER)
         path = objects.SERVICE_ACCOUNTS.path(objects.MEMBERS, account, "token")
         request = {
             "apiVersion": "authentication.k8s.io/v1",

@@ -1,0 +1,81 @@
+"""A small service to export: its manifests, and what the members hold of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from tests.conftest import Plane
+from towpath.errors import NotFound
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Object
+from towpath.model.keys import Dialect
+
+Endpoints = dict[int, list[str]]
+"""Port number to ``cluster@ip:port/path`` of each endpoint."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The service ``web`` in a namespace, exported where ``clusters`` says."""
+
+    plane: Plane
+    namespace: str
+    clusters: tuple[str, ...] = ("cluster-1", "cluster-3")
+    dialect: Dialect = Dialect.FLOMESH
+
+    def service(self, port: int = 80) -> str:
+        return f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: web, namespace: {self.namespace}}}
+spec: {{ports: [{{name: http, port: {port}, protocol: TCP}}]}}
+"""
+
+    def export(self, *ports: int) -> str:
+        rules = ", ".join(
+            f"{{portNumber: {port}, path: /web-{port}, pathType: Prefix}}" for port in ports or (80,)
+        )
+        return f"""
+apiVersion: {self.dialect.api_version}
+kind: ServiceExport
+metadata: {{name: web, namespace: {self.namespace}}}
+spec: {{rules: [{rules}]}}
+"""
+
+    def policy(self) -> str:
+        return f"""
+apiVersion: policy.karmada.io/v1alpha1
+kind: PropagationPolicy
+metadata: {{name: web, namespace: {self.namespace}}}
+spec:
+  resourceSelectors:
+  - {{apiVersion: v1, kind: Service, name: web}}
+  - {{apiVersion: {self.dialect.api_version}, kind: ServiceExport, name: web}}
+  placement: {{clusterAffinity: {{clusterNames: [{", ".join(self.clusters)}]}}}}
+"""
+
+    def apply(self, *manifests: str) -> None:
+        self.plane.kubectl("apply", "-f-", stdin="\n---\n".join(manifests))
+
+    async def seen(self, members: dict[str, Client]) -> dict[str, Endpoints]:
+        """Return what each member that imports the service imports."""
+
+        async def one(client: Client) -> Object | None:
+            try:
+                return await client.get(resources.service_imports(self.dialect), "web", self.namespace)
+            except NotFound:
+                return None
+
+        found = await asyncio.gather(*map(one, members.values()))
+        return {
+            name: {
+                port["port"]: [
+                    f"{e['clusterKey'].rpartition('/')[2]}@{e['target']['ip']}:{e['target']['port']}{e['target']['path']}"
+                    for e in port["endpoints"]
+                ]
+                for port in obj["spec"]["ports"]
+            }
+            for name, obj in zip(members, found, strict=True)
+            if obj is not None
+        }

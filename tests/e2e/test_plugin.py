@@ -1,0 +1,204 @@
+"""The plugin on a real Karmada: whatever changes, in any order, the members hold what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.audit import PLUGIN_USER
+from tests.conftest import MEMBERS, Plane, Plugin
+from tests.e2e.shop import Endpoints, Shop
+from tests.waiting import until
+from towpath.karmada.client import Client
+from towpath.local import processes
+from towpath.model.keys import Dialect
+
+GATEWAY = "towpath.io/gateway"
+ONE, TWO, THREE = (f"cluster-{n}@10.1.0.{n}:80" for n in (1, 2, 3))
+TOLD: dict[str, Endpoints] = {
+    "cluster-1": {80: [f"{THREE}/web-80"]},
+    "cluster-2": {80: [f"{ONE}/web-80", f"{THREE}/web-80"]},
+    "cluster-3": {80: [f"{ONE}/web-80"]},
+}
+
+
+def annotate(plane: Plane, member: str, value: str) -> None:
+    plane.kubectl("annotate", "--overwrite", "clusters.cluster.karmada.io", member, f"{GATEWAY}{value}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gateways(plane: Plane) -> Iterator[None]:
+    """Give each member a gateway by annotation."""
+    for number, member in enumerate(MEMBERS, 1):
+        annotate(plane, member, f"=10.1.0.{number}")
+    yield
+    for member in MEMBERS:
+        annotate(plane, member, "-")
+
+
+@pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.value)
+async def shop(
+    request: pytest.FixtureRequest, plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+) -> Shop:
+    """Export a service from cluster-1 and cluster-3, in each dialect, and wait for its imports."""
+    shop = Shop(plane, namespace, dialect=request.param)
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+    return shop
+
+
+async def test_a_service_port_that_changes_takes_its_rule_with_it(
+    shop: Shop, members: dict[str, Client]
+) -> None:
+    shop.apply(shop.service(8080))
+    await until(lambda: shop.seen(members), lambda seen: not seen)
+
+    shop.apply(shop.export(8080))
+    await until(
+        lambda: shop.seen(members),
+        lambda seen: seen.get("cluster-2") == {8080: [f"{ONE}/web-8080", f"{THREE}/web-8080"]},
+    )
+
+
+async def test_a_service_that_goes_is_withdrawn_and_one_that_comes_back_is_imported_again(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    plane.kubectl("delete", "service", "web", "-n", shop.namespace)
+    await until(lambda: shop.seen(members), lambda seen: not seen)
+
+    shop.apply(shop.service())
+    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+
+
+async def test_the_order_of_arrival_does_not_matter(
+    plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+) -> None:
+    shop = Shop(plane, namespace)
+    for manifest in (shop.export(), shop.policy(), shop.service()):
+        shop.apply(manifest)
+
+    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+
+
+async def test_a_cluster_that_stops_exporting_is_taken_out_everywhere(
+    shop: Shop, members: dict[str, Client]
+) -> None:
+    fewer = Shop(shop.plane, shop.namespace, ("cluster-3",), shop.dialect)
+
+    fewer.apply(fewer.policy())
+
+    await until(
+        lambda: shop.seen(members),
+        lambda seen: seen == {m: {80: [f"{THREE}/web-80"]} for m in ("cluster-1", "cluster-2")},
+    )
+
+
+async def test_a_gateway_that_moves_is_followed(shop: Shop, plane: Plane, members: dict[str, Client]) -> None:
+    annotate(plane, "cluster-1", "=10.1.0.99:8080")
+    try:
+        await until(
+            lambda: shop.seen(members),
+            lambda seen: seen.get("cluster-3") == {80: ["cluster-1@10.1.0.99:8080/web-80"]},
+        )
+    finally:
+        annotate(plane, "cluster-1", "=10.1.0.1")
+
+
+@pytest.mark.parametrize("kind", ["propagationpolicy", "overridepolicy"])
+async def test_a_derived_policy_that_somebody_edits_or_deletes_is_put_right(
+    shop: Shop, plane: Plane, members: dict[str, Client], kind: str
+) -> None:
+    name = "towpath-import-web"
+
+    def spec() -> str:
+        return plane.kubectl(
+            "get", kind, name, "-n", shop.namespace, "-o", "jsonpath={.spec}", "--ignore-not-found"
+        ).stdout
+
+    async def look() -> str:
+        return spec()
+
+    right = spec()
+    edit = (
+        '[{"op": "replace", "path": "/spec/priority", "value": 1}]'
+        if kind == "propagationpolicy"
+        else '[{"op": "remove", "path": "/spec/overrideRules/0"}]'
+    )
+    plane.kubectl("patch", kind, name, "-n", shop.namespace, "--type=json", "-p", edit)
+    await until(look, lambda seen: seen == right)
+
+    plane.kubectl("delete", kind, name, "-n", shop.namespace)
+    await until(look, lambda seen: seen == right)
+    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+
+
+async def test_an_import_that_somebody_wrote_by_hand_is_left_alone(
+    plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+) -> None:
+    shop, other = Shop(plane, namespace), "theirs"
+    shop.apply(
+        f"""
+apiVersion: flomesh.io/v1alpha1
+kind: ServiceImport
+metadata: {{name: web, namespace: {namespace}, labels: {{made: {other}}}}}
+spec: {{type: ClusterSetIP, ports: []}}
+"""
+    )
+    shop.apply(shop.service(), shop.export(), shop.policy())
+
+    async def refused() -> bool:
+        return f"{namespace}/web" in processes.tail(plane.env.log("towpath-plugin"), 50)
+
+    await until(refused, bool)
+    kept = plane.kubectl("get", "serviceimports.flomesh.io", "web", "-n", namespace, "-o", "yaml").stdout
+    assert "ports: []" in kept
+    assert PLUGIN_USER not in {w.user for w in plane.audit.writes(user=PLUGIN_USER, namespace=namespace)}
+
+
+async def test_of_two_dialects_that_claim_one_name_the_older_keeps_it(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    (late,) = set(Dialect) - {shop.dialect}
+    newcomer = Shop(plane, shop.namespace, dialect=late)
+    before = plane.audit.writes(user=PLUGIN_USER, namespace=shop.namespace)
+
+    def created(dialect: Dialect) -> str:
+        kind = f"serviceexports.{dialect.value}"
+        field = "jsonpath={.metadata.creationTimestamp}"
+        return plane.kubectl("get", kind, "web", "-n", shop.namespace, "-o", field).stdout
+
+    newcomer.apply(newcomer.export())
+    while created(late) == created(shop.dialect):  # timestamps are whole seconds
+        plane.kubectl("delete", f"serviceexports.{late.value}", "web", "-n", shop.namespace)
+        newcomer.apply(newcomer.export())
+    probe = Shop(plane, shop.namespace, dialect=shop.dialect)
+    probe.apply(probe.service(8080), probe.export(8080))
+
+    await until(lambda: shop.seen(members), lambda seen: 8080 in seen.get("cluster-2", {}))
+    assert not await newcomer.seen(members)
+    after = plane.audit.writes(user=PLUGIN_USER, namespace=shop.namespace)[len(before) :]
+    assert {w.resource for w in after} <= {"serviceimports", "overridepolicies", "propagationpolicies"}
+
+
+async def test_an_apiserver_that_goes_away_is_waited_for(
+    plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+) -> None:
+    first = Shop(plane, namespace)
+    first.apply(first.service(), first.export(), first.policy())
+    await until(lambda: first.seen(members), lambda seen: seen == TOLD)
+    written = plane.audit.writes(user=PLUGIN_USER)
+    pid = processes.running(plane.env.root)["towpath-plugin"].pid
+
+    processes.end([processes.running(plane.env.root)["karmada-apiserver"]])
+    await processes.start(plane.env, "karmada-apiserver")
+
+    # Not a change that deletes the import: a garbage collector whose watch was cut misses that a template
+    # was deleted and made anew, and then its binding stays with the old one's uid for ever.
+    fewer = Shop(plane, namespace, ("cluster-3",))
+    fewer.apply(fewer.policy())
+    withdrawn = {m: {80: [f"{THREE}/web-80"]} for m in ("cluster-1", "cluster-2")}
+    await until(lambda: first.seen(members), lambda seen: seen == withdrawn, patience=60)
+    assert processes.running(plane.env.root)["towpath-plugin"].pid == pid
+    later = plane.audit.writes(user=PLUGIN_USER)[len(written) :]
+    assert {w.namespace for w in later if w.verb == "patch"} == {namespace}
