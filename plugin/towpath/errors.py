@@ -6,12 +6,14 @@
     ├── BuildFailed              the local control plane could not be built
     ├── BootFailed               a process of the local control plane did not come up
     ├── NoEnvironment            the folder given holds no environment in the state needed
+    ├── NotAsTold                a member does not hold what the walk-through says it must
     ├── SocketUnusable           the socket or port to answer on is in use, or cannot be had
     ├── InvalidObject            an object's field has a value with no meaning: names object and field
     └── ApiError                 the apiserver, or the plugin, refused or could not be reached
         ├── Unreachable          no answer at all: wrong address, stopped, or certificate refused
         ├── NotFound             404
-        └── Conflict             409: somebody else wrote in between, or another manager owns a field
+        ├── Conflict             409: somebody else wrote in between, or another manager owns a field
+        └── Gone                 410: the place in the history from which to watch no longer exists
 
 The message says what is wrong, where, and what to do. The CLI prints it behind ``error:``.
 """
@@ -51,6 +53,10 @@ class SocketUnusable(TowpathError):
     """Nothing can listen at the path or port given: somebody answers there, or it is impossible."""
 
 
+class NotAsTold(TowpathError):
+    """A member does not hold what the walk-through says it must: holds what it does hold."""
+
+
 class InvalidObject(TowpathError):
     """An object cannot be read: names kind, namespace/name and the field (``spec.rules[0].path``)."""
 
@@ -76,3 +82,7 @@ class NotFound(ApiError):
 
 class Conflict(ApiError):
     """409: somebody wrote in between, or another field manager owns what we apply."""
+
+
+class Gone(ApiError):
+    """410: the place in the history from which to watch no longer exists; list anew."""

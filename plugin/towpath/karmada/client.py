@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-from towpath.errors import ApiError, Conflict, NotFound, Unreachable
+from towpath.errors import ApiError, Conflict, Gone, NotFound, Unreachable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -35,7 +35,7 @@ MERGE = "application/merge-patch+json"
 DEADLINE = 30.0
 """Seconds that a request may take. client-go uses 32 s for the same purpose."""
 
-_NOT_FOUND, _CONFLICT = 404, 409
+_KINDS: dict[int, type[ApiError]] = {404: NotFound, 409: Conflict, 410: Gone}
 _ERROR = 400
 
 
@@ -245,5 +245,4 @@ def _api_error(status: int, body: bytes, what: str) -> ApiError:
         message = str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         message = body.decode(errors="replace").strip()[:200] or f"HTTP {status}"
-    kinds: dict[int, type[ApiError]] = {_NOT_FOUND: NotFound, _CONFLICT: Conflict}
-    return kinds.get(status, ApiError)(f"{what}: {message}", status)
+    return _KINDS.get(status, ApiError)(f"{what}: {message}", status)

@@ -21,7 +21,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from towpath.errors import ApiError, InvalidObject, NotFound, Unreachable
+from towpath.errors import ApiError, Gone, InvalidObject, NotFound, Unreachable
 from towpath.karmada.client import Client, Resource
 
 log = structlog.get_logger()
@@ -71,10 +71,6 @@ class _Event(msgspec.Struct):
 class _Status(msgspec.Struct):
     code: int = 0
     message: str = ""
-
-
-class Gone(ApiError):
-    """The place in the history from which to watch no longer exists."""
 
 
 class Reflector(Generic[T]):

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from towpath.errors import NotFound, TowpathError, UsageError
+from towpath.errors import NotAsTold, NotFound, UsageError
 from towpath.install import Installed, install, serves, share_crds
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
@@ -35,10 +35,6 @@ _POLL = 0.1
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 _DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 _TRAFFIC = Resource(Dialect.FLOMESH.value, "v1alpha1", "globaltrafficpolicies", "GlobalTrafficPolicy")
-
-
-class NotAsTold(TowpathError):
-    """A member does not hold what the text says it must."""
 
 
 @dataclass(frozen=True)

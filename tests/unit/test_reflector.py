@@ -1,0 +1,279 @@
+"""The reflector against a stand-in apiserver that misbehaves as real ones do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from aiohttp import web
+
+from towpath.errors import InvalidObject
+from towpath.karmada import reflector as module
+from towpath.karmada.client import Client, Resource
+from towpath.karmada.reflector import Name, Reflector
+
+THINGS = Resource("example.test", "v1", "things", "Thing")
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def thing(name: str, version: int, value: str = "") -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "namespace": "ns", "resourceVersion": str(version)},
+        "spec": {"value": value},
+    }
+
+
+def event(kind: str, obj: dict[str, Any]) -> bytes:
+    return json.dumps({"type": kind, "object": obj}).encode() + b"\n"
+
+
+def page(version: int, *things: dict[str, Any], more: str = "") -> Answer:
+    async def answer(_: web.Request) -> web.Response:
+        meta = {"resourceVersion": str(version), **({"continue": more} if more else {})}
+        return web.json_response({"metadata": meta, "items": list(things)})
+
+    return answer
+
+
+def status(code: int) -> Answer:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"kind": "Status", "code": code, "message": f"no: {code}"}, status=code)
+
+    return answer
+
+
+def stream(*chunks: bytes, stay: bool = False) -> Answer:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for chunk in chunks:
+            await response.write(chunk)
+        if stay:
+            await asyncio.Event().wait()
+        return response
+
+    return answer
+
+
+@dataclass
+class Apiserver:
+    """Answers one request after the other from a script; the last answer is repeated."""
+
+    lists: list[Answer]
+    watches: list[Answer]
+    asked: list[dict[str, str]] = field(default_factory=list)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(dict(request.query))
+        self.told.set()
+        script = self.watches if "watch" in request.query else self.lists
+        return await (script.pop(0) if len(script) > 1 else script[0])(request)
+
+    @property
+    def watched_from(self) -> list[str]:
+        return [query["resourceVersion"] for query in self.asked if "watch" in query]
+
+
+def decode(raw: bytes) -> str:
+    spec = msgspec.json.decode(raw)["spec"]
+    if spec["value"] == "broken":
+        raise InvalidObject("Thing: spec.value: broken")
+    return str(spec["value"])
+
+
+Change = tuple[str, str | None, str | None]
+
+
+@dataclass
+class Seen:
+    """A running reflector and the changes it told of."""
+
+    reflector: Reflector[str]
+    changes: list[Change]
+    told: asyncio.Event
+
+    async def until(self, right: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not right():
+                self.told.clear()
+                await self.told.wait()
+
+
+@asynccontextmanager
+async def reflecting(apiserver: Apiserver, folder: Path) -> AsyncIterator[Seen]:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", apiserver.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    config = folder / "config"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "current-context": "x",
+                "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+                "users": [{"name": "x", "user": {}}],
+                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+            }
+        )
+    )
+    changes: list[Change] = []
+    told = apiserver.told
+
+    def changed(name: Name, old: str | None, new: str | None) -> None:
+        changes.append((name.name, old, new))
+        told.set()
+
+    async with await Client.connect(config, user_agent="tests") as client:
+        reflector = Reflector(client, THINGS, decode, changed)
+        running = asyncio.create_task(reflector.run())
+        try:
+            async with asyncio.timeout(10):
+                await reflector.synced.wait()
+            yield Seen(reflector, changes, told)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await runner.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses, which are no behaviour under test."""
+    for name, seconds in {"_FIRST_PAUSE": 0.01, "_LONGEST_PAUSE": 0.05, "_NOT_SERVED_PAUSE": 0.05}.items():
+        monkeypatch.setattr(module, name, seconds)
+
+
+async def test_a_list_is_read_page_by_page_and_watched_from_its_version(tmp_path: Path) -> None:
+    apiserver = Apiserver(
+        [page(7, thing("a", 1, "1"), more="next"), page(7, thing("b", 2, "2"))], [stream(stay=True)]
+    )
+    async with reflecting(apiserver, tmp_path) as seen:
+        assert seen.reflector.items() == {Name("ns", "a"): "1", Name("ns", "b"): "2"}
+        assert seen.reflector.get("a", "ns") == "1"
+
+    assert [query.get("continue") for query in apiserver.asked[:2]] == [None, "next"]
+
+
+async def test_events_change_what_is_remembered_however_the_stream_is_cut(tmp_path: Path) -> None:
+    lines = (
+        event("ADDED", thing("b", 8, "2"))
+        + event("MODIFIED", thing("a", 9, "1a"))
+        + event("DELETED", thing("b", 10, "2"))
+    )
+    chunks = [lines[i : i + 7] for i in range(0, len(lines), 7)]
+    apiserver = Apiserver([page(7, thing("a", 1, "1"))], [stream(*chunks, stay=True)])
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(seen.changes) == 4)
+
+    assert seen.changes == [("a", None, "1"), ("b", None, "2"), ("a", "1", "1a"), ("b", "2", None)]
+
+
+async def test_a_watch_that_ends_is_taken_up_where_a_bookmark_left_it(tmp_path: Path) -> None:
+    bookmark = event("BOOKMARK", {"metadata": {"resourceVersion": "40"}, "spec": {}})
+    apiserver = Apiserver(
+        [page(7)], [stream(bookmark), stream(event("ADDED", thing("a", 41, "1")), stay=True)]
+    )
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: bool(seen.changes))
+
+    assert apiserver.watched_from == ["7", "40"]
+
+
+@pytest.mark.parametrize(
+    "gone", [status(410), stream(event("ERROR", {"code": 410, "message": "too old"}))], ids=["HTTP", "event"]
+)
+async def test_what_is_too_old_is_listed_anew_and_what_went_meanwhile_is_removed(
+    gone: Answer, tmp_path: Path
+) -> None:
+    apiserver = Apiserver(
+        [page(7, thing("a", 1, "1"), thing("b", 2, "2")), page(90, thing("a", 50, "1a"))],
+        [gone, stream(stay=True)],
+    )
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(apiserver.watched_from) == 2)
+
+    assert seen.changes[2:] == [("b", "2", None), ("a", "1", "1a")]
+    assert apiserver.watched_from == ["7", "90"]
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+async def test_an_apiserver_in_trouble_is_asked_again_and_nothing_is_forgotten(
+    code: int, tmp_path: Path
+) -> None:
+    apiserver = Apiserver(
+        [page(7, thing("a", 1, "1"))],
+        [status(code), status(code), stream(event("MODIFIED", thing("a", 8, "2")), stay=True)],
+    )
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(seen.changes) == 2)
+
+    assert seen.changes == [("a", None, "1"), ("a", "1", "2")]
+    assert apiserver.watched_from == ["7", "7", "7"]
+
+
+async def test_a_kind_that_is_not_served_counts_as_empty_until_it_is(tmp_path: Path) -> None:
+    apiserver = Apiserver([status(404), page(7, thing("a", 1, "1"))], [stream(stay=True)])
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: seen.changes == [("a", None, "1")])
+
+
+async def test_a_404_from_an_apiserver_that_starts_forgets_nothing(tmp_path: Path) -> None:
+    apiserver = Apiserver(
+        [page(7, thing("a", 1, "1")), status(404), page(9, thing("a", 1, "1"), thing("b", 8, "2"))],
+        [status(404), stream(stay=True)],
+    )
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(seen.changes) == 2)
+
+    assert seen.changes == [("a", None, "1"), ("b", None, "2")]
+
+
+async def test_an_object_that_cannot_be_read_keeps_its_last_good_state(tmp_path: Path) -> None:
+    broken = event("MODIFIED", thing("a", 8, "broken"))
+    after = event("ADDED", thing("b", 9, "2"))
+    apiserver = Apiserver([page(7, thing("a", 1, "1"))], [stream(broken, after, stay=True)])
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(seen.changes) == 2)
+
+        assert seen.reflector.get("a", "ns") == "1"
+
+
+async def test_the_echo_of_a_write_of_ours_is_no_change(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+    echo = event("ADDED", thing("a", 8, "ours")) + event("ADDED", thing("b", 9, "theirs"))
+
+    async def after_the_write(request: web.Request) -> web.StreamResponse:
+        await asked.wait()
+        return await stream(echo, stay=True)(request)
+
+    apiserver = Apiserver([page(7)], [after_the_write])
+    async with reflecting(apiserver, tmp_path) as seen:
+        seen.reflector.learn(json.dumps(thing("a", 8, "ours")).encode())
+        asked.set()
+        await seen.until(lambda: len(seen.changes) == 2)
+
+    assert seen.changes == [("a", None, "ours"), ("b", None, "theirs")]
+
+
+async def test_a_silent_stream_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENCE", 0.2)
+    apiserver = Apiserver(
+        [page(7)], [stream(stay=True), stream(event("ADDED", thing("a", 8, "1")), stay=True)]
+    )
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: bool(seen.changes))
+
+    assert apiserver.watched_from == ["7", "7"]
