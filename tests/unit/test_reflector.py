@@ -268,6 +268,35 @@ async def test_the_echo_of_a_write_of_ours_is_no_change(tmp_path: Path) -> None:
     assert seen.changes == [("a", None, "ours"), ("b", None, "theirs")]
 
 
+async def test_a_kind_without_changes_is_watched_on_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An apiserver ends the watch of a quiet kind without having sent a byte: that is no interruption."""
+    monkeypatch.setattr(module, "_STEADY", 0.05)
+
+    async def quiet(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await asyncio.sleep(0.1)
+        return response
+
+    apiserver = Apiserver([page(7)], [quiet])
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(apiserver.watched_from) == 4)
+
+    assert "interrupted" not in capsys.readouterr().out
+
+
+async def test_an_apiserver_that_ends_every_watch_at_once_is_not_asked_in_a_hot_loop(tmp_path: Path) -> None:
+    apiserver = Apiserver([page(7)], [stream()])
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(apiserver.watched_from) == 5)
+        began = asyncio.get_running_loop().time()
+        await seen.until(lambda: len(apiserver.watched_from) == 9)
+
+    assert asyncio.get_running_loop().time() - began > 4 * 0.05 * 0.5, "each time after the longest pause"
+
+
 async def test_a_silent_stream_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SILENCE", 0.2)
     apiserver = Apiserver(

@@ -1,9 +1,9 @@
 """Keeping one kind's objects in memory: list once, then watch for ever.
 
 The life of a reflector: list in pages, remember the resourceVersion, watch from there. The apiserver
-ends a watch after some minutes and it is taken up where it ended; bookmarks keep that place fresh, and
-a stream that stays silent longer than bookmarks allow is given up as dead. ``410 Gone`` means the place
-is too old: list again. Anything else that fails is tried again with growing, jittered pauses; what is in
+ends a watch after a minute or so and it is taken up where it ended; bookmarks keep that place fresh, and
+a stream that stays silent longer than a watch lasts is given up as dead. ``410 Gone`` means the place is
+too old: list again. Anything else that fails is tried again with growing, jittered pauses; what is in
 memory stays meanwhile. A kind that is not served yet (its CRD is missing) counts as empty, and is asked
 for again until it appears.
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -28,9 +29,13 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 PAGE = 500
+_WATCH_SECONDS = 60
+"""The apiserver ends a watch after this and up to a third more. Short, because a kind in which nothing
+changes gets no bookmarks either (apiserver cache_watcher.go): only its end shows that the stream lives."""
 SILENCE = 90.0
-"""Seconds without a byte after which a watch is dead: the apiserver sends a bookmark every minute."""
-_WATCH_SECONDS = 290
+"""Seconds without a byte after which a stream is dead; longer than any watch lasts."""
+_STEADY = 5.0
+"""Seconds after which a watch counts as having worked."""
 _GONE = 410
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _NOT_SERVED_PAUSE = 5.0
@@ -107,6 +112,7 @@ class Reflector(Generic[T]):
         """List and watch until cancelled."""
         pause = _FIRST_PAUSE
         while True:
+            began = time.monotonic()
             try:
                 if not self._version:
                     await self._list()
@@ -121,9 +127,10 @@ class Reflector(Generic[T]):
                 self.synced.set()
                 await asyncio.sleep(_NOT_SERVED_PAUSE)
             except ApiError as error:
-                log.warning(
-                    "watch interrupted", kind=str(self.resource), error=str(error), pause=round(pause, 1)
-                )
+                log.warning("watch interrupted", kind=str(self.resource), error=str(error))
+            if time.monotonic() - began > _STEADY:
+                pause = _FIRST_PAUSE  # it worked for a while: take it up again at once
+            else:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -155,7 +162,7 @@ class Reflector(Generic[T]):
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),
             ("resourceVersion", self._version),
-            ("timeoutSeconds", str(_WATCH_SECONDS + random.randrange(60))),  # noqa: S311 - spread
+            ("timeoutSeconds", str(_WATCH_SECONDS + random.randrange(20))),  # noqa: S311 - spread
             *self._selector,
         ]
         async with self._client.stream(self.resource.path(), query=query, silence=SILENCE) as chunks:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from towpath.errors import NotAsTold, NotFound, UsageError
+from towpath.errors import ApiError, NotAsTold, NotFound, UsageError
 from towpath.install import Installed, install, serves, share_crds
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
@@ -101,12 +101,23 @@ async def check_stage(karmada: Client, members: Sequence[str]) -> None:
             raise UsageError(f"Karmada has no member {name!r}; it has {', '.join(known) or 'none'}")
         if not is_ready(known[name]):
             raise UsageError(f"member {name} is not Ready")
+        await _check_proxy(karmada, name)
     for name in walkthrough.NAMESPACES:
         if await exists(karmada, NAMESPACES, name):
             raise UsageError(f"namespace {name} exists: the walk-through would change what is in it")
     for name in members:
         if await exists(karmada, resources.flomesh_clusters(Dialect.FLOMESH), name):
             raise UsageError(f"clusters.flomesh.io/{name} exists: the walk-through would change its gateway")
+
+
+async def _check_proxy(karmada: Client, member: str) -> None:
+    try:
+        await karmada.request("GET", resources.CLUSTERS.path("", member, "proxy") + "/version")
+    except ApiError as error:
+        raise UsageError(
+            f"cannot look into {member} through Karmada's proxy; "
+            f"let this user use clusters/proxy of cluster.karmada.io: {error}"
+        ) from error
 
 
 async def _clusters(karmada: Client) -> list[Object]:

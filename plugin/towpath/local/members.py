@@ -56,7 +56,22 @@ async def join(env: Environment, karmada: Client, name: str, say: Report) -> Non
     )
     await karmada.apply(objects.CLUSTERS, objects.cluster(name, identity, env), _MANAGER)
     await wait_for_cluster(karmada, name, is_ready, "is not Ready")
+    await _wait_for_proxy(karmada, name)
     say(f"{name} is Ready")
+
+
+async def _wait_for_proxy(karmada: Client, name: str) -> None:
+    """Wait until Karmada's proxy lets the administrator in: by a Work for the member, soon after Ready."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            await karmada.request("GET", objects.CLUSTERS.path("", name, "proxy") + "/version")
+        except ApiError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_POLL)
+        else:
+            return
 
 
 async def _accounts(member: Client) -> tuple[str, str, str]:

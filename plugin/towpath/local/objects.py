@@ -8,12 +8,14 @@ from typing import Any
 import yaml
 
 from towpath.karmada.client import Resource
+from towpath.local.pki import ADMIN
 from towpath.local.spec import Environment
 
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 SECRETS = Resource("", "v1", "secrets", "Secret")
 SERVICES = Resource("", "v1", "services", "Service")
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False)
 CLUSTER_ROLE_BINDINGS = Resource(
     "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
 )
@@ -88,6 +90,30 @@ def webhook_configurations(template: str, env: Environment) -> list[dict[str, An
         "https://karmada-webhook.karmada-system.svc:443", env.url("karmada-webhook")
     )
     return [document for document in yaml.safe_load_all(text) if document]
+
+
+def proxy_admin() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what lets the administrator look into members through Karmada's proxy.
+
+    As karmadactl does it (pkg/karmadactl/cmdinit/karmada/rbac.go). Karmada's unified-auth controller
+    then allows its impersonator in every member to act for this user, and for no other.
+    """
+    name = "cluster-proxy-admin"
+    rbac = "rbac.authorization.k8s.io"
+    role = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": [{"apiGroups": ["cluster.karmada.io"], "resources": ["clusters/proxy"], "verbs": ["*"]}],
+    }
+    binding = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": rbac, "kind": "User", "name": ADMIN}],
+    }
+    return role, binding
 
 
 def service_account(name: str) -> dict[str, Any]:

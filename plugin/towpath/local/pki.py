@@ -26,6 +26,8 @@ SERVER_NAMES = (
     "karmada-webhook.karmada-system.svc",
     "karmada-aggregated-apiserver.karmada-system.svc",
 )
+ADMIN = "system:admin"
+"""The administrator's name, as Karmada's own installer has it: the one that may use the clusters' proxy."""
 VALIDITY = dt.timedelta(days=3650)
 
 
@@ -159,7 +161,7 @@ def write_pki(folder: Path) -> Pki:
         (folder / name).write_bytes(content)
     return Pki(
         authority=authority,
-        admin=issue(authority, "admin", "system:masters"),
+        admin=issue(authority, ADMIN, "system:masters"),
         plugin=issue(authority, "towpath-plugin", "towpath"),
     )
 
