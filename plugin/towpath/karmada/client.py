@@ -35,6 +35,10 @@ MERGE = "application/merge-patch+json"
 DEADLINE = 30.0
 """Seconds that a request may take. client-go uses 32 s for the same purpose."""
 
+KEEP_ALIVE = 75.0
+"""Seconds that an idle connection is kept: a write after a quiet minute needs no new handshake, which
+costs as much as the write. The apiserver closes after 90 s."""
+
 _KINDS: dict[int, type[ApiError]] = {404: NotFound, 409: Conflict, 410: Gone}
 _ERROR = 400
 
@@ -68,8 +72,9 @@ class Resource:
 class Client:
     """One connection pool to one apiserver. Close it, or use it as an async context manager."""
 
-    def __init__(self, api: ApiClient, where: str) -> None:
+    def __init__(self, api: ApiClient, connector: aiohttp.TCPConnector, where: str) -> None:
         self._api = api
+        self._connector = connector
         self.where = where
 
     @classmethod
@@ -80,6 +85,7 @@ class Client:
 
         Nothing is sent yet. Raises Unreachable if the file is missing or has no such context.
         """
+        import aiohttp
         from kubernetes.aio import config
         from kubernetes.aio.client.api_client import ApiClient
         from kubernetes.aio.client.configuration import Configuration
@@ -102,7 +108,11 @@ class Client:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise Unreachable(f"kubeconfig {kubeconfig or 'of the pod'}: {reason}") from error
         api.user_agent = user_agent
-        return cls(api, f"{configuration.host} ({kubeconfig or 'in-cluster'})")
+        connector = aiohttp.TCPConnector(
+            limit=pool, ssl=api.rest_client.ssl_context, keepalive_timeout=KEEP_ALIVE
+        )
+        configuration.client_session_kwargs = {"connector": connector}
+        return cls(api, connector, f"{configuration.host} ({kubeconfig or 'in-cluster'})")
 
     async def __aenter__(self) -> Client:
         return self
@@ -113,6 +123,7 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()
+        await self._connector.close()
 
     async def _send(
         self,
