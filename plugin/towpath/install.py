@@ -7,19 +7,19 @@ Towpath works with those. Only objects that carry Towpath's label are brought up
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from towpath import manifests
 from towpath.deployed import deployed
-from towpath.errors import ApiError, NotFound
+from towpath.errors import NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
 from towpath.model.keys import Dialect
 from towpath.render import MANAGED_BY
+from towpath.waiting import accepted
 
 MANAGER = "towpath-install"
 CRDS = Resource(
@@ -33,7 +33,8 @@ SHARING = Resource(
     namespaced=False,
 )
 """The policy by which Karmada brings the CRDs to members that lack them."""
-_POLL = 0.1
+_PATIENCE = 30.0
+"""Seconds within which an apiserver serves the kind of a new CRD."""
 
 
 class Installed(NamedTuple):
@@ -94,7 +95,7 @@ async def _put(client: Client, resource: Resource, obj: Object) -> Installed:
     return Installed(resource, name, how)
 
 
-async def _served(client: Client, definition: Object, patience: float = 30.0) -> None:
+async def _served(client: Client, definition: Object) -> None:
     """Wait until a CRD's kind answers."""
     spec = definition["spec"]
     resource = Resource(
@@ -104,16 +105,7 @@ async def _served(client: Client, definition: Object, patience: float = 30.0) ->
         spec["names"]["kind"],
         namespaced=False,
     )
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            await client.request("GET", resource.path(), query=[("limit", "1")])
-        except ApiError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(_POLL)
-        else:
-            return
+    await accepted(lambda: client.request("GET", resource.path(), query=[("limit", "1")]), patience=_PATIENCE)
 
 
 async def remove(client: Client, installed: Iterable[Installed]) -> None:

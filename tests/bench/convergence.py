@@ -36,12 +36,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.audit import Write
+from tests.bench import wares
 from tests.bench.plane import (
     CONFIG_MAPS,
     MEMBERS,
@@ -55,119 +55,21 @@ from tests.bench.plane import (
     running,
 )
 from tests.bench.report import Goal, machine, machine_line, summary, table
+from tests.bench.share import share
+from tests.bench.wares import DATA, EVERYTHING, EXPORTERS, EXPORTS, IMPORTS, PORTS
 from towpath.cli.running import run
 from towpath.errors import TowpathError
 from towpath.karmada import resources
 from towpath.karmada.client import Object, Resource
 from towpath.local.spec import PLUGIN, Qps
-from towpath.local.walkthrough import GATEWAYS
-from towpath.model.keys import Dialect
 
 WARM_UP = 3
 SETTLE = {Qps.DEFAULT: 3.0, Qps.HIGH: 1.0}
 SHARE_GOAL, RATIO_GOAL = 0.025, 1.15
-EXPORTERS = (MEMBERS[0], MEMBERS[2])
-EXPORTS = resources.service_exports(Dialect.FLOMESH)
-IMPORTS = resources.service_imports(Dialect.FLOMESH)
-BENCH, SCHEDULER = "towpath-bench", "karmada-scheduler"
-"""User agents in the audit log: this process's, and that of what schedules bindings."""
+BENCH = "towpath-bench"
+"""This process's user agent in the audit log."""
 SEEN = (CONFIG_MAPS, resources.SERVICES, EXPORTS, IMPORTS)
 POLICIES = (resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES)
-
-
-# What is applied, and what must come of it
-
-
-def _object(resource: Resource, name: str, **body: Any) -> Object:
-    return {
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        **body,
-    }
-
-
-def _selectors(of: Object) -> list[Object]:
-    return [{"apiVersion": of["apiVersion"], "kind": of["kind"], "name": of["metadata"]["name"]}]
-
-
-def _policy(name: str, of: Object, members: Sequence[str] = MEMBERS) -> Object:
-    """Return the PropagationPolicy that takes an object to members."""
-    placement = {"clusterAffinity": {"clusterNames": list(members)}}
-    spec = {"resourceSelectors": _selectors(of), "placement": placement}
-    return _object(resources.PROPAGATION_POLICIES, name, spec=spec)
-
-
-def _overrides(name: str, of: Object, path: str, values: Mapping[str, Any]) -> Object:
-    """Return the OverridePolicy that replaces one field of an object, in each member by its own value."""
-    rules = [
-        {
-            "targetCluster": {"clusterNames": [member]},
-            "overriders": {"plaintext": [{"path": path, "operator": "replace", "value": value}]},
-        }
-        for member, value in values.items()
-    ]
-    spec = {"resourceSelectors": _selectors(of), "overrideRules": rules}
-    return _object(resources.OVERRIDE_POLICIES, name, spec=spec)
-
-
-def _ports(*exporters: str) -> list[Object]:
-    """Return the ports of the import of a service that is exported by these members."""
-    endpoints = [
-        {
-            "clusterKey": f"default/default/default/{member}",
-            "target": {"host": GATEWAYS[member], "ip": GATEWAYS[member], "port": 80, "path": "/bench"},
-        }
-        for member in exporters
-    ]
-    return [{"port": 8080, "protocol": "TCP", "endpoints": endpoints}]
-
-
-PORTS = {member: _ports(*(e for e in EXPORTERS if e != member)) for member in MEMBERS}
-DATA = {member: json.dumps(ports) for member, ports in PORTS.items()}
-EVERYTHING = json.dumps(_ports(*EXPORTERS))
-
-
-def _config_map(name: str) -> Object:
-    return _object(CONFIG_MAPS, name, data={"ports": EVERYTHING})
-
-
-def _service(name: str) -> Object:
-    spec = {"ports": [{"port": 8080, "protocol": "TCP"}], "selector": {"app": name}}
-    return _object(resources.SERVICES, name, spec=spec)
-
-
-def _export(name: str) -> Object:
-    rule = {"portNumber": 8080, "path": "/bench", "pathType": "Prefix"}
-    return _object(EXPORTS, name, spec={"serviceAccountName": "*", "rules": [rule]})
-
-
-def _import(name: str) -> Object:
-    return _object(IMPORTS, name, spec=_import_spec(_ports(*EXPORTERS)))
-
-
-def _import_spec(ports: list[Object]) -> Object:
-    return {"type": "ClusterSetIP", "serviceAccountName": "*", "ports": ports}
-
-
-def _holds(data: str) -> Right:
-    return lambda obj: obj is not None and obj["data"] == {"ports": data}
-
-
-def _imports(ports: list[Object]) -> Right:
-    return lambda obj: obj is not None and obj["spec"] == _import_spec(ports)
-
-
-def _present(obj: Object | None) -> bool:
-    return obj is not None
-
-
-def _absent(obj: Object | None) -> bool:
-    return obj is None
-
-
-def _scheduled(binding: Object | None) -> bool:
-    return binding is not None and len(binding["spec"].get("clusters", ())) == len(MEMBERS)
 
 
 # The three things that are timed
@@ -203,12 +105,12 @@ class Stage:
         """
         for resource, policy in put:
             await self.plane.karmada.delete(resource, name, NAMESPACE)
-            await everywhere(self.members[resource], name, dict.fromkeys(MEMBERS, _absent))
+            await everywhere(self.members[resource], name, dict.fromkeys(MEMBERS, wares.absent))
             await self.plane.karmada.delete(resources.PROPAGATION_POLICIES, policy, NAMESPACE)
         await self.plane.gone(name, *SEEN, *POLICIES, resources.BINDINGS)
         for watches in self.members.values():
             for derived in (name, _derived(name)):
-                await everywhere(watches, derived, dict.fromkeys(MEMBERS, _absent))
+                await everywhere(watches, derived, dict.fromkeys(MEMBERS, wares.absent))
 
 
 def _derived(name: str) -> str:
@@ -217,12 +119,12 @@ def _derived(name: str) -> str:
 
 async def single(stage: Stage, name: str) -> float:
     """Time one ConfigMap to all members."""
-    obj = _config_map(name)
+    obj = wares.config_map(name)
     seconds = await stage.timed(
         CONFIG_MAPS,
         name,
-        dict.fromkeys(MEMBERS, _holds(EVERYTHING)),
-        lambda: stage.put(CONFIG_MAPS, _policy(name, obj), obj),
+        dict.fromkeys(MEMBERS, wares.holds(EVERYTHING)),
+        lambda: stage.put(CONFIG_MAPS, wares.policy(name, obj), obj),
     )
     await stage.clear(name, (CONFIG_MAPS, name))
     return seconds
@@ -230,9 +132,9 @@ async def single(stage: Stage, name: str) -> float:
 
 async def chained(stage: Stage, name: str) -> float:
     """Time a ConfigMap, and a second one that is written once the first is scheduled, to all members."""
-    right = {member: _holds(data) for member, data in DATA.items()}
+    right = {member: wares.holds(data) for member, data in DATA.items()}
     values = {member: DATA[member] for member in EXPORTERS}
-    objects = _config_map(name), _config_map(_derived(name))
+    objects = wares.config_map(name), wares.config_map(_derived(name))
     seconds = await _chain(stage, CONFIG_MAPS, CONFIG_MAPS, objects, "/data/ports", values, right)
     await stage.clear(name, (CONFIG_MAPS, name))
     return seconds
@@ -240,9 +142,9 @@ async def chained(stage: Stage, name: str) -> float:
 
 async def twin(stage: Stage, name: str) -> float:
     """Time the same chain of ServiceExport and ServiceImport; without a Service the plugin writes nothing."""
-    right = {member: _imports(ports) for member, ports in PORTS.items()}
+    right = {member: wares.imports(ports) for member, ports in PORTS.items()}
     values = {member: PORTS[member] for member in EXPORTERS}
-    objects = _export(name), _import(_derived(name))
+    objects = wares.export(name), wares.service_import(_derived(name))
     seconds = await _chain(stage, EXPORTS, IMPORTS, objects, "/spec/ports", values, right)
     await stage.clear(name, (EXPORTS, name))
     return seconds
@@ -261,14 +163,14 @@ async def _chain(
     first, second = objects
     name, second_name = first["metadata"]["name"], second["metadata"]["name"]
     policies = (
-        (resources.OVERRIDE_POLICIES, _overrides(second_name, second, path, values)),
-        (resources.PROPAGATION_POLICIES, _policy(second_name, second)),
+        (resources.OVERRIDE_POLICIES, wares.overrides(second_name, second, path, values)),
+        (resources.PROPAGATION_POLICIES, wares.policy(second_name, second)),
     )
 
     async def act() -> None:
-        await stage.put(kind, _policy(name, first), first)
+        await stage.put(kind, wares.policy(name, first), first)
         binding = f"{name}-{kind.kind.lower()}"
-        await everywhere({"Karmada": stage.bindings}, binding, {"Karmada": _scheduled})
+        await everywhere({"Karmada": stage.bindings}, binding, {"Karmada": wares.scheduled})
         owner = (stage.bindings.get(binding) or {})["spec"]["resource"]
         reference = {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")}
         for obj in (second, *(policy for _, policy in policies)):
@@ -281,14 +183,14 @@ async def _chain(
 
 async def towpath(stage: Stage, name: str) -> float:
     """Time a ServiceExport, of a Service that is in two members, to the ServiceImport in all members."""
-    service, export = _service(name), _export(name)
-    await stage.put(resources.SERVICES, _policy(f"{name}-service", service, EXPORTERS), service)
-    await everywhere(stage.members[resources.SERVICES], name, dict.fromkeys(EXPORTERS, _present))
+    service, export = wares.service(name), wares.export(name)
+    await stage.put(resources.SERVICES, wares.policy(f"{name}-service", service, EXPORTERS), service)
+    await everywhere(stage.members[resources.SERVICES], name, dict.fromkeys(EXPORTERS, wares.present))
     seconds = await stage.timed(
         IMPORTS,
         name,
-        {member: _imports(ports) for member, ports in PORTS.items()},
-        lambda: stage.put(EXPORTS, _policy(name, export), export),
+        {member: wares.imports(ports) for member, ports in PORTS.items()},
+        lambda: stage.put(EXPORTS, wares.policy(name, export), export),
     )
     await stage.clear(name, (EXPORTS, name), (resources.SERVICES, f"{name}-service"))
     return seconds
@@ -297,42 +199,14 @@ async def towpath(stage: Stage, name: str) -> float:
 KINDS = (single, chained, twin, towpath)
 
 
-# From the audit log
-
-
-@dataclass(frozen=True)
-class Share:
-    """What a program did between a binding's scheduling and its last write, in seconds.
-
-    ``thinking`` is the part of it in which the apiserver had no write of it in hand.
-    """
-
-    seconds: float
-    thinking: float
-    writes: int
-
-
-def _share(writes: Sequence[Write], binding: str, agent: str, names: Collection[str]) -> Share:
-    """Return the share of a program that wrote objects of these names after a binding was scheduled."""
-    scheduled = next(
-        w.answered for w in writes if w.agent == SCHEDULER and w.name == binding and w.subresource == ""
-    )
-    ours = [w for w in writes if w.agent == agent and w.verb == "patch" and w.name in names]
-    thinking, free = 0.0, scheduled
-    for write in sorted(ours, key=lambda w: w.asked):
-        thinking += max(0.0, write.asked - free)
-        free = max(free, write.answered)
-    return Share(free - scheduled, thinking, len(ours))
-
-
 def _shares(plane: Plane, numbers: Sequence[int]) -> dict[str, list[float]]:
     """Return the share of the plugin, and of this process in its place, for each round."""
     writes = plane.audit.writes(namespace=NAMESPACE)
     own, floor = [], []
     for number in numbers:
         service, export = _name(towpath, number), _name(twin, number)
-        own.append(_share(writes, f"{service}-serviceexport", PLUGIN, {service, f"towpath-import-{service}"}))
-        floor.append(_share(writes, f"{export}-serviceexport", BENCH, {_derived(export)}))
+        own.append(share(writes, f"{service}-serviceexport", PLUGIN, {service, f"towpath-import-{service}"}))
+        floor.append(share(writes, f"{export}-serviceexport", BENCH, {_derived(export)}))
     return {
         "own share": [s.seconds for s in own],
         "own thinking": [s.thinking for s in own],

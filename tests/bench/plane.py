@@ -23,7 +23,7 @@ from towpath.errors import NotFound, TowpathError, Unreachable
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
-from towpath.karmada.reflector import _lines
+from towpath.karmada.reflector import lines
 from towpath.local import boot, objects, processes, walkthrough
 from towpath.local.build import ensure_binaries
 from towpath.local.spec import PLUGIN, Environment, Qps
@@ -84,7 +84,7 @@ class Watch:
         # A kind without any object is silent for ever: the apiserver sends not even bookmarks then.
         async with self._client.stream(self._path, query=query, silence=_DAY) as chunks:
             self.opened.set()
-            async for line in _lines(chunks):
+            async for line in lines(chunks):
                 self._take(line, time.monotonic())
         raise Unreachable(f"{self._client.where}: the watch of {self._path} ended")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,10 @@ def test_the_wheel_carries_all_that_it_needs(tmp_path: Path) -> None:
         [uv, "build", "--wheel", "--offline", "--no-build-isolation", "-q", "-o", tmp_path], check=True
     )
     (wheel,) = tmp_path.glob("*.whl")
+    carried = {name.removeprefix("towpath/_deploy/") for name in zipfile.ZipFile(wheel).namelist()}
+    for folder in ("deploy/crds", "deploy/karmada", "deploy/local", "examples/walkthrough"):
+        names = {f"{Path(folder).name}/{path.name}" for path in Path(folder).iterdir()}
+        assert names <= carried
     target = tmp_path / "site"
     subprocess.run(
         [uv, "pip", "install", "-q", "--no-deps", "--offline", "--target", target, wheel], check=True

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from towpath.cli.running import run
 from towpath.errors import NoEnvironment, UsageError
-from towpath.local.spec import KARMADA, Environment, Qps, processes
+from towpath.local.programs import processes
+from towpath.local.spec import KARMADA, Environment, Qps
 
 app = typer.Typer(
     help="A real Karmada on this machine, as plain processes on 127.0.0.1.", no_args_is_help=True

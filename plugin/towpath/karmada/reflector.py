@@ -166,7 +166,7 @@ class Reflector(Generic[T]):
             *self._selector,
         ]
         async with self._client.stream(self.resource.path(), query=query, silence=SILENCE) as chunks:
-            async for line in _lines(chunks):
+            async for line in lines(chunks):
                 self._take(msgspec.json.decode(line, type=_Event))
                 yield
 
@@ -215,11 +215,11 @@ class Reflector(Generic[T]):
             self._changed(name, old, None)
 
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Cut a stream into its lines, however long they are."""
     rest = b""
     async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
             if line:
                 yield line

@@ -18,14 +18,15 @@ from pathlib import Path
 
 from towpath import __version__, manifests
 from towpath.deployed import deployed
-from towpath.errors import ApiError, BootFailed, Conflict, NoEnvironment
+from towpath.errors import Conflict, NoEnvironment
 from towpath.install import install
 from towpath.karmada.client import Client
 from towpath.karmada.discovery import Discovery
-from towpath.local import members, objects, ports, processes, spec, store
+from towpath.local import members, objects, ports, processes, programs, store
 from towpath.local.build import Binaries
 from towpath.local.pki import write_kubeconfig, write_pki
-from towpath.local.spec import FIXED_PORTS, KARMADA, Environment, Qps
+from towpath.local.spec import FIXED_PORTS, KARMADA, PLUGIN, Environment, Qps
+from towpath.waiting import accepted
 
 Report = Callable[[str], None]
 MANAGER = "towpath-local"
@@ -108,7 +109,7 @@ def _prepare(
     ca = pki.authority.certificate_pem
     apiserver = env.url("karmada-apiserver")
     write_kubeconfig(env.karmada, context=KARMADA, server=apiserver, ca=ca, identity=pki.admin)
-    write_kubeconfig(env.plugin, context=spec.PLUGIN, server=apiserver, ca=ca, identity=pki.plugin)
+    write_kubeconfig(env.plugin, context=PLUGIN, server=apiserver, ca=ca, identity=pki.plugin)
     for name in names:
         members.write_member_kubeconfig(env, name)
     (root / "audit-policy.yaml").write_text(objects.AUDIT_POLICY)
@@ -164,7 +165,7 @@ async def _install_karmada(env: Environment, client: Client, say: Report) -> Non
 
 async def _aggregation(env: Environment, client: Client, say: Report) -> None:
     await processes.wait_ready(env, "karmada-aggregated-apiserver")
-    await until(lambda: client.list(objects.CLUSTERS), "cluster.karmada.io is served")
+    await accepted(lambda: client.list(objects.CLUSTERS), patience=processes.PATIENCE)
     say("cluster.karmada.io is served")
 
 
@@ -184,26 +185,10 @@ async def _create(client: Client, namespace: dict[str, object]) -> None:
         return
 
 
-async def until(attempt: Callable[[], object], what: str, patience: float = processes.PATIENCE) -> None:
-    """Repeat a call until the apiserver accepts it. Raises BootFailed after ``patience`` seconds."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            await attempt()  # type: ignore[misc]
-        except ApiError as error:
-            if time.monotonic() > deadline:
-                raise BootFailed(
-                    f"after {patience:.0f} s it is still not true that {what}: {error}"
-                ) from error
-            await asyncio.sleep(0.1)
-        else:
-            return
-
-
 async def _revive(env: Environment, report: Report) -> Environment:
     """Start whatever of a known environment does not run."""
     alive = processes.running(env.root)
-    missing = [n for n, process in spec.processes(env).items() if n not in alive and not process.optional]
+    missing = [n for n, process in programs.processes(env).items() if n not in alive and not process.optional]
     for name in missing:
         processes.spawn(env, name)
     for name in missing:

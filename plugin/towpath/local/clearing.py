@@ -13,7 +13,7 @@ from towpath.install import CRDS, SHARING, Installed, remove
 from towpath.karmada.client import MERGE, Client, Object, Resource
 from towpath.karmada.discovery import Discovery
 from towpath.local import processes, walkthrough, webhook
-from towpath.local.demo import NAMESPACES, Stage, exists, until
+from towpath.local.demo import NAMESPACES, Stage, exists, shows
 from towpath.local.members import USER_AGENT
 from towpath.local.spec import PLUGIN, Environment
 
@@ -34,7 +34,7 @@ async def clear(stage: Stage) -> None:
                 continue
             meta = obj["metadata"]
             await stage.karmada.delete(resource, meta["name"], meta.get("namespace", ""))
-    await until(lambda: leftovers(stage), lambda left: not left, "everything is gone")
+    await shows(lambda: leftovers(stage), lambda left: not left, "everything is gone")
 
 
 async def leftovers(stage: Stage) -> list[str]:
@@ -79,11 +79,11 @@ async def uninstall(stage: Stage, installed: Sequence[Installed]) -> None:
     for item in shared:
         release = {"spec": {"preserveResourcesOnDeletion": False}}
         await karmada.request("PATCH", SHARING.path("", item.name), body=release, content_type=MERGE)
-        await until(bindings, _none_preserves, "the CRDs may be deleted from members")
+        await shows(bindings, _none_preserves, "the CRDs may be deleted from members")
     # The policy last: what it brought to the members goes because its templates go.
     await remove(karmada, [*shared, *(item for item in created if item not in shared)])
     if shared:
-        await until(traces, lambda left: not left, "the CRDs are gone from the members")
+        await shows(traces, lambda left: not left, "the CRDs are gone from the members")
 
 
 def _none_preserves(bindings: list[Object]) -> bool:

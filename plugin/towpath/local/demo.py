@@ -11,7 +11,6 @@ made.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -26,12 +25,12 @@ from towpath.local.fleet import Fleet
 from towpath.local.members import is_ready
 from towpath.local.walkthrough import Seen
 from towpath.model.keys import Dialect
+from towpath.waiting import until
 
 T = TypeVar("T")
 MANAGER = "towpath-demo"
 PATIENCE = 90.0
 """Seconds for one step: on a Karmada that has just got the CRDs its detector needs up to 30 to see them."""
-_POLL = 0.1
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 _DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 _TRAFFIC = Resource(Dialect.FLOMESH.value, "v1alpha1", "globaltrafficpolicies", "GlobalTrafficPolicy")
@@ -77,18 +76,15 @@ class Stage:
         return dict(zip(self.members, seen, strict=True))
 
 
-async def until(
+async def shows(
     look: Callable[[], Awaitable[T]], right: Callable[[T], bool], what: str, patience: float = PATIENCE
 ) -> T:
-    """Look again and again until what is seen is right. Raises NotAsTold with what was seen last."""
-    deadline = time.monotonic() + patience
-    while True:
-        seen = await look()
-        if right(seen):
-            return seen
-        if time.monotonic() > deadline:
-            raise NotAsTold(f"after {patience:.0f} s it is not true that {what}; seen: {seen}")
-        await asyncio.sleep(_POLL)
+    """Wait until what is seen is right. Raises NotAsTold with what was seen last."""
+
+    def otherwise(seen: T) -> NotAsTold:
+        return NotAsTold(f"after {patience:.0f} s it is not true that {what}; seen: {seen}")
+
+    return await until(look, right, patience=patience, otherwise=otherwise)
 
 
 async def check_stage(karmada: Client, members: Sequence[str]) -> None:
@@ -145,7 +141,7 @@ async def prepare(stage: Stage, installed: list[Installed]) -> None:
     def all_serve(clusters: list[Object]) -> bool:
         return all(serves(c, Dialect.FLOMESH) for c in clusters if c["metadata"]["name"] in chosen)
 
-    await until(lambda: stage.karmada.list(resources.CLUSTERS), all_serve, "all members serve ServiceImport")
+    await shows(lambda: stage.karmada.list(resources.CLUSTERS), all_serve, "all members serve ServiceImport")
 
 
 async def play(stage: Stage) -> dict[str, Seen]:
@@ -163,7 +159,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
 
     say(f"\n2. httpbin: Deployment and Service, propagated to {first} and {third}")
     await stage.apply(walkthrough.HTTPBIN)
-    await until(
+    await shows(
         stage.see_all,
         lambda s: all(s[m].service == want[m].service for m in s),
         f"{first} and {third} have the Service",
@@ -172,7 +168,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
 
     say("\n3. ServiceExport httpbin, to all three (its policy reuses the name httpbin, as in the text)")
     await stage.apply(walkthrough.EXPORT)
-    seen = await until(
+    seen = await shows(
         stage.see_all,
         lambda s: all(s[m].imports == want[m].imports and s[m].export for m in s),
         "every member imports from the others",
@@ -183,7 +179,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
 
     say(f"\n4. curl, the client, propagated to {client}")
     await stage.apply(walkthrough.CURL)
-    await until(
+    await shows(
         lambda: stage.fleet.get(client, _DEPLOYMENTS, "curl", "curl"),
         lambda d: d is not None,
         f"{client} has curl",
@@ -194,6 +190,6 @@ async def play(stage: Stage) -> dict[str, Seen]:
 
     say(f"\n5. GlobalTrafficPolicy ActiveActive over {first} and {third}, propagated to {client}")
     await stage.apply(walkthrough.TRAFFIC)
-    seen = await until(stage.see_all, lambda s: s == want, "everything is as the text tells it")
+    seen = await shows(stage.see_all, lambda s: s == want, "everything is as the text tells it")
     say(f"   {client} has it, and it alone: FSM there now spreads calls over {first} and {third}")
     return seen

@@ -8,24 +8,23 @@ The token comes from the TokenRequest API, so that no controller in the member h
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 
 import yaml
 
 from towpath import manifests
-from towpath.errors import ApiError, BootFailed, NotFound, UsageError
+from towpath.errors import BootFailed, NotFound, UsageError
 from towpath.karmada.client import Client, Object
 from towpath.local import objects, ports, processes, store
-from towpath.local.spec import Environment, member_processes
+from towpath.local.programs import member_processes
+from towpath.local.spec import Environment
+from towpath.waiting import accepted, until
 
 Report = Callable[[str], None]
 USER_AGENT = "towpath-local"
 _MANAGER = "towpath-local"
 _TOKEN_SECONDS = 10 * 365 * 24 * 3600
 _PATIENCE = 90.0
-_POLL = 0.1
 
 
 def write_member_kubeconfig(env: Environment, name: str) -> None:
@@ -56,22 +55,10 @@ async def join(env: Environment, karmada: Client, name: str, say: Report) -> Non
     )
     await karmada.apply(objects.CLUSTERS, objects.cluster(name, identity, env), _MANAGER)
     await wait_for_cluster(karmada, name, is_ready, "is not Ready")
-    await _wait_for_proxy(karmada, name)
+    # The proxy lets the administrator in by a Work for the member, soon after Ready.
+    proxy = objects.CLUSTERS.path("", name, "proxy")
+    await accepted(lambda: karmada.request("GET", f"{proxy}/version"), patience=_PATIENCE)
     say(f"{name} is Ready")
-
-
-async def _wait_for_proxy(karmada: Client, name: str) -> None:
-    """Wait until Karmada's proxy lets the administrator in: by a Work for the member, soon after Ready."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            await karmada.request("GET", objects.CLUSTERS.path("", name, "proxy") + "/version")
-        except ApiError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(_POLL)
-        else:
-            return
 
 
 async def _accounts(member: Client) -> tuple[str, str, str]:
@@ -89,15 +76,9 @@ async def _accounts(member: Client) -> tuple[str, str, str]:
             "spec": {"expirationSeconds": _TOKEN_SECONDS},
         }
         tokens.append(str((await member.json("POST", path, body=request))["status"]["token"]))
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            system = await member.get(objects.NAMESPACES, "kube-system")
-            return tokens[0], tokens[1], str(system["metadata"]["uid"])
-        except NotFound:  # made by the apiserver itself, soon after it is ready
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(_POLL)
+    # The apiserver makes it itself, soon after it is ready.
+    system = await accepted(lambda: member.get(objects.NAMESPACES, "kube-system"), patience=_PATIENCE)
+    return tokens[0], tokens[1], str(system["metadata"]["uid"])
 
 
 def is_ready(cluster: Object | None) -> bool:
@@ -110,23 +91,19 @@ async def wait_for_cluster(
     karmada: Client, name: str, condition: Callable[[Object | None], bool], otherwise: str
 ) -> None:
     """Wait until a Cluster object (None when there is none) meets a condition. Raises BootFailed."""
-    deadline = time.monotonic() + _PATIENCE
-    seen: Object | None = None
-    while True:
+
+    async def look() -> Object | None:
         try:
-            seen = await karmada.get(objects.CLUSTERS, name)
+            return await karmada.get(objects.CLUSTERS, name)
         except NotFound:
-            seen = None
-        except ApiError:
-            if time.monotonic() > deadline:
-                raise
-        if condition(seen):
-            return
-        if time.monotonic() > deadline:
-            conditions = (seen or {}).get("status", {}).get("conditions", [])
-            said = "; ".join(f"{c['type']}={c['status']}: {c.get('message', '')}" for c in conditions)
-            raise BootFailed(f"{name} {otherwise} after {_PATIENCE:.0f} s; Karmada says: {said or 'nothing'}")
-        await asyncio.sleep(_POLL)
+            return None
+
+    def late(seen: Object | None) -> BootFailed:
+        conditions = (seen or {}).get("status", {}).get("conditions", [])
+        said = "; ".join(f"{c['type']}={c['status']}: {c.get('message', '')}" for c in conditions)
+        return BootFailed(f"{name} {otherwise} after {_PATIENCE:.0f} s; Karmada says: {said or 'nothing'}")
+
+    await until(look, condition, patience=_PATIENCE, otherwise=late)
 
 
 async def join_live(env: Environment, name: str, say: Report) -> Environment:

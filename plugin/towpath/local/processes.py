@@ -20,7 +20,8 @@ import aiohttp
 import psutil
 
 from towpath.errors import BootFailed
-from towpath.local.spec import Environment, Process, processes
+from towpath.local.programs import Process, processes
+from towpath.local.spec import Environment
 from towpath.rpc.client import is_serving
 
 MARK = "TOWPATH_LOCAL"

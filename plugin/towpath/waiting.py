@@ -1,0 +1,47 @@
+"""Waiting for a condition, never for a time: look, and look again until it is right or patience ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from towpath.errors import ApiError
+
+T = TypeVar("T")
+POLL = 0.1
+"""Seconds between two looks."""
+
+
+async def until(
+    look: Callable[[], Awaitable[T]],
+    right: Callable[[T], bool],
+    *,
+    patience: float,
+    otherwise: Callable[[T], Exception],
+) -> T:
+    """Return what is seen once it is right; after ``patience`` seconds raise what ``otherwise`` gives."""
+    deadline = time.monotonic() + patience
+    while True:
+        seen = await look()
+        if right(seen):
+            return seen
+        if time.monotonic() > deadline:
+            raise otherwise(seen)
+        await asyncio.sleep(POLL)
+
+
+async def accepted(call: Callable[[], Awaitable[T]], *, patience: float) -> T:
+    """Return what a call answers once the apiserver accepts it; after ``patience`` seconds raise its refusal.
+
+    For what is there soon after something else: an API after its CRD, a permission after its binding.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return await call()
+        except ApiError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(POLL)

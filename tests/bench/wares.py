@@ -1,0 +1,109 @@
+"""What the benchmarks apply, and what must come of it in the members."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.bench.plane import CONFIG_MAPS, MEMBERS, NAMESPACE, Right
+from towpath.karmada import resources
+from towpath.karmada.client import Object, Resource
+from towpath.local.walkthrough import GATEWAYS
+from towpath.model.keys import Dialect
+
+EXPORTERS = (MEMBERS[0], MEMBERS[2])
+EXPORTS = resources.service_exports(Dialect.FLOMESH)
+IMPORTS = resources.service_imports(Dialect.FLOMESH)
+
+
+def _object(resource: Resource, name: str, **body: Any) -> Object:
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        **body,
+    }
+
+
+def selectors(of: Object) -> list[Object]:
+    return [{"apiVersion": of["apiVersion"], "kind": of["kind"], "name": of["metadata"]["name"]}]
+
+
+def policy(name: str, of: Object, members: Sequence[str] = MEMBERS) -> Object:
+    """Return the PropagationPolicy that takes an object to members."""
+    placement = {"clusterAffinity": {"clusterNames": list(members)}}
+    spec = {"resourceSelectors": selectors(of), "placement": placement}
+    return _object(resources.PROPAGATION_POLICIES, name, spec=spec)
+
+
+def overrides(name: str, of: Object, path: str, values: Mapping[str, Any]) -> Object:
+    """Return the OverridePolicy that replaces one field of an object, in each member by its own value."""
+    rules = [
+        {
+            "targetCluster": {"clusterNames": [member]},
+            "overriders": {"plaintext": [{"path": path, "operator": "replace", "value": value}]},
+        }
+        for member, value in values.items()
+    ]
+    spec = {"resourceSelectors": selectors(of), "overrideRules": rules}
+    return _object(resources.OVERRIDE_POLICIES, name, spec=spec)
+
+
+def ports(*exporters: str) -> list[Object]:
+    """Return the ports of the import of a service that is exported by these members."""
+    endpoints = [
+        {
+            "clusterKey": f"default/default/default/{member}",
+            "target": {"host": GATEWAYS[member], "ip": GATEWAYS[member], "port": 80, "path": "/bench"},
+        }
+        for member in exporters
+    ]
+    return [{"port": 8080, "protocol": "TCP", "endpoints": endpoints}]
+
+
+PORTS = {member: ports(*(e for e in EXPORTERS if e != member)) for member in MEMBERS}
+DATA = {member: json.dumps(ports) for member, ports in PORTS.items()}
+EVERYTHING = json.dumps(ports(*EXPORTERS))
+
+
+def config_map(name: str) -> Object:
+    return _object(CONFIG_MAPS, name, data={"ports": EVERYTHING})
+
+
+def service(name: str) -> Object:
+    spec = {"ports": [{"port": 8080, "protocol": "TCP"}], "selector": {"app": name}}
+    return _object(resources.SERVICES, name, spec=spec)
+
+
+def export(name: str) -> Object:
+    rule = {"portNumber": 8080, "path": "/bench", "pathType": "Prefix"}
+    return _object(EXPORTS, name, spec={"serviceAccountName": "*", "rules": [rule]})
+
+
+def service_import(name: str) -> Object:
+    return _object(IMPORTS, name, spec=import_spec(ports(*EXPORTERS)))
+
+
+def import_spec(ports: list[Object]) -> Object:
+    return {"type": "ClusterSetIP", "serviceAccountName": "*", "ports": ports}
+
+
+def holds(data: str) -> Right:
+    return lambda obj: obj is not None and obj["data"] == {"ports": data}
+
+
+def imports(ports: list[Object]) -> Right:
+    return lambda obj: obj is not None and obj["spec"] == import_spec(ports)
+
+
+def present(obj: Object | None) -> bool:
+    return obj is not None
+
+
+def absent(obj: Object | None) -> bool:
+    return obj is None
+
+
+def scheduled(binding: Object | None) -> bool:
+    return binding is not None and len(binding["spec"].get("clusters", ())) == len(MEMBERS)
