@@ -14,7 +14,7 @@ from towpath.model.keys import ServiceKey
 from towpath.model.view import View
 from towpath.model.world import ExportedService, World
 from towpath.rules.eligibility import why_not_exporting
-from towpath.rules.ports import Exporter, exporter, view_of
+from towpath.rules.ports import Exporter, exporter, unite, view_of
 from towpath.rules.reasons import Excluded
 from towpath.rules.scope import in_scope
 
@@ -48,25 +48,23 @@ def derive(world: World) -> Derivation:
 def derive_service(service: ExportedService, members: Mapping[str, Member]) -> Derived:
     """Derive one service: what the controller does when something about it has changed."""
     exporters, excluded = _exporters(service, members)
-    seen: dict[tuple[str, ...], View | None] = {}
+    united = unite(exporters)
+    seen: dict[frozenset[str], View | None] = {}
     views = {}
     for name, member in sorted(members.items()):
         if service.key.dialect not in member.imports:
             continue
-        others = [e for e in exporters if e.member.name != name and in_scope(e.export, member.key)]
+        others = frozenset(
+            e.member.name for e in exporters if e.member.name != name and in_scope(e.export, member.key)
+        )
         # Clusters that export nothing mostly see the same, and there are many of them.
-        same = tuple(e.member.name for e in others)
-        if same not in seen:
-            seen[same] = view_of(others)
-        view = seen[same]
+        if others not in seen:
+            seen[others] = view_of(united, others)
+        view = seen[others]
         if view is not None:
             views[name] = view
-    return Derived(
-        exporters=tuple(e.member.name for e in exporters),
-        excluded=excluded,
-        views=views,
-        everything=view_of(exporters),
-    )
+    names = tuple(e.member.name for e in exporters)
+    return Derived(names, excluded, views, everything=view_of(united, names))
 
 
 def _exporters(

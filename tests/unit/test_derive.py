@@ -16,7 +16,7 @@ from towpath.model.service import ServicePort
 from towpath.model.view import View
 from towpath.model.world import Offer, World
 from towpath.rules.gateway import parse_gateway, why_unreachable, with_flomesh_cluster
-from towpath.rules.ports import exporter, normal_path, view_of
+from towpath.rules.ports import exporter, normal_path, unite, view_of
 from towpath.rules.reasons import Excluded
 
 
@@ -110,14 +110,17 @@ def test_a_port_that_clashes_with_an_older_exporters_is_dropped_alone(later: Ser
         member("b"), export((80, "/b"), (81, "/b"), (90, "/b")), service(later, named(90, "more"))
     )
 
-    view = view_of([first, second])
+    view = view_of(unite([first, second]), {"a", "b"})
+    in_the_older = view_of(unite([first, second]), {"b"})
 
     assert view is not None
     assert endpoints(view) == {80: ["a"], 90: ["b"]}
+    assert in_the_older is not None
+    assert endpoints(in_the_older) == {90: ["b"]}, "what clashes is dropped in every view alike"
 
 
 def test_of_two_rules_on_one_port_the_last_counts() -> None:
-    view = view_of([exporter(member("a"), export((80, "/v1"), (80, "/v2")), service(80))])
+    view = view_of(unite([exporter(member("a"), export((80, "/v1"), (80, "/v2")), service(80))]), {"a"})
 
     assert view is not None
     assert [e.target.path for p in view.ports for e in p.endpoints] == ["/v2"]
@@ -166,13 +169,16 @@ names = st.sampled_from(["a", "b", "c", "d", "e"])
 offers = st.builds(
     Offer,
     st.builds(
-        lambda rules, targets: export(*rules, targets=tuple(f"default/default/default/{t}" for t in targets)),
+        lambda rules, targets, account: export(
+            *rules, targets=tuple(f"default/default/default/{t}" for t in targets), account=account
+        ),
         st.lists(
             st.tuples(st.sampled_from([80, 81, 82]), st.sampled_from(["/x", "y/", ""])),
             min_size=1,
             max_size=4,
         ),
         st.lists(names, max_size=3),
+        st.sampled_from(["", "*", "web"]),
     ),
     st.none() | st.builds(lambda ports: service(*ports), st.sets(st.sampled_from([80, 81, 82]), min_size=1)),
 )

@@ -1,14 +1,15 @@
-"""Putting a view together: which ports, in which order, with whose endpoints (DESIGN, rules 4 and 5).
+"""Putting views together: which ports, in which order, with whose endpoints (DESIGN, rules 4 and 5).
 
-Ports of all exporters are united. An entry is known by its number; its name, protocol and appProtocol
-come from the first exporter that offers it, in the order given. A later exporter whose port clashes,
-because the number has another name or protocol there or the name another number, is left out of that
-port only: FSM could not tell the two apart.
+Ports of all exporters are united once, for all views alike. An entry is known by its number; its name,
+protocol and appProtocol come from the first exporter that offers it, in the order given. A later
+exporter whose port clashes, because the number has another name or protocol there or the name another
+number, is left out of that port everywhere: FSM could not tell the two apart, and two clusters must not
+see different services under one name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from towpath.model.cluster import Member
@@ -23,6 +24,16 @@ class Exporter(NamedTuple):
     member: Member
     export: Export
     offered: tuple[tuple[ServicePort, Endpoint], ...]
+
+
+class United(NamedTuple):
+    """The ports of a service in their order, each with the endpoint of every exporter, by its name.
+
+    ``account`` is the oldest exporter's service account, the same in every view.
+    """
+
+    ports: tuple[tuple[ServicePort, Mapping[str, Endpoint]], ...]
+    account: str | None
 
 
 def exporter(member: Member, export: Export, service: Service) -> Exporter:
@@ -45,28 +56,34 @@ def normal_path(path: str) -> str:
     return "/" + path.strip("/")
 
 
-def view_of(exporters: Sequence[Exporter]) -> View | None:
-    """Return what a cluster imports from these exporters, the oldest first; None if no port is left."""
-    united: dict[int, ServicePort] = {}
+def unite(exporters: Sequence[Exporter]) -> United:
+    """Return the ports that these exporters offer together, the oldest exporter first."""
+    known: dict[int, ServicePort] = {}
     names: dict[str, int] = {}
-    endpoints: dict[int, list[Endpoint]] = {}
+    endpoints: dict[int, dict[str, Endpoint]] = {}
     for one in exporters:
         for port, endpoint in one.offered:
-            if _clashes(port, united, names):
+            if _clashes(port, known, names):
                 continue
-            united.setdefault(port.port, port)
+            known.setdefault(port.port, port)
             names.setdefault(port.name, port.port)
-            endpoints.setdefault(port.port, []).append(endpoint)
-    if not united:
-        return None
-    return View(
-        ports=tuple(_import_port(port, endpoints[number]) for number, port in united.items()),
-        service_account_name=exporters[0].export.service_account_name or None,
-    )
+            endpoints.setdefault(port.port, {})[one.member.name] = endpoint
+    account = exporters[0].export.service_account_name if exporters else ""
+    return United(tuple((port, endpoints[number]) for number, port in known.items()), account or None)
 
 
-def _clashes(port: ServicePort, united: dict[int, ServicePort], names: dict[str, int]) -> bool:
-    known = united.get(port.port)
+def view_of(united: United, exporters: Collection[str]) -> View | None:
+    """Return what a cluster imports that may use these exporters; None if no port is left."""
+    ports = []
+    for port, offered in united.ports:
+        endpoints = [endpoint for name, endpoint in offered.items() if name in exporters]
+        if endpoints:
+            ports.append(_import_port(port, endpoints))
+    return View(ports=tuple(ports), service_account_name=united.account) if ports else None
+
+
+def _clashes(port: ServicePort, known_ports: dict[int, ServicePort], names: dict[str, int]) -> bool:
+    known = known_ports.get(port.port)
     if known is not None:
         return (known.name, known.protocol) != (port.name, port.protocol)
     return port.name in names
