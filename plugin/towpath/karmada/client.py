@@ -227,10 +227,6 @@ class Client:
         path = resource.path(meta.get("namespace", ""), meta["name"])
         return await self.request("PATCH", path, query=query, body=obj, content_type=APPLY)
 
-    async def create(self, resource: Resource, obj: Mapping[str, Any]) -> Object:
-        """Create one object. Raises Conflict if it exists."""
-        return await self.json("POST", resource.path(obj["metadata"].get("namespace", "")), body=obj)
-
     async def delete(self, resource: Resource, name: str, namespace: str = "", *, uid: str = "") -> bool:
         """Delete one object in the background; False if it was gone. ``uid`` guards against a namesake."""
         body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from towpath import __version__, manifests
 from towpath.deployed import deployed
-from towpath.errors import Conflict, NoEnvironment
+from towpath.errors import NoEnvironment
 from towpath.install import install
 from towpath.karmada.client import Client
 from towpath.karmada.discovery import Discovery
@@ -136,15 +136,11 @@ async def _boot(env: Environment, report: Report) -> None:
 async def _install_karmada(env: Environment, client: Client, say: Report) -> None:
     """Start Karmada's parts and give its apiserver the objects they need."""
     for name in (objects.SYSTEM, objects.MEMBERS):
-        await _create(client, objects.namespace(name))
+        await client.apply(objects.NAMESPACES, objects.namespace(name), MANAGER)
     processes.spawn(env, "karmada-aggregated-apiserver")
     processes.spawn(env, "karmada-webhook")
-    await asyncio.gather(
-        *(
-            client.apply(objects.CRDS, crd, MANAGER)
-            for crd in manifests.load(env.binaries / "karmada" / "crds")
-        )
-    )
+    definitions = manifests.load(Binaries(env.binaries).karmada_crds)
+    await asyncio.gather(*(client.apply(objects.CRDS, definition, MANAGER) for definition in definitions))
     # Before the controllers: detector and garbage collector look for new kinds every 30 s only (facts T11).
     await install(client, env.crds)
     processes.spawn(env, "karmada-kube-controller-manager")
@@ -172,17 +168,10 @@ async def _aggregation(env: Environment, client: Client, say: Report) -> None:
 async def _webhooks(env: Environment, client: Client, say: Report) -> None:
     await processes.wait_ready(env, "karmada-webhook")
     discovery = Discovery(client)
-    template = (env.binaries / "karmada" / "webhook-configuration.yaml").read_text()
+    template = Binaries(env.binaries).webhook_configuration.read_text()
     for configuration in objects.webhook_configurations(template, env):
         await client.apply(await discovery.of(configuration), configuration, MANAGER)
     say("Karmada's webhooks are registered")
-
-
-async def _create(client: Client, namespace: dict[str, object]) -> None:
-    try:
-        await client.create(objects.NAMESPACES, namespace)
-    except Conflict:
-        return
 
 
 async def _revive(env: Environment, report: Report) -> Environment:
