@@ -102,9 +102,7 @@ class Plugin:
 
     def stop(self) -> None:
         """End it, if it runs."""
-        alive = processes.running(self.plane.env.root).get(PLUGIN)
-        if alive:
-            processes.end([alive])
+        processes.stop(self.plane.env, PLUGIN)
 
 
 @pytest.fixture

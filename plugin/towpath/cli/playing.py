@@ -25,6 +25,7 @@ from towpath.local.demo import Stage
 from towpath.local.spec import PLUGIN, Environment
 from towpath.local.walkthrough import PLAYERS, Seen
 from towpath.rpc.client import is_serving
+from towpath.waiting import until
 
 _USER_AGENT = f"towpath-demo/{__version__}"
 _PATIENCE = 30.0
@@ -57,8 +58,7 @@ async def _on_local(env: Environment, *, clean: bool) -> None:
     async with await Client.connect(env.karmada, user_agent=_USER_AGENT) as karmada:
         stage = Stage(karmada, PLAYERS, _say)
         await demo.check_stage(karmada, stage.members)
-        if PLUGIN not in processes.running(env.root):
-            await processes.start(env, PLUGIN)
+        await processes.ensure_running(env, PLUGIN)
         await webhook.start(env, karmada)
         _say("   Towpath's plugin and webhook run")
         try:
@@ -116,15 +116,16 @@ async def _plugin(kubeconfig: Path, context: str | None) -> AsyncIterator[None]:
 
 
 async def _serving(process: asyncio.subprocess.Process, socket: Path, log: Path) -> None:
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            while not await is_serving(f"unix:{socket}"):
-                if process.returncode is not None:
-                    raise BootFailed(f"the plugin ended at once:\n{log.read_text().strip()}")
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        said = log.read_text().strip()
-        raise BootFailed(f"the plugin was not ready after {_PATIENCE:.0f} s:\n{said}") from None
+    def failed(how: str) -> BootFailed:
+        return BootFailed(f"the plugin {how}:\n{log.read_text().strip()}")
+
+    async def look() -> bool:
+        if process.returncode is not None:
+            raise failed("ended at once")
+        return await is_serving(f"unix:{socket}")
+
+    late = f"was not ready after {_PATIENCE:.0f} s"
+    await until(look, bool, patience=_PATIENCE, otherwise=lambda _: failed(late))
 
 
 def _show(seen: dict[str, Seen]) -> None:

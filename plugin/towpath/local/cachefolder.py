@@ -70,6 +70,7 @@ def _locked(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                # Not a blocking flock: who waits is told so, again and again, and Ctrl-C is heard.
                 waiting()
                 time.sleep(_LOCK_POLL_SECONDS)
         yield

@@ -95,7 +95,5 @@ async def reset(env: Environment, say: Callable[[str], None]) -> None:
     async with await Client.connect(env.karmada, user_agent=USER_AGENT) as karmada:
         await clear(Stage(karmada, tuple(env.members)[: len(walkthrough.PLAYERS)], say))
         await webhook.stop(env, karmada)
-    plugin = processes.running(env.root).get(PLUGIN)
-    if plugin is not None:
-        processes.end([plugin])
+    processes.stop(env, PLUGIN)
     say("the walk-through's objects are gone")

@@ -148,6 +148,5 @@ async def leave(env: Environment, name: str, say: Report) -> Environment:
 
 
 def _end_member(env: Environment, name: str) -> None:
-    alive = processes.running(env.root)
-    processes.end(alive[process] for process in member_processes(name) if process in alive)
+    processes.stop(env, *member_processes(name))
     env.kubeconfig(name).unlink(missing_ok=True)

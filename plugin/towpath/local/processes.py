@@ -150,3 +150,15 @@ def end(targets: Iterable[psutil.Process], grace: float = 5.0) -> None:
         child = _started.pop(process.pid, None)
         if child is not None:
             child.wait()
+
+
+async def ensure_running(env: Environment, name: str) -> None:
+    """Start one process and wait until it answers, unless it runs already."""
+    if name not in running(env.root):
+        await start(env, name)
+
+
+def stop(env: Environment, *names: str) -> None:
+    """End those of the named processes that run."""
+    alive = running(env.root)
+    end(alive[name] for name in names if name in alive)

@@ -23,8 +23,7 @@ CONFIGURATIONS = Resource(
 
 async def start(env: Environment, karmada: Client) -> None:
     """Run the webhook, if it does not run, and register it."""
-    if WEBHOOK not in processes.running(env.root):
-        await processes.start(env, WEBHOOK)
+    await processes.ensure_running(env, WEBHOOK)
     ca = (env.pki / "ca.crt").read_bytes()
     await karmada.apply(CONFIGURATIONS, registration.configuration(env.url(WEBHOOK), ca), MANAGER)
 
@@ -32,6 +31,4 @@ async def start(env: Environment, karmada: Client) -> None:
 async def stop(env: Environment, karmada: Client) -> None:
     """Take the registration out and end the webhook, as far as they are there."""
     await karmada.delete(CONFIGURATIONS, registration.NAME)
-    alive = processes.running(env.root).get(WEBHOOK)
-    if alive is not None:
-        processes.end([alive])
+    processes.stop(env, WEBHOOK)
