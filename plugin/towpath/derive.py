@@ -2,20 +2,32 @@
 
 The result depends on nothing but the world: not on the order in which things were seen, not on what
 was derived before. That is what makes a restart, a missed event and a first start the same thing.
+
+A service is derived in this order: each cluster is judged for itself, then what others hold and who is
+lost takes some out, the oldest of the rest says what type the import has, their ports are united once,
+and each importing cluster gets the ports of all exporters but itself. Only what differs costs: clusters
+that export nothing and are in every scope share one view, whatever their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from towpath.model.cluster import Member
+from towpath.model.cluster import Fleet, Member
+from towpath.model.condition import Condition
+from towpath.model.export import WHEN_UNREACHABLE
 from towpath.model.keys import ServiceKey
 from towpath.model.view import View
 from towpath.model.world import ExportedService, World
-from towpath.rules.eligibility import why_not_exporting
-from towpath.rules.ports import Exporter, exporter, unite, view_of
-from towpath.rules.reasons import Excluded
+from towpath.rules import conditions, contention
+from towpath.rules.conflict import disagreements
+from towpath.rules.contention import EVERYWHERE, Claim, Lost
+from towpath.rules.eligibility import drained, why_not_exporting
+from towpath.rules.ports import Exporter, United, exporter, unite, view_of
+from towpath.rules.reachability import DEFAULT_GRACE, Standing, grace, standing
+from towpath.rules.reasons import Excluded, Exclusion, Unimported
 from towpath.rules.scope import in_scope
 
 
@@ -23,14 +35,17 @@ from towpath.rules.scope import in_scope
 class Derived:
     """One service: its exporters, why the others are none, and the view of each importing cluster.
 
-    ``everything`` is the view of a cluster that exports nothing and is in every scope; None if there
-    are no exporters.
+    ``exporters`` are named in the order of precedence. ``everything`` is the view of a cluster that exports
+    nothing and is in every scope; None if there are no exporters. At ``look_again`` (seconds since 1970)
+    the passing of time alone can change the result; infinite if it can't.
     """
 
     exporters: tuple[str, ...] = ()
-    excluded: Mapping[str, Excluded] = field(default_factory=dict)
+    excluded: Mapping[str, Exclusion] = field(default_factory=dict)
     views: Mapping[str, View] = field(default_factory=dict)
     everything: View | None = None
+    conditions: tuple[Condition, ...] = ()
+    look_again: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -42,42 +57,130 @@ class Derivation:
 
 def derive(world: World) -> Derivation:
     """Derive every service of the world."""
-    return Derivation({key: derive_service(s, world.members) for key, s in world.services.items()})
+    fleet, holders = Fleet(world.members), contention.holders(world.services)
+    return Derivation(
+        {
+            key: derive_service(service, fleet, holders, world.now)
+            for key, service in sorted(world.services.items())
+        }
+    )
 
 
-def derive_service(service: ExportedService, members: Mapping[str, Member]) -> Derived:
-    """Derive one service: what the controller does when something about it has changed."""
-    exporters, excluded = _exporters(service, members)
+def derive_service(
+    service: ExportedService, fleet: Fleet, holders: Mapping[Claim, ServiceKey], now: float
+) -> Derived:
+    """Derive one service: what the controller does when something about it has changed.
+
+    ``holders`` has to know at least the claims that this service makes.
+    """
+    lost = contention.lost(service, holders)
+    excluded, candidates = _candidates(service, fleet.members, lost)
+    judged = _standing(service, candidates, now)
+    excluded.update((name, Exclusion(Excluded.UNREACHABLE)) for name in judged.withdrawn)
+    ordered = _oldest_first(service, (e for e in candidates if e.member.name not in judged.withdrawn))
+    exporters = [e for e in ordered if e.service.import_type == ordered[0].service.import_type]
+    for other in ordered:
+        if other.service.import_type != ordered[0].service.import_type:
+            excluded[other.member.name] = Exclusion(Excluded.TYPE_CONFLICT)
     united = unite(exporters)
-    seen: dict[frozenset[str], View | None] = {}
-    views = {}
-    for name, member in sorted(members.items()):
-        if service.key.dialect not in member.imports:
-            continue
-        others = frozenset(
-            e.member.name for e in exporters if e.member.name != name and in_scope(e.export, member.key)
-        )
-        # Clusters that export nothing mostly see the same, and there are many of them.
-        if others not in seen:
-            seen[others] = view_of(united, others)
-        view = seen[others]
-        if view is not None:
-            views[name] = view
     names = tuple(e.member.name for e in exporters)
-    return Derived(names, excluded, views, everything=view_of(united, names))
+    everything = view_of(united, names)
+    return Derived(
+        names,
+        dict(sorted(excluded.items())),
+        _views(service.key, exporters, united, everything, fleet),
+        everything,
+        (
+            conditions.valid(names, excluded, contention.exclusions(lost).get(EVERYWHERE)),
+            conditions.conflict(disagreements(ordered, united.clashes, lost)),
+        ),
+        judged.look_again,
+    )
 
 
-def _exporters(
-    service: ExportedService, members: Mapping[str, Member]
-) -> tuple[list[Exporter], dict[str, Excluded]]:
-    """Return the exporting clusters by cluster key, and why the other clusters are none."""
-    excluded: dict[str, Excluded] = {}
-    exporters: list[Exporter] = []
-    for name, offer in sorted(service.offers.items()):
+def why_not_importing(
+    service: ExportedService, derived: Derived, member: Member, members: Mapping[str, Member]
+) -> Unimported | None:
+    """Tell why a member has no view of a service; None if it has one."""
+    if member.name in derived.views:
+        return None
+    if service.key.dialect not in member.imports:
+        return Unimported.NOT_SERVED
+    others = [members[name] for name in derived.exporters if name != member.name]
+    if not derived.exporters:
+        return Unimported.NO_EXPORTER
+    if not others:
+        return Unimported.ONLY_EXPORTER
+    if not any(in_scope(service.offers[other.name].export, member.key) for other in others):
+        return Unimported.OUT_OF_SCOPE
+    return Unimported.PORTS_CLASH
+
+
+def exporters_of(service: ExportedService, names: Iterable[str], fleet: Fleet) -> list[Exporter]:
+    """Return what clusters put into the views of others; ``names`` are those of a Derived's exporters."""
+    return [
+        exporter(fleet.members[name], offer.export, offer.service)
+        for name in names
+        if (offer := service.offers[name]).service is not None
+    ]
+
+
+def _candidates(
+    service: ExportedService, members: Mapping[str, Member], lost: Sequence[Lost]
+) -> tuple[dict[str, Exclusion], list[Exporter]]:
+    """Judge each cluster: why it does not export, or what it offers."""
+    excluded, candidates = {}, []
+    taken = contention.exclusions(lost)
+    for name, offer in service.offers.items():
         member = members.get(name)
-        reason = why_not_exporting(member, offer)
+        reason = taken.get(EVERYWHERE) or why_not_exporting(member, offer) or taken.get(name)
+        if reason is None and member is not None and drained(service, member):
+            reason = Exclusion(Excluded.DRAINED)
         if reason is not None:
             excluded[name] = reason
         elif member is not None and offer.service is not None:
-            exporters.append(exporter(member, offer.export, offer.service))
-    return sorted(exporters, key=lambda e: e.member.key), excluded
+            candidates.append(exporter(member, offer.export, offer.service))
+    return excluded, candidates
+
+
+def _standing(service: ExportedService, candidates: Sequence[Exporter], now: float) -> Standing:
+    wait = grace(service.annotations.get(WHEN_UNREACHABLE, ""))
+    lost = {e.member.name: e.member.unreachable_since for e in candidates}
+    return standing(lost, DEFAULT_GRACE if wait is None else wait, now)
+
+
+def _oldest_first(service: ExportedService, exporters: Iterable[Exporter]) -> list[Exporter]:
+    def age(one: Exporter) -> tuple[str, str]:
+        return (service.offers[one.member.name].created or service.created, one.member.key)
+
+    return sorted(exporters, key=age)
+
+
+def _views(
+    key: ServiceKey, exporters: Sequence[Exporter], united: United, everything: View | None, fleet: Fleet
+) -> dict[str, View]:
+    """Return what each importing cluster sees, by name. Views that are equal are one object."""
+    importers = fleet.importers[key.dialect]
+    if everything is None:
+        return {}
+    if not any(e.export.target_clusters for e in exporters):
+        special: Iterable[str] = (e.member.name for e in exporters)
+    else:
+        special = importers
+    views = dict.fromkeys(importers, everything)
+    seen: dict[frozenset[str], View | None] = {}
+    for name in special:
+        if name not in views:
+            continue
+        member = fleet.members[name]
+        others = frozenset(
+            e.member.name for e in exporters if e.member.name != name and in_scope(e.export, member.key)
+        )
+        if others not in seen:
+            seen[others] = everything if len(others) == len(exporters) else view_of(united, others)
+        view = seen[others]
+        if view is None:
+            del views[name]
+        else:
+            views[name] = view
+    return views

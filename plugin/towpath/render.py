@@ -1,4 +1,4 @@
-"""Views in, Kubernetes objects out: the ServiceImport and the two policies that carry it.
+"""Views in, Kubernetes objects out: the ServiceImport and the policies that carry it.
 
 * The **ServiceImport** holds the full list, as a cluster that exports nothing sees it, and is owned by
   the ServiceExport: deleting the export takes everything away, by garbage collection.
@@ -6,28 +6,43 @@
 * The **OverridePolicy** replaces ``/spec/ports`` with the complete value wherever a view differs from
   the full list, above all in the exporting clusters, which must not see themselves. Never by index:
   Karmada reads template and policy at different times (facts T7), and a complete value is right with both.
+* Template and override carry ``towpath.io/view``, the digest of the view that they give: what a member
+  reports of it tells whether it has what it should.
 
-At most three objects a service, however many clusters.
+At most three objects a service, however many clusters, until an OverridePolicy grows so large that it has
+to be cut in several. What is larger than Karmada can carry is refused as a whole, and nothing is written:
+a Work keeps a cluster's override in an annotation, where 256 KiB is the end (facts T6).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from towpath.derive import Derived
+from towpath.model.condition import FALSE, READY, Condition
 from towpath.model.keys import ServiceKey
 from towpath.model.view import View
+from towpath.rules.reasons import Stated
 
 MANAGED_BY = {"app.kubernetes.io/managed-by": "towpath"}
+VIEW_ANNOTATION = "towpath.io/view"
 POLICY_API = "policy.karmada.io/v1alpha1"
 PRIORITY = 1000
 """Above what users give their own policies: the import must go where it was derived for."""
+LARGEST_VIEW, LARGEST_POLICY = 200 * 1024, 512 * 1024
+"""Bytes of JSON that one cluster's override and one OverridePolicy may have."""
+MOST_POLICIES = 32
+"""OverridePolicies that one service may have."""
 _PREFIX = "towpath-import-"
+_DIGITS = 16
 
 # A member that is not ready keeps its imports: whether they still hold is for us to say, not for a taint.
-_TOLERATIONS = [
+TOLERATIONS = [
     {"key": f"cluster.karmada.io/{state}", "operator": "Exists", "effect": effect}
     for state in ("not-ready", "unreachable")
     for effect in ("NoSchedule", "NoExecute")
@@ -36,21 +51,48 @@ _TOLERATIONS = [
 
 @dataclass(frozen=True)
 class Rendered:
-    """The objects of one service, in the order in which they are written. None = must not exist."""
+    """The objects of one service, in the order in which they are written. None = must not exist.
 
-    override: Mapping[str, Any] | None = None
+    ``refused`` is the condition that says why nothing may be written, None if all is well.
+    """
+
+    overrides: tuple[Mapping[str, Any], ...] = ()
     propagation: Mapping[str, Any] | None = None
     service_import: Mapping[str, Any] | None = None
+    refused: Condition | None = None
+
+    @property
+    def objects(self) -> tuple[Mapping[str, Any], ...]:
+        """What is to be written, in order."""
+        rest = (self.propagation, self.service_import)
+        return (*self.overrides, *(obj for obj in rest if obj is not None))
 
 
-def policy_name(key: ServiceKey) -> str:
-    """Return the name of a service's policies."""
-    return f"{_PREFIX}{key.name}"
+class _Rule(NamedTuple):
+    """One view that differs from the full list: digest, rule without its clusters, size in bytes."""
+
+    digest: str
+    overriders: dict[str, Any]
+    size: int
+
+
+def policy_name(key: ServiceKey, shard: int = 0) -> str:
+    """Return the name of a service's policies; those after the first are numbered, behind a dot."""
+    return f"{_PREFIX}{key.name}.{shard}" if shard else f"{_PREFIX}{key.name}"
 
 
 def service_of_policy(name: str) -> str | None:
     """Return the service that a policy of ours belongs to, None if the name is not one of ours."""
-    return name[len(_PREFIX) :] if name.startswith(_PREFIX) else None
+    return name[len(_PREFIX) :].partition(".")[0] if name.startswith(_PREFIX) else None
+
+
+def digest(view: View) -> str:
+    """Return what tells one view from another."""
+    return hashlib.sha256(_json(view)).hexdigest()[:_DIGITS]
+
+
+def _json(view: View) -> bytes:
+    return view.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 def render(key: ServiceKey, uid: str, derived: Derived) -> Rendered:
@@ -58,36 +100,46 @@ def render(key: ServiceKey, uid: str, derived: Derived) -> Rendered:
 
     ``uid`` is the ServiceExport's, the owner of all of them.
     """
-    if derived.everything is None or not derived.views:
+    full = derived.everything
+    if full is None or not derived.views:
         return Rendered()
-    differing = {name: view for name, view in derived.views.items() if view != derived.everything}
+    views = {id(view): view for view in derived.views.values() if view is not full}
+    rules = {number: _rule(view) for number, view in views.items()}
+    clusters = {name: rules[id(view)] for name, view in derived.views.items() if view is not full}
+    whole = digest(full)
+    clusters = {name: rule for name, rule in clusters.items() if rule.digest != whole}
+    shards = _shards(clusters)
+    refused = _too_large(len(_json(full)), clusters, fits=shards is not None)
+    if refused:
+        return Rendered(refused=refused)
     return Rendered(
-        override=_override(key, uid, differing) if differing else None,
+        overrides=tuple(_override(key, uid, n, shard) for n, shard in enumerate(shards or ()) if shard),
         propagation=_propagation(key, uid, sorted(derived.views)),
-        service_import=_service_import(key, uid, derived.everything),
+        service_import=_service_import(key, uid, full),
     )
 
 
-def _metadata(key: ServiceKey, uid: str, name: str) -> dict[str, Any]:
-    owner = {
-        "apiVersion": key.dialect.api_version,
-        "kind": "ServiceExport",
-        "name": key.name,
-        "uid": uid,
-    }
+def metadata(owner: Mapping[str, str], namespace: str, name: str) -> dict[str, Any]:
+    """Return the metadata of a derived object."""
     return {
         "name": name,
-        "namespace": key.namespace,
+        "namespace": namespace,
         "labels": dict(MANAGED_BY),
-        "ownerReferences": [owner],
+        "ownerReferences": [dict(owner)],
     }
 
 
-def _selector(key: ServiceKey) -> list[dict[str, str]]:
+def _owned(key: ServiceKey, uid: str, name: str) -> dict[str, Any]:
+    owner = {"apiVersion": key.dialect.api_version, "kind": "ServiceExport", "name": key.name, "uid": uid}
+    return metadata(owner, key.namespace, name)
+
+
+def selector(key: ServiceKey, kind: str) -> list[dict[str, str]]:
+    """Return what selects one object by name: the only way that no user's policy can be more exact."""
     return [
         {
             "apiVersion": key.dialect.api_version,
-            "kind": "ServiceImport",
+            "kind": kind,
             "name": key.name,
             "namespace": key.namespace,
         }
@@ -95,10 +147,11 @@ def _selector(key: ServiceKey) -> list[dict[str, str]]:
 
 
 def _service_import(key: ServiceKey, uid: str, view: View) -> dict[str, Any]:
+    meta = _owned(key, uid, key.name)
     return {
         "apiVersion": key.dialect.api_version,
         "kind": "ServiceImport",
-        "metadata": _metadata(key, uid, key.name),
+        "metadata": {**meta, "annotations": {VIEW_ANNOTATION: digest(view)}},
         "spec": view.dump(),
     }
 
@@ -107,35 +160,87 @@ def _propagation(key: ServiceKey, uid: str, importers: list[str]) -> dict[str, A
     return {
         "apiVersion": POLICY_API,
         "kind": "PropagationPolicy",
-        "metadata": _metadata(key, uid, policy_name(key)),
+        "metadata": _owned(key, uid, policy_name(key)),
         "spec": {
             "priority": PRIORITY,
-            "resourceSelectors": _selector(key),
+            "resourceSelectors": selector(key, "ServiceImport"),
             "placement": {
                 "clusterAffinity": {"clusterNames": importers},
-                "clusterTolerations": _TOLERATIONS,
+                "clusterTolerations": TOLERATIONS,
             },
         },
     }
 
 
-def _override(key: ServiceKey, uid: str, views: Mapping[str, View]) -> dict[str, Any]:
+def _rule(view: View) -> _Rule:
+    annotation = f"/metadata/annotations/{VIEW_ANNOTATION.replace('/', '~1')}"
+    overriders = {
+        "plaintext": [
+            {"path": "/spec/ports", "operator": "replace", "value": view.dump()["ports"]},
+            {"path": annotation, "operator": "replace", "value": digest(view)},
+        ]
+    }
+    size = len(json.dumps(overriders, separators=(",", ":"), ensure_ascii=False).encode())
+    return _Rule(digest(view), overriders, size)
+
+
+def _too_large(full: int, clusters: Mapping[str, _Rule], *, fits: bool) -> Condition | None:
+    """Return the condition that refuses what Karmada cannot carry. ``full`` is the full list's size."""
+    worst, size = max(((name, rule.size) for name, rule in clusters.items()), key=_size, default=("", 0))
+    if size > LARGEST_VIEW:
+        what = f"the import of {worst} has {_kib(size)}, at most {_kib(LARGEST_VIEW)} are possible"
+    elif full > LARGEST_POLICY:
+        what = f"the full list has {_kib(full)}, at most {_kib(LARGEST_POLICY)} are possible"
+    elif not fits:
+        what = f"all overrides together do not fit into {MOST_POLICIES} policies of {_kib(LARGEST_POLICY)}"
+    else:
+        return None
+    advice = "Export fewer ports, from fewer clusters, or to fewer (targetClusters)."
+    return Condition(READY, FALSE, Stated.VIEW_TOO_LARGE, f"{Stated.VIEW_TOO_LARGE.text}: {what}. {advice}")
+
+
+def _size(item: tuple[str, int]) -> int:
+    return item[1]
+
+
+def _kib(size: int) -> str:
+    return f"{size / 1024:.0f} KiB"
+
+
+def _shards(clusters: Mapping[str, _Rule]) -> Sequence[Mapping[str, _Rule]] | None:
+    """Spread the clusters over as few policies as hold them, None if they don't fit.
+
+    A cluster's place follows from its name and the number of policies, so that a change in one cluster
+    moves no other.
+    """
+    for number in range(1, MOST_POLICIES + 1):
+        shards: list[dict[str, _Rule]] = [{} for _ in range(number)]
+        for name in sorted(clusters):
+            shards[zlib.crc32(name.encode()) % number][name] = clusters[name]
+        if all(_bytes(shard) <= LARGEST_POLICY for shard in shards):
+            return shards
+    return None
+
+
+def _bytes(clusters: Mapping[str, _Rule]) -> int:
+    return sum({rule.digest: rule.size for rule in clusters.values()}.values()) + sum(map(len, clusters))
+
+
+def _override(key: ServiceKey, uid: str, number: int, clusters: Mapping[str, _Rule]) -> dict[str, Any]:
     """Return one rule for each distinct view: clusters that see the same share it."""
-    clusters: dict[View, list[str]] = {}
-    for name in sorted(views):
-        clusters.setdefault(views[name], []).append(name)
-    rules = [
-        {
-            "targetCluster": {"clusterNames": names},
-            "overriders": {
-                "plaintext": [{"path": "/spec/ports", "operator": "replace", "value": view.dump()["ports"]}]
-            },
-        }
-        for view, names in clusters.items()
-    ]
+    names: dict[str, list[str]] = {}
+    for name, rule in clusters.items():
+        names.setdefault(rule.digest, []).append(name)
+    overriders = {rule.digest: rule.overriders for rule in clusters.values()}
     return {
         "apiVersion": POLICY_API,
         "kind": "OverridePolicy",
-        "metadata": _metadata(key, uid, policy_name(key)),
-        "spec": {"resourceSelectors": _selector(key), "overrideRules": rules},
+        "metadata": _owned(key, uid, policy_name(key, number)),
+        "spec": {
+            "resourceSelectors": selector(key, "ServiceImport"),
+            "overrideRules": [
+                {"targetCluster": {"clusterNames": those}, "overriders": overriders[one]}
+                for one, those in names.items()
+            ],
+        },
     }

@@ -19,7 +19,7 @@ async def serve(client: Client, *, socket: Path | None) -> None:
     if socket is None:
         await controller.run()
         return
-    async with PluginServer(controller.inventory, socket) as server, asyncio.TaskGroup() as tasks:
+    async with PluginServer(controller.inventory.world, socket) as server, asyncio.TaskGroup() as tasks:
         tasks.create_task(controller.run())
         await controller.inventory.synced()
         server.in_sync()

@@ -8,20 +8,19 @@ import jsonpatch
 from hypothesis import given
 
 from tests.unit.test_derive import worlds
-from tests.unit.worlds import KEY, UID, WEB, fleet, offered
-from towpath.derive import derive_service
+from tests.unit.worlds import KEY, UID, WEB, derived, fleet
 from towpath.model.world import Offer
 from towpath.render import Rendered, policy_name, render, service_of_policy
 
 
 def rendered(offers: dict[str, Offer], *names: str) -> Rendered:
-    return render(KEY, UID, derive_service(offered(offers), fleet(*names)))
+    return render(KEY, UID, derived(offers, fleet(*names)))
 
 
 def overridden(objects: Rendered, cluster: str) -> dict[str, Any]:
     """Return the import's spec as Karmada sends it to a cluster."""
     template = dict(objects.service_import or {})
-    for rule in (objects.override or {"spec": {"overrideRules": []}})["spec"]["overrideRules"]:
+    for rule in (rule for policy in objects.overrides for rule in policy["spec"]["overrideRules"]):
         if cluster in rule["targetCluster"]["clusterNames"]:
             patch = [{"op": p["operator"], **p} for p in rule["overriders"]["plaintext"]]
             template = jsonpatch.apply_patch(template, patch)
@@ -30,32 +29,32 @@ def overridden(objects: Rendered, cluster: str) -> dict[str, Any]:
 
 @given(worlds)
 def test_template_and_overrides_together_are_the_views(some: dict[str, Offer]) -> None:
-    derived = derive_service(offered(some), fleet("a", "b", "c", "d", "e"))
-    objects = render(KEY, UID, derived)
+    seen = derived(some, fleet("a", "b", "c", "d", "e"))
+    objects = render(KEY, UID, seen)
 
-    for cluster, view in derived.views.items():
+    for cluster, view in seen.views.items():
         assert overridden(objects, cluster) == view.dump()
 
 
 @given(worlds)
 def test_no_list_of_clusters_is_ever_empty(some: dict[str, Offer]) -> None:
-    derived = derive_service(offered(some), fleet("a", "b", "c", "d", "e"))
-    objects = render(KEY, UID, derived)
+    seen = derived(some, fleet("a", "b", "c", "d", "e"))
+    objects = render(KEY, UID, seen)
 
-    assert (objects.propagation is None) == (objects.service_import is None) == (not derived.views)
+    assert (objects.propagation is None) == (objects.service_import is None) == (not seen.views)
     if objects.propagation:
         affinity = objects.propagation["spec"]["placement"]["clusterAffinity"]
-        assert affinity["clusterNames"] == sorted(derived.views)
-    if objects.override:
+        assert affinity["clusterNames"] == sorted(seen.views)
+    if objects.overrides:
         assert all(
-            rule["targetCluster"]["clusterNames"] for rule in objects.override["spec"]["overrideRules"]
+            rule["targetCluster"]["clusterNames"] for rule in objects.overrides[0]["spec"]["overrideRules"]
         )
 
 
 def test_everything_is_owned_by_the_export_and_found_by_its_name() -> None:
     objects = rendered({"a": WEB, "c": WEB}, "a", "b", "c")
 
-    for obj in (objects.override, objects.propagation, objects.service_import):
+    for obj in objects.objects:
         assert obj is not None
         owner = obj["metadata"]["ownerReferences"]
         assert owner == [
@@ -69,7 +68,7 @@ def test_everything_is_owned_by_the_export_and_found_by_its_name() -> None:
 def test_without_exporters_among_the_importers_nothing_is_overridden() -> None:
     objects = rendered({"a": WEB}, "a", "b", "c")
 
-    assert objects.override is None
+    assert not objects.overrides
     assert objects.propagation is not None
 
 
@@ -78,5 +77,5 @@ def test_three_objects_however_many_clusters() -> None:
 
     objects = rendered(dict.fromkeys(names[:10], WEB), *names)
 
-    assert objects.override is not None
-    assert len(objects.override["spec"]["overrideRules"]) == 10
+    assert len(objects.overrides) == 1
+    assert len(objects.overrides[0]["spec"]["overrideRules"]) == 10

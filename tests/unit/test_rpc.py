@@ -9,7 +9,6 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc.aio
@@ -21,6 +20,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from tests.unit.worlds import UID, WEB, export, fleet, member, service
 from tests.waiting import until
 from towpath.errors import NotFound, SocketUnusable, Unreachable, UsageError
+from towpath.incremental import Incremental
 from towpath.karmada.client import Client
 from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, ServiceKey
@@ -36,24 +36,18 @@ NEW_KEY = ServiceKey(Dialect.MULTICLUSTER, "shop", "cart")
 pytestmark = pytest.mark.timeout(30)
 
 
-@dataclass
-class World:
-    """A source as the servicer needs it. ``hidden`` are exports that do not count."""
-
-    members: Mapping[str, Member] = field(default_factory=dict)
-    services: Mapping[ServiceKey, Mapping[str, Offer]] = field(default_factory=dict)
-    hidden: tuple[ServiceKey, ...] = ()
-
-    def exported(self, key: ServiceKey) -> ExportedService | None:
-        offers = self.services.get(key)
-        return None if offers is None else ExportedService(key, UID, offers)
-
-    def exported_keys(self) -> list[ServiceKey]:
-        return [*self.services, *self.hidden]
+def world(
+    members: Mapping[str, Member], services: Mapping[ServiceKey, Mapping[str, Offer]] | None = None
+) -> Incremental:
+    world = Incremental()
+    world.put_members(members)
+    for key, offers in (services or {}).items():
+        world.put_service(key, ExportedService(key, UID, offers))
+    return world
 
 
 NAMED = Offer(export((80, "web")), service(ServicePort(port=80, name="http", app_protocol="grpc")))
-WORLD = World(
+WORLD = world(
     members={**fleet("a"), "b": member("b", "10.9.9.9", gateway_port=8080, region="r1"), **fleet("c", "d")},
     services={
         WEB_KEY: {"a": NAMED, "b": NAMED, "c": Offer(WEB.export, None), "gone": WEB},
@@ -63,7 +57,7 @@ WORLD = World(
 
 
 @asynccontextmanager
-async def serving(path: Path, world: World = WORLD) -> AsyncIterator[str]:
+async def serving(path: Path, world: Incremental = WORLD) -> AsyncIterator[str]:
     """Serve a world; give the address."""
     async with PluginServer(world, path) as server:
         server.in_sync()
@@ -139,7 +133,7 @@ async def test_the_dialect_need_not_be_known(address: str, dialect: str) -> None
 
 
 async def test_a_service_without_exporters_is_explained_too(path: Path) -> None:
-    async with serving(path, World(services={WEB_KEY: {}})) as address:
+    async with serving(path, world({}, {WEB_KEY: {}})) as address:
         answer = await client.explain(address, "shop", "web")
     assert not answer.exporters
     assert not answer.importers
@@ -147,7 +141,7 @@ async def test_a_service_without_exporters_is_explained_too(path: Path) -> None:
 
 async def test_members_are_listed_as_towpath_sees_them(path: Path) -> None:
     seen = {"z": member("z"), "b": Member(name="b", group="g", imports=frozenset())}
-    async with serving(path, World(seen)) as address:
+    async with serving(path, world(seen)) as address:
         answer = await client.list_members(address)
 
     assert list(answer.members) == [
@@ -180,15 +174,17 @@ async def test_what_is_not_there_is_not_found(address: str, name: str, dialect: 
     assert str(caught.value) == told
 
 
-async def test_an_export_that_does_not_count_is_told_apart(path: Path) -> None:
+async def test_of_two_dialects_the_one_that_counts_is_explained(path: Path) -> None:
     young = ServiceKey(Dialect.MULTICLUSTER, "shop", "web")
-    async with serving(path, World(services={WEB_KEY: {}}, hidden=(young,))) as address:
-        with pytest.raises(NotFound, match=r"of multicluster\.flomesh\.io does not count: an older one"):
-            await client.explain(address, "shop", "web", young.dialect)
+    async with serving(path, world(fleet("a", "b"), {WEB_KEY: {"a": WEB}, young: {}})) as address:
+        assert (await client.explain(address, "shop", "web")).dialect == "flomesh.io"
+        loser = await client.explain(address, "shop", "web", young.dialect)
+    assert loser.conditions[0].reason == "NameTaken"
+    assert not loser.importers
 
 
 async def test_nothing_exported_at_all_is_said(path: Path) -> None:
-    async with serving(path, World()) as address:
+    async with serving(path, world({})) as address:
         with pytest.raises(NotFound, match="of other names there are 0"):
             await client.explain(address, "shop", "web")
         assert not (await client.list_members(address)).members
@@ -217,8 +213,7 @@ async def test_a_question_without_meaning_is_refused(
 async def test_an_answer_may_be_large(path: Path) -> None:
     names = [f"m{number}" for number in range(40)]
     offer = Offer(export((80, "x" * 4096)), service(80))
-    world = World(fleet(*names), {WEB_KEY: dict.fromkeys(names, offer)})
-    async with serving(path, world) as address:
+    async with serving(path, world(fleet(*names), {WEB_KEY: dict.fromkeys(names, offer)})) as address:
         answer = await client.explain(address, "shop", "web")
     assert answer.ByteSize() > 4 * 2**20, "below gRPC's own limit, this shows nothing"
     assert len(answer.importers) == len(names)
@@ -424,8 +419,7 @@ async def test_the_commands_speak_json(address: str) -> None:
 
 
 async def test_the_members_command_says_what_is_missing(path: Path) -> None:
-    world = World({"a": Member(name="a"), **fleet("b")})
-    async with serving(path, world):
+    async with serving(path, world({"a": Member(name="a"), **fleet("b")})):
         code, out, err = await towpath("members", "--socket", str(path))
     assert (code, err) == (0, "")
     assert [line.split() for line in out.splitlines()][1] == [

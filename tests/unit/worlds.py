@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from towpath.derive import Derived, derive
 from towpath.model.cluster import Member
 from towpath.model.export import Export, ExportRule
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.service import Service, ServicePort
-from towpath.model.world import ExportedService, Offer
+from towpath.model.world import ExportedService, Offer, World
 
 KEY = ServiceKey(Dialect.FLOMESH, "shop", "web")
 UID = "0a0b"
@@ -37,8 +39,15 @@ def service(*ports: int | ServicePort, kind: str = "ClusterIP") -> Service:
     )
 
 
-def offered(offers: Mapping[str, Offer]) -> ExportedService:
-    return ExportedService(KEY, UID, offers)
+def offered(offers: Mapping[str, Offer], **more: object) -> ExportedService:
+    return replace(ExportedService(KEY, UID, offers), **more)  # type: ignore[arg-type]
+
+
+def derived(
+    offers: Mapping[str, Offer], members: Mapping[str, Member], now: float = 0.0, **more: object
+) -> Derived:
+    service = offered(offers, **more)
+    return derive(World(members, {service.key: service}, now=now)).services[service.key]
 
 
 WEB = Offer(export((80, "/web")), service(80))

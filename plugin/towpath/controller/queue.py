@@ -61,8 +61,12 @@ class Queue(Generic[K]):
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         pause: float = min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE)
         self._release(key)
-        asyncio.get_running_loop().call_later(pause, self.add, key)
+        self.add_later(key, pause)
         return pause
+
+    def add_later(self, key: K, pause: float) -> None:
+        """Make a key due after so many seconds."""
+        asyncio.get_running_loop().call_later(pause, self.add, key)
 
     def _release(self, key: K) -> None:
         self._working.discard(key)

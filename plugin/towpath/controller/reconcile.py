@@ -1,29 +1,23 @@
-"""Bringing the objects of one service to what they should be: derive, render, write what differs.
-
-Written in the order OverridePolicy and PropagationPolicy, then ServiceImport: Karmada takes a template
-up the moment it appears, and both policies must be there by then. Where nobody imports any more, only the
-template is deleted: without its policies what is still in the members would for a moment be the full list,
-and without a template the policies do nothing. They go with the export.
-"""
+"""Bringing the objects of one service to what they should be: derive, render, write what differs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
 from typing import Any
 
 import structlog
 
+from towpath.changes import Change, Live, changes, is_foreign
 from towpath.controller.inventory import Inventory
-from towpath.derive import Derived, derive_service
-from towpath.karmada.apply import MANAGER, is_as_wanted
+from towpath.derive import Derived
 from towpath.karmada.client import Client
 from towpath.karmada.reflector import Reflector
 from towpath.model.keys import ServiceKey
-from towpath.render import MANAGED_BY, policy_name, render
+from towpath.render import MOST_POLICIES, policy_name, render
+from towpath.sameness import MANAGER
 
 log = structlog.get_logger()
-Wanted = Mapping[str, Any] | None
 
 
 class Reconciler:
@@ -34,53 +28,58 @@ class Reconciler:
         self._inventory = inventory
         self._told: dict[ServiceKey, tuple[object, ...]] = {}
 
-    async def reconcile(self, key: ServiceKey) -> None:
+    async def reconcile(self, key: ServiceKey) -> float | None:
         """Derive one service and write what differs. Raises ApiError: try again later.
 
-        What a deleted export leaves is the garbage collector's: it owns everything derived from it.
+        Returns the time (seconds since 1970) at which it is due again though nothing has happened, None if
+        never. What a deleted export leaves is the garbage collector's: it owns everything derived from it.
         """
-        service = self._inventory.exported(key)
-        if service is None:
+        service = self._inventory.world.services.get(key)
+        derived = self._inventory.world.derived(key, time.time())
+        if service is None or derived is None:
             self._told.pop(key, None)
-            return
-        derived = derive_service(service, self._inventory.members)
-        wanted = render(key, service.uid, derived)
-        imports = self._inventory.imports[key.dialect]
-        live = imports.get(key.name, key.namespace)
-        if live is not None and not _is_ours(live):
+            return None
+        live, wanted = self._live(key), render(key, service.uid, derived)
+        if is_foreign(live.service_import):
             log.error("not written", service=str(key), reason="a ServiceImport of that name is not Towpath's")
-            return
-        if wanted.service_import is None:
-            await self._remove(imports, key.namespace, key.name)
-            self._tell(key, derived)
-            return
-        policies = (
-            (self._inventory.overrides, wanted.override),
-            (self._inventory.propagation, wanted.propagation),
-        )
-        await asyncio.gather(*(self._ensure(r, key.namespace, policy_name(key), w) for r, w in policies if w))
-        await self._ensure(imports, key.namespace, key.name, wanted.service_import)
-        if wanted.override is None:
-            await self._remove(self._inventory.overrides, key.namespace, policy_name(key))
+        elif wanted.refused:
+            log.error("not written", service=str(key), reason=wanted.refused.message)
+        for stage in changes(live, wanted):
+            await asyncio.gather(*map(self._write, stage))
         self._tell(key, derived)
+        return derived.look_again
 
-    async def _ensure(
-        self, reflector: Reflector[dict[str, Any]], namespace: str, name: str, wanted: Mapping[str, Any]
-    ) -> None:
-        live = reflector.get(name, namespace)
-        if live is not None and (_is_going(live) or is_as_wanted(live, wanted)):
-            return  # of one that is going we hear again when it has gone, and then make it anew
+    def _live(self, key: ServiceKey) -> Live:
+        inventory, name = self._inventory, policy_name(key)
+        numbered = (policy_name(key, number) for number in range(MOST_POLICIES))
+        return Live(
+            inventory.imports[key.dialect].get(key.name, key.namespace),
+            inventory.propagation.get(name, key.namespace),
+            {n: obj for n in numbered if (obj := inventory.overrides.get(n, key.namespace)) is not None},
+        )
+
+    async def _write(self, change: Change) -> None:
+        live, wanted = change
+        obj = wanted or live or {}
+        reflector, meta = self._reflector(obj["kind"], obj["apiVersion"]), obj["metadata"]
+        name = f"{meta['namespace']}/{meta['name']}"
+        if wanted is None:
+            uid = meta["uid"]
+            if await self._client.delete(reflector.resource, meta["name"], meta["namespace"], uid=uid):
+                log.info("removed", kind=reflector.resource.kind, name=name)
+            return
         # What we have not made ourselves is not taken over: then the apiserver answers with a conflict.
         answer = await self._client.apply(reflector.resource, wanted, MANAGER, force=live is not None)
         reflector.learn(answer)
-        log.info("written", kind=reflector.resource.kind, name=f"{namespace}/{name}")
+        log.info("written", kind=reflector.resource.kind, name=name)
 
-    async def _remove(self, reflector: Reflector[dict[str, Any]], namespace: str, name: str) -> None:
-        live = reflector.get(name, namespace)
-        if live is None or _is_going(live):
-            return
-        if await self._client.delete(reflector.resource, name, namespace, uid=live["metadata"]["uid"]):
-            log.info("removed", kind=reflector.resource.kind, name=f"{namespace}/{name}")
+    def _reflector(self, kind: str, api_version: str) -> Reflector[dict[str, Any]]:
+        match kind:
+            case "OverridePolicy":
+                return self._inventory.overrides
+            case "PropagationPolicy":
+                return self._inventory.propagation
+        return next(r for d, r in self._inventory.imports.items() if d.api_version == api_version)
 
     def _tell(self, key: ServiceKey, derived: Derived) -> None:
         """Log who exports and imports a service, when that is news."""
@@ -92,15 +91,5 @@ class Reconciler:
                 service=str(key),
                 exporters=list(derived.exporters),
                 importers=list(derived.views),
-                excluded={cluster: reason.value for cluster, reason in derived.excluded.items()},
+                excluded={cluster: one.reason.value for cluster, one in derived.excluded.items()},
             )
-
-
-def _is_going(live: Mapping[str, Any]) -> bool:
-    """Tell whether an object waits for its finalizers: a PropagationPolicy does, for Karmada."""
-    return "deletionTimestamp" in live["metadata"]
-
-
-def _is_ours(live: Mapping[str, Any]) -> bool:
-    labels = live["metadata"].get("labels", {})
-    return all(labels.get(name) == value for name, value in MANAGED_BY.items())

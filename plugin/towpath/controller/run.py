@@ -6,6 +6,8 @@ Nothing is written before everything has been listed once: half a world would de
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 
 import structlog
 
@@ -35,8 +37,8 @@ class Controller:
             for reflector in self.inventory.reflectors:
                 tasks.create_task(reflector.run())
             await self.inventory.synced()
-            services, members = self.inventory.exported_keys(), sorted(self.inventory.members)
-            log.info("in sync", services=len(services), members=members)
+            world = self.inventory.world
+            log.info("in sync", services=len(world.services), members=sorted(world.fleet.members))
             for _ in range(WORKERS):
                 tasks.create_task(_work(self._queue, self._reconciler))
 
@@ -45,9 +47,11 @@ async def _work(queue: Queue[ServiceKey], reconciler: Reconciler) -> None:
     while True:
         key = await queue.get()
         try:
-            await reconciler.reconcile(key)
+            look_again = await reconciler.reconcile(key)
         except ApiError as error:
             pause = queue.failed(key)
             log.warning("will try again", service=str(key), error=str(error), pause=pause)
         else:
             queue.done(key)
+            if look_again is not None and look_again < math.inf:
+                queue.add_later(key, max(0.0, look_again - time.time()))

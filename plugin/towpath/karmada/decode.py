@@ -6,15 +6,27 @@ neither time nor memory.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from towpath.model.cluster import GATEWAY_ANNOTATION, GROUP_ANNOTATION, FlomeshCluster, Member
+from towpath.model.cluster import (
+    DRAIN_ANNOTATION,
+    GATEWAY_ANNOTATION,
+    GROUP_ANNOTATION,
+    FlomeshCluster,
+    Member,
+)
 from towpath.model.export import Export
 from towpath.model.keys import DEFAULT, Dialect
 from towpath.model.service import Service
+from towpath.model.times import seconds
+from towpath.rules.eligibility import is_set
 from towpath.rules.gateway import parse_gateway
+
+_OURS = "towpath.io/"
+_READY = "Ready"
 
 
 class Meta(msgspec.Struct, rename="camel"):
@@ -34,18 +46,23 @@ class _Object(msgspec.Struct):
 
 
 class StoredExport(NamedTuple):
-    """A ServiceExport template. ``created`` is RFC 3339 in UTC, so it sorts as text."""
+    """A ServiceExport template. ``created`` is RFC 3339 in UTC, so it sorts as text.
+
+    ``annotations`` are those that begin with ``towpath.io/``.
+    """
 
     uid: str
     created: str
     export: Export
+    annotations: Mapping[str, str]
 
 
 class StoredService(NamedTuple):
-    """A Service template."""
+    """A Service template. ``going`` while it is being deleted."""
 
     uid: str
     service: Service
+    going: bool
 
 
 class Binding(NamedTuple):
@@ -98,8 +115,15 @@ class _ClusterSpec(msgspec.Struct):
     zones: list[str] = []
 
 
+class _Condition(msgspec.Struct, rename="camel"):
+    type: str
+    status: str
+    last_transition_time: str = ""
+
+
 class _ClusterStatus(msgspec.Struct, rename="camel"):
     api_enablements: list[_Enablement] = []
+    conditions: list[_Condition] = []
 
 
 class _ClusterObject(msgspec.Struct):
@@ -114,18 +138,18 @@ def service_export(raw: bytes) -> StoredExport | None:
     meta = obj.metadata
     if meta.deletion_timestamp:
         return None
-    what = f"ServiceExport {meta.namespace}/{meta.name}"
-    return StoredExport(meta.uid, meta.creation_timestamp, Export.parse(msgspec.json.decode(obj.spec), what))
+    export = Export.parse(msgspec.json.decode(obj.spec), f"ServiceExport {meta.namespace}/{meta.name}")
+    ours = {name: value for name, value in meta.annotations.items() if name.startswith(_OURS)}
+    return StoredExport(meta.uid, meta.creation_timestamp, export, ours)
 
 
-def service(raw: bytes) -> StoredService | None:
-    """Read a Service; None while it is being deleted."""
+def service(raw: bytes) -> StoredService:
+    """Read a Service. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=_Object)
     meta = obj.metadata
-    if meta.deletion_timestamp:
-        return None
     what = f"Service {meta.namespace}/{meta.name}"
-    return StoredService(meta.uid, Service.parse(msgspec.json.decode(obj.spec), what))
+    going = meta.deletion_timestamp is not None
+    return StoredService(meta.uid, Service.parse(msgspec.json.decode(obj.spec), what), going)
 
 
 def binding(raw: bytes) -> Binding | None:
@@ -159,7 +183,17 @@ def member(raw: bytes) -> Member | None:
         gateway_host=host,
         gateway_port=port,
         imports=frozenset(dialect for dialect in Dialect if dialect.api_version in served),
+        drained=is_set(meta.annotations.get(DRAIN_ANNOTATION, "")),
+        unreachable_since=_lost(obj.status.conditions),
     )
+
+
+def _lost(conditions: list[_Condition]) -> float | None:
+    """Return since when Karmada does not reach the member. Before it has said anything, nothing is lost."""
+    for condition in conditions:
+        if condition.type == _READY and condition.status != "True":
+            return seconds(condition.last_transition_time)
+    return None
 
 
 def _serves_imports(enablement: _Enablement) -> bool:

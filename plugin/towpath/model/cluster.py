@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import AddressValueError, IPv4Address
+
+from pydantic import Field, StrictInt
 
 from towpath.model.base import Model
 from towpath.model.keys import DEFAULT, Dialect, cluster_key
 
 GROUP_ANNOTATION = "towpath.io/group"
 GATEWAY_ANNOTATION = "towpath.io/gateway"
+DRAIN_ANNOTATION = "towpath.io/drain"
 DEFAULT_GATEWAY_PORT = 80
 
 
@@ -22,14 +28,16 @@ class FlomeshCluster(Model):
     zone: str = DEFAULT
     group: str = DEFAULT
     gateway_host: str = ""
-    gateway_port: int = Field(default=DEFAULT_GATEWAY_PORT, ge=1, le=65535)
+    gateway_port: StrictInt = Field(default=DEFAULT_GATEWAY_PORT, ge=1, le=65535)
 
 
 class Member(Model):
     """A member cluster of Karmada, with all that a derivation needs of it.
 
-    ``gateway_host`` is empty when nothing names a gateway; ``imports`` holds the dialects whose
-    ServiceImport the member serves.
+    ``gateway_host`` is empty when nothing names a gateway, and ``resolved`` is the IPv4 address last found
+    for it if it is a DNS name. ``imports`` holds the dialects whose ServiceImport the member serves.
+    ``unreachable_since`` is the time (seconds since 1970) at which Karmada lost it; None while it is
+    Ready, and while Karmada does not know yet.
     """
 
     name: str
@@ -38,9 +46,40 @@ class Member(Model):
     group: str = DEFAULT
     gateway_host: str = ""
     gateway_port: int = DEFAULT_GATEWAY_PORT
+    resolved: str = ""
     imports: frozenset[Dialect] = frozenset()
+    drained: bool = False
+    unreachable_since: float | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The member's cluster key."""
         return cluster_key(self.region, self.zone, self.group, self.name)
+
+    @cached_property
+    def gateway_ip(self) -> str:
+        """The IPv4 address that other clusters connect to, empty if there is none."""
+        for text in (self.gateway_host, self.resolved):
+            try:
+                return str(IPv4Address(text))
+            except AddressValueError:
+                continue
+        return ""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All members, with what every derivation asks of them as a whole."""
+
+    members: Mapping[str, Member]
+
+    @cached_property
+    def importers(self) -> Mapping[Dialect, tuple[str, ...]]:
+        """Names of the members that serve a dialect's ServiceImport, sorted."""
+        names = sorted(self.members)
+        return {d: tuple(n for n in names if d in self.members[n].imports) for d in Dialect}
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """The cluster key of every member."""
+        return frozenset(member.key for member in self.members.values())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from towpath.model.base import Model
+
+WHEN_UNREACHABLE = "towpath.io/when-unreachable"
+"""Annotation: what becomes of the endpoints of a cluster that Karmada cannot reach (DESIGN, rule 7)."""
 
 
 class ExportRule(Model):
     """Puts one port of the Service on the gateway, under a path."""
 
-    port_number: int
+    port_number: StrictInt
     path: str = ""
     path_type: str = "Prefix"
 

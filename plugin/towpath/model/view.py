@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from towpath.model.base import Model
+from towpath.model.service import CLUSTER_SET_IP, AffinityConfig
 
 
 class Target(Model):
@@ -34,6 +35,8 @@ class ImportPort(Model):
 class View(Model):
     """What one cluster imports of one service: never empty, a cluster without ports has no view."""
 
-    type: str = "ClusterSetIP"
+    type: str = CLUSTER_SET_IP
     ports: tuple[ImportPort, ...]
     service_account_name: str | None = None
+    session_affinity: str | None = None
+    session_affinity_config: AffinityConfig | None = None

@@ -9,28 +9,70 @@ from towpath.model.cluster import Member
 from towpath.model.export import Export
 from towpath.model.keys import ServiceKey
 from towpath.model.service import Service
+from towpath.model.traffic import TrafficPolicy
+
+NOBODY: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Offer:
-    """One service as one member sees it. ``service`` is None where Karmada did not bind the Service."""
+    """One service as one member sees it, after the user's own overrides.
+
+    ``service`` is None where Karmada did not bind the Service, and ``going`` is set while it is being
+    deleted. ``created`` is the age of the member's own ServiceExport, empty where it has that of the
+    template. ``refused`` is what the member's controller says with ``Valid=False``, None while it says
+    nothing of the kind.
+    """
 
     export: Export
     service: Service | None
+    going: bool = False
+    created: str = ""
+    refused: str | None = None
 
 
 @dataclass(frozen=True)
 class ExportedService:
-    """One ServiceExport: who owns what is derived, and the offers by name of the member bound to it."""
+    """One ServiceExport: who owns what is derived, and the offers by name of the member bound to it.
+
+    Ages are RFC 3339 in UTC, so they sort as text. ``annotations`` are those of the export that begin
+    with ``towpath.io/``. ``serving`` are the clusters that the Service itself is bound to, and
+    ``selected`` tells whether a policy of the user selects the export (DESIGN, rule 9).
+    """
 
     key: ServiceKey
     uid: str
     offers: Mapping[str, Offer] = field(default_factory=dict)
+    created: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    serving: frozenset[str] = NOBODY
+    selected: bool = True
+
+    @property
+    def age(self) -> tuple[str, ServiceKey]:
+        """By this the oldest of several exports comes first."""
+        return (self.created, self.key)
+
+
+@dataclass(frozen=True)
+class AppliedPolicy:
+    """One GlobalTrafficPolicy, the clusters it is bound to, and whether a policy of the user selects it."""
+
+    key: ServiceKey
+    uid: str
+    policy: TrafficPolicy
+    clusters: frozenset[str] = NOBODY
+    selected: bool = True
 
 
 @dataclass(frozen=True)
 class World:
-    """The inventory and every export. The same world gives the same objects, however it came about."""
+    """The inventory, every export and every traffic policy. The same world gives the same objects.
+
+    ``now`` is the time in seconds since 1970: what has to wait for a grace to end waits by it.
+    """
 
     members: Mapping[str, Member]
     services: Mapping[ServiceKey, ExportedService]
+    policies: Mapping[ServiceKey, AppliedPolicy] = field(default_factory=dict)
+    now: float = 0.0

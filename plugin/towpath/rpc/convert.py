@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from towpath.derive import Derived
-from towpath.model.cluster import Member
-from towpath.model.keys import ServiceKey
+from towpath.advise import advise
+from towpath.derive import Derived, why_not_importing
+from towpath.model.cluster import Fleet, Member
 from towpath.model.view import Endpoint, ImportPort, View
+from towpath.model.world import ExportedService
 from towpath.proto.v1alpha1 import plugin_pb2 as pb
-from towpath.rules.reasons import Excluded
+from towpath.rules.reasons import Caution
 
 
 def member_message(member: Member) -> pb.Member:
@@ -28,21 +29,36 @@ def members_message(members: Mapping[str, Member]) -> pb.ListMembersResponse:
     return pb.ListMembersResponse(members=[member_message(m) for _, m in sorted(members.items())])
 
 
-def explanation(key: ServiceKey, derived: Derived, members: Mapping[str, Member]) -> pb.ExplainResponse:
-    """Return one derived service. ``members`` are those that it was derived from."""
+def explanation(service: ExportedService, derived: Derived, fleet: Fleet) -> pb.ExplainResponse:
+    """Return one derived service. ``fleet`` is what it was derived with."""
+    key, members = service.key, fleet.members
+    idle = {name: why_not_importing(service, derived, member, members) for name, member in members.items()}
     return pb.ExplainResponse(
         namespace=key.namespace,
         name=key.name,
         dialect=key.dialect,
         exporters=[pb.Exporter(cluster=name, cluster_key=members[name].key) for name in derived.exporters],
-        excluded=[exclusion(name, reason) for name, reason in sorted(derived.excluded.items())],
+        excluded=[
+            pb.Exclusion(cluster=name, reason=one.reason.value, text=one.text)
+            for name, one in sorted(derived.excluded.items())
+        ],
         importers=[importer(members[name], view) for name, view in sorted(derived.views.items())],
+        not_importing=[
+            pb.Exclusion(cluster=name, reason=reason.value, text=reason.text)
+            for name, reason in sorted(idle.items())
+            if reason is not None
+        ],
+        conditions=[
+            pb.Condition(type=c.type, status=c.status, reason=c.reason, message=c.message)
+            for c in derived.conditions
+        ],
+        warnings=[warning(one) for one in advise(service, derived, fleet)],
     )
 
 
-def exclusion(cluster: str, reason: Excluded) -> pb.Exclusion:
-    """Return why a cluster does not export."""
-    return pb.Exclusion(cluster=cluster, reason=reason.value, text=reason.text)
+def warning(one: Caution) -> pb.Warning:
+    """Return something that surprises."""
+    return pb.Warning(reason=one.reason.value, field=one.field, text=one.text)
 
 
 def importer(member: Member, view: View) -> pb.Importer:

@@ -15,10 +15,11 @@ import structlog
 from grpc_health.v1 import health_pb2_grpc
 
 from towpath.errors import SocketUnusable
+from towpath.incremental import Incremental
 from towpath.proto.v1alpha1 import plugin_pb2, plugin_pb2_grpc
 from towpath.rpc import socketfile
 from towpath.rpc.health import HealthServicer
-from towpath.rpc.servicer import PluginServicer, Source
+from towpath.rpc.servicer import PluginServicer
 
 log = structlog.get_logger()
 SERVICE: str = plugin_pb2.DESCRIPTOR.services_by_name["Plugin"].full_name
@@ -32,10 +33,10 @@ class PluginServer:
     Raises SocketUnusable on entering if another process answers on the socket or it cannot be made.
     """
 
-    def __init__(self, source: Source, socket: Path) -> None:
+    def __init__(self, world: Incremental, socket: Path) -> None:
         self._path = socket.absolute()
         self._file: socketfile.Identity | None = None
-        self._servicer = PluginServicer(source)
+        self._servicer = PluginServicer(world)
         self._health = HealthServicer(("", SERVICE))
         self._server: grpc.aio.Server | None = None
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Protocol
+import time
+from collections.abc import Awaitable, Sequence
 
 import grpc
 from grpc.aio import ServicerContext
 
-from towpath.derive import derive_service
-from towpath.model.cluster import Member
+from towpath.incremental import Incremental
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import ExportedService
 from towpath.proto.v1alpha1 import plugin_pb2 as pb
@@ -22,25 +21,11 @@ _SIMILAR = 0.8
 """From here on two names are alike: high, because they often share their namespace."""
 
 
-class Source(Protocol):
-    """What is asked of the controller's Inventory."""
-
-    @property
-    def members(self) -> Mapping[str, Member]:
-        """Every member by name."""
-
-    def exported(self, key: ServiceKey) -> ExportedService | None:
-        """Return one service as the members see it; None if it is not exported."""
-
-    def exported_keys(self) -> Sequence[ServiceKey]:
-        """Return the name of every ServiceExport, also of those that do not count."""
-
-
 class PluginServicer(plugin_pb2_grpc.PluginServicer):
-    """The service ``Plugin`` over a source. Refuses with UNAVAILABLE until ``in_sync`` is set."""
+    """The service ``Plugin`` over a world. Refuses with UNAVAILABLE until ``in_sync`` is set."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, world: Incremental) -> None:
+        self._world = world
         self.in_sync = False
 
     async def ListMembers(  # noqa: N802 - named by the contract
@@ -51,7 +36,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServicer):
         """Answer with the inventory."""
         if not self.in_sync:
             await context.abort(grpc.StatusCode.UNAVAILABLE, NOT_IN_SYNC)
-        return convert.members_message(self._source.members)
+        return convert.members_message(self._world.fleet.members)
 
     async def Explain(  # noqa: N802 - named by the contract
         self,
@@ -64,14 +49,16 @@ class PluginServicer(plugin_pb2_grpc.PluginServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, wrong)
         if not self.in_sync:
             await context.abort(grpc.StatusCode.UNAVAILABLE, NOT_IN_SYNC)
-        for key in _keys(request):
-            service = self._source.exported(key)
-            if service is not None:
-                members = self._source.members
-                return convert.explanation(key, derive_service(service, members), members)
-        return await context.abort(
-            grpc.StatusCode.NOT_FOUND, why_not_found(request, self._source.exported_keys())
-        )
+        service = self._oldest(request)
+        derived = self._world.derived(service.key, time.time()) if service else None
+        if service is None or derived is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, why_not_found(request, list(self._world.services)))
+        return convert.explanation(service, derived, self._world.fleet)
+
+    def _oldest(self, request: pb.ExplainRequest) -> ExportedService | None:
+        """Return the service that is asked for: of two dialects, when none is named, the one that counts."""
+        services = (self._world.services.get(key) for key in _keys(request))
+        return min((s for s in services if s is not None), key=lambda s: s.age, default=None)
 
 
 def _what_is_wrong(request: pb.ExplainRequest) -> str:
@@ -91,11 +78,6 @@ def why_not_found(request: pb.ExplainRequest, exported: Sequence[ServiceKey]) ->
     """Tell why there is nothing to explain, and what may have been meant."""
     wanted = f"{request.namespace}/{request.name}"
     namesakes = [key.dialect.value for key in exported if f"{key.namespace}/{key.name}" == wanted]
-    if request.dialect in namesakes:
-        return (
-            f"the ServiceExport {wanted} of {request.dialect} does not count: an older one of another"
-            " dialect has its name, and Karmada cannot tell the two apart"
-        )
     if namesakes:
         return f"there is no ServiceExport {wanted} of {request.dialect}, but one of {namesakes[0]}"
     names = sorted({f"{key.namespace}/{key.name}" for key in exported})

@@ -1,5 +1,8 @@
 """The rules of derivation, one a module: pure functions over the model.
 
 ``gateway`` reads where a cluster can be reached, ``eligibility`` tells why a cluster does not export,
-``scope`` who may import, and ``ports`` puts a view together. ``reasons`` is the registry of all answers.
+``contention`` what two services cannot both have, ``reachability`` what becomes of a lost cluster's
+endpoints, ``scope`` who may import, ``ports`` puts a view together, ``conflict`` tells in what exporters
+disagree and ``conditions`` says it all on the export. ``shape`` and ``traffic`` warn of what FSM makes of
+it. ``reasons`` is the registry of all answers.
 """

@@ -2,26 +2,58 @@
 
 A ServiceExport usually reaches more clusters than its Service: the walk-through sends it to all three
 members and the Service to two. Only where both are bound is there something to route to.
+
+What is judged here is one cluster for itself. What depends on others comes after: paths and names that
+are taken (``contention``), clusters that are lost (``reachability``), types that differ (``conflict``).
 """
 
 from __future__ import annotations
 
-from towpath.model.cluster import Member
+from towpath.model.cluster import DRAIN_ANNOTATION, Member
 from towpath.model.service import EXTERNAL_NAME
-from towpath.model.world import Offer
-from towpath.rules.gateway import why_unreachable
-from towpath.rules.reasons import Excluded
+from towpath.model.world import ExportedService, Offer
+from towpath.rules.gateway import why_no_gateway
+from towpath.rules.reasons import Excluded, Exclusion
+
+_SWITCH = _ON, _OFF = ("true", "false")
 
 
-def why_not_exporting(member: Member | None, offer: Offer) -> Excluded | None:
+def why_not_exporting(member: Member | None, offer: Offer) -> Exclusion | None:
     """Return the first reason, from the most to the least fundamental; None for an exporter."""
+    service = offer.service
     if member is None:
-        return Excluded.NOT_A_MEMBER
-    if offer.service is None:
-        return Excluded.SERVICE_NOT_BOUND
-    if offer.service.type == EXTERNAL_NAME:
-        return Excluded.EXTERNAL_NAME
-    ports = {port.port for port in offer.service.ports}
+        return Exclusion(Excluded.NOT_A_MEMBER)
+    if service is None:
+        return Exclusion(Excluded.SERVICE_NOT_BOUND)
+    if offer.going:
+        return Exclusion(Excluded.SERVICE_GOING)
+    if service.type == EXTERNAL_NAME:
+        return Exclusion(Excluded.EXTERNAL_NAME)
+    ports = {port.port for port in service.ports}
     if not any(rule.port_number in ports for rule in offer.export.rules):
-        return Excluded.NO_MATCHING_PORT
-    return why_unreachable(member)
+        return Exclusion(Excluded.NO_MATCHING_PORT)
+    if offer.refused is not None:
+        return Exclusion(Excluded.REFUSED_IN_MEMBER, offer.refused)
+    return why_no_gateway(member)
+
+
+def drained(service: ExportedService, member: Member) -> bool:
+    """Tell whether a cluster is drained: for all services by its own annotation, for one by the export's.
+
+    The export's ``towpath.io/drain`` lists names or keys of clusters, or is ``true`` for all of them.
+    """
+    annotation = service.annotations.get(DRAIN_ANNOTATION)
+    if member.drained or annotation is None:
+        return member.drained
+    return is_set(annotation) or not {member.name, member.key}.isdisjoint(drain_list(service))
+
+
+def drain_list(service: ExportedService) -> list[str]:
+    """Return the clusters that an export's ``towpath.io/drain`` lists."""
+    annotation = service.annotations.get(DRAIN_ANNOTATION, "")
+    return [part for text in annotation.split(",") if (part := text.strip()) not in {"", *_SWITCH}]
+
+
+def is_set(annotation: str) -> bool:
+    """Tell whether an annotation that can only be on or off is on."""
+    return annotation.strip() == _ON

@@ -6,17 +6,21 @@ one they come from the Karmada Cluster's spec and annotations (DESIGN, rule 1).
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address
+import re
 
 from towpath.model.cluster import DEFAULT_GATEWAY_PORT, FlomeshCluster, Member
-from towpath.rules.reasons import Excluded
+from towpath.rules.reasons import Excluded, Exclusion
 
 _HIGHEST_PORT = 65535
+_LONGEST_NAME = 253
+_LOOPBACK, _UNSPECIFIED = "127.", "0.0.0.0"  # noqa: S104 - not to listen on
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_DNS_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 def with_flomesh_cluster(member: Member, cluster: FlomeshCluster) -> Member:
     """Return the member as its flomesh Cluster describes it."""
-    return member.model_copy(update=cluster.model_dump())
+    return Member.model_validate({**member.model_dump(), **cluster.model_dump(), "resolved": ""})
 
 
 def parse_gateway(text: str) -> tuple[str, int] | None:
@@ -30,12 +34,20 @@ def parse_gateway(text: str) -> tuple[str, int] | None:
     return (host, port) if 1 <= port <= _HIGHEST_PORT else None
 
 
-def why_unreachable(member: Member) -> Excluded | None:
+def is_dns_name(host: str) -> bool:
+    """Tell whether a gateway's host is a name that has to be looked up."""
+    last = host.rpartition(".")[2]
+    return len(host) <= _LONGEST_NAME and not last.isdigit() and bool(_DNS_NAME.fullmatch(host.lower()))
+
+
+def why_no_gateway(member: Member) -> Exclusion | None:
     """Tell why other clusters could not connect to the member's gateway, None if they could."""
-    if not member.gateway_host:
-        return Excluded.NO_GATEWAY
-    try:
-        IPv4Address(member.gateway_host)
-    except AddressValueError:
-        return Excluded.GATEWAY_NOT_IPV4
+    host = member.gateway_host
+    if not host:
+        return Exclusion(Excluded.NO_GATEWAY)
+    if not member.gateway_ip:
+        unresolved = Excluded.GATEWAY_UNRESOLVED if is_dns_name(host) else Excluded.GATEWAY_NOT_IPV4
+        return Exclusion(unresolved, host)
+    if member.gateway_ip.startswith(_LOOPBACK) or member.gateway_ip == _UNSPECIFIED:
+        return Exclusion(Excluded.GATEWAY_LOCAL, member.gateway_ip)
     return None

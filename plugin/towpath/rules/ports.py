@@ -1,10 +1,10 @@
 """Putting views together: which ports, in which order, with whose endpoints (DESIGN, rules 4 and 5).
 
-Ports of all exporters are united once, for all views alike. An entry is known by its number; its name,
-protocol and appProtocol come from the first exporter that offers it, in the order given. A later
-exporter whose port clashes, because the number has another name or protocol there or the name another
-number, is left out of that port everywhere: FSM could not tell the two apart, and two clusters must not
-see different services under one name.
+Ports of all exporters are united once, for all views alike, in the order given: by name first, then by
+protocol and number (KEP-1645). The oldest exporter's word counts: a later one whose port clashes is left
+out of that port everywhere and keeps its others, because two clusters must not see different services
+under one name. What clashes is a number that has another name or protocol already, a name that has
+another number, and a port without a name beside others, of which no Service could be made.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 from towpath.model.cluster import Member
 from towpath.model.export import Export
-from towpath.model.service import Service, ServicePort
+from towpath.model.service import NO_AFFINITY, Service, ServicePort
 from towpath.model.view import Endpoint, ImportPort, Target, View
+
+_TCP = "TCP"
 
 
 class Exporter(NamedTuple):
@@ -23,28 +25,46 @@ class Exporter(NamedTuple):
 
     member: Member
     export: Export
+    service: Service
     offered: tuple[tuple[ServicePort, Endpoint], ...]
 
 
+class Clash(NamedTuple):
+    """A port that was left out, and the older exporter's port that it clashes with."""
+
+    cluster: str
+    port: ServicePort
+    older: ServicePort
+
+
+class UnitedPort(NamedTuple):
+    """One port and who offers it: member names and endpoints, sorted by cluster key."""
+
+    port: ServicePort
+    offers: tuple[tuple[str, Endpoint], ...]
+
+
 class United(NamedTuple):
-    """The ports of a service in their order, each with the endpoint of every exporter, by its name.
+    """The ports of a service in their order, and as ``common`` what every view has, still without ports."""
 
-    ``account`` is the oldest exporter's service account, the same in every view.
-    """
-
-    ports: tuple[tuple[ServicePort, Mapping[str, Endpoint]], ...]
-    account: str | None
+    ports: tuple[UnitedPort, ...] = ()
+    clashes: tuple[Clash, ...] = ()
+    common: View = View(ports=())
 
 
 def exporter(member: Member, export: Export, service: Service) -> Exporter:
     """Return the ports that a cluster exports, in the order of its rules.
 
-    Of two rules on one port the last counts, in the place of the first (as ErieCanal does it).
+    Of two rules on one port the last counts, in the place of the first (as ErieCanal does it). Of two
+    ports with one number FSM knows the first only; here it is the one that speaks TCP, like a gateway.
     """
-    ports = {port.port: port for port in service.ports}
+    ports: dict[int, ServicePort] = {}
+    for port in service.ports:
+        if port.port not in ports or (port.protocol == _TCP != ports[port.port].protocol):
+            ports[port.port] = port
     paths = {rule.port_number: rule.path for rule in export.rules}
     offered = [(ports[number], _endpoint(member, path)) for number, path in paths.items() if number in ports]
-    return Exporter(member, export, tuple(offered))
+    return Exporter(member, export, service, tuple(offered))
 
 
 def normal_path(path: str) -> str:
@@ -59,39 +79,74 @@ def normal_path(path: str) -> str:
 def unite(exporters: Sequence[Exporter]) -> United:
     """Return the ports that these exporters offer together, the oldest exporter first."""
     known: dict[int, ServicePort] = {}
-    names: dict[str, int] = {}
-    endpoints: dict[int, dict[str, Endpoint]] = {}
+    names: dict[str, ServicePort] = {}
+    offers: dict[int, list[tuple[str, Endpoint]]] = {}
+    clashes = []
     for one in exporters:
         for port, endpoint in one.offered:
-            if _clashes(port, known, names):
+            older = _clashing(port, known, names)
+            if older is not None:
+                clashes.append(Clash(one.member.name, port, older))
                 continue
             known.setdefault(port.port, port)
-            names.setdefault(port.name, port.port)
-            endpoints.setdefault(port.port, {})[one.member.name] = endpoint
-    account = exporters[0].export.service_account_name if exporters else ""
-    return United(tuple((port, endpoints[number]) for number, port in known.items()), account or None)
+            names.setdefault(port.name, port)
+            offers.setdefault(port.port, []).append((one.member.name, endpoint))
+    ports = tuple(
+        UnitedPort(port, tuple(sorted(offers[number], key=_by_key))) for number, port in known.items()
+    )
+    return United(ports, tuple(clashes), _common(exporters[0])) if exporters else United()
 
 
 def view_of(united: United, exporters: Collection[str]) -> View | None:
     """Return what a cluster imports that may use these exporters; None if no port is left."""
     ports = []
-    for port, offered in united.ports:
-        endpoints = [endpoint for name, endpoint in offered.items() if name in exporters]
+    for port, offers in united.ports:
+        endpoints = [endpoint for name, endpoint in offers if name in exporters]
         if endpoints:
             ports.append(_import_port(port, endpoints))
-    return View(ports=tuple(ports), service_account_name=united.account) if ports else None
+    if not ports:
+        return None
+    common = united.common
+    return View(
+        type=common.type,
+        ports=tuple(ports),
+        service_account_name=common.service_account_name,
+        session_affinity=common.session_affinity,
+        session_affinity_config=common.session_affinity_config,
+    )
 
 
-def _clashes(port: ServicePort, known_ports: dict[int, ServicePort], names: dict[str, int]) -> bool:
-    known = known_ports.get(port.port)
-    if known is not None:
-        return (known.name, known.protocol) != (port.name, port.protocol)
-    return port.name in names
+def _clashing(
+    port: ServicePort, known: Mapping[int, ServicePort], names: Mapping[str, ServicePort]
+) -> ServicePort | None:
+    """Return the port that is in the way of this one."""
+    same = known.get(port.port)
+    if same is not None:
+        return None if (same.name, same.protocol) == (port.name, port.protocol) else same
+    if port.name and "" not in names:
+        return names.get(port.name)
+    return next(iter(known.values()), None)
+
+
+def _by_key(offer: tuple[str, Endpoint]) -> str:
+    return offer[1].cluster_key
+
+
+def _common(oldest: Exporter) -> View:
+    """Return what an import has from the oldest exporter as a whole."""
+    service, sticky = oldest.service, oldest.service.session_affinity != NO_AFFINITY
+    return View(
+        type=service.import_type,
+        ports=(),
+        service_account_name=oldest.export.service_account_name or None,
+        session_affinity=service.session_affinity if sticky else None,
+        session_affinity_config=service.session_affinity_config if sticky else None,
+    )
 
 
 def _endpoint(member: Member, path: str) -> Endpoint:
     target = Target(
-        host=member.gateway_host, ip=member.gateway_host, port=member.gateway_port, path=normal_path(path)
+        host=member.gateway_host, ip=member.gateway_ip, port=member.gateway_port, path=normal_path(path)
     )
     return Endpoint(cluster_key=member.key, target=target)
 
@@ -102,5 +157,5 @@ def _import_port(port: ServicePort, endpoints: Iterable[Endpoint]) -> ImportPort
         protocol=port.protocol,
         name=port.name or None,
         app_protocol=port.app_protocol or None,
-        endpoints=tuple(sorted(endpoints, key=lambda endpoint: endpoint.cluster_key)),
+        endpoints=tuple(endpoints),
     )

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#towpath/proto/v1alpha1/plugin.proto\x12\x16towpath.proto.v1alpha1\"\x14\n\x12ListMembersRequest\"F\n\x13ListMembersResponse\x12/\n\x07members\x18\x01 \x03(\x0b\x32\x1e.towpath.proto.v1alpha1.Member\"i\n\x06Member\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\x12\x14\n\x0cgateway_host\x18\x03 \x01(\t\x12\x14\n\x0cgateway_port\x18\x04 \x01(\r\x12\x10\n\x08\x64ialects\x18\x05 \x03(\t\"B\n\x0e\x45xplainRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\"\xe2\x01\n\x0f\x45xplainResponse\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\x12\x33\n\texporters\x18\x04 \x03(\x0b\x32 .towpath.proto.v1alpha1.Exporter\x12\x33\n\x08\x65xcluded\x18\x05 \x03(\x0b\x32!.towpath.proto.v1alpha1.Exclusion\x12\x33\n\timporters\x18\x06 \x03(\x0b\x32 .towpath.proto.v1alpha1.Importer\"0\n\x08\x45xporter\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\":\n\tExclusion\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"]\n\x08Importer\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\x12+\n\x05ports\x18\x03 \x03(\x0b\x32\x1c.towpath.proto.v1alpha1.Port\"\x7f\n\x04Port\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0c\x61pp_protocol\x18\x04 \x01(\t\x12\x33\n\tendpoints\x18\x05 \x03(\x0b\x32 .towpath.proto.v1alpha1.Endpoint\"U\n\x08\x45ndpoint\x12\x13\n\x0b\x63luster_key\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\n\n\x02ip\x18\x03 \x01(\t\x12\x0c\n\x04port\x18\x04 \x01(\r\x12\x0c\n\x04path\x18\x05 \x01(\t2\xcc\x01\n\x06Plugin\x12\x66\n\x0bListMembers\x12*.towpath.proto.v1alpha1.ListMembersRequest\x1a+.towpath.proto.v1alpha1.ListMembersResponse\x12Z\n\x07\x45xplain\x12&.towpath.proto.v1alpha1.ExplainRequest\x1a\'.towpath.proto.v1alpha1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#towpath/proto/v1alpha1/plugin.proto\x12\x16towpath.proto.v1alpha1\"\x14\n\x12ListMembersRequest\"F\n\x13ListMembersResponse\x12/\n\x07members\x18\x01 \x03(\x0b\x32\x1e.towpath.proto.v1alpha1.Member\"i\n\x06Member\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\x12\x14\n\x0cgateway_host\x18\x03 \x01(\t\x12\x14\n\x0cgateway_port\x18\x04 \x01(\r\x12\x10\n\x08\x64ialects\x18\x05 \x03(\t\"B\n\x0e\x45xplainRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\"\x86\x03\n\x0f\x45xplainResponse\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\x12\x33\n\texporters\x18\x04 \x03(\x0b\x32 .towpath.proto.v1alpha1.Exporter\x12\x33\n\x08\x65xcluded\x18\x05 \x03(\x0b\x32!.towpath.proto.v1alpha1.Exclusion\x12\x33\n\timporters\x18\x06 \x03(\x0b\x32 .towpath.proto.v1alpha1.Importer\x12\x38\n\rnot_importing\x18\x07 \x03(\x0b\x32!.towpath.proto.v1alpha1.Exclusion\x12\x35\n\nconditions\x18\x08 \x03(\x0b\x32!.towpath.proto.v1alpha1.Condition\x12\x31\n\x08warnings\x18\t \x03(\x0b\x32\x1f.towpath.proto.v1alpha1.Warning\"J\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"6\n\x07Warning\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"0\n\x08\x45xporter\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\":\n\tExclusion\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"]\n\x08Importer\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\x12+\n\x05ports\x18\x03 \x03(\x0b\x32\x1c.towpath.proto.v1alpha1.Port\"\x7f\n\x04Port\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0c\x61pp_protocol\x18\x04 \x01(\t\x12\x33\n\tendpoints\x18\x05 \x03(\x0b\x32 .towpath.proto.v1alpha1.Endpoint\"U\n\x08\x45ndpoint\x12\x13\n\x0b\x63luster_key\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\n\n\x02ip\x18\x03 \x01(\t\x12\x0c\n\x04port\x18\x04 \x01(\r\x12\x0c\n\x04path\x18\x05 \x01(\t2\xcc\x01\n\x06Plugin\x12\x66\n\x0bListMembers\x12*.towpath.proto.v1alpha1.ListMembersRequest\x1a+.towpath.proto.v1alpha1.ListMembersResponse\x12Z\n\x07\x45xplain\x12&.towpath.proto.v1alpha1.ExplainRequest\x1a\'.towpath.proto.v1alpha1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,17 +40,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPLAINREQUEST']._serialized_start=264
   _globals['_EXPLAINREQUEST']._serialized_end=330
   _globals['_EXPLAINRESPONSE']._serialized_start=333
-  _globals['_EXPLAINRESPONSE']._serialized_end=559
-  _globals['_EXPORTER']._serialized_start=561
-  _globals['_EXPORTER']._serialized_end=609
-  _globals['_EXCLUSION']._serialized_start=611
-  _globals['_EXCLUSION']._serialized_end=669
-  _globals['_IMPORTER']._serialized_start=671
-  _globals['_IMPORTER']._serialized_end=764
-  _globals['_PORT']._serialized_start=766
-  _globals['_PORT']._serialized_end=893
-  _globals['_ENDPOINT']._serialized_start=895
-  _globals['_ENDPOINT']._serialized_end=980
-  _globals['_PLUGIN']._serialized_start=983
-  _globals['_PLUGIN']._serialized_end=1187
+  _globals['_EXPLAINRESPONSE']._serialized_end=723
+  _globals['_CONDITION']._serialized_start=725
+  _globals['_CONDITION']._serialized_end=799
+  _globals['_WARNING']._serialized_start=801
+  _globals['_WARNING']._serialized_end=855
+  _globals['_EXPORTER']._serialized_start=857
+  _globals['_EXPORTER']._serialized_end=905
+  _globals['_EXCLUSION']._serialized_start=907
+  _globals['_EXCLUSION']._serialized_end=965
+  _globals['_IMPORTER']._serialized_start=967
+  _globals['_IMPORTER']._serialized_end=1060
+  _globals['_PORT']._serialized_start=1062
+  _globals['_PORT']._serialized_end=1189
+  _globals['_ENDPOINT']._serialized_start=1191
+  _globals['_ENDPOINT']._serialized_end=1276
+  _globals['_PLUGIN']._serialized_start=1279
+  _globals['_PLUGIN']._serialized_end=1483
 # @@protoc_insertion_point(module_scope)

@@ -130,7 +130,7 @@ class ExplainRequest(_message.Message):
     """Name of the ServiceExport, and so of the service."""
     dialect: _builtins.str
     """API group of the ServiceExport: "flomesh.io" or "multicluster.flomesh.io". Empty: whichever there
-    is. There cannot be two: of two exports of one name the older counts.
+    is. Of two exports of one name only the older counts, and that is the one that is explained.
     """
     def __init__(
         self,
@@ -159,6 +159,9 @@ class ExplainResponse(_message.Message):
     EXPORTERS_FIELD_NUMBER: _builtins.int
     EXCLUDED_FIELD_NUMBER: _builtins.int
     IMPORTERS_FIELD_NUMBER: _builtins.int
+    NOT_IMPORTING_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace of the service."""
     name: _builtins.str
@@ -175,10 +178,19 @@ class ExplainResponse(_message.Message):
 
     @_builtins.property
     def importers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Importer]:
-        """The clusters that import it, sorted by name, each with what it sees. A member that is not listed
-        imports nothing: nobody but itself exports the service, it is out of scope, or it does not serve
-        the dialect's ServiceImport.
-        """
+        """The clusters that import it, sorted by name, each with what it sees."""
+
+    @_builtins.property
+    def not_importing(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exclusion]:
+        """The other members, sorted by name, each with why it imports nothing."""
+
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
+        """What the status of the ServiceExport has to say: Valid and Conflict."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
+        """What is legal and yet does not do what it says, because of how FSM consumes it."""
 
     def __init__(
         self,
@@ -189,14 +201,81 @@ class ExplainResponse(_message.Message):
         exporters: _abc.Iterable[Global___Exporter] | None = ...,
         excluded: _abc.Iterable[Global___Exclusion] | None = ...,
         importers: _abc.Iterable[Global___Importer] | None = ...,
+        not_importing: _abc.Iterable[Global___Exclusion] | None = ...,
+        conditions: _abc.Iterable[Global___Condition] | None = ...,
+        warnings: _abc.Iterable[Global___Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dialect", b"dialect", "excluded", b"excluded", "exporters", b"exporters", "importers", b"importers", "name", b"name", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "dialect", b"dialect", "excluded", b"excluded", "exporters", b"exporters", "importers", b"importers", "name", b"name", "namespace", b"namespace", "not_importing", b"not_importing", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
+
+@_typing.final
+class Condition(_message.Message):
+    """One aspect of an object's state, as in its status."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """The aspect: "Valid", "Conflict"."""
+    status: _builtins.str
+    """"True", "False" or "Unknown"."""
+    reason: _builtins.str
+    """Why, as a word for programs. Several reasons for a conflict are joined by commas."""
+    message: _builtins.str
+    """Why, in words for people."""
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        status: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "status", b"status", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Condition: _TypeAlias = Condition  # noqa: Y015
+
+@_typing.final
+class Warning(_message.Message):
+    """Something legal that surprises."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """As a word for programs: "WeightZero". More will be added."""
+    field: _builtins.str
+    """Where in the object: "spec.rules[0].path". Empty if it is about several objects."""
+    text: _builtins.str
+    """The whole sentence, field included."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        field: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "reason", b"reason", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Warning: _TypeAlias = Warning  # noqa: Y015
 
 @_typing.final
 class Exporter(_message.Message):
@@ -226,7 +305,7 @@ Global___Exporter: _TypeAlias = Exporter  # noqa: Y015
 
 @_typing.final
 class Exclusion(_message.Message):
-    """A cluster that was to export the service and does not."""
+    """A cluster that does not export, or does not import, and the one reason for it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -62,8 +62,7 @@ class PluginServicer:
         """Tells who exports one service, why the others do not, and what each cluster imports.
 
         INVALID_ARGUMENT: namespace or name is empty, or the dialect is none.
-        NOT_FOUND: there is no such ServiceExport, or it does not count because an older one of the other
-        dialect has the same name. The message says which, and names a similar one if there is one.
+        NOT_FOUND: there is no such ServiceExport. The message names a similar one if there is one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

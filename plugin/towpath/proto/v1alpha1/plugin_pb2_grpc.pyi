@@ -34,8 +34,7 @@ class PluginStub:
     """Tells who exports one service, why the others do not, and what each cluster imports.
 
     INVALID_ARGUMENT: namespace or name is empty, or the dialect is none.
-    NOT_FOUND: there is no such ServiceExport, or it does not count because an older one of the other
-    dialect has the same name. The message says which, and names a similar one if there is one.
+    NOT_FOUND: there is no such ServiceExport. The message names a similar one if there is one.
     """
 
 class PluginServicer(metaclass=_abc_1.ABCMeta):
@@ -58,8 +57,7 @@ class PluginServicer(metaclass=_abc_1.ABCMeta):
         """Tells who exports one service, why the others do not, and what each cluster imports.
 
         INVALID_ARGUMENT: namespace or name is empty, or the dialect is none.
-        NOT_FOUND: there is no such ServiceExport, or it does not count because an older one of the other
-        dialect has the same name. The message says which, and names a similar one if there is one.
+        NOT_FOUND: there is no such ServiceExport. The message names a similar one if there is one.
         """
 
 def add_PluginServicer_to_server(servicer: PluginServicer, server: _aio.Server) -> None: ...

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from towpath.karmada.apply import MANAGER, is_as_wanted
+from towpath.sameness import MANAGER, is_as_wanted
 
 WANTED: dict[str, Any] = {
     "metadata": {"name": "web", "labels": {"ours": "yes"}, "ownerReferences": [{"name": "web", "uid": "1"}]},

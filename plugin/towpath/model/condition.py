@@ -1,0 +1,17 @@
+"""A condition of an object's status, as Kubernetes keeps it (metav1.Condition, without its times)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+VALID, CONFLICT, READY = "Valid", "Conflict", "Ready"
+
+
+class Condition(NamedTuple):
+    """One aspect: what holds, in one word why, and a sentence for people."""
+
+    type: str
+    status: str
+    reason: str
+    message: str

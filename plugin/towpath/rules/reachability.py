@@ -1,0 +1,73 @@
+"""What becomes of the endpoints of a cluster that Karmada cannot reach (DESIGN, rule 7).
+
+Users want both: endpoints of a dead cluster gone, and endpoints of a living one kept while only its
+apiserver is upgraded (facts/field.md B.1). So the export says which, and when:
+
+* ``Keep``: they stay.
+* ``Withdraw``: they go at once, and come back when the cluster is Ready.
+* ``WithdrawAfter=<duration>``: they go when the cluster has been lost for that long.
+
+A cluster is withdrawn only if another exporter was still there when its own grace ended. So the last one
+is never withdrawn, and neither is anyone when Karmada loses all of them at about the same time: then it is
+more likely Karmada that is cut off. It needs no memory: each cluster's loss has a time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+KEEP = math.inf
+DEFAULT_GRACE = 300.0
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)", re.ASCII)
+_AFTER = "WithdrawAfter="
+
+
+class Standing(NamedTuple):
+    """Who is withdrawn, and when (seconds since 1970) that has to be looked at again."""
+
+    withdrawn: frozenset[str] = frozenset()
+    look_again: float = math.inf
+
+
+def grace(annotation: str) -> float | None:
+    """Return the seconds for which a lost cluster's endpoints stay, ``KEEP`` for ever; None if unreadable.
+
+    An empty annotation is the default. Durations are Go's: ``90s``, ``5m``, ``1h30m``.
+    """
+    match annotation.strip():
+        case "":
+            return DEFAULT_GRACE
+        case "Keep":
+            return KEEP
+        case "Withdraw":
+            return 0.0
+        case text if text.startswith(_AFTER):
+            return _seconds(text.removeprefix(_AFTER).strip())
+    return None
+
+
+def standing(lost: Mapping[str, float | None], grace: float, now: float) -> Standing:
+    """Judge the exporters of one service. ``lost`` is the time since when each is lost, None if it is not."""
+    if grace == KEEP or not any(since is not None for since in lost.values()):
+        return Standing()
+    withdrawn, look_again = set(), math.inf
+    last = max(math.inf if since is None else since for since in lost.values())
+    for name, since in lost.items():
+        if since is None or last <= since + grace:
+            continue
+        if now >= since + grace:
+            withdrawn.add(name)
+        else:
+            look_again = min(look_again, since + grace)
+    return Standing(frozenset(withdrawn), look_again)
+
+
+def _seconds(text: str) -> float | None:
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
