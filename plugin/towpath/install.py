@@ -25,13 +25,7 @@ MANAGER = "towpath-install"
 CRDS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
-SHARING = Resource(
-    "policy.karmada.io",
-    "v1alpha1",
-    "clusterpropagationpolicies",
-    "ClusterPropagationPolicy",
-    namespaced=False,
-)
+SHARING = resources.CLUSTER_PROPAGATION_POLICIES
 """The policy by which Karmada brings the CRDs to members that lack them."""
 _PATIENCE = 30.0
 """Seconds within which an apiserver serves the kind of a new CRD."""

@@ -1,4 +1,4 @@
-"""Kubernetes manifests from files: YAML documents in, plain objects out, with the place of every error."""
+"""Kubernetes manifests: YAML documents in, plain objects out, with the place of every error, and back."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from towpath.errors import InvalidObject
 
 # The C parser is 10 times faster; a PyYAML built without libyaml has only the other.
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Unlike PyYAML's own, it writes what stands twice in a document twice, not as an alias.
+_Dumper = type("_Dumper", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
 _SUFFIXES = {".yaml", ".yml", ".json"}
 
 
@@ -57,3 +59,9 @@ def load(path: Path) -> list[dict[str, Any]]:
         return parse(path.read_text(), str(path))
     except UnicodeDecodeError as error:
         raise InvalidObject(f"{path}: not text in UTF-8 ({error.reason} at byte {error.start})") from error
+
+
+def dump(obj: object) -> str:
+    """Return an object as YAML, its fields in their order."""
+    text: str = yaml.dump(obj, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+    return text

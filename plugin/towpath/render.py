@@ -146,14 +146,20 @@ def selector(key: ServiceKey, kind: str) -> list[dict[str, str]]:
     ]
 
 
-def _service_import(key: ServiceKey, uid: str, view: View) -> dict[str, Any]:
-    meta = _owned(key, uid, key.name)
+def import_of(key: ServiceKey, view: View) -> dict[str, Any]:
+    """Return a view as the ServiceImport that its cluster gets, without the metadata of any one place."""
+    meta = {"name": key.name, "namespace": key.namespace, "annotations": {VIEW_ANNOTATION: digest(view)}}
     return {
         "apiVersion": key.dialect.api_version,
         "kind": "ServiceImport",
-        "metadata": {**meta, "annotations": {VIEW_ANNOTATION: digest(view)}},
+        "metadata": meta,
         "spec": view.dump(),
     }
+
+
+def _service_import(key: ServiceKey, uid: str, view: View) -> dict[str, Any]:
+    made = import_of(key, view)
+    return {**made, "metadata": {**_owned(key, uid, key.name), **made["metadata"]}}
 
 
 def _propagation(key: ServiceKey, uid: str, importers: list[str]) -> dict[str, Any]:

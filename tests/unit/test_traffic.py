@@ -270,7 +270,6 @@ def test_everything_is_said_at_once_by_field_and_then_as_in_the_registry() -> No
         (Advice.UNEQUAL_GATEWAY_PORTS, "spec.targets"),
         (Advice.REPEATED_KEY, "spec.targets[0].clusterKey"),
         (Advice.UNKNOWN_KEY, "spec.targets[1].clusterKey"),
-        (Advice.OWN_KEY, "spec.targets[2].clusterKey"),
         (Advice.WEIGHT_ZERO, "spec.targets[3].weight"),
         (Advice.NOT_AN_EXPORTER, "spec.targets[4].clusterKey"),
     ]

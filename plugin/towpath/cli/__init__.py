@@ -20,6 +20,7 @@ from towpath.cli.demo import demo
 from towpath.cli.explain import explain, members
 from towpath.cli.install import install
 from towpath.cli.local import app as local
+from towpath.cli.plan import plan
 from towpath.cli.serve import app as serve
 from towpath.errors import TowpathError
 
@@ -34,6 +35,7 @@ app.command()(demo)
 app.command()(install)
 app.command()(members)
 app.command()(explain)
+app.command()(plan)
 app.add_typer(local, name="local")
 app.add_typer(serve, name="serve")
 

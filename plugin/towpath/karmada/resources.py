@@ -10,6 +10,16 @@ CLUSTERS = Resource("cluster.karmada.io", "v1alpha1", "clusters", "Cluster", nam
 BINDINGS = Resource("work.karmada.io", "v1alpha2", "resourcebindings", "ResourceBinding")
 PROPAGATION_POLICIES = Resource("policy.karmada.io", "v1alpha1", "propagationpolicies", "PropagationPolicy")
 OVERRIDE_POLICIES = Resource("policy.karmada.io", "v1alpha1", "overridepolicies", "OverridePolicy")
+CLUSTER_PROPAGATION_POLICIES = Resource(
+    "policy.karmada.io",
+    "v1alpha1",
+    "clusterpropagationpolicies",
+    "ClusterPropagationPolicy",
+    namespaced=False,
+)
+CLUSTER_OVERRIDE_POLICIES = Resource(
+    "policy.karmada.io", "v1alpha1", "clusteroverridepolicies", "ClusterOverridePolicy", namespaced=False
+)
 
 
 def flomesh_clusters(dialect: Dialect) -> Resource:
@@ -25,3 +35,8 @@ def service_exports(dialect: Dialect) -> Resource:
 def service_imports(dialect: Dialect) -> Resource:
     """Return the ServiceImports of a dialect."""
     return Resource(dialect.value, "v1alpha1", "serviceimports", "ServiceImport")
+
+
+def traffic_policies(dialect: Dialect) -> Resource:
+    """Return the GlobalTrafficPolicies of a dialect."""
+    return Resource(dialect.value, "v1alpha1", "globaltrafficpolicies", "GlobalTrafficPolicy")

@@ -67,6 +67,11 @@ class Member(Model):
         return ""
 
 
+def changed(member: Member, **fields: object) -> Member:
+    """Return a member that differs in these fields. (A copy would keep what it had worked out before.)"""
+    return Member.model_validate({**member.model_dump(), **fields})
+
+
 @dataclass(frozen=True)
 class Fleet:
     """All members, with what every derivation asks of them as a whole."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from towpath.model.cluster import DEFAULT_GATEWAY_PORT, FlomeshCluster, Member
+from towpath.model.cluster import DEFAULT_GATEWAY_PORT, FlomeshCluster, Member, changed
 from towpath.rules.reasons import Excluded, Exclusion
 
 _HIGHEST_PORT = 65535
@@ -20,7 +20,7 @@ _DNS_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 def with_flomesh_cluster(member: Member, cluster: FlomeshCluster) -> Member:
     """Return the member as its flomesh Cluster describes it."""
-    return Member.model_validate({**member.model_dump(), **cluster.model_dump(), "resolved": ""})
+    return changed(member, **cluster.model_dump(), resolved="")
 
 
 def parse_gateway(text: str) -> tuple[str, int] | None:
