@@ -24,6 +24,10 @@ from towpath.local.spec import PLUGIN, Environment, Qps
 MEMBERS = ["cluster-1", "cluster-2", "cluster-3"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cases", metavar="DIR", help="worked cases to run instead of tests/golden/cases")
+
+
 @dataclass(frozen=True)
 class Plane:
     """A running Karmada with three members and Towpath's CRDs."""
