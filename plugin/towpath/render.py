@@ -17,7 +17,6 @@ a Work keeps a cluster's override in an annotation, where 256 KiB is the end (fa
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +38,9 @@ LARGEST_VIEW, LARGEST_POLICY = 200 * 1024, 512 * 1024
 MOST_POLICIES = 32
 """OverridePolicies that one service may have."""
 _PREFIX = "towpath-import-"
+_ANNOTATION_PATH = f"/metadata/annotations/{VIEW_ANNOTATION.replace('/', '~1')}"
+_AROUND = 256
+"""Bytes that an override has besides the view, rounded up."""
 _DIGITS = 16
 
 # A member that is not ready keeps its imports: whether they still hold is for us to say, not for a taint.
@@ -88,7 +90,11 @@ def service_of_policy(name: str) -> str | None:
 
 def digest(view: View) -> str:
     """Return what tells one view from another."""
-    return hashlib.sha256(_json(view)).hexdigest()[:_DIGITS]
+    return _digest(_json(view))
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:_DIGITS]
 
 
 def _json(view: View) -> bytes:
@@ -179,15 +185,15 @@ def _propagation(key: ServiceKey, uid: str, importers: list[str]) -> dict[str, A
 
 
 def _rule(view: View) -> _Rule:
-    annotation = f"/metadata/annotations/{VIEW_ANNOTATION.replace('/', '~1')}"
+    text = _json(view)
+    own = _digest(text)
     overriders = {
         "plaintext": [
             {"path": "/spec/ports", "operator": "replace", "value": view.dump()["ports"]},
-            {"path": annotation, "operator": "replace", "value": digest(view)},
+            {"path": _ANNOTATION_PATH, "operator": "replace", "value": own},
         ]
     }
-    size = len(json.dumps(overriders, separators=(",", ":"), ensure_ascii=False).encode())
-    return _Rule(digest(view), overriders, size)
+    return _Rule(own, overriders, len(text) + _AROUND)
 
 
 def _too_large(full: int, clusters: Mapping[str, _Rule], *, fits: bool) -> Condition | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from towpath import garbage
 from towpath.controller.run import Controller
 from towpath.karmada.client import Client
 from towpath.rpc.server import PluginServer
@@ -15,6 +16,7 @@ async def serve(client: Client, *, socket: Path | None) -> None:
 
     Raises SocketUnusable if another plugin has the socket.
     """
+    garbage.collect_rarely()
     controller = Controller(client)
     if socket is None:
         await controller.run()

@@ -23,6 +23,13 @@ class Shop:
     namespace: str
     clusters: tuple[str, ...] = ("cluster-1", "cluster-3")
     dialect: Dialect = Dialect.FLOMESH
+    claimed: str = ""
+    """What its paths begin with, to claim those of another."""
+
+    @property
+    def _own(self) -> str:
+        """What begins its paths: a gateway's path can be claimed once, and shops of other tests linger."""
+        return self.claimed or f"/{self.namespace}"
 
     def service(self, port: int = 80) -> str:
         return f"""
@@ -34,7 +41,8 @@ spec: {{ports: [{{name: http, port: {port}, protocol: TCP}}]}}
 
     def export(self, *ports: int) -> str:
         rules = ", ".join(
-            f"{{portNumber: {port}, path: /web-{port}, pathType: Prefix}}" for port in ports or (80,)
+            f"{{portNumber: {port}, path: {self._own}/web-{port}, pathType: Prefix}}"
+            for port in ports or (80,)
         )
         return f"""
 apiVersion: {self.dialect.api_version}
@@ -58,6 +66,10 @@ spec:
     def apply(self, *manifests: str) -> None:
         self.plane.kubectl("apply", "-f-", stdin="\n---\n".join(manifests))
 
+    def _address(self, endpoint: Object) -> str:
+        cluster, target = endpoint["clusterKey"].rpartition("/")[2], endpoint["target"]
+        return f"{cluster}@{target['ip']}:{target['port']}{target['path'].removeprefix(self._own)}"
+
     async def seen(self, members: dict[str, Client]) -> dict[str, Endpoints]:
         """Return what each member that imports the service imports."""
 
@@ -70,10 +82,7 @@ spec:
         found = await asyncio.gather(*map(one, members.values()))
         return {
             name: {
-                port["port"]: [
-                    f"{e['clusterKey'].rpartition('/')[2]}@{e['target']['ip']}:{e['target']['port']}{e['target']['path']}"
-                    for e in port["endpoints"]
-                ]
+                port["port"]: [self._address(endpoint) for endpoint in port["endpoints"]]
                 for port in obj["spec"]["ports"]
             }
             for name, obj in zip(members, found, strict=True)

@@ -117,25 +117,24 @@ async def test_a_derived_policy_that_somebody_edits_or_deletes_is_put_right(
     """
     name = "towpath-import-web"
 
-    def spec() -> str:
-        return plane.kubectl(
-            "get", kind, name, "-n", shop.namespace, "-o", "jsonpath={.spec}", "--ignore-not-found"
-        ).stdout
+    async def look() -> tuple[str, str]:
+        fields = "jsonpath={.metadata.uid} {.spec}"
+        get = ("get", kind, name, "-n", shop.namespace, "-o", fields, "--ignore-not-found")
+        uid, _, spec = plane.kubectl(*get).stdout.partition(" ")
+        return uid, spec
 
-    async def look() -> str:
-        return spec()
-
-    right = spec()
+    made, right = await look()
     edit = (
         '[{"op": "replace", "path": "/spec/priority", "value": 1}]'
         if kind == "propagationpolicy"
         else '[{"op": "remove", "path": "/spec/overrideRules/0"}]'
     )
     plane.kubectl("patch", kind, name, "-n", shop.namespace, "--type=json", "-p", edit)
-    await until(look, lambda seen: seen == right)
+    await until(look, lambda seen: seen == (made, right))
 
-    plane.kubectl("delete", kind, name, "-n", shop.namespace)
-    await until(look, lambda seen: seen == right)
+    # Without --wait=false kubectl now and then misses that the old one has gone, so soon is there a new one.
+    plane.kubectl("delete", kind, name, "-n", shop.namespace, "--wait=false")
+    await until(look, lambda seen: seen[0] != made and seen[1] == right)
 
 
 async def test_an_import_that_somebody_wrote_by_hand_is_left_alone(
@@ -207,3 +206,41 @@ async def test_an_apiserver_that_goes_away_is_waited_for(
     assert processes.running(plane.env.root)["towpath-plugin"].pid == pid
     later = plane.audit.writes(user=PLUGIN_USER)[len(written) :]
     assert {w.namespace for w in later if w.verb == "patch"} == {namespace}
+
+
+async def test_a_drained_cluster_is_taken_out_and_comes_back(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    export = ("serviceexports." + shop.dialect.value, "web", "-n", shop.namespace)
+    drained = {m: {80: [f"{THREE}/web-80"]} for m in ("cluster-1", "cluster-2")}
+
+    plane.kubectl("annotate", *export, "towpath.io/drain=cluster-1")
+    await until(lambda: shop.seen(members), lambda seen: seen == drained)
+    plane.kubectl("annotate", *export, "towpath.io/drain-")
+    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+
+    plane.kubectl("annotate", "clusters.cluster.karmada.io", "cluster-1", "towpath.io/drain=true")
+    try:
+        await until(lambda: shop.seen(members), lambda seen: seen == drained)
+    finally:
+        plane.kubectl("annotate", "clusters.cluster.karmada.io", "cluster-1", "towpath.io/drain-")
+    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+
+
+async def test_a_path_that_two_services_claim_goes_to_the_older_and_then_to_the_other(
+    shop: Shop, plane: Plane, namespace: str, members: dict[str, Client]
+) -> None:
+    plane.kubectl("create", "namespace", f"{namespace}-b")
+    other = Shop(plane, f"{namespace}-b", dialect=shop.dialect, claimed=f"/{namespace}")
+    other.apply(other.service(), other.export(), other.policy())
+
+    async def refused() -> bool:
+        return f"{namespace}-b/web" in processes.tail(plane.env.log("towpath-plugin"), 50)
+
+    try:
+        await until(refused, bool)
+        assert not await other.seen(members)
+        plane.kubectl("delete", "serviceexports." + shop.dialect.value, "web", "-n", shop.namespace)
+        await until(lambda: other.seen(members), lambda seen: seen == TOLD)
+    finally:
+        plane.kubectl("delete", "namespace", f"{namespace}-b", "--wait=false")

@@ -11,6 +11,7 @@ import time
 
 import structlog
 
+from towpath import garbage
 from towpath.controller.inventory import Inventory
 from towpath.controller.queue import Queue
 from towpath.controller.reconcile import Reconciler
@@ -37,6 +38,7 @@ class Controller:
             for reflector in self.inventory.reflectors:
                 tasks.create_task(reflector.run())
             await self.inventory.synced()
+            garbage.keep()
             world = self.inventory.world
             log.info("in sync", services=len(world.services), members=sorted(world.fleet.members))
             for _ in range(WORKERS):

@@ -46,11 +46,14 @@ def claims_of(service: ExportedService) -> frozenset[Claim]:
 
 def _claims(service: ExportedService) -> Iterator[Claim]:
     yield Claim(EVERYWHERE, f"{service.key.namespace}/{service.key.name}", "name")
+    paths: dict[int, list[tuple[str, str]]] = {}
     for cluster, offer in service.offers.items():
         if offer.service is None or offer.service.type == EXTERNAL_NAME:
             continue
-        for rule in offer.export.rules:
-            yield Claim(cluster, normal_path(rule.path), rule.path_type)
+        if id(offer) not in paths:  # mostly all clusters have the same
+            paths[id(offer)] = [(normal_path(rule.path), rule.path_type) for rule in offer.export.rules]
+        for path, kind in paths[id(offer)]:
+            yield Claim(cluster, path, kind)
 
 
 def holder(claimants: Iterable[ExportedService]) -> ServiceKey:

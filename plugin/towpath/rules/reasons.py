@@ -181,7 +181,7 @@ class Advice(Reason):
         "where the client's own cluster runs the Service, that takes part with weight 100, like it or not",
     )
     FAIL_OVER_OLD_FSM = (
-        "FailOverNeedsFSM1.4.7",
+        "FailOverNeedsFSM147",
         "FSM before 1.4.7 gives every remote cluster weight 0 and may never use it",
     )
     FAIL_OVER_PORT = (

@@ -1,0 +1,56 @@
+"""The reference page of all reasons, made from the registry: ``make docs`` writes it to docs/reasons.md."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from towpath.rules.reasons import Advice, Conflicting, Excluded, Impossible, Reason, Stated, Unimported
+
+_SECTIONS: tuple[tuple[str, str, type[Reason]], ...] = (
+    (
+        "A cluster does not export",
+        "A cluster that a ServiceExport reaches exports, or has the first of these reasons that holds.",
+        Excluded,
+    ),
+    (
+        "A cluster does not import",
+        "A member either imports the service or has one of these reasons.",
+        Unimported,
+    ),
+    (
+        "Exporters disagree",
+        "Reasons of `Conflict=True`, joined by commas. What the oldest export says is used.",
+        Conflicting,
+    ),
+    (
+        "Other reasons of conditions",
+        "`Valid=False` has one of these, or the reason of the cluster that came furthest.",
+        Stated,
+    ),
+    (
+        "Warnings",
+        "Legal, and yet it does not do what it says, because of how FSM consumes it.",
+        Advice,
+    ),
+    ("Refusals", "No FSM can do this: the CRDs refuse it, and so does `towpath plan`.", Impossible),
+)
+
+
+def page() -> str:
+    """Return the page in Markdown."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Reasons"
+    yield ""
+    yield "All that Towpath says about a service, in conditions, by `towpath explain` and `towpath plan`."
+    yield "Made from `plugin/towpath/rules/reasons.py` by `make docs`."
+    for title, about, reasons in _SECTIONS:
+        yield from ("", f"## {title}", "", about, "", "| reason | meaning |", "| --- | --- |")
+        yield from (f"| `{reason.value}` | {reason.text} |" for reason in reasons)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
