@@ -1,11 +1,12 @@
 """What must be done so that the objects of one service become what they should be; pure, in stages.
 
-What stands in one stage may be written at the same time, the next stage when all of it is done.
+What stands in one stage may be written at the same time, the next stage when all of it is done. At no moment
+in between may a cluster see itself, whatever of it Karmada has read by then:
 
-* Both policies come before the template: Karmada takes a template up the moment it appears, and they must
-  be there by then.
-* A cluster that needs no override any more, because it stopped exporting, keeps the one it has until the
-  template is written: between the two it would see the old list, itself included.
+* Where there is no template yet, both policies come before it: Karmada takes a template up the moment it
+  appears, and they must be there by then.
+* Where there is one, overrides come first, then the template, then clusters that the old template would show
+  themselves, and last the overrides that nobody needs any more go (``_Move``).
 * Where nobody imports any more, only the template is deleted: without its policies what is still in the
   members would for a moment be the full list, and without a template the policies do nothing. They go
   with the export.
@@ -15,14 +16,16 @@ What stands in one stage may be written at the same time, the next stage when al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from towpath.render import MANAGED_BY, Rendered
 from towpath.sameness import is_as_wanted
 
 Object = Mapping[str, Any]
+Rule = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,28 @@ def changes(live: Live, wanted: Rendered) -> Iterator[Sequence[Change]]:
     if wanted.service_import is None:
         yield from _stage([Change(live.service_import, None)])
         return
-    bridged = {obj["metadata"]["name"]: obj for obj in _bridged(live, wanted)}
-    first = [Change(live.overrides.get(name), obj) for name, obj in bridged.items()]
-    yield from _stage([*first, Change(live.propagation, wanted.propagation)])
+    move = _Move(live, wanted)
+    overrides = [Change(live.overrides.get(name), obj) for name, obj in move.overrides.items()]
+    propagation = Change(live.propagation, move.propagation)
+    if live.service_import is None:
+        yield from _stage([*overrides, propagation])
+    else:
+        yield from _stage(overrides)
+        yield from _stage([propagation])
     yield from _stage([Change(live.service_import, wanted.service_import)])
-    final = {obj["metadata"]["name"]: obj for obj in wanted.overrides}
-    now: Mapping[str, Object] = {**live.overrides, **bridged}
-    yield from _stage(
-        [Change(there, final.get(name)) for name, there in now.items() if there is not final.get(name)]
-    )
+    yield from _stage([Change(move.propagation, wanted.propagation)])
+    yield from _stage(list(_last(live, move)))
+
+
+def _last(live: Live, move: _Move) -> Iterator[Change]:
+    """Yield what takes away the overrides that nobody needs any more."""
+    final = {obj["metadata"]["name"]: obj for obj in move.wanted.overrides}
+    for name in {**live.overrides, **move.overrides}:
+        there, written = live.overrides.get(name), move.overrides.get(name)
+        if there is not None and (name not in final or _is_going(there)):
+            yield Change(there, final.get(name))
+        else:
+            yield Change(written, final.get(name))
 
 
 def _stage(candidates: Sequence[Change]) -> Iterator[Sequence[Change]]:
@@ -75,26 +91,119 @@ def _stage(candidates: Sequence[Change]) -> Iterator[Sequence[Change]]:
 
 def _is_needed(change: Change) -> bool:
     live, wanted = change
-    if live is not None and "deletionTimestamp" in live["metadata"]:
+    if live is wanted:
         return False
     if live is None or wanted is None:
-        return live is not wanted
-    return not is_as_wanted(live, wanted)
+        return live is None or not _is_going(live)
+    return not _is_going(live) and not is_as_wanted(live, wanted)
 
 
-def _bridged(live: Live, wanted: Rendered) -> Iterator[Object]:
-    """Yield the wanted OverridePolicies, with the rules there are for clusters that shall have none."""
-    named = {name for obj in wanted.overrides for name in _clusters(obj)}
-    for obj in wanted.overrides:
-        there = live.overrides.get(obj["metadata"]["name"])
-        left = [rule for rule in _rules(there) if named.isdisjoint(rule["targetCluster"]["clusterNames"])]
-        yield {**obj, "spec": {**obj["spec"], "overrideRules": [*_rules(obj), *left]}} if left else obj
+def _is_going(live: Object) -> bool:
+    return "deletionTimestamp" in live["metadata"]
 
 
-def _rules(policy: Object | None) -> list[Any]:
-    return list(policy["spec"]["overrideRules"]) if policy else []
+@dataclass(frozen=True)
+class _Move:
+    """The policies as they have to be while the template changes.
+
+    * A cluster that stops exporting, or stops importing, keeps the value that it has now as an override,
+      if it stands in the old template or in the new one.
+    * A cluster that begins to import comes after the template, if the old one shows it itself and no
+      override prevents that. If that would leave no cluster at all, which means all of them to Karmada, the
+      list stays as it is until then.
+    """
+
+    live: Live
+    wanted: Rendered
+
+    @cached_property
+    def overrides(self) -> dict[str, Object]:
+        """The OverridePolicies by name: what is wanted, and the rules that are needed for a while."""
+        made: dict[str, Object] = {}
+        blank = [_blank(self.wanted)] if self._staying and not self.wanted.overrides else []
+        for obj in (*self.wanted.overrides, *blank):
+            name = obj["metadata"]["name"]
+            own, there = _by_cluster(obj), _by_cluster(self.live.overrides.get(name))
+            kept = {c: r for c, r in there.items() if c not in own and (c in self._named or c in self._shown)}
+            made[name] = _with(obj, kept if made else {**self._staying, **kept})
+        return made
+
+    @cached_property
+    def propagation(self) -> Object | None:
+        """The PropagationPolicy: without the clusters that have to wait for the template."""
+        final = self.wanted.propagation
+        if final is None or self.live.service_import is None:
+            return final
+        importing, listed = _listed(final), _listed(self.live.propagation)
+        unsafe = _in_template(self.live.service_import) - self._named - set(listed)
+        at_once = [name for name in importing if name not in unsafe]
+        if at_once == importing:
+            return final
+        return _listing(final, at_once) if at_once else self.live.propagation
+
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        """The clusters that the wanted overrides name."""
+        return frozenset(name for obj in self.wanted.overrides for name in _by_cluster(obj))
+
+    @cached_property
+    def _shown(self) -> frozenset[str]:
+        """The importing clusters of now that stand in the old template or in the new one."""
+        both = _in_template(self.live.service_import) | _in_template(self.wanted.service_import)
+        return both & frozenset(_listed(self.live.propagation)) - self._named
+
+    @cached_property
+    def _staying(self) -> dict[str, Rule]:
+        """What importers see now, if the list stays and the new template would show them themselves."""
+        if self.propagation is not self.live.propagation or self.live.service_import is None:
+            return {}
+        overridden = {name for obj in self.live.overrides.values() for name in _by_cluster(obj)}
+        rule = {"overriders": {"plaintext": [_ports(self.live.service_import)]}}
+        names = self._shown & _in_template(self.wanted.service_import) - overridden
+        return dict.fromkeys(sorted(names), rule)
 
 
-def _clusters(policy: Object) -> Iterator[str]:
-    for rule in _rules(policy):
-        yield from rule["targetCluster"]["clusterNames"]
+def _with(policy: Object, kept: Mapping[str, Rule]) -> Object:
+    """Return an OverridePolicy with rules for further clusters, each for itself."""
+    if not kept:
+        return policy
+    rules = [{**rule, "targetCluster": {"clusterNames": [name]}} for name, rule in sorted(kept.items())]
+    return {**policy, "spec": {**policy["spec"], "overrideRules": [*policy["spec"]["overrideRules"], *rules]}}
+
+
+def _blank(wanted: Rendered) -> Object:
+    """Return the first OverridePolicy of a service, without rules."""
+    like = wanted.propagation or {}
+    spec = {"resourceSelectors": like["spec"]["resourceSelectors"], "overrideRules": []}
+    return {**like, "kind": "OverridePolicy", "spec": spec}
+
+
+def _ports(template: Object) -> dict[str, Any]:
+    return {"path": "/spec/ports", "operator": "replace", "value": template["spec"]["ports"]}
+
+
+def _by_cluster(policy: Object | None) -> dict[str, Rule]:
+    """Return the rule for each cluster. A live policy may be anything that the CRD allows."""
+    rules = (policy or {}).get("spec", {}).get("overrideRules") or ()
+    return {
+        name: rule for rule in rules for name in (rule.get("targetCluster") or {}).get("clusterNames") or ()
+    }
+
+
+def _listed(policy: Object | None) -> list[str]:
+    affinity = (policy or {}).get("spec", {}).get("placement", {}).get("clusterAffinity") or {}
+    return list(affinity.get("clusterNames") or ())
+
+
+def _listing(policy: Object, names: Iterable[str]) -> Object:
+    spec = policy["spec"]
+    affinity = {**spec["placement"]["clusterAffinity"], "clusterNames": list(names)}
+    placement = {**spec["placement"], "clusterAffinity": affinity}
+    return {**policy, "spec": {**spec, "placement": placement}}
+
+
+def _in_template(template: Object | None) -> frozenset[str]:
+    """Return the names of the clusters whose endpoints a ServiceImport holds."""
+    ports = (template or {}).get("spec", {}).get("ports") or ()
+    endpoints = (endpoint for port in ports for endpoint in port.get("endpoints") or ())
+    return frozenset(endpoint["clusterKey"].rpartition("/")[2] for endpoint in endpoints)

@@ -25,7 +25,7 @@ from towpath.rules import conditions, contention
 from towpath.rules.conflict import disagreements
 from towpath.rules.contention import EVERYWHERE, Claim, Lost
 from towpath.rules.eligibility import drained, why_not_exporting
-from towpath.rules.ports import Exporter, United, exporter, unite, view_of
+from towpath.rules.ports import Exporter, United, exporter, stands_in, unite, view_of
 from towpath.rules.reachability import DEFAULT_GRACE, Standing, grace, standing
 from towpath.rules.reasons import Excluded, Exclusion, Unimported
 from towpath.rules.scope import in_scope
@@ -91,7 +91,7 @@ def derive_service(
         _views(service.key, exporters, united, everything, fleet),
         everything,
         (
-            conditions.valid(names, excluded, contention.exclusions(lost).get(EVERYWHERE)),
+            conditions.valid(service, names, excluded, contention.exclusions(lost).get(EVERYWHERE)),
             conditions.conflict(disagreements(ordered, united.clashes, lost)),
         ),
         judged.look_again,
@@ -133,7 +133,7 @@ def _candidates(
     taken = contention.exclusions(lost)
     for name, offer in service.offers.items():
         member = members.get(name)
-        reason = taken.get(EVERYWHERE) or why_not_exporting(member, offer) or taken.get(name)
+        reason = why_not_exporting(member, offer, taken.get(EVERYWHERE), taken.get(name))
         if reason is None and member is not None and drained(service, member):
             reason = Exclusion(Excluded.DRAINED)
         if reason is not None:
@@ -146,7 +146,13 @@ def _candidates(
 def _standing(service: ExportedService, candidates: Sequence[Exporter], now: float) -> Standing:
     wait = grace(service.annotations.get(WHEN_UNREACHABLE, ""))
     lost = {e.member.name: e.member.unreachable_since for e in candidates}
-    return standing(lost, DEFAULT_GRACE if wait is None else wait, now)
+    by_name = {e.member.name: e for e in candidates}
+    return standing(
+        lost,
+        DEFAULT_GRACE if wait is None else wait,
+        now,
+        lambda one, other: stands_in(by_name[one], by_name[other]),
+    )
 
 
 def _oldest_first(service: ExportedService, exporters: Iterable[Exporter]) -> list[Exporter]:

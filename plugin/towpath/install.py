@@ -40,11 +40,19 @@ class Installed(NamedTuple):
 
 
 async def install(client: Client, crds: Path | None = None) -> list[Installed]:
-    """Install CRDs (ours, or those of a folder) and the plugin's permissions; wait until all are served."""
+    """Install CRDs (ours, or those of a folder), the plugin's permissions and what lets Karmada report.
+
+    Waits until all kinds are served.
+    """
     definitions = manifests.load(crds or deployed("crds"))
     done = await asyncio.gather(*(_put(client, CRDS, definition) for definition in definitions))
     await asyncio.gather(*(_served(client, definition) for definition in definitions))
-    return [*done, *await put_all(client, manifests.load(deployed("karmada") / "rbac.yaml"))]
+    rest = [
+        obj
+        for name in ("rbac.yaml", "interpreter.yaml")
+        for obj in manifests.load(deployed("karmada") / name)
+    ]
+    return [*done, *await put_all(client, rest)]
 
 
 async def share_crds(client: Client) -> list[Installed]:

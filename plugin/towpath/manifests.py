@@ -1,67 +1,209 @@
-"""Kubernetes manifests: YAML documents in, plain objects out, with the place of every error, and back."""
+"""Kubernetes manifests: YAML or JSON in, plain objects out, with the place of every error, and back.
+
+Read as ``kubectl`` reads them: a time that stands there without quotes is a string. What nobody writes on
+purpose and what would take all memory or the whole stack is refused: documents nested without end, and
+anchors that multiply.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
+import msgspec
 import yaml
+from yaml.constructor import ConstructorError
 
 from towpath.errors import InvalidObject
 
-# The C parser is 10 times faster; a PyYAML built without libyaml has only the other.
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# Unlike PyYAML's own, it writes what stands twice in a document twice, not as an alias.
-_Dumper = type("_Dumper", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
+Manifest = dict[str, Any]
 _SUFFIXES = {".yaml", ".yml", ".json"}
+_DEEPEST = 200
+_LARGEST = 5_000_000
+"""Values in one document, what stands behind an alias counted wherever it is used."""
+_MOST_MERGED = 100_000
+"""Fields that ``<<`` may give one mapping."""
+_SUSPICIOUS = 5_000
+"""Brackets, or characters in one line, below which libyaml cannot run out of stack."""
+_TAG = "tag:yaml.org,2002:"
+_STRINGS = {f"{_TAG}timestamp", f"{_TAG}value"}
+
+# The C parser is 10 times faster; a PyYAML built without libyaml has only the other.
+_Base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BaseDumper: type[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+# Unlike PyYAML's own, it writes what stands twice in a document twice, not as an alias.
+_Dumper = type("_Dumper", (_BaseDumper,), {"ignore_aliases": lambda *_: True})
 
 
-def parse(text: str, source: str) -> list[dict[str, Any]]:
+class Source(NamedTuple):
+    """What one file holds, and how errors call it."""
+
+    name: str
+    objects: list[Manifest]
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """PyYAML's, without times and the ``=`` of YAML 1.1, which are strings to kubectl."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _STRINGS]
+        for first, resolvers in _Base.yaml_implicit_resolvers.items()
+    }
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Carry out ``<<``."""
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_MERGED:
+            raise ConstructorError(None, None, "'<<' multiplies beyond all measure", node.start_mark)
+
+
+def _guarded(tag: str) -> Callable[[_Loader, yaml.ScalarNode], object]:
+    """Return the constructor of a scalar; PyYAML's own raises whatever comes up, without the place."""
+    construct = _Base.yaml_constructors[_TAG + tag]
+
+    def constructed(loader: _Loader, node: yaml.ScalarNode) -> object:
+        try:
+            return construct(loader, node)
+        except Exception:
+            raise ConstructorError(None, None, f"{node.value[:40]!r} is no {tag}", node.start_mark) from None
+
+    return constructed
+
+
+for _tag in ("bool", "int", "float", "timestamp", "binary"):
+    _Loader.add_constructor(_TAG + _tag, _guarded(_tag))
+
+
+def parse(text: str, source: str) -> list[Manifest]:
     """Return the objects in ``text``, those inside of a List included.
 
     Raises InvalidObject naming ``source`` and the line or the number of the document.
     """
+    found: list[Manifest] = []
+    for number, document in enumerate(_documents(text, source), 1):
+        where = f"{source}: document {number}"
+        try:
+            size = _size(document, {})
+        except ValueError as error:
+            raise InvalidObject(f"{where}: {error}") from None
+        if size > _LARGEST:
+            raise InvalidObject(f"{where}: its aliases make {size} values of it, at most {_LARGEST} are read")
+        found += _objects(document, where)
+    return found
+
+
+def _documents(text: str, source: str) -> list[object]:
+    if text.lstrip()[:1] == "{":
+        try:
+            return [msgspec.json.decode(text)]
+        except (ValueError, RecursionError):
+            pass  # It is YAML, or YAML says better what is wrong.
     try:
-        documents = list(yaml.load_all(text, _Loader))
+        if _is_suspicious(text):
+            _refuse_deep(text)
+        return list(yaml.load_all(text, _Loader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}:{mark.line + 1}" if mark else source
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InvalidObject(f"{where}: not YAML: {what}") from error
-    return [obj for number, document in enumerate(documents, 1) for obj in _objects(document, source, number)]
+        raise InvalidObject(_not_yaml(error, text, source)) from error
 
 
-def _objects(document: object, source: str, number: int) -> Iterator[dict[str, Any]]:
+def _not_yaml(error: Exception, text: str, source: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line if mark else None
+    what = getattr(error, "problem", None) or str(error).splitlines()[0]
+    if isinstance(error, yaml.reader.ReaderError) and error.character >= 0:
+        # Its position counts bytes or characters, as the parser likes.
+        line = text.count("\n", 0, max(text.find(chr(error.character)), 0))
+    return f"{source}{'' if line is None else f':{line + 1}'}: not YAML: {what}"
+
+
+def _is_suspicious(text: str) -> bool:
+    """Tell whether a text can be nested so deeply that libyaml runs out of stack, which ends the process."""
+    brackets = text.count("[") + text.count("{")
+    return brackets > _SUSPICIOUS or max(map(len, text.split("\n"))) > _SUSPICIOUS
+
+
+def _refuse_deep(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise ConstructorError(
+                None, None, f"nested deeper than {_DEEPEST} levels", cast("yaml.Mark", event.start_mark)
+            )
+
+
+def _size(value: object, known: dict[int, int], depth: int = 0) -> int:
+    """Return how many values there are. Raises ValueError for what is too deep, and what JSON does not know.
+
+    ``known`` are the sizes of lists and mappings that were seen: aliases bring them again.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number in JSON")
+    if not isinstance(value, dict | list | tuple | set):
+        return 1
+    if depth > _DEEPEST:
+        raise ValueError(f"nested deeper than {_DEEPEST} levels, or an anchor contains itself")
+    if id(value) not in known:
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(one, known, depth + 1) for one in inner)
+    return known[id(value)]
+
+
+def _objects(document: object, where: str) -> Iterator[Manifest]:
     match document:
         case None:
             return
         case {"kind": str(kind), "items": list(items)} if kind.endswith("List"):
-            for item in items:
-                yield from _objects(item, source, number)
+            for index, item in enumerate(items):
+                yield from _objects(item, f"{where}: items[{index}]")
         case {"apiVersion": str(), "kind": str(), "metadata": {"name": str()}}:
-            yield cast("dict[str, Any]", document)
-        case _:
+            yield cast("Manifest", document)
+        case {"kind": "Kustomization"}:
             raise InvalidObject(
-                f"{source}: document {number} is no object: it needs apiVersion, kind and metadata.name"
+                f"{where} is a Kustomization, which is not built here: `kubectl kustomize` does it, and"
+                " its output can be read"
             )
+        case _:
+            raise InvalidObject(f"{where} is no object: it needs apiVersion, kind and metadata.name")
 
 
-def load(path: Path) -> list[dict[str, Any]]:
+def load(path: Path) -> list[Manifest]:
     """Return the objects of a file, or of a folder's manifests in the order of their names.
 
     Raises InvalidObject; OSError if it cannot be read.
     """
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES and p.is_file())
-        return [obj for file in files for obj in load(file)]
+    return [obj for source in sources(path) for obj in source.objects]
+
+
+def sources(path: Path) -> list[Source]:
+    """Return what ``load`` returns, file by file. Hidden files and folders are left out."""
+    if not path.is_dir():
+        return [Source(str(path), parse(decoded(path.read_bytes(), str(path)), str(path)))]
+    files = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES and _is_shown(p.relative_to(path)))
+    files = [file for file in files if not file.is_dir()]
+    if not files:
+        raise InvalidObject(f"{path}: the folder holds no {', '.join(sorted(_SUFFIXES))} file")
+    return [source for file in files for source in sources(file)]
+
+
+def decoded(content: bytes, source: str) -> str:
+    """Return the text of a file. Raises InvalidObject naming ``source``."""
     try:
-        return parse(path.read_text(), str(path))
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidObject(f"{path}: not text in UTF-8 ({error.reason} at byte {error.start})") from error
+        raise InvalidObject(f"{source}: not text in UTF-8 ({error.reason} at byte {error.start})") from None
 
 
-def dump(obj: object) -> str:
-    """Return an object as YAML, its fields in their order."""
-    text: str = yaml.dump(obj, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+def _is_shown(path: Path) -> bool:
+    return not any(part.startswith(".") for part in path.parts)
+
+
+def dump(obj: object, *, in_order: bool = True) -> str:
+    """Return an object as YAML, its fields in their order or else sorted."""
+    text: str = yaml.dump(obj, Dumper=_Dumper, sort_keys=not in_order, width=110, allow_unicode=True)
     return text

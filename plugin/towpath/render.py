@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from towpath.derive import Derived
@@ -41,6 +41,8 @@ _PREFIX = "towpath-import-"
 _ANNOTATION_PATH = f"/metadata/annotations/{VIEW_ANNOTATION.replace('/', '~1')}"
 _AROUND = 256
 """Bytes that an override has besides the view, rounded up."""
+_ENVELOPE = 2048
+"""Bytes that a policy has besides its overrides, rounded up."""
 _DIGITS = 16
 
 # A member that is not ready keeps its imports: whether they still hold is for us to say, not for a taint.
@@ -55,13 +57,15 @@ TOLERATIONS = [
 class Rendered:
     """The objects of one service, in the order in which they are written. None = must not exist.
 
-    ``refused`` is the condition that says why nothing may be written, None if all is well.
+    ``refused`` is the condition that says why nothing may be written, None if all is well. ``digests`` are
+    those of the views, by the name of the importing cluster.
     """
 
     overrides: tuple[Mapping[str, Any], ...] = ()
     propagation: Mapping[str, Any] | None = None
     service_import: Mapping[str, Any] | None = None
     refused: Condition | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def objects(self) -> tuple[Mapping[str, Any], ...]:
@@ -122,6 +126,7 @@ def render(key: ServiceKey, uid: str, derived: Derived) -> Rendered:
         overrides=tuple(_override(key, uid, n, shard) for n, shard in enumerate(shards or ()) if shard),
         propagation=_propagation(key, uid, sorted(derived.views)),
         service_import=_service_import(key, uid, full),
+        digests={n: clusters[n].digest if n in clusters else whole for n in derived.views},
     )
 
 
@@ -229,7 +234,7 @@ def _shards(clusters: Mapping[str, _Rule]) -> Sequence[Mapping[str, _Rule]] | No
         shards: list[dict[str, _Rule]] = [{} for _ in range(number)]
         for name in sorted(clusters):
             shards[zlib.crc32(name.encode()) % number][name] = clusters[name]
-        if all(_bytes(shard) <= LARGEST_POLICY for shard in shards):
+        if all(_bytes(shard) + _ENVELOPE <= LARGEST_POLICY for shard in shards):
             return shards
     return None
 

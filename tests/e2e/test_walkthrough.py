@@ -144,6 +144,7 @@ async def test_deleting_the_namespace_leaves_nothing(
 async def test_a_restart_with_nothing_changed_writes_nothing(
     walked: None, plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
 ) -> None:
+    await until(lambda: ready(plane), lambda seen: seen == "True")
     plugin.stop()
     before = plane.audit.writes(user=PLUGIN_USER)
     assert len(before) >= 3, "the audit log must know the plugin's writes by its user"
@@ -155,6 +156,11 @@ async def test_a_restart_with_nothing_changed_writes_nothing(
 
     after = plane.audit.writes(user=PLUGIN_USER)[len(before) :]
     assert {write.namespace for write in after} == {namespace}
+
+
+async def ready(plane: Plane) -> str:
+    field = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+    return plane.kubectl("get", "serviceexports.flomesh.io", "httpbin", "-n", "httpbin", "-o", field).stdout
 
 
 def export_something(plane: Plane, namespace: str) -> None:

@@ -231,7 +231,7 @@ def test_defaults(plane: Plane, group: str, kind: str, spec: Object | None, fill
 THEN = "2026-01-01T00:00:00Z"
 CONDITION = {"status": "True", "reason": "Success", "message": "", "lastTransitionTime": THEN}
 COLUMNS = [
-    ("ServiceExport", "sexp", "NAME VALID CONFLICT AGE"),
+    ("ServiceExport", "sexp", "NAME VALID CONFLICT READY AGE"),
     ("ServiceImport", "simp", "NAME AGE"),
     ("GlobalTrafficPolicy", "gtp", "NAME LB_TYPE AGE"),
     ("Cluster", None, "NAME REGION ZONE GROUP GATEWAY_HOST GATEWAY_PORT MANAGED MANAGED_AGE AGE"),

@@ -1,10 +1,13 @@
-"""Small worlds for the tests of rules and derivation."""
+"""Small worlds for the tests of rules and derivation, and an apiserver that keeps what is made of one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from towpath.changes import Change, Live, changes
 from towpath.derive import Derived, derive
 from towpath.model.cluster import Member
 from towpath.model.condition import Condition
@@ -13,7 +16,9 @@ from towpath.model.keys import Dialect, ServiceKey, cluster_key
 from towpath.model.service import Service, ServicePort
 from towpath.model.view import View
 from towpath.model.world import ExportedService, Offer, World
+from towpath.render import Rendered, policy_name
 from towpath.rules.reasons import Excluded
+from towpath.sameness import MANAGER
 
 KEY = ServiceKey(Dialect.FLOMESH, "shop", "web")
 UID = "0a0b"
@@ -82,3 +87,79 @@ def endpoints(view: View) -> dict[int, list[str]]:
 
 WEB = Offer(export((80, "/web")), service(80))
 HEADLESS = Offer(WEB.export, service(80, cluster_ip="None"))
+
+
+def owned(wanted: object) -> dict[str, Any]:
+    """Return the field set of what was applied, as the apiserver keeps it; lists are atomic."""
+    return (
+        {f"f:{name}": owned(value) for name, value in wanted.items()} if isinstance(wanted, Mapping) else {}
+    )
+
+
+def merged(live: object, fields: Mapping[str, Any], wanted: object) -> object:
+    """Return what server-side apply makes: others' fields stay, those of ours that are not wanted go."""
+    if not isinstance(live, Mapping) or not isinstance(wanted, Mapping):
+        return deepcopy(wanted)
+    kept = {name: value for name, value in live.items() if name in wanted or f"f:{name}" not in fields}
+    return kept | {
+        name: merged(live.get(name), fields.get(f"f:{name}", {}), value) for name, value in wanted.items()
+    }
+
+
+@dataclass
+class Store:
+    """The objects of one service at an apiserver that adds what the real one and Karmada add."""
+
+    objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def live(self) -> Live:
+        overrides = {name: obj for (kind, name), obj in self.objects.items() if kind == "OverridePolicy"}
+        return Live(
+            self.objects.get(("ServiceImport", KEY.name)),
+            self.objects.get(("PropagationPolicy", policy_name(KEY))),
+            overrides,
+        )
+
+    def write(self, change: Change) -> None:
+        obj = change.wanted or change.live or {}
+        place = (obj["kind"], obj["metadata"]["name"])
+        if change.wanted is None:
+            gone = self.objects.pop(place)
+            uid = (change.live or {})["metadata"].get("uid", gone["metadata"]["uid"])
+            assert uid == gone["metadata"]["uid"], "what is deleted has the uid of what is there"
+            return
+        was = self.objects.get(place) or {"metadata": {"uid": "made", "labels": {"karmada": "claims it"}}}
+        [*_, fields] = was["metadata"].get("managedFields", [{"fieldsV1": {}}])
+        now: Any = merged(was, fields["fieldsV1"], change.wanted)
+        now["metadata"]["managedFields"] = [{"manager": MANAGER, "fieldsV1": owned(change.wanted)}]
+        now["spec"].setdefault("defaulted", "by a webhook")
+        self.objects[place] = now
+
+    def bring(self, wanted: Rendered, order: Callable[[list[Change]], list[Change]] = list) -> Iterator[None]:
+        """Write what is needed, each stage in this order, and stop after each write."""
+        for stage in changes(self.live(), wanted):
+            assert stage
+            for change in order(list(stage)):
+                self.write(change)
+                yield
+
+    def settle(self, wanted: Rendered) -> None:
+        for _ in self.bring(wanted):
+            pass
+
+    def sees(self, cluster: str) -> set[str] | None:
+        """Return the cluster keys that Karmada would send to a cluster now, None if it sends nothing.
+
+        It applies every matching rule, policies in the order of their names.
+        """
+        live = self.live()
+        if live.service_import is None or live.propagation is None:
+            return None
+        if cluster not in live.propagation["spec"]["placement"]["clusterAffinity"]["clusterNames"]:
+            return None
+        ports = live.service_import["spec"]["ports"]
+        for _, policy in sorted(live.overrides.items()):
+            for rule in policy["spec"]["overrideRules"]:
+                if cluster in rule["targetCluster"]["clusterNames"]:
+                    ports = rule["overriders"]["plaintext"][0]["value"]
+        return {endpoint["clusterKey"] for port in ports for endpoint in port["endpoints"]}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,13 +18,17 @@ from towpath.errors import InvalidObject, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from towpath.manifests import Source
     from towpath.plan.outcome import Plan, ServicePlan
     from towpath.plan.reading import Reading
 
+Object = dict[str, Any]
 DIFFERENT = 2
 """Exit code of ``-o diff`` when something would change."""
 _REFUSED = 1
 _STDIN = "-"
+_LOOKUPS = 32
+"""Names that are looked up at the same time."""
 
 
 class Output(StrEnum):
@@ -41,9 +46,10 @@ def plan(
         typer.Option("-f", "--file", metavar="FILE|DIR|-", help="Manifests, applied in this order."),
     ] = None,
     clusters: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Karmada or flomesh Clusters, instead of those in the files or of the live Karmada."
+            metavar="FILE|DIR|-",
+            help="Karmada or flomesh Clusters, instead of those in the files or of the live Karmada.",
         ),
     ] = None,
     against_live: Annotated[
@@ -57,7 +63,10 @@ def plan(
         str, typer.Option("-n", "--namespace", help="Of objects that name none.")
     ] = "default",
     output: Annotated[
-        Output, typer.Option("--output", "-o", help="diff is against the live Karmada: exit 2 if it differs.")
+        Output,
+        typer.Option(
+            "--output", "-o", help="diff: what would change in the live Karmada; exit 2 if anything."
+        ),
     ] = Output.TABLE,
     resolve: Annotated[
         list[str] | None,
@@ -68,84 +77,91 @@ def plan(
         typer.Option(metavar="TIME", help="As if it were then (RFC 3339), for what has a grace."),
     ] = None,
 ) -> None:
-    """Show what every cluster would import, what Towpath would write, and what to know. Writes nothing."""
+    """Show what every cluster would import, what Towpath would write, and what to know. Writes nothing.
+
+    Exit code 1: a file cannot be read, or says what is impossible.
+    """
     from towpath.plan import outcome
+    from towpath.plan.objects import is_namespace
     from towpath.plan.world import Builder
 
     live = against_live or output is Output.DIFF
+    _check_files([*(files or ()), *([clusters] if clusters is not None else [])])
     if not files and not live:
         raise UsageError("nothing to plan: give manifests with -f, or --against-live")
     if live and kubeconfig is None:
         raise UsageError("a live Karmada is asked for: give its --kubeconfig, or set KUBECONFIG")
+    if not is_namespace(namespace):
+        raise UsageError(f"--namespace {namespace!r}: no namespace can be called so")
     known, now = _known(resolve or ()), _moment(at)
-    given = [obj for file in files or () for obj in _load(file)]
+    given = [source for file in files or () for source in _load(file)]
+    if files and not any(source.objects for source in given):
+        names = ", ".join("stdin" if file == _STDIN else file for file in files)
+        raise InvalidObject(f"{names}: no object in it")
+    others = _load(clusters) if clusters else []
     there = _live(kubeconfig, context) if live else []
-    reading = _read(there, given, clusters, namespace)
-    builder = Builder(reading, {**_looked_up(reading, known), **known}, now)
-    made = outcome.make(builder.world(), builder.notes)
-    if output is Output.DIFF:
-        _differ(made, there)
-    elif output is Output.TABLE:
-        _show(made)
-    else:
-        _dump(outcome.document(made), output)
-    if made.refused:
-        raise typer.Exit(_REFUSED)
+    reading = _read(there, given, others, namespace)
+    with _naming():
+        builder = Builder(reading, {**_looked_up(reading, known), **known}, now)
+        made = outcome.make(builder.world(), builder.notes)
+    _print(made, there if live else None, output)
 
 
-def _live(kubeconfig: Path | None, context: str | None) -> list[dict[str, Any]]:
+def _check_files(files: Sequence[str]) -> None:
+    if "" in files:
+        raise UsageError("-f and --clusters: the name of a file is empty")
+    if _STDIN in files and sys.stdin is None:
+        raise UsageError("-f and --clusters: stdin is closed")
+    if files.count(_STDIN) > 1:
+        raise UsageError("-f and --clusters: there is one stdin, name it once")
+
+
+def _live(kubeconfig: Path | None, context: str | None) -> list[Object]:
     from towpath.cli.live import read_live
 
     return run(read_live(kubeconfig, context))
 
 
-def _read(
-    there: Sequence[dict[str, Any]], given: Sequence[dict[str, Any]], clusters: Path | None, namespace: str
-) -> Reading:
-    """Read what is there, and on top of it what is given."""
+def _load(file: str) -> list[Source]:
     from towpath import manifests
-    from towpath.plan.reading import read, read_on
 
-    reading = read(there)
-    read_on(reading, given, namespace=namespace)
+    with _naming():
+        if file != _STDIN:
+            return manifests.sources(Path(file))
+        text = manifests.decoded(sys.stdin.buffer.read(), "stdin")
+        return [manifests.Source("stdin", manifests.parse(text, "stdin"))]
+
+
+def _read(
+    there: Iterable[Object], given: Iterable[Source], clusters: Sequence[Source], namespace: str
+) -> Reading:
+    """Read what is there, and on top of it what is given. ``clusters`` take the place of all others."""
+    from towpath.plan.reading import read_live, read_on
+
+    reading = read_live(there)
+    for source in given:
+        with _naming(source.name):
+            read_on(reading, source.objects, namespace=namespace)
     if clusters:
         reading.forget_clusters()
-        read_on(reading, manifests.load(clusters))
+        for source in clusters:
+            with _naming(source.name):
+                read_on(reading, [obj for obj in source.objects if obj["kind"] == "Cluster"])
+        if not reading.has_clusters:
+            names = ", ".join(source.name for source in clusters)
+            raise InvalidObject(f"{names}: no Cluster in it, neither Karmada's nor flomesh's")
     return reading
 
 
-def _differ(made: Plan, there: Sequence[dict[str, Any]]) -> None:
-    from towpath.cli.live import derived_in
-    from towpath.plan.difference import difference
+@contextmanager
+def _naming(source: str = "") -> Iterator[None]:
+    """Let errors begin with the file, and be one line whatever the file holds."""
+    from towpath.plan.wording import one_line
 
-    text = difference(made, derived_in(there))
-    sys.stdout.write(text)
-    for note in made.notes:
-        sys.stderr.write(f"note: {note}\n")
-    if text:
-        raise typer.Exit(DIFFERENT)
-
-
-def _dump(document: dict[str, Any], output: Output) -> None:
-    from towpath import manifests
-
-    if output is Output.YAML:
-        sys.stdout.write(manifests.dump(document))
-    else:
-        import json
-
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-
-
-def _load(file: str) -> list[dict[str, Any]]:
-    from towpath import manifests
-
-    if file != _STDIN:
-        return manifests.load(Path(file))
     try:
-        return manifests.parse(sys.stdin.buffer.read().decode(), "stdin")
-    except UnicodeDecodeError as error:
-        raise InvalidObject(f"stdin: not text in UTF-8 ({error.reason} at byte {error.start})") from error
+        yield
+    except InvalidObject as error:
+        raise InvalidObject(one_line(f"{source}: {error}" if source else str(error))) from None
 
 
 def _known(resolve: Sequence[str]) -> dict[str, str]:
@@ -157,60 +173,109 @@ def _known(resolve: Sequence[str]) -> dict[str, str]:
         try:
             known[name] = str(IPv4Address(ip))
         except AddressValueError:
-            raise UsageError(f"--resolve {text!r}: write NAME=IP with an IPv4 address") from None
+            name = ""
+        if not name:
+            raise UsageError(f"--resolve {text!r}: write NAME=IP with an IPv4 address")
     return known
 
 
 def _moment(at: str | None) -> float:
+    from datetime import UTC, datetime
+
     from towpath.model.times import seconds
 
     if at is None:
         return time.time()
-    moment = seconds(at)
-    if moment is None:
-        raise UsageError(f"--at {at!r}: write a time like 2026-01-31T12:00:00Z")
-    return moment
+    try:
+        moment = seconds(at)
+        if moment is not None:
+            datetime.fromtimestamp(moment, UTC)
+            return moment
+    except (ValueError, OverflowError):
+        pass
+    raise UsageError(f"--at {at!r}: write a time like 2026-01-31T12:00:00Z")
 
 
 def _looked_up(reading: Reading, known: Mapping[str, str]) -> dict[str, str]:
     """Ask DNS for the gateways' names. One without an answer is left out, and the plan says so."""
-    import socket
+    from concurrent.futures import ThreadPoolExecutor
 
     from towpath.plan.world import hosts
 
-    found = {}
-    for host in sorted(hosts(reading) - known.keys()):
-        try:
-            found[host] = sorted(info[4][0] for info in socket.getaddrinfo(host, None, socket.AF_INET))[0]
-        except OSError:
-            continue
-    return {host: str(ip) for host, ip in found.items()}
+    unknown = sorted(hosts(reading) - known.keys())
+    if not unknown:
+        return {}
+    with ThreadPoolExecutor(_LOOKUPS) as threads:
+        return {name: ip for name, ip in zip(unknown, threads.map(_address, unknown), strict=True) if ip}
 
 
-def _show(made: Plan) -> None:
-    from towpath.cli.printing import explanation, members_table, show, warnings
+def _address(host: str) -> str:
+    import socket
+
+    try:
+        return min(str(info[4][0]) for info in socket.getaddrinfo(host, None, socket.AF_INET))
+    except OSError:
+        return ""
+
+
+def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
+    """Print a plan and end with its exit code. ``there`` is what Karmada holds, None if none was asked."""
+    import json
+    from dataclasses import replace
+
+    from towpath import manifests
+    from towpath.cli.live import derived_in
+    from towpath.cli.printing import write
+    from towpath.plan import difference, outcome
+    from towpath.plan.wording import one_line
+
+    held = derived_in(there or ())
+    made = replace(made, notes=(*made.notes, *difference.obstacles(made, held)))
+    differing = difference.difference(made, held) if there is not None else None
+    if output is Output.DIFF:
+        write("".join(differing or ()))
+        sys.stderr.writelines(f"note: {one_line(note)}\n" for note in made.notes)
+    elif output is Output.TABLE:
+        _show(made, differing)
+    elif output is Output.YAML:
+        write(manifests.dump(outcome.document(made)))
+    else:
+        write(json.dumps(outcome.document(made), indent=2) + "\n")
+    sys.stdout.flush()
+    if made.refusals:
+        sys.stderr.writelines(f"error: {one_line(refusal)}\n" for refusal in made.refusals)
+        raise typer.Exit(_REFUSED)
+    if output is Output.DIFF and differing:
+        raise typer.Exit(DIFFERENT)
+
+
+def _show(made: Plan, differing: Sequence[str] | None) -> None:
+    from towpath.cli.printing import explanation, inventory, show, warnings
+    from towpath.plan.wording import several
     from towpath.rpc import convert
 
-    parts: list[str | Table] = [members_table(convert.members_message(made.fleet.members))]
+    parts: list[str | Table] = [inventory(convert.members_message(made.fleet.members))]
     for one in made.services:
         parts += ["", *explanation(convert.explanation(one.service, one.derived, made.fleet))]
         parts += ["", _would_write(one)]
     if not made.services:
         parts += ["", "Nothing is exported."]
     for policy in made.traffic:
-        key, spread = policy.applied.key, policy.applied.policy.lb_type.value
-        where = ", ".join(sorted(policy.applied.clusters)) or "no cluster"
-        parts += ["", f"GlobalTrafficPolicy {key.namespace}/{key.name}: {spread} in {where}"]
-        parts += warnings([convert.warning(c) for c in policy.cautions])[1:]
+        spread, where = policy.applied.policy.lb_type.value, several(policy.applied.clusters) or "no cluster"
+        parts += ["", f"GlobalTrafficPolicy {policy.applied.key}: {spread} in {where}"]
+        parts += warnings(convert.warning(caution) for caution in policy.advice)[1:]
         if policy.following:
             parts.append(f"would write {_name(policy.following)}")
     parts += ["", *(f"note: {note}" for note in made.notes)] if made.notes else []
+    if differing is not None:
+        number = f"{len(differing)} object{'s' * (len(differing) != 1)}"
+        parts += ["", f"{number} would change: -o diff shows how." if differing else "Nothing would change."]
     show(*parts)
 
 
 def _would_write(one: ServicePlan) -> str:
     if one.rendered.refused:
-        return f"would write nothing: {one.rendered.refused.message}"
+        return "would write nothing: see the error"
     return "would write " + (", ".join(map(_name, one.objects)) or "nothing")
 
 

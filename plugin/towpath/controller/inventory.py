@@ -7,7 +7,8 @@ What a change means for other services, of a member above all, ``incremental`` k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from towpath.incremental import Incremental
@@ -28,12 +29,17 @@ _OURS = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
 class Inventory:
     """What Karmada's apiserver holds, as far as it matters. ``touch`` hears of every service touched.
 
+    ``returned`` hears of members that are reached again.
+
     ``world`` is made of it, with the derivation of every service.
     """
 
-    def __init__(self, client: Client, touch: Touch) -> None:
+    def __init__(self, client: Client, touch: Touch, returned: Callable[[], None] = lambda: None) -> None:
         self._touch = touch
+        self._returned = returned
         self.world = Incremental()
+        self.reporting = False
+        """Whether any member has ever said what it holds: else nothing lets Karmada reflect it."""
         self.clusters = Reflector(client, resources.CLUSTERS, decode.member, self._fleet_changed)
         self.services = Reflector(client, resources.SERVICES, decode.service, self._service_changed)
         self.bindings = Reflector(client, resources.BINDINGS, decode.binding, self._binding_changed)
@@ -87,12 +93,16 @@ class Inventory:
         stored = self.exports[key.dialect].get(key.name, key.namespace)
         if stored is None:
             return None
-        bound = self._bound(key.dialect.api_version, "ServiceExport", key, stored.uid)
+        binding = self._binding(key.dialect.api_version, "ServiceExport", key, stored.uid)
         service = self.services.get(key.name, key.namespace)
-        serving = self._bound("v1", "Service", key, service.uid) if service else frozenset()
+        serving = self._binding("v1", "Service", key, service.uid).clusters if service else frozenset()
         there = Offer(stored.export, service.service, service.going) if service else None
-        absent = Offer(stored.export, None)
-        offers = {cluster: there if there and cluster in serving else absent for cluster in bound}
+        offers = {
+            c: there if there and c in serving else Offer(stored.export, None) for c in binding.clusters
+        }
+        for cluster, why in binding.reported.items():
+            if cluster in offers:
+                offers[cluster] = replace(offers[cluster], refused=why)
         return ExportedService(
             key,
             stored.uid,
@@ -102,21 +112,38 @@ class Inventory:
             serving=serving,
         )
 
-    def _bound(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> frozenset[str]:
-        """Return the clusters a template is bound to.
+    def held(self, key: ServiceKey) -> Mapping[str, str]:
+        """Return the digest of the view that each cluster holds, as far as it has reported one."""
+        template = self.imports[key.dialect].get(key.name, key.namespace)
+        if template is None:
+            return {}
+        uid = template["metadata"]["uid"]
+        return self._binding(key.dialect.api_version, "ServiceImport", key, uid).reported
 
-        The binding is found by Karmada's name for it (pkg/util/names), which two groups share: what it
-        says of its template decides whether it is the one.
+    def _binding(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> Binding:
+        """Return the binding of a template; one without clusters if there is none.
+
+        It is found by Karmada's name for it (pkg/util/names), which two groups share: what it says of its
+        template decides whether it is the one.
         """
         binding = self.bindings.get(f"{key.name}-{kind.lower()}", key.namespace)
         if binding is None or (binding.api_version, binding.kind, binding.uid) != (api_version, kind, uid):
-            return frozenset()
-        return binding.clusters
+            return Binding(api_version, kind, uid, frozenset())
+        return binding
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """The members that Karmada can't reach."""
+        members = self.world.fleet.members
+        return frozenset(name for name, m in members.items() if m.unreachable_since is not None)
 
     def _fleet_changed(self, *_: object) -> None:
+        lost = self.lost
         members = {name.name: self._member(member) for name, member in self.clusters.items().items()}
         for key in self.world.put_members(members):
             self._touch(key)
+        if lost - self.lost:
+            self._returned()
 
     def _changed(self, namespace: str, name: str) -> None:
         for dialect in Dialect:
@@ -129,8 +156,14 @@ class Inventory:
 
     def _binding_changed(self, name: Name, old: Binding | None, new: Binding | None) -> None:
         binding = new or old
-        if binding is not None:
-            self._changed(name.namespace, name.name.removesuffix(f"-{binding.kind.lower()}"))
+        if binding is None:
+            return
+        service = Name(name.namespace, name.name.removesuffix(f"-{binding.kind.lower()}"))
+        if binding.kind == "ServiceImport":
+            self.reporting = self.reporting or bool(binding.reported)
+            self._import_changed(service)
+        else:
+            self._changed(*service)
 
     def _import_changed(self, name: Name, *_: object) -> None:
         for dialect in Dialect:

@@ -1,23 +1,35 @@
-"""Bringing the objects of one service to what they should be: derive, render, write what differs."""
+"""Bringing the objects of one service to what they should be, and saying on the export what came of it.
+
+Derive, render, write what differs; then compare what the importing members report that they hold with what
+was derived for them, and put it all into the export's status.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
 from towpath.changes import Change, Live, changes, is_foreign
+from towpath.controller.convergence import Convergence, Seen
 from towpath.controller.inventory import Inventory
 from towpath.derive import Derived
-from towpath.karmada.client import Client
+from towpath.karmada.client import MERGE, Client
 from towpath.karmada.reflector import Reflector
+from towpath.model.condition import Condition
 from towpath.model.keys import ServiceKey
-from towpath.render import MOST_POLICIES, policy_name, render
+from towpath.render import MOST_POLICIES, Rendered, policy_name, render
 from towpath.sameness import MANAGER
+from towpath.status import ready, says, wanted_status
 
 log = structlog.get_logger()
+TOUCHED = "towpath.io/touched"
+"""Annotation on the template: when Karmada was last made to work through its binding anew."""
+_TOUCHING = f"{MANAGER}-touch"
+"""Field manager of that annotation: not the one that applies, which would take it away again."""
 
 
 class Reconciler:
@@ -26,7 +38,9 @@ class Reconciler:
     def __init__(self, client: Client, inventory: Inventory) -> None:
         self._client = client
         self._inventory = inventory
+        self.convergence = Convergence()
         self._told: dict[ServiceKey, tuple[object, ...]] = {}
+        self._said: dict[ServiceKey, dict[str, Any]] = {}
 
     async def reconcile(self, key: ServiceKey) -> float | None:
         """Derive one service and write what differs. Raises ApiError: try again later.
@@ -38,6 +52,8 @@ class Reconciler:
         derived = self._inventory.world.derived(key, time.time())
         if service is None or derived is None:
             self._told.pop(key, None)
+            self._said.pop(key, None)
+            self.convergence.forget(key)
             return None
         live, wanted = self._live(key), render(key, service.uid, derived)
         if is_foreign(live.service_import):
@@ -47,7 +63,9 @@ class Reconciler:
         for stage in changes(live, wanted):
             await asyncio.gather(*map(self._write, stage))
         self._tell(key, derived)
-        return derived.look_again
+        seen = await self._converge(key, wanted)
+        await self._report(key, derived, wanted, seen)
+        return min(derived.look_again, seen.look_again)
 
     def _live(self, key: ServiceKey) -> Live:
         inventory, name = self._inventory, policy_name(key)
@@ -64,7 +82,7 @@ class Reconciler:
         reflector, meta = self._reflector(obj["kind"], obj["apiVersion"]), obj["metadata"]
         name = f"{meta['namespace']}/{meta['name']}"
         if wanted is None:
-            uid = meta["uid"]
+            uid = meta.get("uid", "")  # one that we have just made is known without
             if await self._client.delete(reflector.resource, meta["name"], meta["namespace"], uid=uid):
                 log.info("removed", kind=reflector.resource.kind, name=name)
             return
@@ -80,6 +98,51 @@ class Reconciler:
             case "PropagationPolicy":
                 return self._inventory.propagation
         return next(r for d, r in self._inventory.imports.items() if d.api_version == api_version)
+
+    async def _converge(self, key: ServiceKey, wanted: Rendered) -> Seen:
+        """Look who holds what was derived, and touch the template for those that stay behind."""
+        inventory = self._inventory
+        seen = self.convergence.look(key, wanted.digests, inventory.held(key), inventory.lost, time.time())
+        if not inventory.reporting:
+            return Seen(seen.behind)
+        if seen.touch:
+            imports = inventory.imports[key.dialect]
+            stamp: Mapping[str, Any] = {"metadata": {"annotations": {TOUCHED: f"{time.time():.3f}"}}}
+            path = imports.resource.path(key.namespace, key.name)
+            query = [("fieldManager", _TOUCHING)]
+            imports.learn(
+                await self._client.request("PATCH", path, query=query, body=stamp, content_type=MERGE)
+            )
+            log.warning("touched", service=str(key), behind=list(seen.behind))
+        return seen
+
+    async def _report(self, key: ServiceKey, derived: Derived, wanted: Rendered, seen: Seen) -> None:
+        """Bring the export's status to what there is to say."""
+        exports = self._inventory.exports[key.dialect]
+        stored = exports.get(key.name, key.namespace)
+        if stored is None:
+            return
+        said: Condition = wanted.refused or ready(
+            sorted(wanted.digests), seen.behind, sorted(self._inventory.lost), told=self._inventory.reporting
+        )
+        status = wanted_status(
+            (*derived.conditions, said), sorted(derived.views), stored.generation, stored.status, time.time()
+        )
+        if says(stored.status, status) or (
+            # A CRD of ErieCanal's or FSM's own has no offeredTo: what it drops is not written again.
+            self._said.get(key) == status
+            and says({**stored.status, "offeredTo": status["offeredTo"]}, status)
+        ):
+            return
+        resource = exports.resource
+        export = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "status": status,
+        }
+        exports.learn(await self._client.apply(resource, export, MANAGER, subresource="status"))
+        self._said[key] = status
 
     def _tell(self, key: ServiceKey, derived: Derived) -> None:
         """Log who exports and imports a service, when that is news."""

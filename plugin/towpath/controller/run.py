@@ -29,8 +29,13 @@ class Controller:
 
     def __init__(self, client: Client) -> None:
         self._queue: Queue[ServiceKey] = Queue()
-        self.inventory = Inventory(client, self._queue.add)
+        self.inventory = Inventory(client, self._queue.add, self._returned)
         self._reconciler = Reconciler(client, self.inventory)
+
+    def _returned(self) -> None:
+        """A member is reached again: look at what waited for it."""
+        for key in self._reconciler.convergence.lagging:
+            self._queue.add(key)
 
     async def run(self) -> None:
         """Keep everything derived until cancelled."""

@@ -32,6 +32,7 @@ Object = dict[str, Any]
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+MERGE = "application/merge-patch+json"
 DEADLINE = 30.0
 """Seconds that a request may take. client-go uses 32 s for the same purpose."""
 
@@ -219,12 +220,18 @@ class Client:
         return items
 
     async def apply(
-        self, resource: Resource, obj: Mapping[str, Any], manager: str, *, force: bool = True
+        self,
+        resource: Resource,
+        obj: Mapping[str, Any],
+        manager: str,
+        *,
+        force: bool = True,
+        subresource: str = "",
     ) -> bytes:
         """Server-side apply one object as ``manager`` and return what the apiserver made of it."""
         meta = obj["metadata"]
         query = [("fieldManager", manager), ("force", "true" if force else "false")]
-        path = resource.path(meta.get("namespace", ""), meta["name"])
+        path = resource.path(meta.get("namespace", ""), meta["name"], subresource)
         return await self.request("PATCH", path, query=query, body=obj, content_type=APPLY)
 
     async def delete(self, resource: Resource, name: str, namespace: str = "", *, uid: str = "") -> bool:

@@ -6,12 +6,13 @@ neither time nor memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from towpath.model.cluster import (
+    DEFAULT_GATEWAY_PORT,
     DRAIN_ANNOTATION,
     GATEWAY_ANNOTATION,
     GROUP_ANNOTATION,
@@ -38,23 +39,27 @@ class Meta(msgspec.Struct, rename="camel"):
     annotations: dict[str, str] = {}
     creation_timestamp: str = ""
     deletion_timestamp: str | None = None
+    generation: int = 0
 
 
 class _Object(msgspec.Struct):
     metadata: Meta
     spec: msgspec.Raw = msgspec.Raw(b"{}")
+    status: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class StoredExport(NamedTuple):
     """A ServiceExport template. ``created`` is RFC 3339 in UTC, so it sorts as text.
 
-    ``annotations`` are those that begin with ``towpath.io/``.
+    ``annotations`` are those that begin with ``towpath.io/``, ``status`` is what it says now.
     """
 
     uid: str
     created: str
     export: Export
     annotations: Mapping[str, str]
+    generation: int = 0
+    status: Mapping[str, Any] = {}
 
 
 class StoredService(NamedTuple):
@@ -66,12 +71,17 @@ class StoredService(NamedTuple):
 
 
 class Binding(NamedTuple):
-    """What Karmada decided for one template: the clusters it is bound to."""
+    """What Karmada decided for one template: the clusters it is bound to.
+
+    ``reported`` is what is of interest in what they say of their copies: of a ServiceImport the digest of
+    the view that it gives, of a ServiceExport why the cluster itself does not find it valid.
+    """
 
     api_version: str
     kind: str
     uid: str
     clusters: frozenset[str]
+    reported: Mapping[str, str] = {}
 
 
 class _Named(msgspec.Struct):
@@ -95,9 +105,30 @@ class _BindingSpec(msgspec.Struct, rename="camel"):
     required_by: list[_Requirer] = []
 
 
+class _CopyCondition(msgspec.Struct):
+    type: str = ""
+    status: str = ""
+    message: str = ""
+
+
+class _CopyStatus(msgspec.Struct):
+    view: str = ""
+    conditions: list[_CopyCondition] = []
+
+
+class _Copy(msgspec.Struct, rename="camel"):
+    cluster_name: str
+    status: _CopyStatus | None = None
+
+
+class _BindingStatus(msgspec.Struct, rename="camel"):
+    aggregated_status: list[_Copy] = []
+
+
 class _BindingObject(msgspec.Struct):
     metadata: Meta
     spec: _BindingSpec
+    status: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _EnabledKind(msgspec.Struct):
@@ -140,7 +171,8 @@ def service_export(raw: bytes) -> StoredExport | None:
         return None
     export = Export.parse(msgspec.json.decode(obj.spec), f"ServiceExport {meta.namespace}/{meta.name}")
     ours = {name: value for name, value in meta.annotations.items() if name.startswith(_OURS)}
-    return StoredExport(meta.uid, meta.creation_timestamp, export, ours)
+    status = msgspec.json.decode(obj.status, type=dict[str, Any])
+    return StoredExport(meta.uid, meta.creation_timestamp, export, ours, meta.generation, status)
 
 
 def service(raw: bytes) -> StoredService:
@@ -153,18 +185,46 @@ def service(raw: bytes) -> StoredService:
 
 
 def binding(raw: bytes) -> Binding | None:
-    """Read a ResourceBinding of a Service or a ServiceExport; None for all others, and for one that goes.
+    """Read a ResourceBinding of a kind that counts; None for all others, and for one that goes.
 
     A template reaches the scheduler's clusters and those of the objects that depend on it.
     """
     obj = msgspec.json.decode(raw, type=_BindingObject)
     resource = obj.spec.resource
-    if resource.kind not in {"Service", "ServiceExport"} or obj.metadata.deletion_timestamp:
+    if resource.kind not in _BOUND or obj.metadata.deletion_timestamp:
         return None
     clusters = {cluster.name for cluster in obj.spec.clusters}
     for requirer in obj.spec.required_by:
         clusters.update(cluster.name for cluster in requirer.clusters)
-    return Binding(resource.api_version, resource.kind, resource.uid, frozenset(clusters))
+    reported = dict(_BOUND[resource.kind](obj.status))
+    return Binding(resource.api_version, resource.kind, resource.uid, frozenset(clusters), reported)
+
+
+def _nothing(_: msgspec.Raw) -> Iterator[tuple[str, str]]:
+    yield from ()
+
+
+def _views(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
+    """Yield the digest that each cluster holds (deploy/karmada/interpreter.yaml)."""
+    for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
+        if copy.status and copy.status.view:
+            yield copy.cluster_name, copy.status.view
+
+
+def _refusals(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
+    """Yield what each cluster says that does not find its ServiceExport valid."""
+    for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
+        for condition in copy.status.conditions if copy.status else ():
+            if condition.type == "Valid" and condition.status == "False":
+                yield copy.cluster_name, condition.message
+
+
+_BOUND: Mapping[str, Callable[[msgspec.Raw], Iterator[tuple[str, str]]]] = {
+    "Service": _nothing,
+    "ServiceExport": _refusals,
+    "ServiceImport": _views,
+}
+"""The kinds whose bindings count, and what is read of their clusters' reports."""
 
 
 def member(raw: bytes) -> Member | None:
@@ -173,7 +233,9 @@ def member(raw: bytes) -> Member | None:
     meta, spec = obj.metadata, obj.spec
     if meta.deletion_timestamp:
         return None
-    host, port = parse_gateway(meta.annotations.get(GATEWAY_ANNOTATION, "")) or ("", 80)
+    # What is no gateway is kept as it is, so that it can be said what is wrong.
+    gateway = meta.annotations.get(GATEWAY_ANNOTATION, "")
+    host, port = parse_gateway(gateway) or (gateway.strip(), DEFAULT_GATEWAY_PORT)
     served = {e.group_version for e in obj.status.api_enablements if _serves_imports(e)}
     return Member(
         name=meta.name,

@@ -49,6 +49,11 @@ class TrafficPlan:
     following: Object | None
     cautions: tuple[Caution, ...]
 
+    @property
+    def advice(self) -> list[Caution]:
+        """What is legal and surprises."""
+        return [caution for caution in self.cautions if not isinstance(caution.reason, Impossible)]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -60,9 +65,20 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     @property
-    def refused(self) -> bool:
-        """Tell whether something in it is impossible."""
-        return any(isinstance(c.reason, Impossible) for one in self.traffic for c in one.cautions)
+    def refusals(self) -> tuple[str, ...]:
+        """What is impossible: sentences that name the object."""
+        services = (
+            f"ServiceExport {one.service.key}: {one.rendered.refused.message}"
+            for one in self.services
+            if one.rendered.refused
+        )
+        policies = (
+            f"GlobalTrafficPolicy {one.applied.key}: {caution.text}"
+            for one in self.traffic
+            for caution in one.cautions
+            if isinstance(caution.reason, Impossible)
+        )
+        return (*services, *policies)
 
 
 def make(world: World, notes: tuple[str, ...] = ()) -> Plan:

@@ -8,12 +8,13 @@ Whether a member serves the template's API is not asked here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from towpath.plan.policies import DEFAULT_SCHEDULER, Placement, Policy, Target
 from towpath.plan.selection import all_met, labels_match
 from towpath.plan.selectors import AffinityTerm, ClusterAffinity, FieldRequirement, FieldSelector
+from towpath.plan.wording import several
 
 
 class Placed(NamedTuple):
@@ -88,11 +89,11 @@ def _unknown(affinity: ClusterAffinity | None, fleet: Sequence[Target]) -> Itera
         return
     asked = [target for target in fleet if _named(affinity, target)]
     if strangers := set(affinity.cluster_names) - {target.name for target in fleet}:
-        yield f"clusterNames lists {_list(strangers)}, and no member is called so; once one is, it counts"
+        yield f"clusterNames lists {several(strangers)}, and no member is called so; once one is, it counts"
     if _asks_labels(affinity) and (bare := {t.name for t in asked if not t.labels}):
-        yield f"it selects by label, and no label is known of {_list(bare)}"
+        yield f"it selects by label, and no label is known of {several(bare)}"
     if _asks_fields(affinity) and (bare := {t.name for t in asked if not _has_fields(t)}):
-        yield f"it selects by provider, region or zone, and none of them is known of {_list(bare)}"
+        yield f"it selects by provider, region or zone, and none of them is known of {several(bare)}"
 
 
 def _asks_labels(affinity: ClusterAffinity) -> bool:
@@ -123,12 +124,12 @@ def _scheduling(policy: Policy, chosen: Sequence[Target]) -> Iterator[str]:
     if policy.scheduler_name != DEFAULT_SCHEDULER:
         yield f"it leaves the choice to the scheduler {policy.scheduler_name!r}, whose rules are its own"
     if chosen and placement.spread_constraints:
-        yield f"it has spreadConstraints: which of {_list(names)} are taken, only Karmada's scheduler knows"
+        yield f"it has spreadConstraints: which of {several(names)} are taken, only Karmada's scheduler knows"
     if chosen and placement.workload_affinity is not None:
-        yield f"it has workloadAffinity: where others of a group are may rule out some of {_list(names)}"
+        yield f"it has workloadAffinity: where others of a group are may rule out some of {several(names)}"
     tainted = [target.name for target in chosen if target.tainted]
     if tainted and not placement.cluster_tolerations:
-        yield f"it tolerates no taints, which keeps new templates from {_list(tainted)} while tainted"
+        yield f"it tolerates no taints, which keeps new templates from {several(tainted)} while tainted"
 
 
 def _suspended(policy: Policy, chosen: Sequence[Target]) -> Iterator[str]:
@@ -136,8 +137,4 @@ def _suspended(policy: Policy, chosen: Sequence[Target]) -> Iterator[str]:
     some = policy.suspension.dispatching_on_clusters.cluster_names
     names = [t.name for t in chosen if policy.suspension.dispatching or t.name in some]
     if names:
-        yield f"dispatching is suspended: until it is resumed {_list(names)} keep what they have"
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+        yield f"dispatching is suspended: until it is resumed {several(names)} keep what they have"

@@ -1,15 +1,16 @@
 """Manifests as files hold them, sorted by what they are to a derivation and read by the same decoders.
 
 Files are read as ``kubectl apply`` would apply them, one after the other: of two objects of one kind and name
-the later replaces the earlier. Replaced policies are remembered all the same, because what they claimed stays
-where it was (facts T9). Kinds that say nothing to Towpath are passed over.
+the later replaces the earlier, but for what ``kubectl`` leaves as it is (``applying``). Replaced policies are
+remembered all the same, because what they claimed stays where it was (facts T9). Kinds that say nothing to
+Towpath are passed over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,31 +20,15 @@ from towpath.karmada.decode import Binding, StoredExport, StoredService
 from towpath.model.cluster import FlomeshCluster, Member, changed
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.traffic import TrafficPolicy
+from towpath.plan.applying import over
+from towpath.plan.objects import Id, Manifest, Named, identity, part, plain, what
 from towpath.plan.policies import OverridePolicy, Policy, Target, read_override, read_policy
+from towpath.plan.wording import one_line
 from towpath.render import MANAGED_BY
 
 T = TypeVar("T")
-Manifest = dict[str, Any]
-_DIALECTS = {dialect.value: dialect for dialect in Dialect}
-_CLUSTER_WIDE = {"Cluster", "ClusterPropagationPolicy", "ClusterOverridePolicy", "Namespace"}
-_KEPT = ("uid", "creationTimestamp")
-_UNSCHEDULABLE = {"NoSchedule", "NoExecute"}
-
-
-class Id(NamedTuple):
-    """What makes an object one and the same: the API version is not part of it."""
-
-    group: str
-    kind: str
-    namespace: str
-    name: str
-
-
-class Named(NamedTuple):
-    """Namespace and name."""
-
-    namespace: str
-    name: str
+_UNSCHEDULABLE = ("NoSchedule", "NoExecute")
+_HIGHEST_PORT = 65535
 
 
 @dataclass
@@ -52,9 +37,11 @@ class Reading:
 
     members: dict[str, Member] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
-    silent: list[str] = field(default_factory=list)
+    silent: set[str] = field(default_factory=set)
     """Members that do not say which APIs they serve."""
-    gateways: dict[str, FlomeshCluster] = field(default_factory=dict)
+    gateways: dict[Dialect, dict[str, FlomeshCluster]] = field(
+        default_factory=lambda: {dialect: {} for dialect in Dialect}
+    )
     exports: dict[ServiceKey, StoredExport] = field(default_factory=dict)
     services: dict[Named, StoredService] = field(default_factory=dict)
     traffic: dict[ServiceKey, TrafficPolicy] = field(default_factory=dict)
@@ -63,13 +50,30 @@ class Reading:
     overrides: dict[Id, OverridePolicy] = field(default_factory=dict)
     bindings: dict[Id, Binding] = field(default_factory=dict)
     templates: dict[Id, Manifest] = field(default_factory=dict)
-    given: set[Id] = field(default_factory=set)
+    """The manifests of Clusters, exports, services and traffic policies."""
+    given: dict[Id, Manifest] = field(default_factory=dict)
     """What ``read_on`` has put on top of what was there."""
+    edited: set[ServiceKey] = field(default_factory=set)
+    """Exports that ``read_on`` has given another spec."""
+    notes: list[str] = field(default_factory=list)
+    """What was passed over and why, for people."""
+
+    @property
+    def has_clusters(self) -> bool:
+        """Tell whether there is any cluster, of any kind."""
+        return bool(self.members) or any(self.gateways.values())
 
     def forget_clusters(self) -> None:
         """Forget every cluster: others take their place."""
-        for clusters in (self.members, self.targets, self.silent, self.gateways):
-            clusters.clear()
+        self.members.clear()
+        self.targets.clear()
+        self.silent.clear()
+        for gateways in self.gateways.values():
+            gateways.clear()
+
+    def gateway(self, name: str) -> FlomeshCluster | None:
+        """Return the flomesh Cluster of a name; of two the one that the plugin takes."""
+        return next((named[name] for named in self.gateways.values() if name in named), None)
 
 
 def read(objects: Iterable[Mapping[str, Any]], *, namespace: str = "default") -> Reading:
@@ -83,109 +87,148 @@ def read(objects: Iterable[Mapping[str, Any]], *, namespace: str = "default") ->
     return reading
 
 
+def read_live(objects: Iterable[Mapping[str, Any]]) -> Reading:
+    """Read what a Karmada holds. What cannot be read is noted and left out, as the plugin does it."""
+    reading = Reading()
+    for obj in objects:
+        try:
+            read_on(reading, [obj])
+        except InvalidObject as error:
+            reading.notes.append(f"{one_line(str(error))}: the object in Karmada is passed over")
+    # Of these Karmada will say what they serve: until then the plugin brings them nothing.
+    for name in reading.silent:
+        reading.members[name] = changed(reading.members[name], imports=frozenset())
+    reading.silent.clear()
+    reading.given.clear()
+    return reading
+
+
 def read_on(reading: Reading, objects: Iterable[Mapping[str, Any]], *, namespace: str = "default") -> None:
     """Read more manifests, as if they were applied to what was read before. Raises InvalidObject."""
     for obj in objects:
-        plain = _plain(obj, namespace)
-        one = identity(plain)
-        reading.given.add(one)
-        _take(reading, one, _identified(plain, reading.templates.get(one)))
+        group, kind = _group_and_kind(obj)
+        take = _READERS.get((group, kind))
+        if take is not None:
+            made = plain(obj, namespace)
+            one = identity(made)
+            take(reading, one, over(made, reading.templates.get(one), reading.given.get(one)))
+            reading.given[one] = made
+        elif kind in _OF_DIALECTS:
+            reading.notes.append(
+                f"{one_line(what(obj))}: passed over, because {group!r} is not {' or '.join(Dialect)}"
+            )
 
 
-def _take(reading: Reading, one: Id, obj: Manifest) -> None:
-    ours = all(_part(obj["metadata"], "labels").get(name) == value for name, value in MANAGED_BY.items())
-    match one.group, one.kind:
-        case "cluster.karmada.io", "Cluster":
-            _take_member(reading, obj)
-        case group, "Cluster" if group in _DIALECTS:
-            _put(reading.gateways, one.name, _decoded(decode.flomesh_cluster, obj))
-        case group, "ServiceExport" if group in _DIALECTS:
-            key = ServiceKey(_DIALECTS[group], one.namespace, one.name)
-            reading.templates[one] = obj
-            _put(reading.exports, key, _decoded(decode.service_export, obj))
-        case group, "GlobalTrafficPolicy" if group in _DIALECTS:
-            key = ServiceKey(_DIALECTS[group], one.namespace, one.name)
-            reading.templates[one] = obj
-            reading.traffic[key] = TrafficPolicy.parse(obj.get("spec") or {}, what(obj))
-        case "", "Service":
-            reading.templates[one] = obj
-            reading.services[Named(one.namespace, one.name)] = _decoded(decode.service, obj)
-        case "policy.karmada.io", "PropagationPolicy" | "ClusterPropagationPolicy" if not ours:
-            reading.policies.setdefault(one, []).append(read_policy(obj))
-        case "policy.karmada.io", "OverridePolicy" | "ClusterOverridePolicy" if not ours:
-            reading.overrides[one] = read_override(obj)
-        case "work.karmada.io", "ResourceBinding":
-            _put(reading.bindings, one, _decoded(decode.binding, obj))
+def _group_and_kind(obj: Mapping[str, Any]) -> tuple[str, str]:
+    match obj:
+        case {"apiVersion": str(version), "kind": str(kind), "metadata": {"name": str()}}:
+            return version.rpartition("/")[0], kind
+    raise InvalidObject("this is no object: it needs apiVersion, kind and metadata.name")
 
 
-def _take_member(reading: Reading, obj: Manifest) -> None:
+def _take_member(reading: Reading, one: Id, obj: Manifest) -> None:
+    for known in (reading.members, reading.targets):
+        known.pop(one.name, None)
+    reading.silent.discard(one.name)
+    reading.templates[one] = obj
     member = _decoded(decode.member, obj)
     if member is None:
         return
-    spec = _part(obj, "spec")
-    if not _part(obj, "status").get("apiEnablements"):
-        reading.silent.append(member.name)
+    if not part(obj, "status").get("apiEnablements"):
+        reading.silent.add(member.name)
         member = changed(member, imports=frozenset(Dialect))
-    taints = spec.get("taints")
     reading.members[member.name] = member
-    reading.targets[member.name] = Target(
-        member.name,
-        {name: str(value) for name, value in _part(obj["metadata"], "labels").items()},
-        str(spec.get("provider", "")),
-        str(spec.get("region", "")),
-        tuple(map(str, spec.get("zones") or ([spec["zone"]] if spec.get("zone") else []))),
+    reading.targets[member.name] = _target(obj)
+
+
+def _target(obj: Manifest) -> Target:
+    """Return a Karmada Cluster, which a decoder has read already, as affinities see it."""
+    spec = part(obj, "spec")
+    taints, provider = spec.get("taints"), spec.get("provider", "")
+    if not isinstance(taints, list | None):
+        raise InvalidObject(f"{what(obj)}: spec.taints: not a list")
+    if not isinstance(provider, str):
+        raise InvalidObject(f"{what(obj)}: spec.provider: {provider!r} is no string")
+    return Target(
+        obj["metadata"]["name"],
+        part(obj["metadata"], "labels"),
+        provider,
+        spec.get("region", ""),
+        tuple(spec.get("zones") or ([spec["zone"]] if spec.get("zone") else [])),
         any(isinstance(t, dict) and t.get("effect") in _UNSCHEDULABLE for t in taints or ()),
     )
 
 
-def identity(obj: Mapping[str, Any]) -> Id:
-    """Return what makes an object one and the same."""
-    meta, group = obj["metadata"], obj["apiVersion"].rpartition("/")[0]
-    return Id(group, obj["kind"], meta.get("namespace", ""), meta["name"])
+def _take_gateway(reading: Reading, one: Id, obj: Manifest) -> None:
+    _put(reading.gateways[Dialect(one.group)], one.name, _decoded(decode.flomesh_cluster, obj))
 
 
-def what(obj: Mapping[str, Any]) -> str:
-    """Return how errors name an object."""
-    meta = obj["metadata"]
-    name = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
-    return f"{obj['kind']} {name}"
+def _take_export(reading: Reading, one: Id, obj: Manifest) -> None:
+    stored = _decoded(decode.service_export, obj)
+    for index, rule in enumerate(stored.export.rules if stored else ()):
+        _check_port(obj, f"spec.rules[{index}].portNumber", rule.port_number)
+    reading.templates[one] = obj
+    before = reading.exports.get(_key(one))
+    if before is not None and stored is not None and before.export != stored.export:
+        reading.edited.add(_key(one))
+    _put(reading.exports, _key(one), stored)
 
 
-def _plain(obj: Mapping[str, Any], namespace: str) -> Manifest:
-    """Return an object as the apiserver would have it: JSON's types, nothing null, in a namespace."""
-    try:
-        plain = msgspec.json.decode(msgspec.json.encode(obj))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidObject(f"{obj.get('kind')} {_name(obj)}: not JSON: {error}") from None
-    pruned: Manifest = _pruned(plain)
-    match pruned:
-        case {"apiVersion": str(), "kind": str(kind), "metadata": {"name": str()} as meta}:
-            if not isinstance(meta.get("namespace", ""), str):
-                raise InvalidObject(f"{kind} {meta['name']}: metadata.namespace: not a string")
-            if kind not in _CLUSTER_WIDE and not meta.get("namespace"):
-                return {**pruned, "metadata": {**meta, "namespace": namespace}}
-            return pruned
-    raise InvalidObject(f"{obj.get('kind')} {_name(obj)}: it needs apiVersion, kind and metadata.name")
+def _take_service(reading: Reading, one: Id, obj: Manifest) -> None:
+    stored = _decoded(decode.service, obj)
+    for index, port in enumerate(stored.service.ports):
+        _check_port(obj, f"spec.ports[{index}].port", port.port)
+    reading.templates[one] = obj
+    reading.services[Named(one.namespace, one.name)] = stored
 
 
-def _identified(obj: Manifest, before: Manifest | None) -> Manifest:
-    """Return an object that is applied over another: it stays the one that it was."""
-    if before is None:
-        return obj
-    kept = {name: before["metadata"][name] for name in _KEPT if name in before["metadata"]}
-    return {**obj, "metadata": {**kept, **obj["metadata"]}}
+def _take_traffic(reading: Reading, one: Id, obj: Manifest) -> None:
+    policy = TrafficPolicy.parse(obj.get("spec", {}), what(obj))
+    reading.templates[one] = obj
+    _put(reading.traffic, _key(one), policy if "deletionTimestamp" not in obj["metadata"] else None)
 
 
-def _name(obj: Mapping[str, Any]) -> str:
-    return str(_part(obj, "metadata").get("name", "without a name"))
+def _take_policy(reading: Reading, one: Id, obj: Manifest) -> None:
+    if not _is_ours(obj):
+        reading.policies.setdefault(one, []).append(read_policy(obj))
 
 
-def _pruned(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _pruned(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_pruned(inner) for inner in value]
-    return value
+def _take_override(reading: Reading, one: Id, obj: Manifest) -> None:
+    if not _is_ours(obj):
+        reading.overrides[one] = read_override(obj)
+
+
+def _take_binding(reading: Reading, one: Id, obj: Manifest) -> None:
+    _put(reading.bindings, one, _decoded(decode.binding, obj))
+
+
+_READERS: Mapping[tuple[str, str], Callable[[Reading, Id, Manifest], None]] = {
+    ("cluster.karmada.io", "Cluster"): _take_member,
+    ("", "Service"): _take_service,
+    ("policy.karmada.io", "PropagationPolicy"): _take_policy,
+    ("policy.karmada.io", "ClusterPropagationPolicy"): _take_policy,
+    ("policy.karmada.io", "OverridePolicy"): _take_override,
+    ("policy.karmada.io", "ClusterOverridePolicy"): _take_override,
+    ("work.karmada.io", "ResourceBinding"): _take_binding,
+    **{(dialect.value, "Cluster"): _take_gateway for dialect in Dialect},
+    **{(dialect.value, "ServiceExport"): _take_export for dialect in Dialect},
+    **{(dialect.value, "GlobalTrafficPolicy"): _take_traffic for dialect in Dialect},
+}
+_OF_DIALECTS = {"ServiceExport", "GlobalTrafficPolicy"}
+
+
+def _key(one: Id) -> ServiceKey:
+    return ServiceKey(Dialect(one.group), one.namespace, one.name)
+
+
+def _is_ours(obj: Manifest) -> bool:
+    labels = part(obj["metadata"], "labels")
+    return all(labels.get(name) == value for name, value in MANAGED_BY.items())
+
+
+def _check_port(obj: Manifest, place: str, number: int) -> None:
+    if not 1 <= number <= _HIGHEST_PORT:
+        raise InvalidObject(f"{what(obj)}: {place}: a port is a number from 1 to {_HIGHEST_PORT}")
 
 
 def _decoded(decoder: Callable[[bytes], T], obj: Manifest) -> T:
@@ -203,8 +246,3 @@ def _put(into: dict[Any, T], key: object, value: T | None) -> None:
     into.pop(key, None)
     if value is not None:
         into[key] = value
-
-
-def _part(obj: Mapping[str, Any], name: str) -> dict[str, Any]:
-    part = obj.get(name)
-    return part if isinstance(part, dict) else {}

@@ -7,6 +7,7 @@ that claims it. What only Karmada's scheduler can know is said in a note and not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -17,22 +18,29 @@ from towpath.karmada.decode import StoredExport
 from towpath.model.cluster import Member, changed
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService, Offer, World
+from towpath.plan.objects import Id, Manifest, Named, what
 from towpath.plan.overriding import overridden
 from towpath.plan.placement import place
 from towpath.plan.policies import Policy, Target
-from towpath.plan.reading import Id, Manifest, Named, Reading, read, what
+from towpath.plan.reading import Reading, read
 from towpath.plan.selection import Template, claiming, template_of
+from towpath.plan.wording import several
 from towpath.rules.gateway import is_dns_name, with_flomesh_cluster
 
 UNKNOWN_UID = "known-when-applied"
+_MEMBER = ("cluster.karmada.io", "Cluster")
 _IGNORED = "resourcetemplate.karmada.io/claimed-by"
 
 
 class Bound(NamedTuple):
-    """Where a template goes, and whether a policy of the user sends it there."""
+    """Where a template goes, and whether a policy of the user sends it there.
+
+    ``refused`` is what clusters that have it find wrong with it.
+    """
 
     clusters: frozenset[str] = frozenset()
     selected: bool = False
+    refused: Mapping[str, str] = {}
 
 
 class Builder:
@@ -41,16 +49,21 @@ class Builder:
     def __init__(self, reading: Reading, resolved: Mapping[str, str], now: float) -> None:
         self._reading = reading
         self._now = now
-        self._notes: dict[str, None] = {}
-        self._offers: dict[bytes, Offer] = {}
+        self._notes: dict[tuple[str, str], list[str]] = {(note, ""): [] for note in reading.notes}
+        self._offers: dict[bytes, tuple[Offer, str]] = {}
         self._members = dict(self._inventory(resolved))
-        self._targets = [reading.targets.get(name) or Target(name) for name in self._members]
+        self._targets = {name: reading.targets.get(name) or Target(name) for name in self._members}
         self._created = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What could not be known, for people."""
-        return tuple(self._notes)
+        return tuple(
+            f"{before} in cluster{'s' * (len(clusters) > 1)} {several(clusters)},{after}"
+            if clusters
+            else before
+            for (before, after), clusters in self._notes.items()
+        )
 
     def world(self) -> World:
         """Return the world."""
@@ -66,7 +79,8 @@ class Builder:
         reading = self._reading
         members = reading.members
         if not members:
-            members = {name: Member(name=name, imports=frozenset(Dialect)) for name in reading.gateways}
+            named = {name for gateways in reading.gateways.values() for name in gateways}
+            members = {name: Member(name=name, imports=frozenset(Dialect)) for name in named}
             self._note(
                 "no Karmada Cluster is given: the flomesh Clusters stand for the members, taken to serve both"
                 " API groups"
@@ -75,12 +89,15 @@ class Builder:
             )
         elif reading.silent:
             self._note(
-                f"{', '.join(reading.silent)}: status.apiEnablements missing, taken to serve both API groups"
+                f"{several(reading.silent)}: status.apiEnablements missing, taken to serve both API groups"
             )
         for name, member in sorted(members.items()):
-            gateway = reading.gateways.get(name)
+            gateway = reading.gateway(name)
             whole = with_flomesh_cluster(member, gateway) if gateway else member
             yield name, changed(whole, resolved=resolved.get(whole.gateway_host, ""))
+        for dialect, gateways in reading.gateways.items():
+            if strangers := gateways.keys() - members.keys():
+                self._note(f"{several(strangers)}: Cluster of {dialect}, but Karmada has no such member")
 
     def _exported(self, key: ServiceKey, stored: StoredExport) -> ExportedService:
         reading = self._reading
@@ -88,12 +105,17 @@ class Builder:
         export_id = Id(key.dialect.value, "ServiceExport", *name)
         service_id = Id("", "Service", *name)
         service = reading.services.get(name)
+        if service is None:
+            self._note(f"there is no Service {key.namespace}/{key.name}: nothing can export it")
         serving = self._bound(service_id).clusters if service else frozenset()
         bound = self._bound(export_id)
         offers = {
             cluster: self._offer(cluster, export_id, service_id if cluster in serving else None)
             for cluster in sorted(bound.clusters if bound.selected else serving)
         }
+        if key not in reading.edited:
+            for cluster in offers.keys() & bound.refused.keys():
+                offers[cluster] = replace(offers[cluster], refused=bound.refused[cluster])
         return ExportedService(
             key,
             stored.uid or UNKNOWN_UID,
@@ -106,26 +128,27 @@ class Builder:
 
     def _offer(self, cluster: str, export: Id, service: Id | None) -> Offer:
         """Return one service as a member gets it, after the user's own overrides."""
-        copies = [self._copy(cluster, template) for template in (export, service) if template]
+        there = [template for template in (export, service) if template]
+        copies = [self._copy(cluster, template) for template in there]
         text = msgspec.json.encode(copies)
         if text not in self._offers:  # mostly all members get the same
-            self._offers[text] = self._read_offer(copies, cluster)
-        return self._offers[text]
-
-    def _read_offer(self, copies: Sequence[Manifest], cluster: str) -> Offer:
-        there = read(copies)
-        export = next(iter(there.exports.values()), None)
-        if export is None:
-            raise InvalidObject(f"{what(copies[0])}: overrides for {cluster} make something else of it")
-        found = next(iter(there.services.values()), None)
-        return Offer(export.export, found.service, found.going) if found else Offer(export.export, None)
+            try:
+                self._offers[text] = _offer_of(copies), ""
+            except InvalidObject as error:
+                self._offers[text] = _offer_of([self._reading.templates[one] for one in there]), str(error)
+        offer, wrong = self._offers[text]
+        if wrong:
+            self._note(
+                f"{wrong}: an OverridePolicy makes it so in cluster {cluster}, which refuses it", cluster
+            )
+        return offer
 
     def _copy(self, cluster: str, template: Id) -> Manifest:
-        target = next((t for t in self._targets if t.name == cluster), Target(cluster))
+        target = self._targets.get(cluster) or Target(cluster)
         overrides = list(self._reading.overrides.values())
         obj, notes = overridden(self._reading.templates[template], target, overrides)
         for note in notes:
-            self._note(note)
+            self._note(note, cluster)
         return obj
 
     def _applied(self, key: ServiceKey) -> AppliedPolicy:
@@ -143,32 +166,65 @@ class Builder:
             return Bound()
         latest = [versions[-1] for versions in reading.policies.values()]
         policy = _holding(manifest, latest, template) or claiming(latest, template)
+        former = None if policy else self._former(template)
+        if former:
+            self._note(_frozen(former, manifest))
         binding = reading.bindings.get(_binding_of(one))
-        if binding is not None and (binding.kind, binding.uid) == (one.kind, manifest["metadata"].get("uid")):
-            changed_by_files = policy is not None and _id_of(policy) in reading.given
-            if not changed_by_files:
-                return Bound(binding.clusters, policy is not None)
-        if policy is None:
-            former = [p for versions in reading.policies.values() for p in reversed(versions[:-1])]
-            policy = claiming(former, template)
-            if policy is not None:
-                self._note(_frozen(policy, manifest))
-        if policy is None:
+        held = binding is not None and (binding.kind, binding.uid) == (
+            one.kind,
+            manifest["metadata"].get("uid"),
+        )
+        if binding is not None and held and not self._moves(policy):
+            return Bound(binding.clusters, policy is not None, binding.reported)
+        deciding = policy or former
+        if deciding is None:
+            if one.kind == "Service":
+                self._note(f"{what(manifest)}: no policy selects it, so Karmada sends it nowhere")
             return Bound()
-        placed = place(policy, self._targets)
+        placed = place(deciding, list(self._targets.values()))
         for note in placed.notes:
             self._note(note)
         return Bound(placed.clusters, selected=True)
 
-    def _note(self, text: str) -> None:
-        self._notes.setdefault(text)
+    def _former(self, template: Template) -> Policy | None:
+        """Return a policy that would have claimed a template in an earlier version of it."""
+        versions = self._reading.policies.values()
+        return claiming([policy for those in versions for policy in reversed(those[:-1])], template)
+
+    def _moves(self, policy: Policy | None) -> bool:
+        """Tell whether what was given changes what a policy decides, whatever a binding says of before."""
+        if policy is None:
+            return False
+        versions = self._reading.policies[_id_of(policy)]
+        given = self._reading.given
+        edited = _id_of(policy) in given and versions[-2:-1] != versions[-1:]
+        return edited or any((one.group, one.kind) == _MEMBER for one in given)
+
+    def _note(self, text: str, cluster: str = "") -> None:
+        """Remember a note, once. What it says of a cluster is said of several together."""
+        before, found, after = text.partition(f" in cluster {cluster},")
+        if not cluster or not found:
+            before, after = text, ""
+        clusters = self._notes.setdefault((before, after), [])
+        if found and cluster and cluster not in clusters:
+            clusters.append(cluster)
 
 
 def hosts(reading: Reading) -> frozenset[str]:
     """Return the gateways' names that have to be looked up."""
-    said = {gateway.gateway_host for gateway in reading.gateways.values()}
+    said = {gateway.gateway_host for those in reading.gateways.values() for gateway in those.values()}
     said |= {member.gateway_host for member in reading.members.values()}
     return frozenset(host for host in said if is_dns_name(host))
+
+
+def _offer_of(objects: Sequence[Manifest]) -> Offer:
+    """Read an export and its Service as a member has them. Raises InvalidObject."""
+    there = read(objects)
+    export = next(iter(there.exports.values()), None)
+    if export is None:
+        raise InvalidObject(f"{what(objects[0])}: no ServiceExport any more")
+    found = next(iter(there.services.values()), None)
+    return Offer(export.export, found.service, found.going) if found else Offer(export.export, None)
 
 
 def _binding_of(one: Id) -> Id:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from towpath.model.condition import CONFLICT, FALSE, TRUE, VALID, Condition
+from towpath.model.world import ExportedService
 from towpath.rules.conflict import Disagreement
 from towpath.rules.reasons import Excluded, Exclusion, Stated
 
@@ -16,7 +17,10 @@ _LONGEST = 32768
 
 
 def valid(
-    exporters: Sequence[str], excluded: Mapping[str, Exclusion], everywhere: Exclusion | None = None
+    service: ExportedService,
+    exporters: Sequence[str],
+    excluded: Mapping[str, Exclusion],
+    everywhere: Exclusion | None = None,
 ) -> Condition:
     """Return whether anybody exports the service. ``everywhere`` is what is in the way in every cluster.
 
@@ -29,7 +33,9 @@ def valid(
         message = f"Exported by {_several(exporters)}.{left_out}"
         return Condition(VALID, TRUE, Stated.VALID, message[:_LONGEST])
     if not excluded:
-        return Condition(VALID, FALSE, Stated.NOT_PROPAGATED, f"{_sentence(Stated.NOT_PROPAGATED.text)}.")
+        # Without a policy of the user's own the export follows its Service.
+        none = Stated.NOT_PROPAGATED if service.selected else Stated.NO_SERVICE
+        return Condition(VALID, FALSE, none, f"{_sentence(none.text)}.")
     furthest = max((one.reason for one in excluded.values()), key=_ORDER.index)
     reason = Stated.NO_SERVICE if furthest is Excluded.SERVICE_NOT_BOUND else furthest
     return Condition(VALID, FALSE, reason, f"Exported by no cluster.{left_out}"[:_LONGEST])

@@ -50,9 +50,10 @@ def _claims(service: ExportedService) -> Iterator[Claim]:
     for cluster, offer in service.offers.items():
         if offer.service is None or offer.service.type == EXTERNAL_NAME:
             continue
-        if id(offer) not in paths:  # mostly all clusters have the same
-            paths[id(offer)] = [(normal_path(rule.path), rule.path_type) for rule in offer.export.rules]
-        for path, kind in paths[id(offer)]:
+        same = id(offer.export)
+        if same not in paths:  # mostly all clusters have the same
+            paths[same] = [(normal_path(rule.path), rule.path_type) for rule in offer.export.rules]
+        for path, kind in paths[same]:
             yield Claim(cluster, path, kind)
 
 
@@ -81,7 +82,7 @@ def exclusions(lost: Iterable[Lost]) -> dict[str, Exclusion]:
     excluded: dict[str, Exclusion] = {}
     for (cluster, what, _), by in lost:
         if cluster == EVERYWHERE:
-            excluded[cluster] = Exclusion(Excluded.NAME_TAKEN, by.dialect.value)
+            excluded[cluster] = Exclusion(Excluded.NAME_TAKEN, f"the name belongs to {by.dialect.value}")
         else:
             detail = f"{what} belongs to {by.namespace}/{by.name}"
             excluded.setdefault(cluster, Exclusion(Excluded.PATH_CLAIMED, detail))

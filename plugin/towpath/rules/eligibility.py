@@ -10,7 +10,7 @@ are taken (``contention``), clusters that are lost (``reachability``), types tha
 from __future__ import annotations
 
 from towpath.model.cluster import DRAIN_ANNOTATION, Member
-from towpath.model.service import EXTERNAL_NAME
+from towpath.model.service import EXTERNAL_NAME, Service
 from towpath.model.world import ExportedService, Offer
 from towpath.rules.gateway import why_no_gateway
 from towpath.rules.reasons import Excluded, Exclusion
@@ -18,13 +18,29 @@ from towpath.rules.reasons import Excluded, Exclusion
 _SWITCH = _ON, _OFF = ("true", "false")
 
 
-def why_not_exporting(member: Member | None, offer: Offer) -> Exclusion | None:
-    """Return the first reason, from the most to the least fundamental; None for an exporter."""
+def why_not_exporting(
+    member: Member | None, offer: Offer, name: Exclusion | None = None, path: Exclusion | None = None
+) -> Exclusion | None:
+    """Return the first reason, in the order of the registry; None for an exporter.
+
+    ``name`` and ``path`` say that the service has lost these to an older one (``contention``).
+    """
     service = offer.service
     if member is None:
         return Exclusion(Excluded.NOT_A_MEMBER)
+    if name is not None:
+        return name
     if service is None:
         return Exclusion(Excluded.SERVICE_NOT_BOUND)
+    return (
+        _why_no_service(offer, service)
+        or path
+        or (None if offer.refused is None else Exclusion(Excluded.REFUSED_IN_MEMBER, offer.refused))
+        or why_no_gateway(member)
+    )
+
+
+def _why_no_service(offer: Offer, service: Service) -> Exclusion | None:
     if offer.going:
         return Exclusion(Excluded.SERVICE_GOING)
     if service.type == EXTERNAL_NAME:
@@ -32,9 +48,7 @@ def why_not_exporting(member: Member | None, offer: Offer) -> Exclusion | None:
     ports = {port.port for port in service.ports}
     if not any(rule.port_number in ports for rule in offer.export.rules):
         return Exclusion(Excluded.NO_MATCHING_PORT)
-    if offer.refused is not None:
-        return Exclusion(Excluded.REFUSED_IN_MEMBER, offer.refused)
-    return why_no_gateway(member)
+    return None
 
 
 def drained(service: ExportedService, member: Member) -> bool:

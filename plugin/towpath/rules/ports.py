@@ -67,6 +67,16 @@ def exporter(member: Member, export: Export, service: Service) -> Exporter:
     return Exporter(member, export, service, tuple(offered))
 
 
+def stands_in(one: Exporter, other: Exporter) -> bool:
+    """Tell whether another cluster offers all that one offers, to all that it offers it to."""
+    ports = {port.port for port, _ in other.offered}
+    targets = set(one.export.target_clusters)
+    everybody = not other.export.target_clusters
+    return all(port.port in ports for port, _ in one.offered) and (
+        everybody or (bool(targets) and targets.issubset(other.export.target_clusters))
+    )
+
+
 def normal_path(path: str) -> str:
     """Return the path as FSM needs it: a leading ``/``, none at the end, never empty.
 

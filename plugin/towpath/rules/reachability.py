@@ -7,16 +7,17 @@ apiserver is upgraded (facts/field.md B.1). So the export says which, and when:
 * ``Withdraw``: they go at once, and come back when the cluster is Ready.
 * ``WithdrawAfter=<duration>``: they go when the cluster has been lost for that long.
 
-A cluster is withdrawn only if another exporter was still there when its own grace ended. So the last one
-is never withdrawn, and neither is anyone when Karmada loses all of them at about the same time: then it is
-more likely Karmada that is cut off. It needs no memory: each cluster's loss has a time.
+A cluster is withdrawn only if another exporter that can stand in for it, with all its ports and for all its
+importers, was still there when its own grace ended. So the last one is never withdrawn, and neither is anyone
+when Karmada loses all of them at about the same time: then it is more likely Karmada that is cut off. It
+needs no memory: each cluster's loss has a time.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 KEEP = math.inf
@@ -50,20 +51,41 @@ def grace(annotation: str) -> float | None:
     return None
 
 
-def standing(lost: Mapping[str, float | None], grace: float, now: float) -> Standing:
-    """Judge the exporters of one service. ``lost`` is the time since when each is lost, None if it is not."""
-    if grace == KEEP or not any(since is not None for since in lost.values()):
+def _anybody(_one: str, _other: str) -> bool:
+    return True
+
+
+def standing(
+    lost: Mapping[str, float | None],
+    grace: float,
+    now: float,
+    stands_in: Callable[[str, str], bool] = _anybody,
+) -> Standing:
+    """Judge the exporters of one service. ``lost`` is the time since when each is lost, None if it is not.
+
+    ``stands_in(one, other)`` tells whether the other can take the place of the one.
+    """
+    if grace == KEEP:
         return Standing()
     withdrawn, look_again = set(), math.inf
-    last = max(math.inf if since is None else since for since in lost.values())
     for name, since in lost.items():
-        if since is None or last <= since + grace:
+        if since is None or not _was_replaced(name, since + grace, lost, stands_in):
             continue
         if now >= since + grace:
             withdrawn.add(name)
         else:
             look_again = min(look_again, since + grace)
     return Standing(frozenset(withdrawn), look_again)
+
+
+def _was_replaced(
+    name: str, when: float, lost: Mapping[str, float | None], stands_in: Callable[[str, str], bool]
+) -> bool:
+    """Tell whether somebody who can stand in for a cluster was still there at that time."""
+    return any(
+        other != name and (since is None or since > when) and stands_in(name, other)
+        for other, since in lost.items()
+    )
 
 
 def _seconds(text: str) -> float | None:

@@ -107,6 +107,14 @@ class Stated(Reason):
     NO_SERVICE = "NoService", "no cluster that the ServiceExport reaches has the Service"
     NOT_PROPAGATED = "NotPropagated", "Karmada has bound the ServiceExport to no cluster"
     NO_CONFLICTS = "NoConflicts", "the exporters agree"
+    EXPORTED = "Exported", "every importing cluster has the import that was derived for it"
+    NOT_IMPORTED = "NotImported", "no cluster imports the service"
+    PENDING = "Pending", "some cluster does not have the import yet"
+    CLUSTER_LOST = "ClusterLost", "Karmada cannot reach it"
+    NOT_REPORTED = (
+        "NotReported",
+        "no member reports what it holds: run towpath install, which lets Karmada reflect it",
+    )
     VIEW_TOO_LARGE = (
         "ViewTooLarge",
         "an import would be larger than Karmada can carry: nothing is written, what is there stays",

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from towpath.model.service import Service, ServicePort
-from towpath.rules.ports import Exporter, normal_path
+from towpath.rules.ports import Exporter, normal_path, unite
 from towpath.rules.reasons import Advice, Caution, Impossible
 
 _TCP = "TCP"
@@ -121,8 +121,8 @@ def _protocol(port: ServicePort) -> str:
     return next((known for known in _READ_FROM_NAME if port.name.startswith(f"{known}-")), _HTTP)
 
 
-def _several_ports(exporters: Iterable[Exporter]) -> Iterator[Caution]:
-    numbers = sorted({port.port for one in exporters for port, _ in one.offered})
+def _several_ports(exporters: Sequence[Exporter]) -> Iterator[Caution]:
+    numbers = sorted(united.port.port for united in unite(exporters).ports)
     if len(numbers) > 1:
         yield Caution(Advice.SEVERAL_PORTS, "spec.rules", f"ports {', '.join(map(str, numbers))}")
 

@@ -1,0 +1,160 @@
+"""``towpath plan`` on top of a real Karmada: what it says would change is what changes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli import towpath
+from tests.conftest import MEMBERS, Plane, Plugin
+from tests.e2e.shop import Shop
+from tests.waiting import until
+from towpath.karmada.client import Client
+from towpath.model.keys import Dialect
+
+Planned = subprocess.CompletedProcess[str]
+KINDS = ["OverridePolicy", "PropagationPolicy", "ServiceImport"]
+
+
+def annotate(plane: Plane, member: str, value: str) -> None:
+    plane.kubectl(
+        "annotate", "--overwrite", "clusters.cluster.karmada.io", member, f"towpath.io/gateway{value}"
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gateways(plane: Plane) -> Iterator[None]:
+    """Give each member a gateway by annotation."""
+    for number, member in enumerate(MEMBERS, 1):
+        annotate(plane, member, f"=10.2.0.{number}")
+    yield
+    for member in MEMBERS:
+        annotate(plane, member, "-")
+
+
+@pytest.fixture
+async def shop(plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]) -> Shop:
+    """Export a service from cluster-1 and cluster-3, and wait for its imports."""
+    shop = Shop(plane, namespace, dialect=Dialect.MULTICLUSTER)
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
+    return shop
+
+
+def planned(plane: Plane, *args: str | Path) -> Planned:
+    return towpath("plan", "--against-live", "--kubeconfig", plane.karmada, *args)
+
+
+def differing(diff: str, namespace: str) -> dict[str, list[str]]:
+    """Return the changed lines of a namespace's objects, by kind: other tests may have left something."""
+    found = {}
+    for section in diff.split("--- live: ")[1:]:
+        head, _, *lines = section.splitlines()
+        kind, name = head.split()
+        if name.startswith(f"{namespace}/"):
+            found[kind] = [line for line in lines if line[0] in "+-"]
+    return found
+
+
+def of_namespace(plane: Plane, namespace: str, *args: str | Path) -> list[dict[str, Any]]:
+    """Return a namespace's services as a plan has them."""
+    done = planned(plane, "-o", "json", *args)
+    assert done.returncode == 0, done.stderr
+    return [one for one in json.loads(done.stdout)["services"] if one["namespace"] == namespace]
+
+
+async def quiet(shop: Shop, *args: str | Path) -> None:
+    """Wait until nothing of a shop would change: then nothing is printed, but for other tests' leftovers."""
+
+    async def look() -> Planned:
+        return planned(shop.plane, "-o", "diff", *args)
+
+    done = await until(look, lambda seen: not differing(seen.stdout, shop.namespace), patience=60)
+    assert done.returncode == (2 if done.stdout else 0), done.stderr
+
+
+async def test_what_has_converged_would_not_change(shop: Shop, plane: Plane, tmp_path: Path) -> None:
+    await quiet(shop)
+
+    again = tmp_path / "again.yaml"
+    again.write_text("---\n".join([shop.service(), shop.export(), shop.policy()]))
+    await quiet(shop, "-f", again)
+    assert f"\n{shop.namespace}/web (multicluster.flomesh.io)\n" in planned(plane, "-f", again).stdout
+
+
+@pytest.mark.parametrize("case", ["another rule", "fewer clusters", "no port left"])
+async def test_what_is_predicted_is_what_happens(case: str, shop: Shop, plane: Plane, tmp_path: Path) -> None:
+    await quiet(shop)
+    file, fewer = tmp_path / "change.yaml", Shop(plane, shop.namespace, ("cluster-3",), shop.dialect)
+    two_ports = shop.service().replace("ports: [", "ports: [{name: admin, port: 81, protocol: TCP}, ")
+    without_placement = ["OverridePolicy", "ServiceImport"]
+    text, kinds, line = {
+        "another rule": (
+            "---\n".join([two_ports, shop.export(80, 81)]),
+            without_placement,
+            "+  - endpoints:",
+        ),
+        "fewer clusters": (fewer.policy(), KINDS, "-      - cluster-3"),
+        "no port left": (shop.service(8080), KINDS[2:], "-kind: ServiceImport"),
+    }[case]
+    file.write_text(text)
+
+    done = planned(plane, "-f", file, "-o", "diff")
+    assert done.returncode == 2, done.stderr
+    shown = differing(done.stdout, shop.namespace)
+    assert sorted(shown) == kinds
+    assert any(line in lines for lines in shown.values())
+    predicted = of_namespace(plane, shop.namespace, "-f", file)
+
+    shop.apply(text)
+
+    async def decided() -> bool:
+        return of_namespace(plane, shop.namespace) == predicted
+
+    await until(decided, bool, patience=60)
+    await quiet(shop)
+
+
+async def test_what_nobody_has_written_yet_is_all_new(plane: Plane, namespace: str, tmp_path: Path) -> None:
+    """Without the plugin nothing comes of it, but for the plan."""
+    shop = Shop(plane, namespace)
+    file = tmp_path / "new.yaml"
+    file.write_text("---\n".join([shop.service(), shop.export(), shop.policy()]))
+
+    done = planned(plane, "-f", file, "-o", "diff")
+    assert done.returncode == 2, done.stderr
+    shown = differing(done.stdout, namespace)
+    assert sorted(shown) == KINDS
+    assert {line[0] for lines in shown.values() for line in lines} == {"+"}
+
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    assert sorted(differing(planned(plane, "-o", "diff").stdout, namespace)) == KINDS
+
+
+def test_an_import_of_somebody_else_is_told(plane: Plane, namespace: str) -> None:
+    shop = Shop(plane, namespace)
+    theirs = f"""
+apiVersion: flomesh.io/v1alpha1
+kind: ServiceImport
+metadata: {{name: web, namespace: {namespace}}}
+spec: {{type: ClusterSetIP, ports: []}}
+"""
+    shop.apply(theirs, shop.service(), shop.export(), shop.policy())
+
+    done = planned(plane, "-o", "diff")
+    assert not differing(done.stdout, namespace)
+    assert f"note: ServiceImport {namespace}/web (flomesh.io) is not Towpath's" in done.stderr
+
+
+def test_a_user_who_may_not_read_is_told(plane: Plane, tmp_path: Path) -> None:
+    config = tmp_path / "nobody.config"
+    config.write_text(plane.karmada.read_text().replace("client-certificate-data", "ignored-data"))
+    done = towpath("plan", "-o", "diff", "--kubeconfig", config)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1

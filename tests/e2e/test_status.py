@@ -1,0 +1,92 @@
+"""What the status of a ServiceExport says, and that it is true: the members' own word counts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conftest import MEMBERS, Plane, Plugin
+from tests.e2e.shop import Shop
+from tests.waiting import until
+from towpath.karmada.client import Client
+from towpath.local import processes
+from towpath.model.keys import Dialect
+
+GATEWAYS = {member: f"10.3.0.{number}" for number, member in enumerate(MEMBERS, 1)}
+
+
+@pytest.fixture(autouse=True)
+def gateways(plane: Plane) -> Any:
+    """Give each member a gateway by annotation."""
+    for member, host in GATEWAYS.items():
+        plane.kubectl(
+            "annotate", "--overwrite", "clusters.cluster.karmada.io", member, f"towpath.io/gateway={host}"
+        )
+    yield
+    for member in GATEWAYS:
+        plane.kubectl("annotate", "clusters.cluster.karmada.io", member, "towpath.io/gateway-")
+
+
+@pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.value)
+def shop(request: pytest.FixtureRequest, plane: Plane, plugin: Plugin, namespace: str) -> Shop:
+    return Shop(plane, namespace, dialect=request.param)
+
+
+def status(shop: Shop) -> dict[str, Any]:
+    kind = f"serviceexports.{shop.dialect.value}"
+    found = shop.plane.kubectl("get", kind, "web", "-n", shop.namespace, "-o", "jsonpath={.status}").stdout
+    return json.loads(found) if found else {}
+
+
+async def conditions(shop: Shop) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in status(shop).get("conditions", ())}
+
+
+GOOD = {"Valid": ("True", "Valid"), "Conflict": ("False", "NoConflicts"), "Ready": ("True", "Exported")}
+
+
+async def test_an_export_says_where_it_is_offered_and_that_members_have_it(shop: Shop) -> None:
+    shop.apply(shop.export(), shop.policy())
+    await until(
+        lambda: conditions(shop),
+        lambda seen: (
+            seen.get("Valid") == ("False", "NoService") and seen.get("Ready") == ("False", "NotImported")
+        ),
+    )
+
+    shop.apply(shop.service())
+    await until(lambda: conditions(shop), lambda seen: seen == GOOD)
+    said = status(shop)
+    assert said["offeredTo"] == MEMBERS
+    assert said["conditions"][0]["message"] == "Exported by cluster-1, cluster-3."
+
+    shop.apply(shop.service(8080))
+    await until(lambda: conditions(shop), lambda seen: seen.get("Valid") == ("False", "NoMatchingPort"))
+
+
+async def test_t15_a_copy_that_karmada_left_behind_is_noticed_and_put_right(
+    shop: Shop, members: dict[str, Client]
+) -> None:
+    """Karmada says that all is applied and reports no error: only the member's own digest tells."""
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: conditions(shop), lambda seen: seen == GOOD)
+    right = await shop.seen(members)
+    listed = shop.plane.kubectl("get", "works", "-n", "karmada-es-cluster-1", "-o", "json").stdout
+    (work,) = (item for item in json.loads(listed)["items"] if _is_import_of(item, shop.namespace))
+    manifest = work["spec"]["workload"]["manifests"][0]
+    manifest["spec"]["ports"] = []
+    manifest["metadata"]["annotations"]["towpath.io/view"] = "stale"
+    shop.plane.kubectl("replace", "-f-", stdin=json.dumps(work))
+    await until(lambda: shop.seen(members), lambda seen: seen["cluster-1"] == {})
+
+    await until(lambda: conditions(shop), lambda seen: seen.get("Ready") == ("False", "Pending"))
+    await until(lambda: shop.seen(members), lambda seen: seen == right)
+    await until(lambda: conditions(shop), lambda seen: seen == GOOD)
+    assert "touched" in processes.tail(shop.plane.env.log("towpath-plugin"), 200)
+
+
+def _is_import_of(work: dict[str, Any], namespace: str) -> bool:
+    manifest = work["spec"]["workload"]["manifests"][0]
+    return manifest["kind"] == "ServiceImport" and manifest["metadata"]["namespace"] == namespace

@@ -1,0 +1,79 @@
+"""Who lags behind, and when the template is touched for it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.worlds import KEY
+from towpath.controller.convergence import PATIENCE, Convergence
+
+WANTED = {"a": "1", "b": "2"}
+
+
+def test_members_that_hold_what_was_derived_are_left_alone() -> None:
+    convergence = Convergence()
+
+    seen = convergence.look(KEY, WANTED, {"a": "1", "b": "2", "c": "3"}, (), now=0)
+
+    assert (seen.behind, seen.touch, len(convergence)) == ((), False, 0)
+
+
+def test_one_that_stays_behind_is_touched_for_and_then_ever_less_often() -> None:
+    convergence, now, touches = Convergence(), 100.0, []
+    seen = convergence.look(KEY, WANTED, {"a": "1"}, (), now)
+    assert not seen.touch
+    for _ in range(8):
+        now = seen.look_again
+        seen = convergence.look(KEY, WANTED, {"a": "1"}, (), now)
+        assert seen.touch
+        assert not convergence.look(KEY, WANTED, {"a": "1"}, (), now).touch
+        touches.append(seen.look_again - now)
+
+    assert touches == [*PATIENCE[1:], *[PATIENCE[-1]] * 4]
+
+
+def test_a_new_view_gives_new_patience() -> None:
+    convergence = Convergence()
+    convergence.look(KEY, WANTED, {}, (), now=0)
+    newer = {"a": "9", "b": "2"}
+
+    assert not convergence.look(KEY, newer, {}, (), now=PATIENCE[0]).touch
+    assert convergence.look(KEY, newer, {}, (), now=2 * PATIENCE[0]).touch
+
+
+def test_nothing_is_touched_for_members_that_cannot_be_reached() -> None:
+    convergence = Convergence()
+    for now in (0.0, 10.0, 1000.0):
+        seen = convergence.look(KEY, WANTED, {"a": "1"}, ("b",), now)
+        assert (seen.behind, seen.touch) == (("b",), False)
+
+    assert convergence.lagging == (KEY,), "it is looked at again when the member returns"
+    assert convergence.look(KEY, WANTED, {"a": "1"}, (), now=1001.0).touch
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    convergence = Convergence()
+    convergence.look(KEY, WANTED, {}, (), now=0)
+    convergence.forget(KEY)
+    assert not convergence.lagging
+
+
+names = st.sampled_from(["a", "b", "c"])
+digests = st.dictionaries(names, st.sampled_from(["1", "2"]))
+
+
+@given(st.lists(st.tuples(digests, digests, st.sets(names), st.floats(0, 20)), max_size=20))
+def test_between_two_touches_there_is_patience(
+    looks: list[tuple[dict[str, str], dict[str, str], set[str], float]],
+) -> None:
+    convergence, now = Convergence(), 0.0
+    last: dict[str, float] = {}
+    for wanted, held, lost, passes in looks:
+        now += passes
+        seen = convergence.look(KEY, wanted, held, lost, now)
+        assert set(seen.behind) == {name for name in wanted if held.get(name) != wanted[name]}
+        if seen.touch:
+            assert not set(seen.behind) <= lost
+            assert now - last.get("touch", -PATIENCE[0]) >= PATIENCE[0]
+            last["touch"] = now
