@@ -49,8 +49,9 @@ local-down: $(VENV)/.installed ## stop it and remove what it wrote
 proto: $(VENV)/.installed ## make the gRPC code in plugin/towpath/proto anew from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=plugin --mypy_out=quiet:plugin --grpc_python_out=plugin --mypy_grpc_out=only_async,quiet:plugin towpath/proto/v1alpha1/plugin.proto
 
-docs: $(VENV)/.installed ## make docs/reasons.md anew from the registry
+docs: $(VENV)/.installed ## make docs/reasons.md and docs/metrics.md anew from the code
 	@$(BIN)/python -m towpath.reference > docs/reasons.md
+	@$(BIN)/python -m towpath.metrics > docs/metrics.md
 
 lock: $(VENV)/.installed ## pin requirements.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -U -o requirements.txt

@@ -25,7 +25,7 @@ from towpath.rules import conditions, contention
 from towpath.rules.conflict import disagreements
 from towpath.rules.contention import EVERYWHERE, Claim, Lost
 from towpath.rules.eligibility import drained, why_not_exporting
-from towpath.rules.ports import Exporter, United, exporter, stands_in, unite, view_of
+from towpath.rules.ports import Exporter, United, exporter, of_one_type, stand_in, unite, view_of
 from towpath.rules.reachability import DEFAULT_GRACE, Standing, grace, standing
 from towpath.rules.reasons import Excluded, Exclusion, Unimported
 from towpath.rules.scope import in_scope
@@ -78,10 +78,10 @@ def derive_service(
     judged = _standing(service, candidates, now)
     excluded.update((name, Exclusion(Excluded.UNREACHABLE)) for name in judged.withdrawn)
     ordered = _oldest_first(service, (e for e in candidates if e.member.name not in judged.withdrawn))
-    exporters = [e for e in ordered if e.service.import_type == ordered[0].service.import_type]
-    for other in ordered:
-        if other.service.import_type != ordered[0].service.import_type:
-            excluded[other.member.name] = Exclusion(Excluded.TYPE_CONFLICT)
+    exporters = of_one_type(ordered)
+    if len(exporters) < len(ordered):
+        names_left = {e.member.name for e in ordered} - {e.member.name for e in exporters}
+        excluded.update((name, Exclusion(Excluded.TYPE_CONFLICT)) for name in names_left)
     united = unite(exporters)
     names = tuple(e.member.name for e in exporters)
     everything = view_of(united, names)
@@ -147,12 +147,11 @@ def _standing(service: ExportedService, candidates: Sequence[Exporter], now: flo
     wait = grace(service.annotations.get(WHEN_UNREACHABLE, ""))
     lost = {e.member.name: e.member.unreachable_since for e in candidates}
     by_name = {e.member.name: e for e in candidates}
-    return standing(
-        lost,
-        DEFAULT_GRACE if wait is None else wait,
-        now,
-        lambda one, other: stands_in(by_name[one], by_name[other]),
-    )
+
+    def can_go(one: str, others: frozenset[str]) -> bool:
+        return stand_in(_oldest_first(service, (by_name[other] for other in others)), by_name[one])
+
+    return standing(lost, DEFAULT_GRACE if wait is None else wait, now, can_go)
 
 
 def _oldest_first(service: ExportedService, exporters: Iterable[Exporter]) -> list[Exporter]:

@@ -44,6 +44,13 @@ class Incremental:
             known = self._derived[key] = derive_service(service, self.fleet, self.holders, now)
         return known
 
+    def everything(self, now: float) -> Iterator[Derived]:
+        """Yield the derivation of every service at this time."""
+        for key in list(self.services):
+            derived = self.derived(key, now)
+            if derived is not None:
+                yield derived
+
     def put_service(self, key: ServiceKey, service: ExportedService | None) -> set[ServiceKey]:
         """Add, replace or (None) remove a service; return the services that may have changed by it."""
         old = self.services.get(key)

@@ -37,6 +37,7 @@ class Installed(NamedTuple):
     resource: Resource
     name: str
     how: str
+    namespace: str = ""
 
 
 async def install(client: Client, crds: Path | None = None) -> list[Installed]:
@@ -79,22 +80,22 @@ async def put_all(client: Client, objects: Iterable[Object]) -> list[Installed]:
 
 
 async def _put(client: Client, resource: Resource, obj: Object) -> Installed:
-    name = obj["metadata"]["name"]
+    name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
     try:
-        live = await client.get(resource, name)
+        live = await client.get(resource, name, namespace)
     except NotFound:
         how = "created"
     else:
         labels = live["metadata"].get("labels") or {}
         if any(labels.get(label) != value for label, value in MANAGED_BY.items()):
-            return Installed(resource, name, "kept")
+            return Installed(resource, name, "kept", namespace)
         how = "updated"
     labelled = {
         **obj,
         "metadata": {**obj["metadata"], "labels": {**obj["metadata"].get("labels", {}), **MANAGED_BY}},
     }
     await client.apply(resource, labelled, MANAGER)
-    return Installed(resource, name, how)
+    return Installed(resource, name, how, namespace)
 
 
 async def _served(client: Client, definition: Object) -> None:
@@ -114,4 +115,4 @@ async def remove(client: Client, installed: Iterable[Installed]) -> None:
     """Delete what an installation created, last first."""
     for item in reversed(list(installed)):
         if item.how == "created":
-            await client.delete(item.resource, item.name)
+            await client.delete(item.resource, item.name, item.namespace)

@@ -19,7 +19,7 @@ from yaml.constructor import ConstructorError
 from towpath.errors import InvalidObject
 
 Manifest = dict[str, Any]
-_SUFFIXES = {".yaml", ".yml", ".json"}
+SUFFIXES = {".yaml", ".yml", ".json"}
 _DEEPEST = 200
 _LARGEST = 5_000_000
 """Values in one document, what stands behind an alias counted wherever it is used."""
@@ -184,11 +184,8 @@ def sources(path: Path) -> list[Source]:
     """Return what ``load`` returns, file by file. Hidden files and folders are left out."""
     if not path.is_dir():
         return [Source(str(path), parse(decoded(path.read_bytes(), str(path)), str(path)))]
-    files = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES and _is_shown(p.relative_to(path)))
-    files = [file for file in files if not file.is_dir()]
-    if not files:
-        raise InvalidObject(f"{path}: the folder holds no {', '.join(sorted(_SUFFIXES))} file")
-    return [source for file in files for source in sources(file)]
+    files = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and _is_shown(p.relative_to(path)))
+    return [source for file in files if not file.is_dir() for source in sources(file)]
 
 
 def decoded(content: bytes, source: str) -> str:

@@ -1,27 +1,47 @@
-"""The plugin as a whole: the controller, and beside it the gRPC server that tells what it knows."""
+"""The plugin as a whole: the controller, and beside it what tells of it over gRPC and HTTP."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from towpath import garbage
 from towpath.controller.run import Controller
+from towpath.health import HealthServer
 from towpath.karmada.client import Client
+from towpath.karmada.leader import Leadership
+from towpath.metrics import Metrics
 from towpath.rpc.server import PluginServer
 
 
-async def serve(client: Client, *, socket: Path | None) -> None:
-    """Run until cancelled, then stop gracefully. Without a socket there is only the controller.
+async def serve(
+    client: Client, *, socket: Path | None, health: str | None = None, lease: str | None = None
+) -> None:
+    """Run until cancelled, then stop gracefully.
 
-    Raises SocketUnusable if another plugin has the socket.
+    ``socket`` is where gRPC calls are answered, ``health`` the ``host:port`` of health and metrics, and
+    ``lease`` the ``namespace/name`` by which one of several plugins leads; each can be left out. Raises
+    SocketUnusable if another program has the socket or the port.
     """
     garbage.collect_rarely()
-    controller = Controller(client)
-    if socket is None:
-        await controller.run()
-        return
-    async with PluginServer(controller.inventory.world, socket) as server, asyncio.TaskGroup() as tasks:
-        tasks.create_task(controller.run())
+    metrics = Metrics()
+    leadership = Leadership(client, *lease.split("/", 1)) if lease else None
+    controller = Controller(client, metrics, leadership)
+    async with AsyncExitStack() as open_:
+        server = None
+        if socket is not None:
+            server = await open_.enter_async_context(PluginServer(controller.inventory.world, socket))
+        tasks = await open_.enter_async_context(asyncio.TaskGroup())
+        running = tasks.create_task(controller.run())
+        if health is not None:
+            alive = running.done
+            await open_.enter_async_context(
+                HealthServer(
+                    health, synced=controller.synced, alive=lambda: not alive(), metrics=metrics.exposition
+                )
+            )
         await controller.inventory.synced()
-        server.in_sync()
+        if server is not None:
+            server.in_sync()
+        await running

@@ -63,8 +63,8 @@ def test_every_reason_has_its_condition(
     assert [(one.type, one.status) for one in said if one.reason == reason] == [(kind, status)]
 
 
-OF_STATUS = {"EXPORTED", "NOT_IMPORTED", "PENDING", "CLUSTER_LOST", "NOT_REPORTED"}
-"""What follows from the reports of members, not from the derivation."""
+OF_STATUS = {"EXPORTED", "NOT_IMPORTED", "PENDING", "CLUSTER_LOST", "NOT_REPORTED", "WITHHELD"}
+"""What follows from the reports of members and from the controller's guard, not from the derivation."""
 
 
 def test_the_table_has_every_reason_that_follows_from_the_derivation() -> None:

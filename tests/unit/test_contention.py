@@ -169,6 +169,7 @@ def test_of_one_name_in_two_dialects_the_older_counts_everywhere(first: ServiceK
     taken = Exclusion(Excluded.NAME_TAKEN, f"the name belongs to {first.dialect.value}")
     assert made[later].excluded == {"b": taken, "c": taken}
     assert condition(made[later], VALID)[1:3] == ("False", "NameTaken")
+    assert condition(made[later], CONFLICT).reason == "NoConflicts"
 
 
 @pytest.mark.parametrize("dialect", Dialect)

@@ -247,7 +247,7 @@ ELSEWHERE = Offer(export((80, "/elsewhere")), service(80))
             {**fleet("a", "b"), "c": member("c", region="eu")}, {KEY, OTHER, ABROAD}, id="another key"
         ),
         pytest.param(
-            {**fleet("a", "b"), "c": member("c", region="eu", imports=frozenset({Dialect.FLOMESH}))},
+            {**fleet("b", "c"), "a": member("a", region="eu", imports=frozenset({Dialect.MULTICLUSTER}))},
             {KEY, OTHER, ABROAD},
             id="another key and another dialect",
         ),

@@ -59,6 +59,8 @@ metadata: {name: b, annotations: {towpath.io/gateway: 10.0.0.2}}
 MEMBERS = f"{MEMBER_A}---{MEMBER_B}"
 
 
+TOO_DEEP = "file:1: not YAML: (nested deeper than 200 levels|exceeded maximum nesting depth)"
+"""Said by us or, from 6.0.4 on, by PyYAML itself, which then also unites what ``<<`` brings twice."""
 EU = "{key: region, operator: In, values: [eu]}"
 
 
@@ -151,9 +153,9 @@ def addresses(plan: Plan) -> dict[str, list[str]]:
         ("&a [*a]", "file: document 1: nested deeper than 200 levels, or an anchor contains itself"),
         ("&a {kind: List, items: [*a]}", "file: document 1: nested deeper than 200 levels"),
         ("[" * 300 + "]" * 300, "file: document 1: nested deeper than 200 levels"),
-        ("[" * 100_000, "file:1: not YAML: nested deeper than 200 levels"),
-        ("- " * 100_000, "file:1: not YAML: nested deeper than 200 levels"),
-        ('{"a": ' * 100_000, "file:1: not YAML: nested deeper than 200 levels"),
+        ("[" * 100_000, TOO_DEEP),
+        ("- " * 100_000, TOO_DEEP),
+        ('{"a": ' * 100_000, TOO_DEEP),
         (
             "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 10}]\n" for n in range(1, 10)),
             "file: document 1: its aliases make .* values of it",
@@ -161,7 +163,7 @@ def addresses(plan: Plan) -> dict[str, list[str]]:
         (
             "a0: &a0 {b: 1}\n"
             + "".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 10}]}}\n" for n in range(1, 10)),
-            "file:[0-9]+: not YAML: '<<' multiplies beyond all measure",
+            "file(:[0-9]+: not YAML: '<<' multiplies beyond all measure|: document 1 is no object)",
         ),
     ],
 )
@@ -248,6 +250,10 @@ def test_what_is_written_is_read_back_without_aliases() -> None:
         (MEMBERS.replace("metal", "[]"), "Cluster a: spec.provider: [] is no string"),
         (MEMBERS.replace("metal", "x, taints: 1"), "Cluster a: spec.taints: not a list"),
         (CLUSTERS.replace("8080", "0"), "Cluster b: spec.gatewayPort: "),
+        (
+            f"{MEMBER_B}status: {{apiEnablements: [{{}}]}}",
+            "Cluster b: status.apiEnablements[0]: object missing required field `groupVersion`",
+        ),
         (
             policy().replace("spec:", "status:"),
             "PropagationPolicy shop/web: spec: it is missing, or no object",

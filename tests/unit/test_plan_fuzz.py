@@ -398,8 +398,12 @@ def test_any_value_in_any_place_is_a_plan_or_an_error(
 
 # Manifests with mistakes
 
-odd_names = st.sampled_from(
-    ["", "a b", "a/b", "A", "..", "a\nb", "\x1b[2J", "ü", "-a", "x" * 300, "[a]", "web.x", "%2f"]
+NINES = "9" * 5000
+odd_texts = st.sampled_from(
+    [
+        *("", "a b", "a/b", "A", "..", "a\nb", "\x1b[2J", "ü", "-a", "x" * 300, "[a]", "web.x", "%2f", NINES),
+        *(f"x:{NINES}", f"WithdrawAfter={NINES}m", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"),
+    ]
 )
 json_values = st.recursive(
     st.none()
@@ -436,7 +440,7 @@ def mistaken(draw: st.DrawFn, valid: list[Object], within: tuple[str, ...]) -> M
         how, new = draw(st.sampled_from(["replace", "replace", "remove", "twice", "again"])), None
         if how == "replace":
             others = st.sampled_from(paths).map(lambda other, one=objects[which]: deepcopy(at(one, other)))
-            new = draw(json_values | odd_names | others)
+            new = draw(json_values | odd_texts | others)
         objects.done.append((how, which, path, new))
         parent = at(objects[which], path[:-1])
         match how:

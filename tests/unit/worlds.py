@@ -106,6 +106,13 @@ def merged(live: object, fields: Mapping[str, Any], wanted: object) -> object:
     }
 
 
+def lists_of_clusters(policy: Mapping[str, Any]) -> list[list[str]]:
+    """Return every list of clusters that a policy has."""
+    spec = policy["spec"]
+    placed = [spec["placement"]["clusterAffinity"]["clusterNames"]] if "placement" in spec else []
+    return [*placed, *(rule["targetCluster"]["clusterNames"] for rule in spec.get("overrideRules", ()))]
+
+
 @dataclass
 class Store:
     """The objects of one service at an apiserver that adds what the real one and Karmada add."""
@@ -128,6 +135,7 @@ class Store:
             uid = (change.live or {})["metadata"].get("uid", gone["metadata"]["uid"])
             assert uid == gone["metadata"]["uid"], "what is deleted has the uid of what is there"
             return
+        assert all(lists_of_clusters(change.wanted)), "to Karmada an empty list means all clusters"
         was = self.objects.get(place) or {"metadata": {"uid": "made", "labels": {"karmada": "claims it"}}}
         [*_, fields] = was["metadata"].get("managedFields", [{"fieldsV1": {}}])
         now: Any = merged(was, fields["fieldsV1"], change.wanted)

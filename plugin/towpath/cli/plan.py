@@ -127,7 +127,11 @@ def _load(file: str) -> list[Source]:
 
     with _naming():
         if file != _STDIN:
-            return manifests.sources(Path(file))
+            found = manifests.sources(Path(file))
+            if not found:
+                suffixes = ", ".join(sorted(manifests.SUFFIXES))
+                raise InvalidObject(f"{file}: the folder holds no {suffixes} file")
+            return found
         text = manifests.decoded(sys.stdin.buffer.read(), "stdin")
         return [manifests.Source("stdin", manifests.parse(text, "stdin"))]
 

@@ -12,6 +12,7 @@ No I/O and no clock of its own: ``look`` is told everything and keeps only since
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,18 +24,24 @@ PATIENCE = (3.0, 10.0, 30.0, 60.0, 300.0)
 
 
 class Seen(NamedTuple):
-    """Who lags behind, whether to touch the template now, and when to look again if nothing is heard."""
+    """Who lags behind, whether to touch the template now, and when to look again if nothing is heard.
+
+    ``took`` is how many seconds it took until nobody lags any more, None if that is no news.
+    """
 
     behind: tuple[str, ...] = ()
     touch: bool = False
     look_again: float = math.inf
+    took: float | None = None
 
 
 @dataclass
 class _Lag:
     wanted: Mapping[str, str]
+    since: float
     due: float
     touches: int = 0
+    behind: tuple[str, ...] = ()
 
 
 class Convergence:
@@ -45,6 +52,11 @@ class Convergence:
 
     def __len__(self) -> int:
         return len(self._lags)
+
+    @property
+    def behind(self) -> Mapping[str, int]:
+        """The number of services that each cluster lags behind with, as last seen."""
+        return Counter(name for lag in self._lags.values() for name in lag.behind)
 
     @property
     def lagging(self) -> tuple[ServiceKey, ...]:
@@ -65,12 +77,13 @@ class Convergence:
     ) -> Seen:
         """Compare the digests derived for the clusters with those they report; ``lost`` can't be reached."""
         behind = tuple(sorted(name for name, digest in wanted.items() if held.get(name) != digest))
+        lag = self._lags.get(key)
         if not behind:
             self._lags.pop(key, None)
-            return Seen()
-        lag = self._lags.get(key)
+            return Seen(took=now - lag.since if lag else None)
         if lag is None or lag.wanted != wanted:
-            lag = self._lags[key] = _Lag(dict(wanted), now + PATIENCE[0])
+            lag = self._lags[key] = _Lag(dict(wanted), now, now + PATIENCE[0])
+        lag.behind = behind
         if all(name in lost for name in behind):
             return Seen(behind)  # its return is an event
         if now < lag.due:

@@ -8,6 +8,7 @@ failure in a row.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -21,6 +22,7 @@ class Queue(Generic[K]):
 
     def __init__(self) -> None:
         self._due: deque[K] = deque()
+        self._since: dict[K, float] = {}
         self._waiting: set[K] = set()
         self._working: set[K] = set()
         self._failures: dict[K, int] = {}
@@ -28,6 +30,11 @@ class Queue(Generic[K]):
 
     def __len__(self) -> int:
         return len(self._due)
+
+    @property
+    def oldest(self) -> float:
+        """For how many seconds the key that stands first has been due."""
+        return time.monotonic() - self._since[self._due[0]] if self._due else 0.0
 
     def add(self, key: K) -> None:
         """Say that a key is due."""
@@ -39,6 +46,7 @@ class Queue(Generic[K]):
 
     def _enqueue(self, key: K) -> None:
         self._due.append(key)
+        self._since[key] = time.monotonic()
         self._arrived.set()
 
     async def get(self) -> K:
@@ -47,6 +55,7 @@ class Queue(Generic[K]):
             self._arrived.clear()
             await self._arrived.wait()
         key = self._due.popleft()
+        del self._since[key]
         self._waiting.discard(key)
         self._working.add(key)
         return key

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from towpath.changes import Change, Live, changes, is_foreign
 from towpath.controller.convergence import Convergence, Seen
+from towpath.controller.guard import AGAIN, PAUSE, Guard, Verdict
 from towpath.controller.inventory import Inventory
 from towpath.derive import Derived
-from towpath.karmada.client import MERGE, Client
+from towpath.errors import ApiError
+from towpath.karmada.client import MERGE, Client, Resource
 from towpath.karmada.reflector import Reflector
-from towpath.model.condition import Condition
+from towpath.metrics import FailedWrite, Metrics, Refusal, Verb, Write
+from towpath.model.condition import FALSE, READY, Condition
 from towpath.model.keys import ServiceKey
 from towpath.render import MOST_POLICIES, Rendered, policy_name, render
+from towpath.rules.reasons import Stated
 from towpath.sameness import MANAGER
 from towpath.status import ready, says, wanted_status
 
@@ -35,11 +41,17 @@ _TOUCHING = f"{MANAGER}-touch"
 class Reconciler:
     """Writes what is derived. ``reconcile`` may run for several services at once."""
 
-    def __init__(self, client: Client, inventory: Inventory) -> None:
+    def __init__(
+        self, client: Client, inventory: Inventory, metrics: Metrics, is_idle: Callable[[], bool]
+    ) -> None:
         self._client = client
         self._inventory = inventory
+        self._metrics = metrics
+        self._is_idle = is_idle
+        self._guard = Guard()
         self.convergence = Convergence()
-        self._told: dict[ServiceKey, tuple[object, ...]] = {}
+        self._told: dict[ServiceKey, tuple[tuple[str, ...], object, object]] = {}
+        self._withdrawing: dict[ServiceKey, bool] = {}
         self._said: dict[ServiceKey, dict[str, Any]] = {}
 
     async def reconcile(self, key: ServiceKey) -> float | None:
@@ -51,11 +63,15 @@ class Reconciler:
         service = self._inventory.world.services.get(key)
         derived = self._inventory.world.derived(key, time.time())
         if service is None or derived is None:
-            self._told.pop(key, None)
-            self._said.pop(key, None)
+            for kept in (self._told, self._said, self._withdrawing):
+                kept.pop(key, None)
+            self._guard.settle(key)
             self.convergence.forget(key)
             return None
         live, wanted = self._live(key), render(key, service.uid, derived)
+        verdict = self._ask(key, live, wanted)
+        if verdict is not Verdict.GO:
+            return await self._withhold(key, derived, wanted, verdict)
         if is_foreign(live.service_import):
             log.error("not written", service=str(key), reason="a ServiceImport of that name is not Towpath's")
         elif wanted.refused:
@@ -66,6 +82,25 @@ class Reconciler:
         seen = await self._converge(key, wanted)
         await self._report(key, derived, wanted, seen)
         return min(derived.look_again, seen.look_again)
+
+    def _ask(self, key: ServiceKey, live: Live, wanted: Rendered) -> Verdict:
+        """Ask the guard whether an import may go, if it should."""
+        template = live.service_import
+        if wanted.service_import or wanted.refused or template is None or is_foreign(template):
+            self._guard.settle(key)
+            return Verdict.GO
+        existing = sum(len(imports) for imports in self._inventory.imports.values())
+        return self._guard.ask(key, existing, time.time(), idle=self._is_idle())
+
+    async def _withhold(self, key: ServiceKey, derived: Derived, wanted: Rendered, verdict: Verdict) -> float:
+        """Leave everything as it is, and come back."""
+        if verdict is Verdict.WAIT:
+            return time.time() + PAUSE
+        self._metrics.guard_refusals[Refusal.TOO_MANY].inc()
+        log.error("withheld", service=str(key), reason=Stated.WITHHELD.text)
+        said = Condition(READY, FALSE, Stated.WITHHELD, f"{Stated.WITHHELD.text}.")
+        await self._report(key, derived, replace(wanted, refused=said), Seen())
+        return time.time() + AGAIN
 
     def _live(self, key: ServiceKey) -> Live:
         inventory, name = self._inventory, policy_name(key)
@@ -83,13 +118,26 @@ class Reconciler:
         name = f"{meta['namespace']}/{meta['name']}"
         if wanted is None:
             uid = meta.get("uid", "")  # one that we have just made is known without
-            if await self._client.delete(reflector.resource, meta["name"], meta["namespace"], uid=uid):
+            with self._counted(reflector.resource, Verb.DELETE):
+                gone = await self._client.delete(reflector.resource, meta["name"], meta["namespace"], uid=uid)
+            if gone:
                 log.info("removed", kind=reflector.resource.kind, name=name)
             return
-        # What we have not made ourselves is not taken over: then the apiserver answers with a conflict.
-        answer = await self._client.apply(reflector.resource, wanted, MANAGER, force=live is not None)
+        with self._counted(reflector.resource, Verb.APPLY):
+            # What we have not made ourselves is not taken over: the apiserver then answers with a conflict.
+            answer = await self._client.apply(reflector.resource, wanted, MANAGER, force=live is not None)
         reflector.learn(answer)
         log.info("written", kind=reflector.resource.kind, name=name)
+
+    @contextmanager
+    def _counted(self, resource: Resource, verb: Verb) -> Iterator[None]:
+        """Count the write in the block."""
+        try:
+            yield
+        except ApiError as error:
+            self._metrics.write_failures[FailedWrite(resource.kind, verb, type(error).__name__)].inc()
+            raise
+        self._metrics.writes[Write(resource.kind, verb)].inc()
 
     def _reflector(self, kind: str, api_version: str) -> Reflector[dict[str, Any]]:
         match kind:
@@ -105,14 +153,19 @@ class Reconciler:
         seen = self.convergence.look(key, wanted.digests, inventory.held(key), inventory.lost, time.time())
         if not inventory.reporting:
             return Seen(seen.behind)
+        if seen.took is not None:
+            fewer = self._withdrawing.pop(key, False)
+            (self._metrics.withdrawal if fewer else self._metrics.export_to_member).observe(seen.took)
         if seen.touch:
             imports = inventory.imports[key.dialect]
             stamp: Mapping[str, Any] = {"metadata": {"annotations": {TOUCHED: f"{time.time():.3f}"}}}
             path = imports.resource.path(key.namespace, key.name)
             query = [("fieldManager", _TOUCHING)]
-            imports.learn(
-                await self._client.request("PATCH", path, query=query, body=stamp, content_type=MERGE)
-            )
+            with self._counted(imports.resource, Verb.TOUCH):
+                answer = await self._client.request(
+                    "PATCH", path, query=query, body=stamp, content_type=MERGE
+                )
+            imports.learn(answer)
             log.warning("touched", service=str(key), behind=list(seen.behind))
         return seen
 
@@ -141,14 +194,19 @@ class Reconciler:
             "metadata": {"name": key.name, "namespace": key.namespace},
             "status": status,
         }
-        exports.learn(await self._client.apply(resource, export, MANAGER, subresource="status"))
+        with self._counted(resource, Verb.STATUS):
+            answer = await self._client.apply(resource, export, MANAGER, subresource="status")
+        exports.learn(answer)
         self._said[key] = status
 
     def _tell(self, key: ServiceKey, derived: Derived) -> None:
         """Log who exports and imports a service, when that is news."""
         news = (derived.exporters, tuple(derived.views), tuple(derived.excluded.items()))
-        if self._told.get(key) != news:
+        before = self._told.get(key)
+        if before != news:
             self._told[key] = news
+            if before is not None:
+                self._withdrawing[key] = not set(before[0]) <= set(derived.exporters)
             log.info(
                 "derived",
                 service=str(key),

@@ -91,6 +91,8 @@ class Reflector(Generic[T]):
         selector: str = "",
     ) -> None:
         self.resource = resource
+        self.interrupted: Callable[[ApiError], None] = lambda _: None
+        """Hears why a watch had to begin again."""
         self.synced = asyncio.Event()
         self._client = client
         self._decode = decode
@@ -99,6 +101,9 @@ class Reflector(Generic[T]):
         self._items: dict[Name, T] = {}
         self._versions: dict[Name, int] = {}
         self._version = ""
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     def get(self, name: str, namespace: str = "") -> T | None:
         """Return what is remembered of an object, None if there is none."""
@@ -119,15 +124,19 @@ class Reflector(Generic[T]):
                     self.synced.set()
                 async for _ in self._watch():
                     pause = _FIRST_PAUSE
-            except Gone:
+            except Gone as error:
                 self._version = ""
-            except NotFound:
+                self.interrupted(error)
+            except NotFound as error:
                 # Nothing is forgotten: a CRD that goes takes its objects first, and we are told of each.
                 self._version = ""
+                if self.synced.is_set():
+                    self.interrupted(error)
                 self.synced.set()
                 await asyncio.sleep(_NOT_SERVED_PAUSE)
             except ApiError as error:
                 log.warning("watch interrupted", kind=str(self.resource), error=str(error))
+                self.interrupted(error)
             if time.monotonic() - began > _STEADY:
                 pause = _FIRST_PAUSE  # it worked for a while: take it up again at once
             else:

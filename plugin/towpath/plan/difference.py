@@ -11,6 +11,8 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from towpath import manifests
 from towpath.changes import Change, Live, changes, is_foreign
 from towpath.following import EXPORT, TRAFFIC
@@ -27,8 +29,39 @@ _NAME_AND_SPEC: Object = {
     "metadata": {"name": None, "namespace": None},
     "spec": None,
 }
-_NO_RULES: Object = {"overrideRules": []}
 _POLICY_GROUP = POLICY_API.partition("/")[0]
+
+
+class _Affinity(msgspec.Struct, rename="camel"):
+    cluster_names: list[str] | None = None
+
+
+class _Placement(msgspec.Struct, frozen=True, rename="camel"):
+    cluster_affinity: _Affinity | None = None
+
+
+class _Rule(msgspec.Struct, rename="camel"):
+    target_cluster: _Affinity | None = None
+
+
+class _Endpoint(msgspec.Struct, rename="camel"):
+    cluster_key: str
+
+
+class _Port(msgspec.Struct):
+    endpoints: list[_Endpoint] | None = None
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    """What decides about the stages in which objects are written."""
+
+    ports: list[_Port] | None = None
+    placement: _Placement = _Placement()
+    override_rules: list[_Rule] | None = None
+
+
+class _Derived(msgspec.Struct):
+    spec: _Spec
 
 
 def difference(plan: Plan, live: Iterable[Object]) -> tuple[str, ...]:
@@ -57,7 +90,10 @@ def _changes(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Change]:
         for stage in changes(_live(one, held), one.rendered):
             for change in stage:
                 last[identity(change.wanted or change.live or {})] = change
-        yield from (Change(held.get(which), change.wanted) for which, change in last.items())
+        for which, change in last.items():
+            there = held.get(which)
+            if there or change.wanted:  # else it comes and goes on the way
+                yield Change(there, change.wanted)
 
 
 def _of_following(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Change]:
@@ -79,27 +115,24 @@ def _of_following(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Change]:
 
 def _live(one: ServicePlan, held: Mapping[Id, Object]) -> Live:
     key: ServiceKey = one.service.key
-    mine = [obj for which, obj in held.items() if _is_of(which, key)]
+    template = held.get(_import_id(key))
+    propagation = held.get(Id(_POLICY_GROUP, "PropagationPolicy", key.namespace, policy_name(key)))
+    overrides = (_sound(obj) for which, obj in held.items() if _is_of(which, key))
     return Live(
-        held.get(_import_id(key)),
-        held.get(Id(_POLICY_GROUP, "PropagationPolicy", key.namespace, policy_name(key))),
-        {obj["metadata"]["name"]: obj if _has_rules(obj) else {**obj, "spec": _NO_RULES} for obj in mine},
+        template and _sound(template),
+        propagation and _sound(propagation),
+        {obj["metadata"]["name"]: obj for obj in overrides},
     )
 
 
-def _has_rules(override: Object) -> bool:
-    """Tell whether an OverridePolicy still has the shape that we gave it: it may have been edited."""
-    match override:
-        case {"spec": {"overrideRules": list(rules)}}:
-            return all(_names_clusters(rule) for rule in rules)
-    return False
-
-
-def _names_clusters(rule: object) -> bool:
-    match rule:
-        case {"targetCluster": {"clusterNames": list(names)}}:
-            return all(isinstance(name, str) for name in names)
-    return False
+def _sound(obj: Object) -> Object:
+    """Return a derived object in a shape that ``changes`` knows: it may have been edited, under any CRD."""
+    try:
+        spec = msgspec.convert(obj, _Derived).spec
+    except msgspec.ValidationError:
+        spec = None
+    sound = spec is not None and (obj["kind"] != "ServiceImport" or spec.ports is not None)
+    return obj if sound else {**obj, "spec": {"overrideRules": [], "ports": []}}
 
 
 def _import_id(key: ServiceKey) -> Id:

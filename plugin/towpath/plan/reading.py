@@ -238,7 +238,10 @@ def _decoded(decoder: Callable[[bytes], T], obj: Manifest) -> T:
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$.")
         where = place.removesuffix("`")
-        raise InvalidObject(f"{what(obj)}: {where + ': ' if where else ''}{reason.lower()}") from None
+        reason = reason[:1].lower() + reason[1:]
+        raise InvalidObject(f"{what(obj)}: {where + ': ' if where else ''}{reason}") from None
+    except ValueError as error:  # a number beyond what Python reads
+        raise InvalidObject(f"{what(obj)}: {error}") from None
 
 
 def _put(into: dict[Any, T], key: object, value: T | None) -> None:

@@ -72,9 +72,14 @@ def holders(services: Mapping[ServiceKey, ExportedService]) -> dict[Claim, Servi
 
 
 def lost(service: ExportedService, holders: Mapping[Claim, ServiceKey]) -> tuple[Lost, ...]:
-    """Return the claims that this service does not get, in a fixed order."""
+    """Return the claims that this service does not get, in a fixed order.
+
+    Without its name it has nothing else to lose: then that is the only one.
+    """
     taken = (Lost(claim, holders[claim]) for claim in claims_of(service))
-    return tuple(sorted(one for one in taken if one.holder != service.key))
+    gone = sorted(one for one in taken if one.holder != service.key)
+    name = [one for one in gone if one.claim.cluster == EVERYWHERE]
+    return tuple(name or gone)
 
 
 def exclusions(lost: Iterable[Lost]) -> dict[str, Exclusion]:

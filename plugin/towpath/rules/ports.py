@@ -67,14 +67,31 @@ def exporter(member: Member, export: Export, service: Service) -> Exporter:
     return Exporter(member, export, service, tuple(offered))
 
 
-def stands_in(one: Exporter, other: Exporter) -> bool:
-    """Tell whether another cluster offers all that one offers, to all that it offers it to."""
-    ports = {port.port for port, _ in other.offered}
-    targets = set(one.export.target_clusters)
-    everybody = not other.export.target_clusters
-    return all(port.port in ports for port, _ in one.offered) and (
-        everybody or (bool(targets) and targets.issubset(other.export.target_clusters))
+def of_one_type(ordered: Sequence[Exporter]) -> list[Exporter]:
+    """Return those that have the type of the oldest, which comes first."""
+    return [one for one in ordered if one.service.import_type == ordered[0].service.import_type]
+
+
+def stand_in(others: Sequence[Exporter], one: Exporter) -> bool:
+    """Tell whether without one exporter the others, oldest first, would still give all that it gives.
+
+    Every port of it, to every cluster that it is meant for. Another cluster that is itself left out, by its
+    type or a clash, gives nothing.
+    """
+    left = of_one_type(others)
+    by_name = {other.member.name: other for other in left}
+    offers = {port.port: names for port, names in unite(left).ports}
+    return all(
+        any(_is_wider(by_name[name].export, one.export) for name, _ in offers.get(port.port, ()))
+        for port, _ in one.offered
     )
+
+
+def _is_wider(other: Export, one: Export) -> bool:
+    """Tell whether another export is meant for all clusters that one is meant for."""
+    if not other.target_clusters:
+        return True
+    return bool(one.target_clusters) and set(one.target_clusters) <= set(other.target_clusters)
 
 
 def normal_path(path: str) -> str:

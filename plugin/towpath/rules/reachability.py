@@ -7,10 +7,10 @@ apiserver is upgraded (facts/field.md B.1). So the export says which, and when:
 * ``Withdraw``: they go at once, and come back when the cluster is Ready.
 * ``WithdrawAfter=<duration>``: they go when the cluster has been lost for that long.
 
-A cluster is withdrawn only if another exporter that can stand in for it, with all its ports and for all its
-importers, was still there when its own grace ended. So the last one is never withdrawn, and neither is anyone
-when Karmada loses all of them at about the same time: then it is more likely Karmada that is cut off. It
-needs no memory: each cluster's loss has a time.
+A cluster is withdrawn only if other exporters that can stand in for it, with all its ports and for all its
+importers, were still there when its own grace ended. So the last one is never withdrawn, and neither is
+anyone when Karmada loses all of them at about the same time: then it is more likely Karmada that is cut
+off. It needs no memory: each cluster's loss has a time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def grace(annotation: str) -> float | None:
     return None
 
 
-def _anybody(_one: str, _other: str) -> bool:
+def _always(_one: str, _others: frozenset[str]) -> bool:
     return True
 
 
@@ -59,33 +59,27 @@ def standing(
     lost: Mapping[str, float | None],
     grace: float,
     now: float,
-    stands_in: Callable[[str, str], bool] = _anybody,
+    can_go: Callable[[str, frozenset[str]], bool] = _always,
 ) -> Standing:
     """Judge the exporters of one service. ``lost`` is the time since when each is lost, None if it is not.
 
-    ``stands_in(one, other)`` tells whether the other can take the place of the one.
+    ``can_go(one, others)`` tells whether these others can take the place of the one.
     """
     if grace == KEEP:
         return Standing()
     withdrawn, look_again = set(), math.inf
     for name, since in lost.items():
-        if since is None or not _was_replaced(name, since + grace, lost, stands_in):
+        if since is None:
             continue
-        if now >= since + grace:
+        when = since + grace
+        others = frozenset(o for o, gone in lost.items() if o != name and (gone is None or gone > when))
+        if not others or not can_go(name, others):
+            continue
+        if now >= when:
             withdrawn.add(name)
         else:
-            look_again = min(look_again, since + grace)
+            look_again = min(look_again, when)
     return Standing(frozenset(withdrawn), look_again)
-
-
-def _was_replaced(
-    name: str, when: float, lost: Mapping[str, float | None], stands_in: Callable[[str, str], bool]
-) -> bool:
-    """Tell whether somebody who can stand in for a cluster was still there at that time."""
-    return any(
-        other != name and (since is None or since > when) and stands_in(name, other)
-        for other, since in lost.items()
-    )
 
 
 def _seconds(text: str) -> float | None:

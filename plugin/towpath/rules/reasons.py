@@ -115,6 +115,10 @@ class Stated(Reason):
         "NotReported",
         "no member reports what it holds: run towpath install, which lets Karmada reflect it",
     )
+    WITHHELD = (
+        "WithdrawalWithheld",
+        "the import should go, but so should too many at once: it stays until that has passed",
+    )
     VIEW_TOO_LARGE = (
         "ViewTooLarge",
         "an import would be larger than Karmada can carry: nothing is written, what is there stays",

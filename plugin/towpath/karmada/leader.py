@@ -1,0 +1,299 @@
+"""Being the only one at work: a Lease that one process holds and renews, as client-go's controllers do.
+
+Candidates read the Lease every retry period and take it once nobody holds it. Nobody does when its holder
+emptied it, or has not changed it for as long as it said it would hold it. Only our own monotonic clock
+counts, from when we saw the last change: the times in the Lease are for people. Who takes it writes with the
+resourceVersion read, so of several only one succeeds.
+
+The leader renews every retry period. It stops leading once ``renew_deadline`` has passed since it *sent* the
+last renewal that succeeded. Nobody saw that renewal sooner than it was sent, so nobody takes the Lease before
+``lease_duration`` from then: what is between the two is left for the work to stop in. (client-go counts from
+the answer and adds a pause, so a slow apiserver can give it two leaders.) Every request ends well before the
+deadline, so that a dead connection does not cost the leadership.
+
+Losing it cancels the work, waits for its end and campaigns again: the caches of the process are warm and it
+is the best candidate there is. Stopping cancels the work, renews until that has ended, and empties the Lease.
+
+There is no fence behind a Lease: what a stopped and continued process had in flight still arrives. Who asks
+``is_leader`` before each write leaves next to nothing in flight: it is False from the deadline on, however
+long the event loop was blocked. And two writers hurt little: they derive the same from the same world.
+
+``kubernetes.aio.leaderelection`` is not used. Its LeaseLock can be mended in a subclass (facts/python.md A1),
+but the election itself cancels the work without waiting for its end, leaves it running when it is cancelled,
+never releases, ends after the first loss, goes by the wall clock and counts from the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from towpath.errors import ApiError, Conflict, NotFound, UsageError
+from towpath.karmada.client import Client, Object, Resource
+
+log = structlog.get_logger()
+
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+Work = Callable[[], Coroutine[Any, Any, None]]
+_RELEASE = 3.0
+"""Seconds that emptying the Lease may take: if the apiserver hangs, the successor waits for its end."""
+
+
+class Leadership:
+    """A candidate for one Lease. Its namespace must exist; the Lease itself is made when it is missing.
+
+    Raises UsageError unless the times leave room for a retry before the deadline, and for the work to
+    stop in after it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        name: str,
+        *,
+        identity: str | None = None,
+        lease_duration: int = 15,
+        renew_deadline: float = 10.0,
+        retry_period: float = 2.0,
+    ) -> None:
+        if not lease_duration > renew_deadline > 2 * retry_period > 0:
+            raise UsageError(
+                f"leader election: a lease of {lease_duration} s must last longer than the renew deadline of "
+                f"{renew_deadline} s, and that longer than two retry periods of {retry_period} s"
+            )
+        self.identity = identity or f"{socket.gethostname()}_{uuid.uuid4()}"
+        self._lease = _Lease(client, namespace, name, self.identity, lease_duration, renew_deadline / 3)
+        self._log = log.bind(lease=f"{namespace}/{name}", identity=self.identity)
+        self._renew_deadline = renew_deadline
+        self._retry_period = retry_period
+        self._to_stop_in = lease_duration - renew_deadline
+        self._leading, self._until = False, 0.0
+        self._complaint = ""
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process leads at this moment: ask before each write."""
+        return self._leading and self._lease.is_ours and _now() < self._until
+
+    @property
+    def holder(self) -> str:
+        """Who leads, as last seen; empty if nobody does."""
+        return self._lease.holder
+
+    async def lead(self, work: Work) -> None:
+        """Run the work whenever this process leads, until it ends or raises. Then, or cancelled, resign."""
+        try:
+            while True:
+                await self._campaign()
+                if await self._reign(work):
+                    return
+        finally:
+            await self._release()
+
+    async def _campaign(self) -> None:
+        """Return once this process is the leader."""
+        told = ""
+        while True:
+            again = _now() + self._pause()
+            with self._trying("cannot be leader"):
+                if await self._attempt():
+                    return
+            if self._lease.is_taken:
+                if told != self.holder:
+                    told = self.holder
+                    self._log.info("standing by", holder=told)
+                again = min(again, self._lease.free_at)
+            await _sleep_until(again)
+
+    async def _reign(self, work: Work) -> bool:
+        """Run the work while this process leads; return whether it ended by itself, raise what it raises."""
+        self._leading = True
+        self._log.info("leading")
+        working, renewing = asyncio.create_task(work()), asyncio.create_task(self._renew())
+        try:
+            await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            ended = working.done()
+            if not ended:
+                why = "not renewed in time" if self._lease.is_ours else f"{self.holder or 'nobody'} has it"
+                self._log.error("leadership lost", reason=why)
+        finally:
+            # Until the work has ended the Lease is renewed, unless it is lost: nobody shall begin before.
+            try:
+                await self._stop(working)
+            finally:
+                self._leading = False
+                renewing.cancel()
+                await asyncio.gather(renewing, return_exceptions=True)
+        if not renewing.cancelled():
+            renewing.result()
+        if not working.cancelled():
+            working.result()
+        return ended
+
+    async def _stop(self, working: asyncio.Task[None]) -> None:
+        """Cancel the work and wait for its end, even if cancelled meanwhile."""
+        cancelled, told = None, False
+        working.cancel()
+        while not working.done():
+            try:
+                await asyncio.wait({working}, timeout=self._retry_period)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                working.cancel()
+            if not told and not working.done() and _now() > self._until + self._to_stop_in:
+                told = True
+                self._log.error("the work does not stop though another process may lead")
+        if cancelled is not None:
+            raise cancelled
+
+    async def _renew(self) -> None:
+        """Renew until the leadership is lost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._until) as limit:
+                await asyncio.sleep(self._pause())
+                while True:
+                    again = _now() + self._pause()
+                    with self._trying("lease not renewed"):
+                        if not await self._attempt():
+                            return
+                        limit.reschedule(self._until)
+                    await _sleep_until(again)
+
+    async def _attempt(self) -> bool:
+        """Take or renew the Lease; return whether it is ours. Raises ApiError if that is unknown."""
+        if self._leading and self._lease.is_certain:
+            with suppress(Conflict):  # somebody wrote, perhaps only an annotation: look
+                await self._take()
+                return True
+        await self._lease.look()
+        if self._lease.is_taken:
+            return False
+        await self._take()
+        return True
+
+    async def _take(self) -> None:
+        sent = _now()
+        await self._lease.take()
+        self._until = sent + self._renew_deadline
+
+    async def _release(self) -> None:
+        """Empty the Lease if it is ours: then a candidate takes it at its next look."""
+        try:
+            async with asyncio.timeout(min(_RELEASE, self._renew_deadline)):
+                if await self._lease.empty():
+                    self._log.info("leadership released")
+        except (ApiError, TimeoutError) as error:
+            why = str(error) or "no answer in time"
+            self._log.warning("lease not released: it has to run out", error=why)
+
+    def _pause(self) -> float:
+        return self._retry_period * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
+
+    @contextmanager
+    def _trying(self, what: str) -> Iterator[None]:
+        """Log what goes wrong in the block: once, not with every retry."""
+        try:
+            yield
+        except ApiError as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                self._log.warning(what, error=self._complaint)
+        else:
+            self._complaint = ""
+
+
+class _Lease:
+    """The Lease as last seen, and how to write it. Calls raise ApiError, after ``deadline`` at the latest."""
+
+    def __init__(
+        self, client: Client, namespace: str, name: str, identity: str, duration: int, deadline: float
+    ) -> None:
+        self._client, self._identity, self._duration, self._deadline = client, identity, duration, deadline
+        self._collection, self._path = LEASES.path(namespace), LEASES.path(namespace, name)
+        head = {"apiVersion": LEASES.api_version, "kind": LEASES.kind}
+        self._new: Object = {**head, "metadata": {"name": name, "namespace": namespace}}
+        self._lease: Object | None = None  # None: there is none
+        self._spec: Object = {}  # of the last one that there was
+        self._changed_at = 0.0  # when that was first seen
+        self._tried = False  # to take it
+        self.is_certain = False
+        """Whether it is still as last seen, unless others break the rules."""
+
+    @property
+    def holder(self) -> str:
+        return str(self._spec.get("holderIdentity") or "")
+
+    @property
+    def is_ours(self) -> bool:
+        return self.holder == self._identity
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody else holds it, as far as was seen."""
+        return self.holder not in {"", self._identity} and _now() < self.free_at
+
+    @property
+    def free_at(self) -> float:
+        """When it is nobody's if its holder does not renew it."""
+        return self._changed_at + float(self._spec.get("leaseDurationSeconds") or self._duration)
+
+    async def look(self) -> None:
+        try:
+            self._saw(await self._client.json("GET", self._path, deadline=self._deadline))
+        except NotFound:
+            # Who held it does not know yet that it is gone: what was seen last counts until its end.
+            self._lease = None
+        self.is_certain = True
+
+    async def take(self) -> None:
+        """Take it, or renew it if it is ours. Raises Conflict if it is not as last seen."""
+        self._tried = True
+        told = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec = {**self._spec, "leaseDurationSeconds": self._duration, "renewTime": told}
+        if not self.is_ours:
+            changes = int(self._spec.get("leaseTransitions") or 0) + bool(self._spec)
+            spec |= {"holderIdentity": self._identity, "acquireTime": told, "leaseTransitions": changes}
+        await self._write(spec)
+
+    async def empty(self) -> bool:
+        """Make it nobody's; False if it was not ours."""
+        while self._tried:
+            if not self.is_certain:
+                await self.look()
+            self._tried = self.is_ours and self._lease is not None
+            if self._tried:
+                with suppress(Conflict):
+                    await self._write({**self._spec, "holderIdentity": "", "leaseDurationSeconds": 1})
+                    self._tried = False
+                    return True
+        return False
+
+    async def _write(self, spec: Object) -> None:
+        self.is_certain = False  # until the answer is here
+        method, path = ("POST", self._collection) if self._lease is None else ("PUT", self._path)
+        body = {**(self._lease or self._new), "spec": spec}
+        self._saw(await self._client.json(method, path, body=body, deadline=self._deadline))
+        self.is_certain = True
+
+    def _saw(self, lease: Object) -> None:
+        spec = lease.get("spec") or {}
+        if self._lease is None or spec != self._spec:
+            self._changed_at = _now()
+        self._lease, self._spec = lease, spec
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _sleep_until(when: float) -> None:
+    await asyncio.sleep(max(0.0, when - _now()))
