@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.conftest import Plane
+from tests.conftest import MEMBERS, Plane
 from towpath.errors import NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object
@@ -13,6 +15,21 @@ from towpath.model.keys import Dialect
 
 Endpoints = dict[int, list[str]]
 """Port number to ``cluster@ip:port/path`` of each endpoint."""
+
+
+@contextmanager
+def gateways(plane: Plane, network: str) -> Iterator[None]:
+    """Give each member a gateway by annotation: ``<network>.1`` to the first, and so on."""
+
+    def annotate(member: str, value: str) -> None:
+        cluster = ("clusters.cluster.karmada.io", member)
+        plane.kubectl("annotate", "--overwrite", *cluster, f"towpath.io/gateway{value}")
+
+    for number, member in enumerate(MEMBERS, 1):
+        annotate(member, f"={network}.{number}")
+    yield
+    for member in MEMBERS:
+        annotate(member, "-")
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.audit import PLUGIN_USER
-from tests.conftest import MEMBERS, Plane, Plugin
-from tests.e2e.shop import Endpoints, Shop
+from tests.conftest import Plane, Plugin
+from tests.e2e.shop import Endpoints, Shop, gateways
 from tests.waiting import until
 from towpath.karmada.client import Client
 from towpath.local import processes
@@ -31,13 +31,9 @@ def annotate(plane: Plane, member: str, value: str) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def gateways(plane: Plane) -> Iterator[None]:
-    """Give each member a gateway by annotation."""
-    for number, member in enumerate(MEMBERS, 1):
-        annotate(plane, member, f"=10.1.0.{number}")
-    yield
-    for member in MEMBERS:
-        annotate(plane, member, "-")
+def reachable(plane: Plane) -> Iterator[None]:
+    with gateways(plane, "10.1.0"):
+        yield
 
 
 @pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.value)

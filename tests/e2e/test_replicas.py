@@ -15,8 +15,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.conftest import MEMBERS, Plane
-from tests.e2e.shop import Shop
+from tests.conftest import Plane
+from tests.e2e.shop import Shop, gateways
 from tests.waiting import until
 from towpath.karmada.client import Client
 from towpath.local.ports import free_ports
@@ -49,13 +49,9 @@ class Replica:
 
 
 @pytest.fixture(autouse=True)
-def gateways(plane: Plane) -> Iterator[None]:
-    for number, member in enumerate(MEMBERS, 1):
-        gateway = f"towpath.io/gateway=10.4.0.{number}"
-        plane.kubectl("annotate", "--overwrite", "clusters.cluster.karmada.io", member, gateway)
-    yield
-    for member in MEMBERS:
-        plane.kubectl("annotate", "clusters.cluster.karmada.io", member, "towpath.io/gateway-")
+def reachable(plane: Plane) -> Iterator[None]:
+    with gateways(plane, "10.4.0"):
+        yield
 
 
 @pytest.fixture

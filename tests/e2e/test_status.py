@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.conftest import MEMBERS, Plane, Plugin
-from tests.e2e.shop import Shop
+from tests.e2e.shop import Shop, gateways
 from tests.waiting import until
 from towpath.karmada.client import Client
 from towpath.local import processes
 from towpath.model.keys import Dialect
 
-GATEWAYS = {member: f"10.3.0.{number}" for number, member in enumerate(MEMBERS, 1)}
-
 
 @pytest.fixture(autouse=True)
-def gateways(plane: Plane) -> Any:
-    """Give each member a gateway by annotation."""
-    for member, host in GATEWAYS.items():
-        plane.kubectl(
-            "annotate", "--overwrite", "clusters.cluster.karmada.io", member, f"towpath.io/gateway={host}"
-        )
-    yield
-    for member in GATEWAYS:
-        plane.kubectl("annotate", "clusters.cluster.karmada.io", member, "towpath.io/gateway-")
+def reachable(plane: Plane) -> Iterator[None]:
+    with gateways(plane, "10.3.0"):
+        yield
 
 
 @pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.value)

@@ -42,12 +42,19 @@ class Reconciler:
     """Writes what is derived. ``reconcile`` may run for several services at once."""
 
     def __init__(
-        self, client: Client, inventory: Inventory, metrics: Metrics, is_idle: Callable[[], bool]
+        self,
+        client: Client,
+        inventory: Inventory,
+        metrics: Metrics,
+        *,
+        is_idle: Callable[[], bool],
+        may_write: Callable[[], bool],
     ) -> None:
         self._client = client
         self._inventory = inventory
         self._metrics = metrics
         self._is_idle = is_idle
+        self._may_write = may_write
         self._guard = Guard()
         self.convergence = Convergence()
         self._told: dict[ServiceKey, tuple[tuple[str, ...], object, object]] = {}
@@ -131,7 +138,9 @@ class Reconciler:
 
     @contextmanager
     def _counted(self, resource: Resource, verb: Verb) -> Iterator[None]:
-        """Count the write in the block."""
+        """Count the write in the block. Raises ApiError if it is not for this process to write any more."""
+        if not self._may_write():
+            raise ApiError(f"{verb.value} of {resource.kind}: another process leads")
         try:
             yield
         except ApiError as error:

@@ -40,7 +40,9 @@ class Controller:
         self._metrics = metrics
         self._leadership = leadership
         self.inventory = Inventory(client, self._queue.add, self._returned)
-        self._reconciler = Reconciler(client, self.inventory, metrics, lambda: not len(self._queue))
+        self._reconciler = Reconciler(
+            client, self.inventory, metrics, is_idle=lambda: not len(self._queue), may_write=self._leads
+        )
         for reflector in self.inventory.reflectors:
             reflector.interrupted = partial(self._interrupted, reflector.resource.kind)
         metrics.before_scrape(self._refresh)
@@ -59,6 +61,9 @@ class Controller:
             world = self.inventory.world
             log.info("in sync", services=len(world.services), members=sorted(world.fleet.members))
             tasks.create_task(self._leadership.lead(self._write) if self._leadership else self._write())
+
+    def _leads(self) -> bool:
+        return self._leadership is None or self._leadership.is_leader
 
     async def _write(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -100,7 +105,7 @@ class Controller:
         metrics, world = self._metrics, self.inventory.world
         metrics.queue_depth.set(len(self._queue))
         metrics.queue_oldest.set(self._queue.oldest)
-        metrics.leader.set(self._leadership is None or self._leadership.is_leader)
+        metrics.leader.set(self._leads())
         metrics.clusters.replace(Counter(map(_state, world.fleet.members.values())))
         metrics.services_behind.replace(self._reconciler.convergence.behind)
         known = list(world.everything(time.time()))
