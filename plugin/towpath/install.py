@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,7 +77,12 @@ def serves(cluster: Object, dialect: Dialect) -> bool:
 async def put_all(client: Client, objects: Iterable[Object]) -> list[Installed]:
     """Put objects in, one after the other: created, brought up to date if they are ours, else kept."""
     discovery = Discovery(client)
-    return [await _put(client, await discovery.of(obj), obj) for obj in objects]
+    done = []
+    for obj in objects:
+        # Karmada may just be installed itself, and some of its kinds not served yet.
+        resource = await accepted(partial(discovery.of, obj), patience=_PATIENCE)
+        done.append(await _put(client, resource, obj))
+    return done
 
 
 async def _put(client: Client, resource: Resource, obj: Object) -> Installed:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli import towpath
 from tests.conftest import MEMBERS, Plane, Plugin
-from tests.e2e.shop import Shop
+from tests.e2e.shop import Shop, gateways
 from tests.waiting import until
 from towpath.karmada.client import Client
 from towpath.model.keys import Dialect
@@ -21,20 +21,10 @@ Planned = subprocess.CompletedProcess[str]
 KINDS = ["OverridePolicy", "PropagationPolicy", "ServiceImport"]
 
 
-def annotate(plane: Plane, member: str, value: str) -> None:
-    plane.kubectl(
-        "annotate", "--overwrite", "clusters.cluster.karmada.io", member, f"towpath.io/gateway{value}"
-    )
-
-
 @pytest.fixture(scope="module", autouse=True)
-def gateways(plane: Plane) -> Iterator[None]:
-    """Give each member a gateway by annotation."""
-    for number, member in enumerate(MEMBERS, 1):
-        annotate(plane, member, f"=10.2.0.{number}")
-    yield
-    for member in MEMBERS:
-        annotate(plane, member, "-")
+def reachable(plane: Plane) -> Iterator[None]:
+    with gateways(plane, "10.2.0"):
+        yield
 
 
 @pytest.fixture

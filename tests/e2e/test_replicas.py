@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -89,14 +91,9 @@ async def test_of_two_replicas_one_leads_and_the_other_takes_over(
     await until(lambda: shop.seen(members), lambda seen: len(seen) == 3)
     status, told = await first.ask("/metrics")
     assert status == 200
-    assert 'towpath_writes_total{kind="ServiceImport",verb="apply"} 1.0' in told
-    await until(
-        lambda: first.ask("/metrics"),
-        lambda answer: (
-            'towpath_exports{condition="Valid",status="True"} 1.0' in answer[1]
-            and "towpath_export_to_member_seconds_count 1.0" in answer[1]
-        ),
-    )
+    assert re.search(r'towpath_writes_total{kind="ServiceImport",verb="apply"} [1-9]', told)
+    for some in (r'exports{condition="Valid",status="True"} [1-9]', r"export_to_member_seconds_count [1-9]"):
+        await until(partial(first.ask, "/metrics"), partial(_tells, some))
 
     os.kill(first.process.pid, signal.SIGKILL)
     died = time.monotonic()
@@ -112,3 +109,7 @@ async def test_of_two_replicas_one_leads_and_the_other_takes_over(
     await until(third.leads, bool)
     assert time.monotonic() - left < TAKEOVER, "who stops in good order gives the lease away"
     assert await asyncio.to_thread(second.process.wait, 10) is not None
+
+
+def _tells(some: str, answer: tuple[int, str]) -> bool:
+    return re.search(some, answer[1]) is not None
