@@ -29,7 +29,7 @@ from towpath.model.keys import ServiceKey
 from towpath.render import MOST_POLICIES, Rendered, policy_name, render
 from towpath.rules.reasons import Stated
 from towpath.sameness import MANAGER
-from towpath.status import ready, says, wanted_status
+from towpath.status import Arrival, ready, says, wanted_status
 
 log = structlog.get_logger()
 TOUCHED = "towpath.io/touched"
@@ -184,9 +184,8 @@ class Reconciler:
         stored = exports.get(key.name, key.namespace)
         if stored is None:
             return
-        said: Condition = wanted.refused or ready(
-            sorted(wanted.digests), seen.behind, sorted(self._inventory.lost), told=self._inventory.reporting
-        )
+        arrival = Arrival(seen.behind, self._inventory.lost, told=self._inventory.reporting)
+        said: Condition = wanted.refused or ready(sorted(wanted.digests), arrival)
         status = wanted_status(
             (*derived.conditions, said), sorted(derived.views), stored.generation, stored.status, time.time()
         )
