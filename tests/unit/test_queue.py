@@ -60,3 +60,16 @@ async def test_a_failed_key_comes_back_after_growing_pauses_until_it_succeeds() 
     pauses.append(queue.failed(await queue.get()))
 
     assert pauses == [FIRST_PAUSE, 2 * FIRST_PAUSE, FIRST_PAUSE]
+
+
+async def test_of_several_times_at_which_a_key_is_due_later_the_first_counts_and_none_is_left() -> None:
+    queue: Queue[str] = Queue()
+    for pause in (0.05, 0.0, 0.1):
+        queue.add_later("a", pause)
+
+    queue.done(await asyncio.wait_for(queue.get(), 1))
+    later = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.15, later.set)
+    await later.wait()
+
+    assert len(queue) == 0, "each time that a key is looked at would leave one more look"

@@ -2,7 +2,7 @@
 
 A key added while it is being worked on is due again afterwards, so no change is missed and no key is
 worked on twice at the same time. A key that failed comes back after a pause that doubles with each
-failure in a row.
+failure in a row. Of several times at which a key is to be due later the first counts.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Queue(Generic[K]):
         self._waiting: set[K] = set()
         self._working: set[K] = set()
         self._failures: dict[K, int] = {}
+        self._later: dict[K, asyncio.TimerHandle] = {}
         self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
@@ -74,8 +75,18 @@ class Queue(Generic[K]):
         return pause
 
     def add_later(self, key: K, pause: float) -> None:
-        """Make a key due after so many seconds."""
-        asyncio.get_running_loop().call_later(pause, self.add, key)
+        """Make a key due after so many seconds, unless it will be sooner."""
+        loop, known = asyncio.get_running_loop(), self._later.get(key)
+        when = loop.time() + pause
+        if known is not None:
+            if known.when() <= when:
+                return
+            known.cancel()
+        self._later[key] = loop.call_at(when, self._is_time, key)
+
+    def _is_time(self, key: K) -> None:
+        del self._later[key]
+        self.add(key)
 
     def _release(self, key: K) -> None:
         self._working.discard(key)

@@ -5,7 +5,11 @@ ends a watch after a minute or so and it is taken up where it ended; bookmarks k
 a stream that stays silent longer than a watch lasts is given up as dead. ``410 Gone`` means the place is
 too old: list again. Anything else that fails is tried again with growing, jittered pauses; what is in
 memory stays meanwhile. A kind that is not served yet (its CRD is missing) counts as empty, and is asked
-for again until it appears.
+for again until it appears. So is what holds something else than Kubernetes objects: whoever answers in the
+apiserver's place for a while must not end the process.
+
+A list can be wrong and be believed for as long as its watch lasts. ``found_nothing`` says of the last one
+that it was empty, and ``relist`` lists anew.
 
 ``decode`` turns an object's bytes into what is worth keeping, or None for objects of no interest, so
 memory grows with what is needed and not with what the fleet has.
@@ -94,6 +98,8 @@ class Reflector(Generic[T]):
         self.interrupted: Callable[[ApiError], None] = lambda _: None
         """Hears why a watch had to begin again."""
         self.synced = asyncio.Event()
+        self.found_nothing = True
+        """Whether the last list held no object at all, or there was none."""
         self._client = client
         self._decode = decode
         self._changed = changed
@@ -101,6 +107,7 @@ class Reflector(Generic[T]):
         self._items: dict[Name, T] = {}
         self._versions: dict[Name, int] = {}
         self._version = ""
+        self._watching: asyncio.Timeout | None = None
 
     def __len__(self) -> int:
         return len(self._items)
@@ -122,8 +129,11 @@ class Reflector(Generic[T]):
                 if not self._version:
                     await self._list()
                     self.synced.set()
-                async for _ in self._watch():
-                    pause = _FIRST_PAUSE
+                async with asyncio.timeout(None) as self._watching:
+                    async for _ in self._watch():
+                        pause = _FIRST_PAUSE
+            except TimeoutError:
+                self._version = ""  # asked to list anew
             except Gone as error:
                 self._version = ""
                 self.interrupted(error)
@@ -134,14 +144,20 @@ class Reflector(Generic[T]):
                     self.interrupted(error)
                 self.synced.set()
                 await asyncio.sleep(_NOT_SERVED_PAUSE)
-            except ApiError as error:
+            except (ApiError, msgspec.DecodeError) as error:
                 log.warning("watch interrupted", kind=str(self.resource), error=str(error))
-                self.interrupted(error)
+                self.interrupted(error if isinstance(error, ApiError) else _no_answer(error))
             if time.monotonic() - began > _STEADY:
                 pause = _FIRST_PAUSE  # it worked for a while: take it up again at once
             else:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def relist(self) -> None:
+        """List anew, because what was listed may be wrong."""
+        self._version = ""
+        if self._watching is not None and not self._watching.expired():
+            self._watching.reschedule(asyncio.get_running_loop().time())
 
     async def _list(self) -> None:
         found: dict[Name, tuple[int, bytes]] = {}
@@ -157,6 +173,7 @@ class Reflector(Generic[T]):
                 break
             token = [("continue", page.metadata.next_page)]
         self._replace(found)
+        self.found_nothing = not found
         self._version = page.metadata.resource_version
 
     def _replace(self, found: dict[Name, tuple[int, bytes]]) -> None:
@@ -193,9 +210,17 @@ class Reflector(Generic[T]):
         self._version = meta.resource_version
 
     def learn(self, raw: bytes) -> None:
-        """Take in what the apiserver answered to a write of ours, before the watch brings it."""
-        meta = msgspec.json.decode(raw, type=_Head).metadata
-        self._put(Name(meta.namespace, meta.name), raw, int(meta.resource_version))
+        """Take in what the apiserver answered to a write of ours, before the watch brings it.
+
+        Raises Unreachable if it is no object.
+        """
+        try:
+            meta = msgspec.json.decode(raw, type=_Head).metadata
+        except msgspec.DecodeError as error:
+            raise _no_answer(error) from error
+        version = int(meta.resource_version)
+        if version > int(self._version or 0):  # else the watch told of it already, or that it has gone since
+            self._put(Name(meta.namespace, meta.name), raw, version)
 
     def _put(self, name: Name, raw: bytes, version: int) -> None:
         if version <= self._versions.get(name, 0):
@@ -222,6 +247,10 @@ class Reflector(Generic[T]):
         old = self._items.pop(name, None)
         if old is not None:
             self._changed(name, old, None)
+
+
+def _no_answer(error: msgspec.DecodeError) -> Unreachable:
+    return Unreachable(f"no answer of an apiserver: {error}")
 
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
