@@ -339,6 +339,45 @@ async def test_the_echo_of_a_write_of_ours_is_no_change(tmp_path: Path) -> None:
     assert seen.changes == [("a", None, "ours"), ("b", None, "theirs")]
 
 
+async def test_the_answer_to_a_write_that_arrives_after_the_object_has_gone_brings_it_not_back(
+    tmp_path: Path,
+) -> None:
+    events = event("ADDED", thing("a", 8, "ours")) + event("DELETED", thing("a", 9, "ours"))
+    apiserver = Apiserver([page(7)], [stream(events, stay=True)])
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(seen.changes) == 2)
+        seen.reflector.learn(json.dumps(thing("a", 8, "ours")).encode())
+
+        assert not seen.reflector.items()
+
+
+async def test_a_list_that_was_wrong_is_put_right_by_another(tmp_path: Path) -> None:
+    apiserver = Apiserver([page(7), page(8, thing("a", 1, "1"))], [stream(stay=True)])
+    async with reflecting(apiserver, tmp_path) as seen:
+        assert seen.reflector.found_nothing
+        await seen.until(lambda: len(apiserver.watched_from) == 1)
+        for _ in range(2):  # who asks twice gets it once
+            seen.reflector.relist()
+        await seen.until(lambda: len(apiserver.watched_from) == 2)
+
+        assert not seen.reflector.found_nothing
+    assert seen.changes == [("a", None, "1")]
+    assert apiserver.watched_from == ["7", "8"]
+
+
+@pytest.mark.parametrize("where", ["list", "watch"])
+async def test_what_is_no_answer_of_an_apiserver_is_asked_for_again(where: str, tmp_path: Path) -> None:
+    async def page_of_a_proxy(_: web.Request) -> web.Response:
+        return web.Response(text="<html>\nSorry\n</html>\n", content_type="text/html")
+
+    lists, watches = [page(7, thing("a", 1, "1"))], [stream(stay=True)]
+    {"list": lists, "watch": watches}[where].insert(0, page_of_a_proxy)
+    async with reflecting(Apiserver(lists, watches), tmp_path) as seen:
+        await seen.until(lambda: len(watches) == 1)
+
+        assert seen.reflector.items() == {Name("ns", "a"): "1"}
+
+
 async def test_a_kind_without_changes_is_watched_on_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,11 @@ ends a watch after a minute or so and it is taken up where it ended; bookmarks k
 a stream that stays silent longer than a watch lasts is given up as dead. ``410 Gone`` means the place is
 too old: list again. Anything else that fails is tried again with growing, jittered pauses; what is in
 memory stays meanwhile. A kind that is not served yet (its CRD is missing) counts as empty, and is asked
-for again until it appears.
+for again until it appears. So is what holds something else than Kubernetes objects: whoever answers in the
+apiserver's place for a while must not end the process.
+
+A list can be wrong and be believed for as long as its watch lasts. ``found_nothing`` says of the last one
+that it was empty, and ``relist`` lists anew.
 
 ``decode`` turns an object's bytes into what is worth keeping, or None for objects of no interest, so
 memory grows with what is needed and not with what the fleet has. What is looked at rarely and as a whole can
@@ -117,6 +121,8 @@ class Reflector(Generic[T]):
         self.interrupted: Callable[[ApiError], None] = lambda _: None
         """Hears why a watch had to begin again."""
         self.synced = asyncio.Event()
+        self.found_nothing = True
+        """Whether the last list held no object at all, or there was none."""
         self._client = client
         self._decode = decode
         self._changed = changed
@@ -126,6 +132,7 @@ class Reflector(Generic[T]):
         self._ended: dict[Name, int] = {}
         """Versions of what is there still and of no interest any more, as while it is being deleted."""
         self._version = ""
+        self._watching: asyncio.Timeout | None = None
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -153,8 +160,11 @@ class Reflector(Generic[T]):
                 if not self._version:
                     await self._list()
                     self.synced.set()
-                async for _ in self._watch():
-                    pause = _FIRST_PAUSE
+                async with asyncio.timeout(None) as self._watching:
+                    async for _ in self._watch():
+                        pause = _FIRST_PAUSE
+            except TimeoutError:
+                self._version = ""  # asked to list anew
             except Gone as error:
                 self._version = ""
                 self.interrupted(error)
@@ -165,23 +175,31 @@ class Reflector(Generic[T]):
                     self.interrupted(error)
                 self.synced.set()
                 await asyncio.sleep(_NOT_SERVED_PAUSE)
-            except ApiError as error:
+            except (ApiError, msgspec.DecodeError) as error:
                 log.warning("watch interrupted", kind=str(self.resource), error=str(error))
-                self.interrupted(error)
+                self.interrupted(error if isinstance(error, ApiError) else _no_answer(error))
             if time.monotonic() - began > _STEADY:
                 pause = _FIRST_PAUSE  # it worked for a while: take it up again at once
             else:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def relist(self) -> None:
+        """List anew, because what was listed may be wrong."""
+        self._version = ""
+        if self._watching is not None and not self._watching.expired():
+            self._watching.reschedule(asyncio.get_running_loop().time())
+
     async def _list(self) -> None:
         unseen = {name: kept.version for name, kept in self._kept.items()} | self._ended
         query = [("limit", str(PAGE)), *self._selector]
         token: list[tuple[str, str]] = []
+        found = False
         while True:
             page = _pages.decode(
                 await self._client.request("GET", self.resource.path(), query=[*query, *token])
             )
+            found = found or bool(page.items)
             pause = time.perf_counter() + _SLICE
             for raw in page.items:
                 name, version = _head(raw)
@@ -195,6 +213,7 @@ class Reflector(Generic[T]):
             token = [("continue", page.metadata.next_page)]
         for name, version in unseen.items():
             self._remove(name, version)
+        self.found_nothing = not found
         self._version = page.metadata.resource_version
 
     async def _watch(self) -> AsyncIterator[None]:
@@ -224,9 +243,16 @@ class Reflector(Generic[T]):
         self._version = str(version)
 
     def learn(self, raw: bytes) -> None:
-        """Take in what the apiserver answered to a write of ours, before the watch brings it."""
-        name, version = _head(raw)
-        self._put(name, raw, version)
+        """Take in what the apiserver answered to a write of ours, before the watch brings it.
+
+        Raises Unreachable if it is no object.
+        """
+        try:
+            name, version = _head(raw)
+        except msgspec.DecodeError as error:
+            raise _no_answer(error) from error
+        if version > int(self._version or 0):  # else the watch told of it already, or that it has gone since
+            self._put(name, raw, version)
 
     def _known(self, name: Name) -> int:
         kept = self._kept.get(name)
@@ -265,6 +291,10 @@ def _head(raw: bytes | msgspec.Raw) -> tuple[Name, int]:
     """Return name and version of an object. Of namespaces there are few: equal ones are one string."""
     meta = _heads.decode(raw).metadata
     return Name(sys.intern(meta.namespace), meta.name), int(meta.resource_version)
+
+
+def _no_answer(error: msgspec.DecodeError) -> Unreachable:
+    return Unreachable(f"no answer of an apiserver: {error}")
 
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
