@@ -40,6 +40,7 @@ class Verb(StrEnum):
     DELETE = "delete"
     TOUCH = "touch"
     STATUS = "status"
+    EVENT = "event"
 
 
 class Outcome(StrEnum):

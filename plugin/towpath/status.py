@@ -14,6 +14,7 @@ from typing import Any
 from towpath.derive import Derived
 from towpath.model.cluster import Member
 from towpath.model.condition import FALSE, READY, TRUE, UNKNOWN, Condition
+from towpath.render import Rendered
 from towpath.rules.reasons import Stated
 from towpath.wording import several
 
@@ -74,6 +75,22 @@ def _not_applied(have: str, failed: Mapping[str, str]) -> Condition:
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
     said = f"{have}; {Stated.NOT_APPLIED.text}: {name}{more}: {why[:_QUOTED]}"
     return Condition(READY, FALSE, Stated.NOT_APPLIED, said)
+
+
+def export_status(
+    derived: Derived, wanted: Rendered, arrival: Arrival, before: Status, *, generation: int, now: float
+) -> dict[str, Any]:
+    """Return what an export's status should say.
+
+    ``generation`` is the export's, ``before`` what its status says, ``now`` in seconds since 1970.
+    """
+    arrived = wanted.refused or ready(sorted(wanted.digests), arrival)
+    return wanted_status((*derived.conditions, arrived), sorted(derived.views), generation, before, now)
+
+
+def withheld() -> Condition:
+    """Return the condition of an export whose import the guard keeps from going."""
+    return Condition(READY, FALSE, Stated.WITHHELD, f"{Stated.WITHHELD.text}.")
 
 
 def wanted_status(
