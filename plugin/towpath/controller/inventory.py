@@ -63,18 +63,36 @@ class Inventory:
         )
 
     @property
+    def _derived(self) -> list[Reflector[dict[str, Any]]]:
+        """The reflectors of what Towpath writes."""
+        return [*self.imports.values(), self.propagation, self.overrides]
+
+    @property
     def reflectors(self) -> list[Reflector[Any]]:
         """Every reflector."""
         return [
             self.clusters,
             *self.flomesh_clusters.values(),
             *self.exports.values(),
-            *self.imports.values(),
             self.services,
             self.bindings,
-            self.propagation,
-            self.overrides,
+            *self._derived,
         ]
+
+    @property
+    def hollow(self) -> tuple[str, ...]:
+        """What cannot be where an import stands: kinds of which the last list held none, no gateway."""
+        kinds = (self.clusters, self.services, self.bindings)
+        empty = [f"{reflector.resource} are none" for reflector in kinds if reflector.found_nothing]
+        if not any(member.gateway_host for member in self.world.fleet.members.values()):
+            empty.append("no cluster has a gateway")
+        return tuple(empty)
+
+    def relist(self) -> None:
+        """List anew all that a derivation rests upon."""
+        for reflector in self.reflectors:
+            if reflector not in self._derived:
+                reflector.relist()
 
     async def synced(self) -> None:
         """Wait until everything has been listed once."""

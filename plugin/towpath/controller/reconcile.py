@@ -17,7 +17,7 @@ import structlog
 
 from towpath.changes import Change, Live, changes, is_foreign
 from towpath.controller.convergence import Convergence, Seen
-from towpath.controller.guard import AGAIN, PAUSE, Guard, Verdict
+from towpath.controller.guard import AGAIN, CONFIRMING, PAUSE, Guard, Relisting, Verdict
 from towpath.controller.inventory import Inventory
 from towpath.derive import Derived
 from towpath.errors import ApiError
@@ -56,6 +56,8 @@ class Reconciler:
         self._is_idle = is_idle
         self._may_write = may_write
         self._guard = Guard()
+        self._relisting = Relisting()
+        self._left_over: dict[ServiceKey, float] = {}
         self.convergence = Convergence()
         self._told: dict[ServiceKey, tuple[tuple[str, ...], object, object]] = {}
         self._withdrawing: dict[ServiceKey, bool] = {}
@@ -74,11 +76,12 @@ class Reconciler:
                 kept.pop(key, None)
             self._guard.settle(key)
             self.convergence.forget(key)
-            return None
+            return self._look_for_export(key)
         live, wanted = self._live(key), render(key, service.uid, derived)
         verdict = self._ask(key, live, wanted)
         if verdict is not Verdict.GO:
             return await self._withhold(key, derived, wanted, verdict)
+        self._settle(key)
         if is_foreign(live.service_import):
             log.error("not written", service=str(key), reason="a ServiceImport of that name is not Towpath's")
         elif wanted.refused:
@@ -97,17 +100,52 @@ class Reconciler:
             self._guard.settle(key)
             return Verdict.GO
         existing = sum(len(imports) for imports in self._inventory.imports.values())
-        return self._guard.ask(key, existing, time.time(), idle=self._is_idle())
+        hollow = bool(self._inventory.hollow)
+        return self._guard.ask(key, existing, time.time(), idle=self._is_idle(), hollow=hollow)
 
     async def _withhold(self, key: ServiceKey, derived: Derived, wanted: Rendered, verdict: Verdict) -> float:
         """Leave everything as it is, and come back."""
+        hollow = self._inventory.hollow
+        if hollow or verdict is Verdict.REFUSED:
+            self._list_again()
         if verdict is Verdict.WAIT:
             return time.time() + PAUSE
-        self._metrics.guard_refusals[Refusal.TOO_MANY].inc()
-        log.error("withheld", service=str(key), reason=Stated.WITHHELD.text)
+        self._metrics.guard_refusals[Refusal.EMPTY_LIST if hollow else Refusal.TOO_MANY].inc()
+        log.error("withheld", service=str(key), reason=Stated.WITHHELD.text, empty=list(hollow))
         said = Condition(READY, FALSE, Stated.WITHHELD, f"{Stated.WITHHELD.text}.")
         await self._report(key, derived, replace(wanted, refused=said), Seen())
-        return time.time() + AGAIN
+        return self._look_again
+
+    def _look_for_export(self, key: ServiceKey) -> float | None:
+        """Leave an import without export to the garbage collector; where none was listed, look again."""
+        template = self._live(key).service_import
+        unsure = self._inventory.exports[key.dialect].found_nothing
+        if template is None or is_foreign(template) or not unsure:
+            self._settle(key)
+            return None
+        now = time.time()
+        since = self._left_over.setdefault(key, now)
+        if now < since + CONFIRMING:
+            return since + CONFIRMING
+        self._metrics.guard_refusals[Refusal.UNKNOWN_EXPORT].inc()
+        log.error("left alone", service=str(key), reason="its import stands, but no export at all is listed")
+        self._list_again()
+        return self._look_again
+
+    def _settle(self, key: ServiceKey) -> None:
+        self._left_over.pop(key, None)
+        if not self._left_over and not self._guard.is_asked:
+            self._relisting.calm()
+
+    @property
+    def _look_again(self) -> float:
+        """When to look again at what was withheld."""
+        return min(time.time() + AGAIN, self._relisting.due)
+
+    def _list_again(self) -> None:
+        if self._relisting.is_due(time.time()):
+            log.warning("listing everything again")
+            self._inventory.relist()
 
     def _live(self, key: ServiceKey) -> Live:
         inventory, name = self._inventory, policy_name(key)
