@@ -138,6 +138,14 @@ class Inventory:
         uid = template["metadata"]["uid"]
         return self._binding(key.dialect.api_version, "ServiceImport", key, uid).reported
 
+    def former(self, key: ServiceKey) -> str:
+        """Return the uid of a former import that the import's binding still names; empty if it does not."""
+        template = self.imports[key.dialect].get(key.name, key.namespace)
+        binding = self.bindings.get(f"{key.name}-serviceimport", key.namespace)
+        if template is None or binding is None or binding.api_version != key.dialect.api_version:
+            return ""
+        return "" if binding.uid == template["metadata"]["uid"] else binding.uid
+
     def _binding(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> Binding:
         """Return the binding of a template; one without clusters if there is none.
 

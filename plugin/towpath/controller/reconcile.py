@@ -17,12 +17,14 @@ import structlog
 
 from towpath.changes import Change, Live, changes, is_foreign
 from towpath.controller.convergence import Convergence, Seen
+from towpath.controller.disowned import Cure, Disowned
 from towpath.controller.guard import AGAIN, CONFIRMING, PAUSE, Guard, Relisting, Verdict
 from towpath.controller.inventory import Inventory
 from towpath.derive import Derived
-from towpath.errors import ApiError
+from towpath.errors import ApiError, NotFound
 from towpath.karmada.client import MERGE, Client, Resource
 from towpath.karmada.reflector import Reflector
+from towpath.karmada.resources import BINDINGS
 from towpath.metrics import FailedWrite, Metrics, Refusal, Verb, Write
 from towpath.model.condition import FALSE, READY, Condition
 from towpath.model.keys import ServiceKey
@@ -58,6 +60,7 @@ class Reconciler:
         self._guard = Guard()
         self._relisting = Relisting()
         self._left_over: dict[ServiceKey, float] = {}
+        self._disowned = Disowned()
         self.convergence = Convergence()
         self._told: dict[ServiceKey, tuple[tuple[str, ...], object, object]] = {}
         self._withdrawing: dict[ServiceKey, bool] = {}
@@ -75,6 +78,7 @@ class Reconciler:
             for kept in (self._told, self._said, self._withdrawing):
                 kept.pop(key, None)
             self._guard.settle(key)
+            self._disowned.forget(key)
             self.convergence.forget(key)
             return self._look_for_export(key)
         live, wanted = self._live(key), render(key, service.uid, derived)
@@ -198,11 +202,20 @@ class Reconciler:
         """Look who holds what was derived, and touch the template for those that stay behind."""
         inventory = self._inventory
         seen = self.convergence.look(key, wanted.digests, inventory.held(key), inventory.lost, time.time())
+        former = inventory.former(key)
+        cure, look_again = self._disowned.look(key, former, time.time())
+        if cure is not Cure.NOTHING and await self._binding_is_there(key, former):
+            cure = Cure.NOTHING
         if not inventory.reporting:
-            return Seen(seen.behind)
+            return Seen(seen.behind, look_again=look_again)
+        seen = seen._replace(
+            touch=seen.touch or cure is Cure.TOUCH, look_again=min(seen.look_again, look_again)
+        )
         if seen.took is not None:
             fewer = self._withdrawing.pop(key, False)
             (self._metrics.withdrawal if fewer else self._metrics.export_to_member).observe(seen.took)
+        if cure is Cure.TOUCH:
+            self._disowned.forget(key)
         if seen.touch:
             imports = inventory.imports[key.dialect]
             stamp: Mapping[str, Any] = {"metadata": {"annotations": {TOUCHED: f"{time.time():.3f}"}}}
@@ -215,6 +228,20 @@ class Reconciler:
             imports.learn(answer)
             log.warning("touched", service=str(key), behind=list(seen.behind))
         return seen
+
+    async def _binding_is_there(self, key: ServiceKey, former: str) -> bool:
+        """Tell whether a former import's binding is there still; delete it if it is that one's."""
+        name = f"{key.name}-serviceimport"
+        try:
+            binding = await self._client.get(BINDINGS, name, key.namespace)
+        except NotFound:
+            return False
+        if binding["spec"]["resource"]["uid"] == former:
+            with self._counted(BINDINGS, Verb.DELETE):
+                await self._client.delete(BINDINGS, name, key.namespace, uid=binding["metadata"]["uid"])
+            log.warning("removed a binding", service=str(key), reason="its owner was made anew unseen")
+            return True
+        return "deletionTimestamp" in binding["metadata"]
 
     async def _report(self, key: ServiceKey, derived: Derived, wanted: Rendered, seen: Seen) -> None:
         """Bring the export's status to what there is to say."""
