@@ -94,20 +94,38 @@ class Inventory:
         ]
 
     @property
+    def _derived(self) -> list[Reflector[dict[str, Any]]]:
+        """The reflectors of what Towpath writes."""
+        return [*self.imports.values(), self.propagation, self.overrides]
+
+    @property
     def reflectors(self) -> list[Reflector[Any]]:
         """Every reflector."""
         return [
             *self.members.reflectors,
             *self.exports.values(),
             *self.traffic.values(),
-            *self.imports.values(),
             self.services,
             self.bindings,
-            self.propagation,
-            self.overrides,
             *self.users_policies,
             *self.users_overrides,
+            *self._derived,
         ]
+
+    @property
+    def hollow(self) -> tuple[str, ...]:
+        """What cannot be where an import stands: kinds of which the last list held none, no gateway."""
+        kinds = (self.members.clusters, self.services, self.bindings)
+        empty = [f"{reflector.resource} are none" for reflector in kinds if reflector.found_nothing]
+        if not any(member.gateway_host for member in self.world.fleet.members.values()):
+            empty.append("no cluster has a gateway")
+        return tuple(empty)
+
+    def relist(self) -> None:
+        """List anew all that a derivation rests upon."""
+        for reflector in self.reflectors:
+            if reflector not in self._derived:
+                reflector.relist()
 
     async def synced(self) -> None:
         """Wait until everything has been listed once, and the gateways' names have been looked up."""
@@ -207,6 +225,14 @@ class Inventory:
             return ""
         group = binding.api_version.partition("/")[0]
         return binding.api_version if group != key.dialect else ""
+
+    def former(self, key: ServiceKey) -> str:
+        """Return the uid of a former import that the import's binding still names; empty if it does not."""
+        template = self.imports[key.dialect].get(key.name, key.namespace)
+        binding = self.bindings.get(f"{key.name}-serviceimport", key.namespace)
+        if template is None or binding is None or binding.api_version != key.dialect.api_version:
+            return ""
+        return "" if binding.uid == template["metadata"]["uid"] else binding.uid
 
     def _binding(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> Binding:
         """Return the binding of a template; one without clusters if there is none.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,30 +18,27 @@ from typing import Any
 import structlog
 
 from towpath.changes import Change, Live, changes, is_foreign
-from towpath.controller.convergence import Convergence, Seen
+from towpath.controller.arriving import Arriving
 from towpath.controller.events import NORMAL, WARNING, About, Events, News, news
-from towpath.controller.guard import AGAIN, PAUSE, Guard, Verdict
+from towpath.controller.guard import Verdict
 from towpath.controller.inventory import Due, Inventory
 from towpath.controller.traffic import Traffic
+from towpath.controller.withholding import Withholding
 from towpath.controller.writing import Writer
 from towpath.derive import Derived
 from towpath.following import EXPORT, becoming, export_policy
 from towpath.karmada.client import Client
 from towpath.karmada.decode import StoredExport
 from towpath.karmada.reflector import Name, Reflector
-from towpath.metrics import Metrics, Refusal
+from towpath.metrics import Metrics
 from towpath.model.keys import GatewayKey, ServiceKey
 from towpath.model.world import ExportedService
-from towpath.propagation.claims import Claim, claim_of, without_claim
 from towpath.render import MOST_POLICIES, Rendered, policy_name, render
 from towpath.rules import conditions
-from towpath.rules.reasons import Stated
 from towpath.sameness import is_needed
 from towpath.status import Arrival, export_status, offering, stated, withheld
 
 log = structlog.get_logger()
-TOUCHED = "towpath.io/touched"
-"""Annotation on the template: when Karmada was last made to work through its binding anew."""
 AUDIT = 900.0
 """Seconds after which a service is looked at though nothing has happened, and up to a third more."""
 
@@ -60,16 +57,18 @@ class Reconciler:
     ) -> None:
         self._inventory = inventory
         self._metrics = metrics
-        self._is_idle = is_idle
         self._writer = Writer(client, metrics, may_write)
         self.events = Events(self._writer.send_event)
         self._traffic = Traffic(inventory, self._writer, self.events)
-        self._guard = Guard()
-        self.convergence = Convergence()
-        self.withheld: set[ServiceKey] = set()
-        """The services whose import the guard keeps from going."""
+        self._withholding = Withholding(inventory, metrics, is_idle)
+        self.arriving = Arriving(inventory, self._writer)
         self._told: dict[ServiceKey, Derived] = {}
         self._withdrawing: dict[ServiceKey, bool] = {}
+
+    @property
+    def withheld(self) -> Container[ServiceKey]:
+        """The services whose import is kept from going."""
+        return self._withholding.services
 
     async def reconcile(self, due: Due) -> float | None:
         """Look at what is due and write what differs. Raises ApiError: try again later.
@@ -90,15 +89,14 @@ class Reconciler:
         """
         service = self._inventory.world.services.get(key)
         derived = self._inventory.world.derived(key, time.time())
+        live = self._live(key)
         if service is None or derived is None:
             self._forget(key)
-            return None
-        live = self._live(key)
+            return self._withholding.gone(key, live.service_import)
         wanted = render(key, service.uid, derived, overwrites=service.overwrites)
-        verdict = self._ask(key, live, wanted)
+        verdict = self._withholding.judge(key, live, wanted)
         if verdict is not Verdict.GO:
             return await self._withhold(key, derived, wanted, verdict)
-        self.withheld.discard(key)
         if is_foreign(live.service_import):
             log.error("not written", service=str(key), reason="a ServiceImport of that name is not Towpath's")
         elif wanted.refused:
@@ -107,38 +105,26 @@ class Reconciler:
         for stage in changes(live, wanted):
             await asyncio.gather(*(self._writer.change(self._reflector(change), change) for change in stage))
         self._tell(key, derived)
-        arrival, seen = await self._converge(key, wanted)
-        await self._report(key, derived, wanted, arrival)
+        arrived = await self.arriving.look(key, wanted, None)
+        if arrived.took is not None:
+            fewer = self._withdrawing.pop(key, False)
+            (self._metrics.withdrawal if fewer else self._metrics.export_to_member).observe(arrived.took)
+        await self._report(key, derived, wanted, arrived.arrival)
         await self._say_offered(key, derived)
-        return min(derived.look_again, seen.look_again, _audit(key))
+        return min(derived.look_again, arrived.look_again, _audit(key))
 
     def _forget(self, key: ServiceKey) -> None:
         for kept in (self._told, self._withdrawing):
             kept.pop(key, None)
         for reflector in (self._inventory.exports[key.dialect], self._inventory.imports[key.dialect]):
             self._writer.forget(reflector.resource, Name(key.namespace, key.name))
-        self._guard.settle(key)
-        self.convergence.forget(key)
-        self.withheld.discard(key)
-
-    def _ask(self, key: ServiceKey, live: Live, wanted: Rendered) -> Verdict:
-        """Ask the guard whether an import may go, if it should."""
-        template = live.service_import
-        if wanted.service_import or wanted.refused or template is None or is_foreign(template):
-            self._guard.settle(key)
-            return Verdict.GO
-        existing = sum(len(imports) for imports in self._inventory.imports.values())
-        return self._guard.ask(key, existing, time.time(), idle=self._is_idle())
+        self.arriving.forget(key)
 
     async def _withhold(self, key: ServiceKey, derived: Derived, wanted: Rendered, verdict: Verdict) -> float:
         """Leave everything as it is, and come back."""
-        if verdict is Verdict.WAIT:
-            return time.time() + PAUSE
-        self._metrics.guard_refusals[Refusal.TOO_MANY].inc()
-        log.error("withheld", service=str(key), reason=Stated.WITHHELD.text)
-        self.withheld.add(key)
-        await self._report(key, derived, replace(wanted, refused=withheld()), Arrival())
-        return time.time() + AGAIN
+        if verdict is Verdict.REFUSED:
+            await self._report(key, derived, replace(wanted, refused=withheld()), Arrival())
+        return self._withholding.look_again(verdict)
 
     def _live(self, key: ServiceKey) -> Live:
         inventory, name = self._inventory, policy_name(key)
@@ -168,41 +154,6 @@ class Reconciler:
         wanted = becoming(live, None if service.taken_by else derived, service.uid, selected=service.selected)
         if is_needed(live, wanted):
             await self._writer.change(inventory.propagation, Change(live, wanted))
-
-    async def _converge(self, key: ServiceKey, wanted: Rendered) -> tuple[Arrival, Seen]:
-        """Look who holds what was derived, and touch the template for those that stay behind."""
-        inventory, held = self._inventory, self._inventory.held(key)
-        claim = self._claim(key) if wanted.service_import else None
-        taken_by = inventory.import_taken_by(key) if wanted.service_import else ""
-        seen = self.convergence.look(
-            key, wanted.digests, held.reported, inventory.lost, time.time(), claimed=claim is not None
-        )
-        arrival = Arrival(
-            seen.behind,
-            inventory.lost,
-            held.failed,
-            told=inventory.reporting,
-            taken_by=taken_by,
-            claimed_by=str(claim or ""),
-        )
-        if not inventory.reporting and claim is None:
-            return arrival, Seen(seen.behind)
-        if seen.took is not None:
-            fewer = self._withdrawing.pop(key, False)
-            (self._metrics.withdrawal if fewer else self._metrics.export_to_member).observe(seen.took)
-        if seen.touch and not taken_by:
-            patch = without_claim() if claim else {"annotations": {}}
-            patch["annotations"][TOUCHED] = f"{time.time():.3f}"
-            await self._writer.touch(inventory.imports[key.dialect], Name(key.namespace, key.name), patch)
-            log.warning("touched", service=str(key), behind=list(seen.behind), claimed=str(claim or ""))
-        return arrival, seen
-
-    def _claim(self, key: ServiceKey) -> Claim | None:
-        """Return the policy that has claimed an import in the place of ours."""
-        template = self._inventory.imports[key.dialect].get(key.name, key.namespace)
-        claim = claim_of(template["metadata"].get("annotations") or {}) if template else None
-        ours = Claim("PropagationPolicy", key.namespace, policy_name(key))
-        return None if claim == ours else claim
 
     async def _report(self, key: ServiceKey, derived: Derived, wanted: Rendered, arrival: Arrival) -> None:
         """Bring the export's status to what there is to say."""

@@ -102,7 +102,7 @@ class Controller:
 
     def _returned(self) -> None:
         """A member is reached again: look at what waited for it."""
-        for key in self._reconciler.convergence.lagging:
+        for key in self._reconciler.arriving.convergence.lagging:
             self._queue.add(key)
 
     def _interrupted(self, kind: str, error: ApiError) -> None:
@@ -115,7 +115,7 @@ class Controller:
         metrics.queue_oldest.set(self._queue.oldest)
         metrics.leader.set(self._leads())
         metrics.clusters.replace(Counter(map(_state, world.fleet.members.values())))
-        metrics.services_behind.replace(self._reconciler.convergence.behind)
+        metrics.services_behind.replace(self._reconciler.arriving.convergence.behind)
         known = list(world.everything(time.time()))
         metrics.exports.replace(Counter(Stated(c.type, c.status) for d in known for c in d.conditions))
         metrics.left_out.replace(Counter(one.reason.value for d in known for one in d.excluded.values()))

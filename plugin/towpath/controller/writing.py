@@ -97,6 +97,18 @@ class Writer:
         """An object has gone."""
         self._said.pop((resource, name), None)
 
+    async def read_binding(self, name: Name) -> dict[str, Any] | None:
+        """Return a ResourceBinding as it is now, None if there is none."""
+        try:
+            return await self._client.get(resources.BINDINGS, name.name, name.namespace)
+        except NotFound:
+            return None
+
+    async def delete_binding(self, name: Name, uid: str) -> None:
+        """Delete the ResourceBinding of this uid."""
+        with self._counted(resources.BINDINGS, Verb.DELETE):
+            await self._client.delete(resources.BINDINGS, name.name, name.namespace, uid=uid)
+
     async def send_event(self, event: dict[str, Any]) -> None:
         """Create an Event."""
         path = resources.EVENTS.path(event["metadata"]["namespace"])
