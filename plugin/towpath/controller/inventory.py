@@ -7,7 +7,8 @@ What a change means for other services, of a member above all, ``incremental`` k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,8 @@ from towpath.render import MANAGED_BY, service_of_policy
 from towpath.rules.gateway import with_flomesh_cluster
 
 Touch = Callable[[ServiceKey], None]
+ONE_CHANGE = 10.0
+"""Seconds within which what happens to a service belongs together: Karmada binds what a user has applied."""
 _OURS = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
 
 
@@ -38,6 +41,8 @@ class Inventory:
         self._touch = touch
         self._returned = returned
         self.world = Incremental()
+        self.changed_at: dict[ServiceKey, float] = {}
+        """When each service began to change (seconds since 1970), until whoever answers takes it out."""
         self.reporting = False
         """Whether any member has ever said what it holds: else nothing lets Karmada reflect it."""
         self.clusters = Reflector(client, resources.CLUSTERS, decode.member, self._fleet_changed)
@@ -53,7 +58,7 @@ class Inventory:
         }
         self.imports = {
             d: Reflector(
-                client, resources.service_imports(d), decode.whole, self._import_changed, as_bytes=True
+                client, resources.service_imports(d), decode.whole, self._import_changed, packed=True
             )
             for d in Dialect
         }
@@ -63,7 +68,7 @@ class Inventory:
             decode.whole,
             self._policy_changed,
             selector=_OURS,
-            as_bytes=True,
+            packed=True,
         )
         self.overrides = Reflector(
             client,
@@ -71,7 +76,7 @@ class Inventory:
             decode.whole,
             self._policy_changed,
             selector=_OURS,
-            as_bytes=True,
+            packed=True,
         )
 
     @property
@@ -151,16 +156,21 @@ class Inventory:
     def _fleet_changed(self, *_: object) -> None:
         lost = self.lost
         members = {name.name: self._member(member) for name, member in self.clusters.items().items()}
-        for key in self.world.put_members(members):
-            self._touch(key)
+        self._tell(self.world.put_members(members))
         if lost - self.lost:
             self._returned()
 
     def _changed(self, namespace: str, name: str) -> None:
         for dialect in Dialect:
             key = ServiceKey(dialect, namespace, name)
-            for touched in self.world.put_service(key, self._exported(key)):
-                self._touch(touched)
+            self._tell(self.world.put_service(key, self._exported(key)))
+
+    def _tell(self, changed: Iterable[ServiceKey]) -> None:
+        now = time.time()
+        for key in changed:
+            if now - self.changed_at.get(key, 0.0) > ONE_CHANGE:
+                self.changed_at[key] = now
+            self._touch(key)
 
     def _service_changed(self, name: Name, *_: object) -> None:
         self._changed(*name)

@@ -45,7 +45,7 @@ def _shared(value: H) -> H:
     return cast(H, _first(value))
 
 
-class Meta(msgspec.Struct, rename="camel"):
+class Meta(msgspec.Struct, rename="camel", gc=False):
     """The metadata that decoders look at."""
 
     name: str
@@ -57,7 +57,7 @@ class Meta(msgspec.Struct, rename="camel"):
     generation: int = 0
 
 
-class _Object(msgspec.Struct):
+class _Object(msgspec.Struct, gc=False):
     metadata: Meta
     spec: msgspec.Raw = msgspec.Raw(b"{}")
     status: msgspec.Raw = msgspec.Raw(b"{}")
@@ -107,80 +107,80 @@ class Binding(NamedTuple):
     reported: Mapping[str, str] = _NONE
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, gc=False):
     name: str
 
 
-class _Requirer(msgspec.Struct):
+class _Requirer(msgspec.Struct, gc=False):
     clusters: list[_Named] = []
 
 
-class _BoundResource(msgspec.Struct, rename="camel"):
+class _BoundResource(msgspec.Struct, rename="camel", gc=False):
     api_version: str
     kind: str
     name: str
     uid: str = ""
 
 
-class _BindingSpec(msgspec.Struct, rename="camel"):
+class _BindingSpec(msgspec.Struct, rename="camel", gc=False):
     resource: _BoundResource
     clusters: list[_Named] = []
     required_by: list[_Requirer] = []
 
 
-class _CopyCondition(msgspec.Struct):
+class _CopyCondition(msgspec.Struct, gc=False):
     type: str = ""
     status: str = ""
     message: str = ""
 
 
-class _CopyStatus(msgspec.Struct):
+class _CopyStatus(msgspec.Struct, gc=False):
     view: str = ""
     conditions: list[_CopyCondition] = []
 
 
-class _Copy(msgspec.Struct, rename="camel"):
+class _Copy(msgspec.Struct, rename="camel", gc=False):
     cluster_name: str
     status: _CopyStatus | None = None
 
 
-class _BindingStatus(msgspec.Struct, rename="camel"):
+class _BindingStatus(msgspec.Struct, rename="camel", gc=False):
     aggregated_status: list[_Copy] = []
 
 
-class _BindingObject(msgspec.Struct):
+class _BindingObject(msgspec.Struct, gc=False):
     metadata: Meta
     spec: _BindingSpec
     status: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _EnabledKind(msgspec.Struct):
+class _EnabledKind(msgspec.Struct, gc=False):
     kind: str
 
 
-class _Enablement(msgspec.Struct, rename="camel"):
+class _Enablement(msgspec.Struct, rename="camel", gc=False):
     group_version: str
     resources: list[_EnabledKind] = []
 
 
-class _ClusterSpec(msgspec.Struct):
+class _ClusterSpec(msgspec.Struct, gc=False):
     region: str = ""
     zone: str = ""
     zones: list[str] = []
 
 
-class _Condition(msgspec.Struct, rename="camel"):
+class _Condition(msgspec.Struct, rename="camel", gc=False):
     type: str
     status: str
     last_transition_time: str = ""
 
 
-class _ClusterStatus(msgspec.Struct, rename="camel"):
+class _ClusterStatus(msgspec.Struct, rename="camel", gc=False):
     api_enablements: list[_Enablement] = []
     conditions: list[_Condition] = []
 
 
-class _ClusterObject(msgspec.Struct):
+class _ClusterObject(msgspec.Struct, gc=False):
     metadata: Meta
     spec: _ClusterSpec = msgspec.field(default_factory=_ClusterSpec)
     status: _ClusterStatus = msgspec.field(default_factory=_ClusterStatus)
