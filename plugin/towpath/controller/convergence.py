@@ -74,15 +74,19 @@ class Convergence:
         held: Mapping[str, str],
         lost: Collection[str],
         now: float,
+        since: float | None = None,
     ) -> Seen:
-        """Compare the digests derived for the clusters with those they report; ``lost`` can't be reached."""
+        """Compare the digests derived for the clusters with those they report; ``lost`` can't be reached.
+
+        ``since`` is when the change was seen that made them what they are, None if that is not known.
+        """
         behind = tuple(sorted(name for name, digest in wanted.items() if held.get(name) != digest))
         lag = self._lags.get(key)
         if not behind:
             self._lags.pop(key, None)
             return Seen(took=now - lag.since if lag else None)
         if lag is None or lag.wanted != wanted:
-            lag = self._lags[key] = _Lag(dict(wanted), now, now + PATIENCE[0])
+            lag = self._lags[key] = _Lag(dict(wanted), now if since is None else since, now + PATIENCE[0])
         lag.behind = behind
         if all(name in lost for name in behind):
             return Seen(behind)  # its return is an event

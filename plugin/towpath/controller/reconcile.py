@@ -70,7 +70,7 @@ class Reconciler:
         service = self._inventory.world.services.get(key)
         derived = self._inventory.world.derived(key, time.time())
         if service is None or derived is None:
-            for kept in (self._told, self._said, self._withdrawing):
+            for kept in (self._told, self._said, self._withdrawing, self._inventory.changed_at):
                 kept.pop(key, None)
             self._guard.settle(key)
             self.convergence.forget(key)
@@ -159,7 +159,12 @@ class Reconciler:
     async def _converge(self, key: ServiceKey, wanted: Rendered) -> Seen:
         """Look who holds what was derived, and touch the template for those that stay behind."""
         inventory = self._inventory
-        seen = self.convergence.look(key, wanted.digests, inventory.held(key), inventory.lost, time.time())
+        since = inventory.changed_at.get(key)
+        service = inventory.world.services.get(key)
+        if service is None or service.offers:  # else it has only begun: Karmada has yet to bind it
+            inventory.changed_at.pop(key, None)
+        held, lost = inventory.held(key), inventory.lost
+        seen = self.convergence.look(key, wanted.digests, held, lost, time.time(), since)
         if not inventory.reporting:
             return Seen(seen.behind)
         if seen.took is not None:
