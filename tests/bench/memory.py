@@ -22,113 +22,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import psutil
 import yaml
 
+from tests.bench.process import PATIENCE, child, plugin
 from tests.bench.report import Goal, machine, machine_line
 from towpath.cli.running import run
-from towpath.local.ports import free_ports
-from towpath.waiting import until
 
 RSS_GOAL, GROWTH_GOAL = 512, 1.1
-PATIENCE = 600.0
 REST = 3.0
-_POLL = 0.02
-_MIB = 2**20
 
 Say = Callable[[str], None]
 
 
-@asynccontextmanager
-async def child(*args: str, **options: Any) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a Python module as a process for the length of the block."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", *args, **options)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-@dataclass
-class Plugin:
-    """A running plugin, and a session to ask it and the apiserver with."""
-
-    session: aiohttp.ClientSession
-    process: psutil.Process
-    health: str
-    apiserver: str
-    began: float
-    longest: float = 0.0
-
-    async def probe(self) -> None:
-        """Ask whether it is alive, for ever, and note how long the answer took at most."""
-        while True:
-            asked = time.perf_counter()
-            try:
-                async with self.session.get(f"{self.health}/healthz"):
-                    self.longest = max(self.longest, time.perf_counter() - asked)
-            except aiohttp.ClientConnectionError:
-                pass  # it does not listen yet
-            await asyncio.sleep(_POLL)
-
-    async def is_ready(self) -> bool:
-        """Tell whether everything has been listed."""
-        try:
-            async with self.session.get(f"{self.health}/readyz") as answer:
-                return answer.status == 200
-        except aiohttp.ClientConnectionError:
-            return False
-
-    async def due(self) -> float:
-        """Return how many services are due."""
-        async with self.session.get(f"{self.health}/metrics") as answer:
-            text = await answer.text()
-        return next(
-            float(line.split()[1]) for line in text.splitlines() if line.startswith("towpath_queue_depth ")
-        )
-
-    async def state(self) -> dict[str, Any]:
-        """Return what the apiserver has been told."""
-        async with self.session.get(f"{self.apiserver}/state") as answer:
-            told: dict[str, Any] = await answer.json()
-            return told
-
-    async def took(self, look: Callable[[], Awaitable[Any]], right: Callable[[Any], bool]) -> float:
-        """Return the seconds since its start at which what is seen is right."""
-        await until(
-            look, right, patience=PATIENCE, otherwise=lambda seen: AssertionError(f"not right: {seen}")
-        )
-        return time.perf_counter() - self.began
-
-    def cost(self) -> dict[str, float]:
-        """Return what it has used until now."""
-        times, longest = self.process.cpu_times(), self.longest
-        self.longest = 0.0
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        kib = {name: int(number) for name, number in re.findall(r"(\w+):\s+(\d+) kB", text)}
-        return {
-            "rss": kib["VmRSS"] / 1024,
-            "peak": kib["VmHWM"] / 1024,
-            "cpu": times.user + times.system,
-            "longest": longest,
-        }
-
-
-@asynccontextmanager
-async def plugin(apiserver: str, folder: Path) -> AsyncIterator[Plugin]:
-    """Run the plugin against an apiserver."""
+def _kubeconfig(apiserver: str, folder: Path) -> Path:
     config = folder / "config"
     named = {"name": "x"}
     config.write_text(
@@ -141,64 +56,68 @@ async def plugin(apiserver: str, folder: Path) -> AsyncIterator[Plugin]:
             }
         )
     )
-    port = free_ports(1)[0]
-    health = f"127.0.0.1:{port}"
-    log = (folder / "plugin.log").open("ab")
-    async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        began = time.perf_counter()
-        args = ("towpath", "serve", "plugin", f"--kubeconfig={config}", f"--health={health}")
-        process = await stack.enter_async_context(child(*args, stdout=log, stderr=log))
-        made = Plugin(session, psutil.Process(process.pid), f"http://{health}", apiserver, began)
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        probing = tasks.create_task(made.probe())
-        try:
-            yield made
-        finally:
-            probing.cancel()
+    return config
+
+
+@dataclass(frozen=True)
+class Server:
+    """The synthetic apiserver, as the bench asks it."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def state(self) -> dict[str, Any]:
+        """Return what it has been told."""
+        async with self.session.get(f"{self.url}/state") as answer:
+            told: dict[str, Any] = await answer.json()
+            return told
+
+    async def writes(self) -> int:
+        """Return how many writes it has taken."""
+        return sum((await self.state())["writes"].values())
+
+    async def churn(self, events: int) -> float:
+        """Let it report so many bindings anew; return how long the plugin took to follow."""
+        url = f"{self.url}/churn?events={events}&without=1"
+        async with self.session.post(url, timeout=aiohttp.ClientTimeout(total=PATIENCE)) as answer:
+            return float((await answer.json())["seconds"])
 
 
 async def measure(size: Mapping[str, int], events: int, say: Say) -> dict[str, Any]:
     """Measure all phases over a fleet of a size."""
     sizes = [f"--{name}={number}" for name, number in size.items()]
     result: dict[str, Any] = dict(size)
-    with tempfile.TemporaryDirectory(prefix="towpath-bench-") as name:
-        async with child("tests.bench.synthetic", *sizes, stdout=asyncio.subprocess.PIPE) as server:
-            assert server.stdout is not None
-            apiserver = f"http://127.0.0.1:{int(await server.stdout.readline())}"
-            say(f"{size['services']} services are served")
-            async with plugin(apiserver, Path(name)) as cold:
-                listed = await cold.took(cold.is_ready, bool)
-                done = await cold.took(cold.state, lambda state: state["ready"] == size["exports"])
-                written = (await cold.state())["writes"]
-                result["cold"] = {
-                    "listed": listed,
-                    "done": done,
-                    "writes": sum(written.values()),
-                    **cold.cost(),
-                }
-                say(f"cold: {result['cold']}")
-            async with plugin(apiserver, Path(name)) as again:
-                listed = await again.took(again.is_ready, bool)
-                done = await again.took(again.due, lambda due: due == 0)
-                await asyncio.sleep(REST)
-                wrote = sum((await again.state())["writes"].values()) - sum(written.values())
-                result["restart"] = {"listed": listed, "done": done, "writes": wrote, **again.cost()}
-                say(f"restart: {result['restart']}")
-                result["churn"] = await _churned(again, events)
-                say(f"churn: {result['churn']}")
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="towpath-bench-")))
+        process = await stack.enter_async_context(
+            child("tests.bench.synthetic", *sizes, stdout=asyncio.subprocess.PIPE)
+        )
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        assert process.stdout is not None
+        server = Server(f"http://127.0.0.1:{int(await process.stdout.readline())}", session)
+        config = _kubeconfig(server.url, folder)
+        say(f"{size['services']} services are served")
+        async with plugin(config, folder) as cold:
+            listed = await cold.took(cold.is_ready, bool)
+            done = await cold.took(server.state, lambda state: state["ready"] == size["exports"])
+            written = await server.writes()
+            result["cold"] = {"listed": listed, "done": done, "writes": written, **cold.cost()}
+            say(f"cold: {result['cold']}")
+        async with plugin(config, folder) as again:
+            listed = await again.took(again.is_ready, bool)
+            done = await again.took(again.due, lambda due: due == 0)
+            await asyncio.sleep(REST)
+            wrote = await server.writes() - written
+            result["restart"] = {"listed": listed, "done": done, "writes": wrote, **again.cost()}
+            say(f"restart: {result['restart']}")
+            before = again.cost()
+            seconds = await server.churn(events)
+            await asyncio.sleep(REST)
+            after = again.cost()
+            share = (after["cpu"] - before["cpu"]) / seconds
+            result["churn"] = {**after, "rate": events / seconds, "share": share}
+            say(f"churn: {result['churn']}")
     return result
-
-
-async def _churned(plugin: Plugin, events: int) -> dict[str, float]:
-    before = plugin.process.cpu_times()
-    url = f"{plugin.apiserver}/churn?events={events}&without=1"
-    async with plugin.session.post(url, timeout=aiohttp.ClientTimeout(total=PATIENCE)) as answer:
-        seconds: float = (await answer.json())["seconds"]
-    after = plugin.process.cpu_times()
-    used = after.user + after.system - before.user - before.system
-    await asyncio.sleep(REST)
-    return {"rate": events / seconds, "share": used / seconds, **plugin.cost()}
 
 
 def goals(whole: Mapping[str, Any], half: Mapping[str, Any]) -> list[Goal]:
