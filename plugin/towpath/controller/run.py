@@ -109,14 +109,14 @@ class Controller:
         self._metrics.watch_restarts[Restart(kind, _cause(error))].inc()
 
     def _refresh(self) -> None:
-        """Set what is only true at a moment."""
+        """Set what is only true at a moment. What is due counts again when it has been derived."""
         metrics, world = self._metrics, self.inventory.world
         metrics.queue_depth.set(len(self._queue))
         metrics.queue_oldest.set(self._queue.oldest)
         metrics.leader.set(self._leads())
         metrics.clusters.replace(Counter(map(_state, world.fleet.members.values())))
         metrics.services_behind.replace(self._reconciler.arriving.convergence.behind)
-        known = list(world.everything(time.time()))
+        known = world.known
         metrics.exports.replace(Counter(Stated(c.type, c.status) for d in known for c in d.conditions))
         metrics.left_out.replace(Counter(one.reason.value for d in known for one in d.excluded.values()))
 
