@@ -160,7 +160,7 @@ def _read(
 @contextmanager
 def _naming(source: str = "") -> Iterator[None]:
     """Let errors begin with the file, and be one line whatever the file holds."""
-    from towpath.plan.wording import one_line
+    from towpath.wording import one_line
 
     try:
         yield
@@ -231,7 +231,7 @@ def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
     from towpath.cli.live import derived_in
     from towpath.cli.printing import write
     from towpath.plan import difference, outcome
-    from towpath.plan.wording import one_line
+    from towpath.wording import one_line
 
     held = derived_in(there or ())
     made = replace(made, notes=(*made.notes, *difference.obstacles(made, held)))
@@ -255,8 +255,8 @@ def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
 
 def _show(made: Plan, differing: Sequence[str] | None) -> None:
     from towpath.cli.printing import explanation, inventory, show, warnings
-    from towpath.plan.wording import several
     from towpath.rpc import convert
+    from towpath.wording import several
 
     parts: list[str | Table] = [inventory(convert.clusters(made.fleet.members))]
     for one in made.services:
