@@ -12,7 +12,7 @@ number:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
 from towpath.derive import Derived, derive_service
 from towpath.model.cluster import Fleet, Member
@@ -33,6 +33,8 @@ class Incremental:
         self._offered_in: dict[str, set[ServiceKey]] = {}
         self._of_dialect: dict[Dialect, set[ServiceKey]] = {dialect: set() for dialect in Dialect}
         self._derived: dict[ServiceKey, Derived] = {}
+        self.listeners: list[Callable[[Set[ServiceKey]], None]] = []
+        """Hear of every change which services may have changed by it."""
 
     def derived(self, key: ServiceKey, now: float) -> Derived | None:
         """Return the derivation of a service at this time; None if there is no such service."""
@@ -88,6 +90,8 @@ class Incremental:
     def _changed(self, touched: set[ServiceKey]) -> set[ServiceKey]:
         for key in touched:
             self._derived.pop(key, None)
+        for heard in tuple(self.listeners):
+            heard(touched)
         return touched
 
     def _claim(self, key: ServiceKey, service: ExportedService | None) -> Iterator[ServiceKey]:

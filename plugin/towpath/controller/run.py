@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import partial
 
 import structlog
@@ -46,6 +46,11 @@ class Controller:
         for reflector in self.inventory.reflectors:
             reflector.interrupted = partial(self._interrupted, reflector.resource.kind)
         metrics.before_scrape(self._refresh)
+
+    @property
+    def withheld(self) -> Container[ServiceKey]:
+        """The services whose import may not go now."""
+        return self._reconciler.withheld
 
     def synced(self) -> Mapping[str, bool]:
         """Return for each kind whether it has been listed."""

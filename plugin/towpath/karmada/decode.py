@@ -36,6 +36,7 @@ class Meta(msgspec.Struct, rename="camel"):
     name: str
     namespace: str = ""
     uid: str = ""
+    labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     creation_timestamp: str = ""
     deletion_timestamp: str | None = None
@@ -48,10 +49,19 @@ class _Object(msgspec.Struct):
     status: msgspec.Raw = msgspec.Raw(b"{}")
 
 
+class Claim(NamedTuple):
+    """The policy of a user that has claimed a template. ``namespace`` is empty if it is in none."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
 class StoredExport(NamedTuple):
     """A ServiceExport template. ``created`` is RFC 3339 in UTC, so it sorts as text.
 
-    ``annotations`` are those that begin with ``towpath.io/``, ``status`` is what it says now.
+    ``annotations`` are those that begin with ``towpath.io/``, ``status`` is what it says now. ``labels`` are
+    what policies may select it by, ``claim`` is which of them has it, None if none has.
     """
 
     uid: str
@@ -60,14 +70,18 @@ class StoredExport(NamedTuple):
     annotations: Mapping[str, str]
     generation: int = 0
     status: Mapping[str, Any] = {}
+    labels: Mapping[str, str] = {}
+    claim: Claim | None = None
 
 
 class StoredService(NamedTuple):
-    """A Service template. ``going`` while it is being deleted."""
+    """A Service template. ``going`` while it is being deleted; labels and claim as of an export."""
 
     uid: str
     service: Service
     going: bool
+    labels: Mapping[str, str] = {}
+    claim: Claim | None = None
 
 
 class Binding(NamedTuple):
@@ -172,7 +186,9 @@ def service_export(raw: bytes) -> StoredExport | None:
     export = Export.parse(msgspec.json.decode(obj.spec), f"ServiceExport {meta.namespace}/{meta.name}")
     ours = {name: value for name, value in meta.annotations.items() if name.startswith(_OURS)}
     status = msgspec.json.decode(obj.status, type=dict[str, Any])
-    return StoredExport(meta.uid, meta.creation_timestamp, export, ours, meta.generation, status)
+    return StoredExport(
+        meta.uid, meta.creation_timestamp, export, ours, meta.generation, status, meta.labels, _claim(meta)
+    )
 
 
 def service(raw: bytes) -> StoredService:
@@ -181,7 +197,17 @@ def service(raw: bytes) -> StoredService:
     meta = obj.metadata
     what = f"Service {meta.namespace}/{meta.name}"
     going = meta.deletion_timestamp is not None
-    return StoredService(meta.uid, Service.parse(msgspec.json.decode(obj.spec), what), going)
+    spec = Service.parse(msgspec.json.decode(obj.spec), what)
+    return StoredService(meta.uid, spec, going, meta.labels, _claim(meta))
+
+
+def _claim(meta: Meta) -> Claim | None:
+    """Return which policy has claimed a template: Karmada writes it there (pkg/detector/claim.go)."""
+    for kind in ("PropagationPolicy", "ClusterPropagationPolicy"):
+        name = meta.annotations.get(f"{kind.lower()}.karmada.io/name")
+        if name:
+            return Claim(kind, meta.annotations.get(f"{kind.lower()}.karmada.io/namespace", ""), name)
+    return None
 
 
 def binding(raw: bytes) -> Binding | None:
@@ -200,18 +226,18 @@ def binding(raw: bytes) -> Binding | None:
     return Binding(resource.api_version, resource.kind, resource.uid, frozenset(clusters), reported)
 
 
-def _nothing(_: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def _nothing(_: bytes) -> Iterator[tuple[str, str]]:
     yield from ()
 
 
-def _views(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def _views(status: bytes) -> Iterator[tuple[str, str]]:
     """Yield the digest that each cluster holds (deploy/karmada/interpreter.yaml)."""
     for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
         if copy.status and copy.status.view:
             yield copy.cluster_name, copy.status.view
 
 
-def _refusals(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def refusals(status: bytes) -> Iterator[tuple[str, str]]:
     """Yield what each cluster says that does not find its ServiceExport valid."""
     for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
         for condition in copy.status.conditions if copy.status else ():
@@ -219,9 +245,9 @@ def _refusals(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
                 yield copy.cluster_name, condition.message
 
 
-_BOUND: Mapping[str, Callable[[msgspec.Raw], Iterator[tuple[str, str]]]] = {
+_BOUND: Mapping[str, Callable[[bytes], Iterator[tuple[str, str]]]] = {
     "Service": _nothing,
-    "ServiceExport": _refusals,
+    "ServiceExport": refusals,
     "ServiceImport": _views,
 }
 """The kinds whose bindings count, and what is read of their clusters' reports."""
