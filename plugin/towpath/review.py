@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,12 +23,13 @@ from towpath.controller.inventory import Inventory
 from towpath.derive import derive_service
 from towpath.errors import InvalidObject
 from towpath.incremental import Incremental
-from towpath.karmada.decode import Claim as PolicyClaim
 from towpath.karmada.decode import StoredExport
+from towpath.model.cluster import Fleet
 from towpath.model.export import WHEN_UNREACHABLE, Export
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService, Offer
 from towpath.plan.reading import Reading, read
+from towpath.propagation.claims import Claim as PolicyClaim
 from towpath.propagation.policies import Policy
 from towpath.propagation.selection import best_match
 from towpath.rules.contention import EVERYWHERE, Claim, claims_of, holder, lost
@@ -57,6 +59,15 @@ class Finding(NamedTuple):
     text: str
 
 
+class _Exporting(Fleet):
+    """A fleet in which nobody imports: nothing to be said of an export needs views, and they take long."""
+
+    @cached_property
+    def importers(self) -> Mapping[Dialect, tuple[str, ...]]:
+        """Nobody."""
+        return dict.fromkeys(Dialect, ())
+
+
 def review(change: Change, inventory: Inventory, now: float) -> tuple[Finding, ...]:
     """Return what surprises about a change, in the order of fields; ``now`` in seconds since 1970."""
     rule = _RULES.get((change.group, change.kind))
@@ -76,7 +87,8 @@ def _export(change: Change, inventory: Inventory, now: float) -> Iterator[Findin
     fleet = inventory.world.fleet
     service = _as_exported(key, stored, inventory, now)
     # As if it had all that it claims: what it does not get must not hide what else there is to say.
-    derived = derive_service(service, fleet, dict.fromkeys(claims_of(service), key), now)
+    mine = dict.fromkeys(claims_of(service), key)
+    derived = derive_service(service, _Exporting(fleet.members), mine, now)
     advice = (one for one in advise(service, derived, fleet) if _is_news(one))
     # Of the keys is spoken also where nothing exports yet.
     yield from map(_said, unknown_targets(stored.export, fleet.keys))

@@ -18,7 +18,7 @@ from towpath.derive import Derived, derive_service
 from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
 from towpath.render import Rendered, render
-from towpath.status import Status, applied, export_status, keep_times, withheld
+from towpath.status import Arrival, Status, applied, export_status, keep_times, withheld
 
 _SPARE = 100
 """Exports that are gone and remembered, before they are looked for."""
@@ -62,16 +62,10 @@ class Aggregation:
         self._forget()
         derived = self._derived(service, asked.refused, now)
         wanted = self._wanted(service, derived)
-        status = export_status(
-            derived,
-            wanted,
-            behind(wanted.digests, inventory.held(key)),
-            inventory.lost,
-            told=inventory.reporting,
-            generation=asked.generation,
-            before={},
-            now=now,
+        arrival = Arrival(
+            behind(wanted.digests, inventory.held(key)), inventory.lost, told=inventory.reporting
         )
+        status = export_status(derived, wanted, arrival, {}, generation=asked.generation, now=now)
         known = (asked.status, stored.status, self._answered.get(asked.uid, {}))
         self._answered[asked.uid] = timed = keep_times(status, *known)
         whole = applied(asked.status, timed)

@@ -14,11 +14,12 @@ from typing import Any
 from towpath.incremental import Incremental
 from towpath.karmada import decode, resources
 from towpath.karmada.client import Client
-from towpath.karmada.decode import Binding, Claim, StoredExport
+from towpath.karmada.decode import Binding, StoredExport
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import ExportedService, Offer
+from towpath.propagation.claims import Claim
 from towpath.propagation.selection import Template
 from towpath.render import MANAGED_BY, service_of_policy
 from towpath.rules.gateway import with_flomesh_cluster
@@ -53,14 +54,26 @@ class Inventory:
             for d in Dialect
         }
         self.imports = {
-            d: Reflector(client, resources.service_imports(d), decode.whole, self._import_changed)
+            d: Reflector(
+                client, resources.service_imports(d), decode.whole, self._import_changed, as_bytes=True
+            )
             for d in Dialect
         }
         self.propagation = Reflector(
-            client, resources.PROPAGATION_POLICIES, decode.whole, self._policy_changed, selector=_OURS
+            client,
+            resources.PROPAGATION_POLICIES,
+            decode.whole,
+            self._policy_changed,
+            selector=_OURS,
+            as_bytes=True,
         )
         self.overrides = Reflector(
-            client, resources.OVERRIDE_POLICIES, decode.whole, self._policy_changed, selector=_OURS
+            client,
+            resources.OVERRIDE_POLICIES,
+            decode.whole,
+            self._policy_changed,
+            selector=_OURS,
+            as_bytes=True,
         )
 
     @property
@@ -99,10 +112,9 @@ class Inventory:
         binding = self._binding(key.dialect.api_version, "ServiceExport", key, stored.uid)
         service = self.services.get(key.name, key.namespace)
         serving = self._binding("v1", "Service", key, service.uid).clusters if service else frozenset()
-        there = Offer(stored.export, service.service, service.going) if service else None
-        offers = {
-            c: there if there and c in serving else Offer(stored.export, None) for c in binding.clusters
-        }
+        absent = Offer(stored.export, None)
+        there = Offer(stored.export, service.service, service.going) if service else absent
+        offers = {c: there if c in serving else absent for c in binding.clusters}
         for cluster, why in binding.reported.items():
             if cluster in offers:
                 offers[cluster] = replace(offers[cluster], refused=why)

@@ -28,7 +28,7 @@ from towpath.model.keys import ServiceKey
 from towpath.render import MOST_POLICIES, Rendered, policy_name, render
 from towpath.rules.reasons import Stated
 from towpath.sameness import MANAGER
-from towpath.status import export_status, says, withheld
+from towpath.status import Arrival, export_status, says, withheld
 
 log = structlog.get_logger()
 TOUCHED = "towpath.io/touched"
@@ -187,15 +187,9 @@ class Reconciler:
         stored = exports.get(key.name, key.namespace)
         if stored is None:
             return
+        arrival = Arrival(seen.behind, self._inventory.lost, told=self._inventory.reporting)
         status = export_status(
-            derived,
-            wanted,
-            seen.behind,
-            self._inventory.lost,
-            told=self._inventory.reporting,
-            generation=stored.generation,
-            before=stored.status,
-            now=time.time(),
+            derived, wanted, arrival, stored.status, generation=stored.generation, now=time.time()
         )
         if says(stored.status, status) or (
             # A CRD of ErieCanal's or FSM's own has no offeredTo: what it drops is not written again.

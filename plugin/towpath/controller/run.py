@@ -71,6 +71,7 @@ class Controller:
         return self._leadership is None or self._leadership.is_leader
 
     async def _write(self) -> None:
+        self._queue.put_behind()  # most of it is as it should be: what changes now need not wait for that
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
                 tasks.create_task(self._work())

@@ -1,13 +1,16 @@
 """From an object's bytes to what is worth keeping of it: one function a kind, for the reflectors.
 
 msgspec reads only the fields that are named here, so what the fleet's objects hold besides costs
-neither time nor memory.
+neither time nor memory. Much of the rest is the same in many objects (the clusters of a placement, a Service
+with one port 80): equal values are kept once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+import sys
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -23,11 +26,24 @@ from towpath.model.export import Export
 from towpath.model.keys import DEFAULT, Dialect
 from towpath.model.service import Service
 from towpath.model.times import seconds
+from towpath.propagation.claims import Claim, claim_of
 from towpath.rules.eligibility import is_set
 from towpath.rules.gateway import parse_gateway
 
 _OURS = "towpath.io/"
 _READY = "Ready"
+
+H = TypeVar("H", bound=Hashable)
+
+
+@lru_cache(maxsize=2048)
+def _first(value: Hashable) -> Hashable:
+    return value
+
+
+def _shared(value: H) -> H:
+    """Return the one of equal values that is kept already, so that the others can go."""
+    return cast(H, _first(value))
 
 
 class Meta(msgspec.Struct, rename="camel"):
@@ -49,19 +65,14 @@ class _Object(msgspec.Struct):
     status: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class Claim(NamedTuple):
-    """The policy of a user that has claimed a template. ``namespace`` is empty if it is in none."""
-
-    kind: str
-    namespace: str
-    name: str
+_NONE: Mapping[str, str] = {}
 
 
 class StoredExport(NamedTuple):
     """A ServiceExport template. ``created`` is RFC 3339 in UTC, so it sorts as text.
 
-    ``annotations`` are those that begin with ``towpath.io/``, ``status`` is what it says now. ``labels`` are
-    what policies may select it by, ``claim`` is which of them has it, None if none has.
+    ``annotations`` are those that begin with ``towpath.io/``, ``says`` is the JSON of its status. ``labels``
+    are what policies may select it by, and ``claim`` is which of them has it, None if none has.
     """
 
     uid: str
@@ -69,9 +80,14 @@ class StoredExport(NamedTuple):
     export: Export
     annotations: Mapping[str, str]
     generation: int = 0
-    status: Mapping[str, Any] = {}
-    labels: Mapping[str, str] = {}
+    says: bytes = b"{}"
+    labels: Mapping[str, str] = _NONE
     claim: Claim | None = None
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """What its status says now."""
+        return msgspec.json.decode(self.says, type=dict[str, Any])
 
 
 class StoredService(NamedTuple):
@@ -95,7 +111,7 @@ class Binding(NamedTuple):
     kind: str
     uid: str
     clusters: frozenset[str]
-    reported: Mapping[str, str] = {}
+    reported: Mapping[str, str] = _NONE
 
 
 class _Named(msgspec.Struct):
@@ -185,10 +201,18 @@ def service_export(raw: bytes) -> StoredExport | None:
         return None
     export = Export.parse(msgspec.json.decode(obj.spec), f"ServiceExport {meta.namespace}/{meta.name}")
     ours = {name: value for name, value in meta.annotations.items() if name.startswith(_OURS)}
-    status = msgspec.json.decode(obj.status, type=dict[str, Any])
-    return StoredExport(
-        meta.uid, meta.creation_timestamp, export, ours, meta.generation, status, meta.labels, _claim(meta)
+    stored = StoredExport(
+        meta.uid,
+        meta.creation_timestamp,
+        export,
+        ours or _NONE,
+        meta.generation,
+        bytes(obj.status),
+        meta.labels or _NONE,
+        _shared(claim_of(meta.annotations)),
     )
+    _ = stored.status  # what can't be read is told here and now
+    return stored
 
 
 def service(raw: bytes) -> StoredService:
@@ -197,17 +221,16 @@ def service(raw: bytes) -> StoredService:
     meta = obj.metadata
     what = f"Service {meta.namespace}/{meta.name}"
     going = meta.deletion_timestamp is not None
-    spec = Service.parse(msgspec.json.decode(obj.spec), what)
-    return StoredService(meta.uid, spec, going, meta.labels, _claim(meta))
-
-
-def _claim(meta: Meta) -> Claim | None:
-    """Return which policy has claimed a template: Karmada writes it there (pkg/detector/claim.go)."""
-    for kind in ("PropagationPolicy", "ClusterPropagationPolicy"):
-        name = meta.annotations.get(f"{kind.lower()}.karmada.io/name")
-        if name:
-            return Claim(kind, meta.annotations.get(f"{kind.lower()}.karmada.io/namespace", ""), name)
-    return None
+    spec = msgspec.json.decode(obj.spec)
+    if isinstance(spec, dict) and spec.get("clusterIP") != "None":
+        spec.pop("clusterIP", None)  # another for each Service, and without meaning elsewhere
+    return StoredService(
+        meta.uid,
+        _shared(Service.parse(spec, what)),
+        going,
+        meta.labels or _NONE,
+        _shared(claim_of(meta.annotations)),
+    )
 
 
 def binding(raw: bytes) -> Binding | None:
@@ -222,8 +245,15 @@ def binding(raw: bytes) -> Binding | None:
     clusters = {cluster.name for cluster in obj.spec.clusters}
     for requirer in obj.spec.required_by:
         clusters.update(cluster.name for cluster in requirer.clusters)
-    reported = dict(_BOUND[resource.kind](obj.status))
-    return Binding(resource.api_version, resource.kind, resource.uid, frozenset(clusters), reported)
+    said = _BOUND[resource.kind](obj.status)
+    reported = {sys.intern(cluster): _shared(what) for cluster, what in said}
+    return Binding(
+        sys.intern(resource.api_version),
+        sys.intern(resource.kind),
+        resource.uid,
+        _shared(frozenset(map(sys.intern, clusters))),
+        reported or _NONE,
+    )
 
 
 def _nothing(_: bytes) -> Iterator[tuple[str, str]]:
