@@ -20,11 +20,12 @@ from towpath.following import followed
 from towpath.incremental import Incremental
 from towpath.karmada import decode, resources
 from towpath.karmada.client import Client, Resource
-from towpath.karmada.decode import Binding, StoredService
+from towpath.karmada.decode import Binding, StoredExport, StoredService
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, GatewayKey, ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService
+from towpath.propagation.claims import Claim
 from towpath.propagation.policies import OverridePolicy, Policy
 from towpath.propagation.selection import Template
 from towpath.render import MANAGED_BY, service_of_policy
@@ -165,8 +166,10 @@ class Inventory:
     def _exported(self, key: ServiceKey) -> ExportedService | None:
         """Return one service as the members see it; None if it is not exported."""
         stored = self.exports[key.dialect].get(key.name, key.namespace)
-        if stored is None:
-            return None
+        return None if stored is None else self.exported(key, stored)
+
+    def exported(self, key: ServiceKey, stored: StoredExport) -> ExportedService:
+        """Return one service as the members see it, with this as its export."""
         binding = self._binding(key.dialect.api_version, "ServiceExport", key, stored.uid)
         service = self.services.get(key.name, key.namespace)
         bound = self._binding("v1", "Service", key, service.uid) if service else None
@@ -236,6 +239,26 @@ class Inventory:
         if template is None or binding is None or binding.api_version != key.dialect.api_version:
             return ""
         return "" if binding.uid == template["metadata"]["uid"] else binding.uid
+
+    def reach(self, kind: str, key: ServiceKey, uid: str) -> frozenset[str]:
+        """Return the clusters that an object of a dialect is bound to."""
+        return self._binding(key.dialect.api_version, kind, key, uid).clusters
+
+    def claimed_by(self, claim: Claim) -> list[Template]:
+        """Return the exports, and the Services behind exports, that a policy has claimed."""
+        found: dict[tuple[str, ...], Template] = {}
+        for key in self.world.services:
+            if claim.namespace in {"", key.namespace}:
+                export = self.exports[key.dialect].get(key.name, key.namespace)
+                service = self.services.get(key.name, key.namespace)
+                for stored, version, kind in (
+                    (export, key.dialect.api_version, "ServiceExport"),
+                    (service, "v1", "Service"),
+                ):
+                    if stored is not None and stored.claim == claim:
+                        one = Template(version, kind, key.namespace, key.name, stored.labels)
+                        found[version, kind, *key[1:]] = one
+        return list(found.values())
 
     def _binding(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> Binding:
         """Return the binding of a template; one without clusters if there is none.

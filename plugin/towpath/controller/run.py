@@ -47,6 +47,11 @@ class Controller:
             reflector.interrupted = partial(self._interrupted, reflector.resource.kind)
         metrics.before_scrape(self._refresh)
 
+    @property
+    def withheld(self) -> Container[ServiceKey]:
+        """The services whose import may not go now."""
+        return self._reconciler.withheld
+
     def synced(self) -> Mapping[str, bool]:
         """Return for each kind whether it has been listed."""
         return {str(reflector.resource): reflector.synced.is_set() for reflector in self.inventory.reflectors}
@@ -62,11 +67,6 @@ class Controller:
             world = self.inventory.world
             log.info("in sync", services=len(world.services), members=sorted(world.fleet.members))
             tasks.create_task(self._leadership.lead(self._write) if self._leadership else self._write())
-
-    @property
-    def withheld(self) -> Container[ServiceKey]:
-        """The services whose import may not go now."""
-        return self._reconciler.withheld
 
     def _leads(self) -> bool:
         return self._leadership is None or self._leadership.is_leader

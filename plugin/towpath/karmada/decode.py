@@ -354,23 +354,23 @@ def binding(raw: bytes) -> Binding | None:
     )
 
 
-def _nothing(_: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def _nothing(_: bytes) -> Iterator[tuple[str, str]]:
     yield from ()
 
 
-def _views(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def _views(status: bytes) -> Iterator[tuple[str, str]]:
     """Yield the digest that each cluster holds (deploy/karmada/interpreter.yaml)."""
     for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
         if copy.status and copy.status.view:
             yield copy.cluster_name, copy.status.view
 
 
-def _failures(status: msgspec.Raw) -> Mapping[str, str]:
+def _failures(status: bytes) -> Mapping[str, str]:
     copies = msgspec.json.decode(status, type=_BindingStatus).aggregated_status
     return {c.cluster_name: c.applied_message for c in copies if not c.applied and c.applied_message} or _NONE
 
 
-def _refusals(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def refusals(status: bytes) -> Iterator[tuple[str, str]]:
     """Yield what each cluster says that does not find its ServiceExport valid."""
     for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
         for condition in copy.status.conditions if copy.status else ():
@@ -378,10 +378,10 @@ def _refusals(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
                 yield copy.cluster_name, condition.message
 
 
-_BOUND: Mapping[str, Callable[[msgspec.Raw], Iterator[tuple[str, str]]]] = {
+_BOUND: Mapping[str, Callable[[bytes], Iterator[tuple[str, str]]]] = {
     "Service": _nothing,
     "GlobalTrafficPolicy": _nothing,
-    "ServiceExport": _refusals,
+    "ServiceExport": refusals,
     "ServiceImport": _views,
 }
 """The kinds whose bindings count, and what is read of their clusters' reports."""
