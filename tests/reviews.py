@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonpatch
 
-from towpath_webhook.clusters import APPLIED
+from towpath_webhook.conditions import APPLIED
 
 SECRET = "apiVersion: v1\nkind: Config # é ~1 /"
 PLAIN: dict[str, Any] = {"metadata": {"name": "c"}, "spec": {"gatewayHost": "10.0.2.4"}}

@@ -27,10 +27,10 @@ from towpath.karmada.client import Client
 from towpath.local import pki, processes, webhook
 from towpath.local.ports import free_ports
 from towpath.local.spec import WEBHOOK
-from towpath_webhook.admission import CLUSTERS
 from towpath_webhook.app import BODY_LIMIT
 from towpath_webhook.clusters import DROPPED, IF_APPLIED, WAS_STORED
 from towpath_webhook.guarded import GuardedProtocol
+from towpath_webhook.registry import MUTATE_CLUSTERS
 from towpath_webhook.server import serve
 
 JSON = {"Content-Type": "application/json"}
@@ -122,21 +122,21 @@ async def test_it_serves_and_refuses(here: Server) -> None:
         for path in ("/healthz", "/readyz"):
             async with session.get(path) as response:
                 assert (response.status, await response.text()) == (200, "ok\n")
-        async with session.post(CLUSTERS, data=review(HOLDING), headers=JSON) as response:
+        async with session.post(MUTATE_CLUSTERS, data=review(HOLDING), headers=JSON) as response:
             assert response.status == 200
             assert patched(HOLDING, (await response.json())["response"]) == PLAIN
         refused = [
-            ("GET", CLUSTERS, b"", 405),
+            ("GET", MUTATE_CLUSTERS, b"", 405),
             ("POST", "/readyz", b"", 405),
             ("POST", "/admit/nothing", b"{}", 404),
-            ("POST", CLUSTERS, b"{}", 400),
+            ("POST", MUTATE_CLUSTERS, b"{}", 400),
         ]
         for method, path, body, status in refused:
             async with session.request(method, path, data=body, headers=JSON) as response:
                 assert response.status == status
                 assert (await response.text()).count("\n") == 1
                 assert "Allow" in response.headers or status != 405
-    async with here.session() as session, session.post(CLUSTERS, data=b"{}") as response:
+    async with here.session() as session, session.post(MUTATE_CLUSTERS, data=b"{}") as response:
         assert response.status == 415
 
 
@@ -152,7 +152,7 @@ async def test_a_body_too_large_is_refused_before_its_end(here: Server, framing:
     async with here.connection() as (reader, writer):
         writer.write(
             b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%s"
-            % (CLUSTERS.encode(), framing)
+            % (MUTATE_CLUSTERS.encode(), framing)
         )
         assert b" 413 " in await reader.readline()
 
@@ -177,7 +177,7 @@ async def test_tls_versions(here: Server, version: ssl.TLSVersion) -> None:
     await writer.wait_closed()
 
 
-HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % CLUSTERS.encode()
+HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % MUTATE_CLUSTERS.encode()
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ from tests.reviews import HOLDING, PLAIN, SECRET, applied, cluster, patched, rev
 from towpath.errors import InvalidObject
 from towpath_webhook import admission, registration
 from towpath_webhook.app import BODY_LIMIT, app
-from towpath_webhook.clusters import APPLIED, DROPPED, IF_APPLIED, WAS_STORED
+from towpath_webhook.clusters import DROPPED, IF_APPLIED, WAS_STORED
+from towpath_webhook.conditions import APPLIED
+from towpath_webhook.registry import MUTATE_CLUSTERS
 
 
 def ask(obj: object, old: object = None) -> dict[str, Any]:
-    answer = json.loads(admission.answer(admission.RULES[admission.CLUSTERS], review(obj, old)))
+    answer = json.loads(admission.answer(admission.RULES[MUTATE_CLUSTERS], review(obj, old)))
     assert (answer["apiVersion"], answer["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
     response: dict[str, Any] = answer["response"]
     assert response["uid"] == "u-1"
@@ -102,7 +104,7 @@ def test_every_path_that_is_registered_is_answered() -> None:
 )
 def test_what_is_no_question_is_refused_without_repeating_it(body: bytes, told: str) -> None:
     with pytest.raises(InvalidObject) as caught:
-        admission.answer(admission.RULES[admission.CLUSTERS], body)
+        admission.answer(admission.RULES[MUTATE_CLUSTERS], body)
     message = str(caught.value)
     assert told in message
     assert "apiVersion: v1" not in message
@@ -135,7 +137,7 @@ ANY_BODY = (
 )
 
 
-async def post(body: bytes, path: str = admission.CLUSTERS, **headers: str) -> tuple[int, bytes]:
+async def post(body: bytes, path: str = MUTATE_CLUSTERS, **headers: str) -> tuple[int, bytes]:
     """Send one POST to the application, in pieces, and return status and body."""
     sent: list[dict[str, Any]] = []
     pieces = [body[at : at + 1_000_000] for at in range(0, len(body), 1_000_000)] or [b""]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from towpath_webhook import registry
 from towpath_webhook.clusters import drop_kubeconfig
 from towpath_webhook.review import Request, Verdict, decode, encode
 
 Rule = Callable[[Request], Verdict]
 
-CLUSTERS = "/admit/clusters"
-RULES: Mapping[str, Rule] = {CLUSTERS: drop_kubeconfig}
+RULES: Mapping[str, Rule] = {registry.MUTATE_CLUSTERS: drop_kubeconfig}
 
 
 def answer(rule: Rule, body: bytes) -> bytes:

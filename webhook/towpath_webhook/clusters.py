@@ -12,10 +12,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from towpath_webhook.conditions import APPLIED
 from towpath_webhook.review import Request, Verdict
 
-APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-"""The annotation in which ``kubectl apply`` keeps the manifest that it was given."""
 _FIELD = "kubeconfig"
 
 DROPPED = "spec.kubeconfig was dropped: Towpath never talks to members, leave the field out of the manifest"

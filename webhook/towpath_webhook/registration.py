@@ -11,17 +11,10 @@ import base64
 from typing import Any
 
 from towpath.model.keys import Dialect
-from towpath_webhook.admission import CLUSTERS
-from towpath_webhook.clusters import APPLIED
+from towpath_webhook.conditions import HOLDS_KUBECONFIG
+from towpath_webhook.registry import MUTATE_CLUSTERS
 
 NAME = "towpath"
-
-# In kubectl's copy of the manifest the field is text: the rule looks closer than this expression needs to.
-_HOLDS_KUBECONFIG = (
-    "has(object.spec) && has(object.spec.kubeconfig) && object.spec.kubeconfig != '' || "
-    f"has(object.metadata.annotations) && '{APPLIED}' in object.metadata.annotations && "
-    f"object.metadata.annotations['{APPLIED}'].contains('\"kubeconfig\"')"
-)
 
 
 def configuration(url: str, ca_bundle: bytes) -> dict[str, Any]:
@@ -33,7 +26,10 @@ def configuration(url: str, ca_bundle: bytes) -> dict[str, Any]:
         "webhooks": [
             {
                 "name": "clusters.towpath.io",
-                "clientConfig": {"url": url + CLUSTERS, "caBundle": base64.b64encode(ca_bundle).decode()},
+                "clientConfig": {
+                    "url": url + MUTATE_CLUSTERS,
+                    "caBundle": base64.b64encode(ca_bundle).decode(),
+                },
                 "rules": [
                     {
                         "apiGroups": [dialect.value for dialect in Dialect],
@@ -43,7 +39,7 @@ def configuration(url: str, ca_bundle: bytes) -> dict[str, Any]:
                         "scope": "Cluster",
                     }
                 ],
-                "matchConditions": [{"name": "holds-kubeconfig", "expression": _HOLDS_KUBECONFIG}],
+                "matchConditions": [HOLDS_KUBECONFIG._asdict()],
                 "matchPolicy": "Equivalent",
                 "failurePolicy": "Ignore",
                 "sideEffects": "None",
