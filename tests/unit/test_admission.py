@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.reviews import HOLDING, PLAIN, SECRET, applied, cluster, patched, review
 from towpath.errors import InvalidObject
-from towpath_webhook import admission, registration
+from towpath_webhook import admission
 from towpath_webhook.app import BODY_LIMIT, app
 from towpath_webhook.clusters import DROPPED, IF_APPLIED, WAS_STORED
 from towpath_webhook.conditions import APPLIED
@@ -79,12 +79,6 @@ def test_deletion_passes() -> None:
 
 def test_warnings_are_short_enough_to_arrive_whole() -> None:
     assert all(len(text.encode()) <= 256 for text in (DROPPED, IF_APPLIED, WAS_STORED))
-
-
-def test_every_path_that_is_registered_is_answered() -> None:
-    made = registration.configuration("https://here:1", b"ca")
-    urls = [webhook["clientConfig"]["url"] for webhook in made["webhooks"]]
-    assert {url.removeprefix("https://here:1") for url in urls} == set(admission.RULES)
 
 
 @pytest.mark.parametrize(
