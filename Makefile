@@ -47,7 +47,7 @@ local-down: $(VENV)/.installed ## stop it and remove what it wrote
 	@$(TOWPATH) local down $(ARGS)
 
 proto: $(VENV)/.installed ## make the gRPC code in plugin/towpath/proto anew from proto/
-	@$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=plugin --mypy_out=quiet:plugin --grpc_python_out=plugin --mypy_grpc_out=only_async,quiet:plugin towpath/proto/v1alpha1/plugin.proto
+	@$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=plugin --mypy_out=quiet:plugin --grpc_python_out=plugin --mypy_grpc_out=only_async,quiet:plugin proto/towpath/proto/v1alpha1/*.proto
 
 docs: $(VENV)/.installed ## make docs/reasons.md and docs/metrics.md anew from the code
 	@$(BIN)/python -m towpath.reference > docs/reasons.md
