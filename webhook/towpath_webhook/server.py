@@ -19,7 +19,7 @@ import structlog
 import uvicorn
 
 from towpath.errors import SocketUnusable, UsageError
-from towpath_webhook.app import app
+from towpath_webhook.app import App
 from towpath_webhook.guarded import GuardedProtocol
 
 KEEP_ALIVE = 120
@@ -30,8 +30,8 @@ GRACE = 3
 log = structlog.get_logger()
 
 
-async def serve(host: str, port: int, *, cert: Path, key: Path) -> None:
-    """Serve until cancelled, then stop gracefully.
+async def serve(app: App, host: str, port: int, *, cert: Path, key: Path) -> None:
+    """Serve an application until cancelled, then stop gracefully.
 
     Raises UsageError if the certificate cannot be used, SocketUnusable if the port cannot.
     """
