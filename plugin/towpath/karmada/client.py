@@ -32,7 +32,6 @@ Object = dict[str, Any]
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-MERGE = "application/merge-patch+json"
 DEADLINE = 30.0
 """Seconds that a request may take. client-go uses 32 s for the same purpose."""
 
@@ -227,10 +226,12 @@ class Client:
         *,
         force: bool = True,
         subresource: str = "",
+        dry: bool = False,
     ) -> bytes:
         """Server-side apply one object as ``manager`` and return what the apiserver made of it."""
         meta = obj["metadata"]
         query = [("fieldManager", manager), ("force", "true" if force else "false")]
+        query += [("dryRun", "All")] if dry else []
         path = resource.path(meta.get("namespace", ""), meta["name"], subresource)
         return await self.request("PATCH", path, query=query, body=obj, content_type=APPLY)
 
