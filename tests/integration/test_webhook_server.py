@@ -20,6 +20,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.asgi import application
 from tests.conftest import Plane
 from tests.reviews import HOLDING, PLAIN, SECRET, patched, review
 from tests.waiting import until
@@ -115,7 +116,7 @@ def process(server: Server) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture
 async def here(server: Server) -> AsyncIterator[Server]:
     """Run the server in the test's own loop."""
-    task = asyncio.create_task(serve("127.0.0.1", server.port, server.certificates(), drain=0))
+    task = asyncio.create_task(serve(application(), "127.0.0.1", server.port, server.certificates(), drain=0))
     await server.ready()
     yield server
     task.cancel()
@@ -261,10 +262,10 @@ async def test_sigterm_lets_a_call_in_flight_end(server: Server, process: subpro
         await until(listens, lambda yes: not yes)
         writer.write(body)
         assert b" 200 " in await reader.readline()
-        assert b'"allowed": true' in await reader.read()
+        assert b'"allowed":true' in await reader.read()
     assert await asyncio.to_thread(process.wait, 10) == 0
     said = [json.loads(line)["event"] for line in process.stderr or ()]
-    assert said == ["certificate", "answering", "ending", "stopped"]
+    assert said == ["certificate", "answering", "ending", "allowed", "stopped"]
 
 
 async def test_a_port_that_is_taken_is_told_in_one_line(here: Server) -> None:
@@ -293,7 +294,7 @@ async def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
         )
     )
     with pytest.raises(UsageError, match=told) as caught:
-        await serve("127.0.0.1", server.port, server.certificates(cert, key))
+        await serve(application(), "127.0.0.1", server.port, server.certificates(cert, key))
     assert "\n" not in str(caught.value)
 
 

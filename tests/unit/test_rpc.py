@@ -26,9 +26,9 @@ from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.service import ServicePort
 from towpath.model.world import ExportedService, Offer
-from towpath.proto.v1alpha1 import plugin_pb2 as pb
+from towpath.proto.v1alpha1 import service_pb2 as pb
 from towpath.rpc import client, servicer, socketfile
-from towpath.rpc.server import SERVICE, PluginServer
+from towpath.rpc.server import SERVICES, PluginServer
 from towpath.serve_plugin import serve
 
 WEB_KEY = ServiceKey(Dialect.FLOMESH, "shop", "web")
@@ -142,11 +142,11 @@ async def test_a_service_without_exporters_is_explained_too(path: Path) -> None:
 async def test_members_are_listed_as_towpath_sees_them(path: Path) -> None:
     seen = {"z": member("z"), "b": Member(name="b", group="g", imports=frozenset())}
     async with serving(path, world(seen)) as address:
-        answer = await client.list_members(address)
+        answer = await client.list_clusters(address)
 
-    assert list(answer.members) == [
-        pb.Member(name="b", cluster_key="default/default/g/b", gateway_port=80),
-        pb.Member(
+    assert list(answer.clusters) == [
+        pb.Cluster(name="b", cluster_key="default/default/g/b", gateway_port=80),
+        pb.Cluster(
             name="z",
             cluster_key="default/default/default/z",
             gateway_host="10.0.0.122",
@@ -187,7 +187,7 @@ async def test_nothing_exported_at_all_is_said(path: Path) -> None:
     async with serving(path, world({})) as address:
         with pytest.raises(NotFound, match="of other names there are 0"):
             await client.explain(address, "shop", "web")
-        assert not (await client.list_members(address)).members
+        assert not (await client.list_clusters(address)).clusters
 
 
 async def test_a_wrong_namespace_is_guessed(address: str) -> None:
@@ -222,16 +222,16 @@ async def test_an_answer_may_be_large(path: Path) -> None:
 async def test_nothing_is_answered_before_the_world_is_known(path: Path) -> None:
     address = f"unix:{path}"
     async with PluginServer(WORLD, path) as server:
-        for name in ("", SERVICE):
+        for name in ("", *SERVICES):
             assert await health(address, name) == HealthCheckResponse.NOT_SERVING
         assert not await client.is_serving(address)
-        for call in (client.list_members(address), client.explain(address, "shop", "web")):
+        for call in (client.list_clusters(address), client.explain(address, "shop", "web")):
             with pytest.raises(Unreachable, match=servicer.NOT_IN_SYNC):
                 await call
 
         server.in_sync()
 
-        for name in ("", SERVICE):
+        for name in ("", *SERVICES):
             assert await health(address, name) == HealthCheckResponse.SERVING
         assert await client.is_serving(address)
         assert (await client.explain(address, "shop", "web")).exporters
@@ -245,7 +245,7 @@ async def test_watchers_of_its_health_hear_that_it_stops(path: Path) -> None:
             response_deserializer=HealthCheckResponse.FromString,
         )
         async with serving(path):
-            states = aiter(watch(HealthCheckRequest(service=SERVICE), timeout=10))
+            states = aiter(watch(HealthCheckRequest(service=SERVICES[0]), timeout=10))
             assert (await anext(states)).status == HealthCheckResponse.SERVING
         assert (await anext(states)).status == HealthCheckResponse.NOT_SERVING
         with pytest.raises(StopAsyncIteration):
@@ -266,7 +266,7 @@ async def test_the_socket_is_for_one_user_and_goes_with_the_server(path: Path) -
     assert names(path.parent) == []
     assert not await client.is_serving(address)
     with pytest.raises(Unreachable, match=f"no answer from a plugin at {address}: No such file"):
-        await client.list_members(address)
+        await client.list_clusters(address)
 
 
 async def test_a_server_starts_again_where_one_was(path: Path) -> None:
@@ -279,7 +279,7 @@ async def test_the_socket_of_a_dead_plugin_is_replaced(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     with pytest.raises(Unreachable, match=r"plugin\.sock: Connection refused"):
-        await client.list_members(f"unix:{path}")
+        await client.list_clusters(f"unix:{path}")
     async with serving(path) as address:
         assert await client.is_serving(address)
 
@@ -337,7 +337,7 @@ async def test_who_never_answers_is_not_waited_for(path: Path, monkeypatch: pyte
         silent.bind(str(path))
         silent.listen()
         with pytest.raises(Unreachable, match=r"did not answer within 0\.2 s"):
-            await client.list_members(f"unix:{path}")
+            await client.list_clusters(f"unix:{path}")
         assert not await client.is_serving(f"unix:{path}")
 
 
@@ -415,7 +415,7 @@ async def test_the_commands_speak_json(address: str) -> None:
 
     code, out, err = await towpath("members", *where)
     assert (code, err) == (0, "")
-    assert [m["name"] for m in json.loads(out)["members"]] == ["a", "b", "c", "d"]
+    assert [m["name"] for m in json.loads(out)["clusters"]] == ["a", "b", "c", "d"]
 
 
 async def test_the_members_command_says_what_is_missing(path: Path) -> None:

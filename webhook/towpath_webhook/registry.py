@@ -143,3 +143,6 @@ INTERPRETING = (
 """Its rules. Never ``*``: an unreachable Retain would stop every update of members (facts T10)."""
 INTERPRET_TIMEOUT = 3
 """Seconds: Karmada has no default and waits 30 (facts 3)."""
+
+HOOKS = (*MUTATING, *VALIDATING)
+"""All of admission."""

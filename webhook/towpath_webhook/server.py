@@ -19,7 +19,7 @@ import structlog
 import uvicorn
 
 from towpath.errors import SocketUnusable
-from towpath_webhook.app import Message, Receive, Scope, Send, app
+from towpath_webhook.app import App, Message, Receive, Scope, Send
 from towpath_webhook.certificates_keeping import Certificates
 from towpath_webhook.guarded import GuardedProtocol
 
@@ -34,12 +34,12 @@ DRAIN = 5.0
 log = structlog.get_logger()
 
 
-async def serve(host: str, port: int, certificates: Certificates, *, drain: float = DRAIN) -> None:
+async def serve(app: App, host: str, port: int, certificates: Certificates, *, drain: float = DRAIN) -> None:
     """Serve until cancelled, then stop gracefully, ``drain`` seconds after readiness is off.
 
     Raises UsageError if the certificate cannot be used, SocketUnusable if the port cannot.
     """
-    ending = _Ending()
+    ending = _Ending(app)
     with _listener(host, port) as listener:
         await certificates.begin()
         server = _Server(_config(ending, certificates))
@@ -78,14 +78,17 @@ def _config(application: _Ending, certificates: Certificates) -> uvicorn.Config:
 
 
 class _Ending:
-    """The application. Once the end has ``begun`` it is not ready, and an answer is its connection's last."""
+    """The application, and how it ends: once that has ``begun`` it is not ready, and an answer is its
+    connection's last.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, app: App) -> None:
+        self._app = app
         self.begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.begun:
-            await app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
 
         async def send_last(message: Message) -> None:
@@ -95,7 +98,7 @@ class _Ending:
                 message = {**message, "status": status, "headers": headers}
             await send(message)
 
-        await app(scope, receive, send_last)
+        await self._app(scope, receive, send_last)
 
 
 class _Server(uvicorn.Server):

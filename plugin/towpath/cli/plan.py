@@ -258,7 +258,7 @@ def _show(made: Plan, differing: Sequence[str] | None) -> None:
     from towpath.plan.wording import several
     from towpath.rpc import convert
 
-    parts: list[str | Table] = [inventory(convert.members_message(made.fleet.members))]
+    parts: list[str | Table] = [inventory(convert.clusters(made.fleet.members))]
     for one in made.services:
         parts += ["", *explanation(convert.explanation(one.service, one.derived, made.fleet))]
         parts += ["", _would_write(one)]
@@ -267,7 +267,7 @@ def _show(made: Plan, differing: Sequence[str] | None) -> None:
     for policy in made.traffic:
         spread, where = policy.applied.policy.lb_type.value, several(policy.applied.clusters) or "no cluster"
         parts += ["", f"GlobalTrafficPolicy {policy.applied.key}: {spread} in {where}"]
-        parts += warnings(convert.warning(caution) for caution in policy.advice)[1:]
+        parts += warnings(convert.findings(policy.advice))[1:]
         if policy.following:
             parts.append(f"would write {_name(policy.following)}")
     parts += ["", *(f"note: {note}" for note in made.notes)] if made.notes else []

@@ -40,20 +40,36 @@ def webhook(
     ] = TlsVersion.V1_3,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8443,
+    plugin_socket: Annotated[
+        Path | None,
+        typer.Option(help="Unix socket of the plugin, which knows more than one object.", show_default=False),
+    ] = None,
+    health: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Where to answer /healthz, /readyz and /metrics in the clear."
+        ),
+    ] = None,
     drain: Annotated[
         float, typer.Option(min=0, help="Seconds of going on when told to stop, already not ready.")
     ] = 5.0,
     log_format: Annotated[LogFormat, typer.Option(help="How to log.")] = LogFormat.JSON,
 ) -> None:
-    """Answer the apiserver about objects on their way in, until SIGTERM."""
+    """Answer the apiserver about objects on their way in, and Karmada about their state, until SIGTERM."""
+    import uvloop
+
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key go together")
     if tls_ca and not tls_cert:
         raise UsageError("--tls-ca goes with --tls-cert")
     log_as(log_format)
+    plugin = None if plugin_socket is None else f"unix:{plugin_socket.absolute()}"
     files = (tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None
     try:
-        run(_serve(kubeconfig, context, files, tls_min_version, host, port, drain))
+        run(
+            _serve(kubeconfig, context, files, tls_min_version, host, port, drain, plugin, health),
+            loop=uvloop.new_event_loop,
+        )
     except KeyboardInterrupt:
         structlog.get_logger().info("stopped")
 
@@ -66,7 +82,10 @@ async def _serve(
     host: str,
     port: int,
     drain: float,
+    plugin: str | None,
+    health: str | None,
 ) -> None:
+    from towpath_webhook.assembly import application
     from towpath_webhook.certificates_context import Context
     from towpath_webhook.certificates_keeping import LOCAL, Certificates, FilePair, OwnAuthority
     from towpath_webhook.registration_store import Store
@@ -88,4 +107,5 @@ async def _serve(
         else:
             assert store is not None  # noqa: S101 - just made
             certificates = OwnAuthority(tls, store, names=(*LOCAL, host))
-        await serve(host, port, certificates, drain=drain)
+        app = await open_.enter_async_context(application(plugin, health))
+        await serve(app, host, port, certificates, drain=drain)

@@ -243,6 +243,7 @@ def _towpath_webhook(env: Environment) -> Process:
         "webhook",
         f"--kubeconfig={env.webhook}",
         f"--port={env.ports[WEBHOOK]}",
+        f"--plugin-socket={env.plugin_socket}",
         "--drain=0",
     )
     return Process(argv, f"{env.url(WEBHOOK)}/readyz", optional=True, own_ca=True)

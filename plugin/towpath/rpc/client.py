@@ -16,8 +16,8 @@ from towpath.errors import ApiError, NotFound, Unreachable, UsageError
 if TYPE_CHECKING:
     import grpc.aio
 
-    from towpath.proto.v1alpha1 import plugin_pb2 as pb
-    from towpath.proto.v1alpha1.plugin_pb2_grpc import PluginStub
+    from towpath.proto.v1alpha1.inventory_pb2 import ListClustersResponse
+    from towpath.proto.v1alpha1.service_pb2 import Explanation
 
 DEADLINE = 10.0
 """Seconds that a call may take: the plugin answers from memory."""
@@ -49,37 +49,37 @@ async def is_serving(address: str) -> bool:
         return answer.status == HealthCheckResponse.SERVING
 
 
-async def list_members(address: str) -> pb.ListMembersResponse:
+async def list_clusters(address: str) -> ListClustersResponse:
     """Return the members as the plugin sees them. Raises Unreachable."""
-    from towpath.proto.v1alpha1 import plugin_pb2 as pb
+    from towpath.proto.v1alpha1.inventory_pb2 import ListClustersRequest
+    from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
 
-    async with _plugin(address) as stub:
-        return await stub.ListMembers(pb.ListMembersRequest(), timeout=DEADLINE)
+    async with _plugin(address) as channel:
+        return await InventoryStub(channel).ListClusters(ListClustersRequest(), timeout=DEADLINE)
 
 
-async def explain(address: str, namespace: str, name: str, dialect: str = "") -> pb.ExplainResponse:
+async def explain(address: str, namespace: str, name: str, dialect: str = "") -> Explanation:
     """Return who exports a service, who does not and why, and what each cluster imports.
 
     ``dialect`` is an API group, or empty for whichever there is. Raises NotFound if there is no such
     ServiceExport, UsageError if the names mean nothing, Unreachable if no plugin answers.
     """
-    from towpath.proto.v1alpha1 import plugin_pb2 as pb
+    from towpath.proto.v1alpha1.planner_pb2 import ExplainRequest
+    from towpath.proto.v1alpha1.planner_pb2_grpc import PlannerStub
 
-    request = pb.ExplainRequest(namespace=namespace, name=name, dialect=dialect)
-    async with _plugin(address) as stub:
-        return await stub.Explain(request, timeout=DEADLINE)
+    request = ExplainRequest(namespace=namespace, name=name, dialect=dialect)
+    async with _plugin(address) as channel:
+        return (await PlannerStub(channel).Explain(request, timeout=DEADLINE)).explanation
 
 
 @asynccontextmanager
-async def _plugin(address: str) -> AsyncIterator[PluginStub]:
+async def _plugin(address: str) -> AsyncIterator[grpc.aio.Channel]:
     """Connect; what the calls in the block fail with becomes an error of ours."""
     import grpc.aio
 
-    from towpath.proto.v1alpha1.plugin_pb2_grpc import PluginStub
-
     async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
         try:
-            yield PluginStub(channel)
+            yield channel
         except grpc.aio.AioRpcError as error:
             raise _told(address, error) from None
 

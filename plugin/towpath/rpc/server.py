@@ -16,13 +16,17 @@ from grpc_health.v1 import health_pb2_grpc
 
 from towpath.errors import SocketUnusable
 from towpath.incremental import Incremental
-from towpath.proto.v1alpha1 import plugin_pb2, plugin_pb2_grpc
+from towpath.proto.v1alpha1 import inventory_pb2, inventory_pb2_grpc, planner_pb2, planner_pb2_grpc
 from towpath.rpc import socketfile
 from towpath.rpc.health import HealthServicer
-from towpath.rpc.servicer import PluginServicer
+from towpath.rpc.servicer import InventoryServicer, PlannerServicer
 
 log = structlog.get_logger()
-SERVICE: str = plugin_pb2.DESCRIPTOR.services_by_name["Plugin"].full_name
+SERVICES: tuple[str, ...] = tuple(
+    service.full_name
+    for file in (planner_pb2, inventory_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+)
 GRACE = 2.0
 """Seconds that calls in flight have to end when the server stops."""
 
@@ -36,8 +40,9 @@ class PluginServer:
     def __init__(self, world: Incremental, socket: Path) -> None:
         self._path = socket.absolute()
         self._file: socketfile.Identity | None = None
-        self._servicer = PluginServicer(world)
-        self._health = HealthServicer(("", SERVICE))
+        self._inventory = InventoryServicer(world)  # type: ignore[abstract]
+        self._planner = PlannerServicer(world)  # type: ignore[abstract]
+        self._health = HealthServicer(("", *SERVICES))
         self._server: grpc.aio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -53,7 +58,8 @@ class PluginServer:
 
     async def _start(self, path: Path) -> None:
         self._server = grpc.aio.server()
-        plugin_pb2_grpc.add_PluginServicer_to_server(self._servicer, self._server)
+        inventory_pb2_grpc.add_InventoryServicer_to_server(self._inventory, self._server)
+        planner_pb2_grpc.add_PlannerServicer_to_server(self._planner, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         try:
             self._server.add_insecure_port(f"unix:{path}")
@@ -67,7 +73,7 @@ class PluginServer:
 
     def in_sync(self) -> None:
         """Say that the source is complete: from now on calls are answered."""
-        self._servicer.in_sync = True
+        self._inventory.in_sync = self._planner.in_sync = True
         self._health.serving()
 
     async def __aexit__(

@@ -12,8 +12,8 @@ from grpc.aio import ServicerContext
 from towpath.incremental import Incremental
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import ExportedService
-from towpath.proto.v1alpha1 import plugin_pb2 as pb
-from towpath.proto.v1alpha1 import plugin_pb2_grpc
+from towpath.proto.v1alpha1 import inventory_pb2, inventory_pb2_grpc, planner_pb2_grpc
+from towpath.proto.v1alpha1 import planner_pb2 as pb
 from towpath.rpc import convert
 
 NOT_IN_SYNC = "the plugin has not yet read everything from Karmada: try again"
@@ -21,22 +21,32 @@ _SIMILAR = 0.8
 """From here on two names are alike: high, because they often share their namespace."""
 
 
-class PluginServicer(plugin_pb2_grpc.PluginServicer):
-    """The service ``Plugin`` over a world. Refuses with UNAVAILABLE until ``in_sync`` is set."""
+class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
+    """The service ``Inventory`` over a world. Refuses with UNAVAILABLE until ``in_sync`` is set."""
 
     def __init__(self, world: Incremental) -> None:
         self._world = world
         self.in_sync = False
 
-    async def ListMembers(  # noqa: N802 - named by the contract
+    async def ListClusters(  # noqa: N802 - named by the contract
         self,
-        request: pb.ListMembersRequest,
-        context: ServicerContext[pb.ListMembersRequest, Awaitable[pb.ListMembersResponse]],
-    ) -> pb.ListMembersResponse:
+        request: inventory_pb2.ListClustersRequest,
+        context: ServicerContext[
+            inventory_pb2.ListClustersRequest, Awaitable[inventory_pb2.ListClustersResponse]
+        ],
+    ) -> inventory_pb2.ListClustersResponse:
         """Answer with the inventory."""
         if not self.in_sync:
             await context.abort(grpc.StatusCode.UNAVAILABLE, NOT_IN_SYNC)
-        return convert.members_message(self._world.fleet.members)
+        return inventory_pb2.ListClustersResponse(clusters=convert.clusters(self._world.fleet.members))
+
+
+class PlannerServicer(planner_pb2_grpc.PlannerServicer):
+    """The service ``Planner`` over a world. Refuses with UNAVAILABLE until ``in_sync`` is set."""
+
+    def __init__(self, world: Incremental) -> None:
+        self._world = world
+        self.in_sync = False
 
     async def Explain(  # noqa: N802 - named by the contract
         self,
@@ -53,7 +63,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServicer):
         derived = self._world.derived(service.key, time.time()) if service else None
         if service is None or derived is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, why_not_found(request, list(self._world.services)))
-        return convert.explanation(service, derived, self._world.fleet)
+        return pb.ExplainResponse(explanation=convert.explanation(service, derived, self._world.fleet))
 
     def _oldest(self, request: pb.ExplainRequest) -> ExportedService | None:
         """Return the service that is asked for: of two dialects, when none is named, the one that counts."""
