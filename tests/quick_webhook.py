@@ -7,9 +7,12 @@ import datetime as dt
 from contextlib import suppress
 from pathlib import Path
 
+import uvloop
+
 from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.running import run
 from towpath.karmada.client import Client
+from towpath_webhook.assembly import application
 from towpath_webhook.certificates import Times
 from towpath_webhook.certificates_context import Context
 from towpath_webhook.certificates_keeping import Certificates, FilePair, OwnAuthority
@@ -31,7 +34,8 @@ async def _serve(kubeconfig: Path, port: int, files: Path | None) -> None:
         if files is not None:
             cert, key, ca = (files / name for name in ("tls.crt", "tls.key", "ca.crt"))
             certificates = FilePair(context, store, cert=cert, key=key, ca=ca, times=TIMES)
-        await serve("127.0.0.1", port, certificates, drain=0)
+        async with application() as app:
+            await serve(app, "127.0.0.1", port, certificates, drain=0)
 
 
 if __name__ == "__main__":
@@ -42,4 +46,4 @@ if __name__ == "__main__":
     given = parser.parse_args()
     log_as(LogFormat.JSON)
     with suppress(KeyboardInterrupt):
-        run(_serve(given.kubeconfig, given.port, given.files))
+        run(_serve(given.kubeconfig, given.port, given.files), loop=uvloop.new_event_loop)

@@ -42,7 +42,7 @@ def build(folder: Path) -> Path:
 
 @dataclass
 class Told:
-    """What it tells at its end."""
+    """What it tells at its end; how many certificates it was shown also before."""
 
     calls: int = 0
     failed: int = 0
@@ -52,6 +52,10 @@ class Told:
     serials: int = 0
     issuers: int = 0
     p99_ms: float = 0.0
+
+    async def certificates(self) -> int:
+        """Return how many certificates it was shown so far."""
+        return self.serials
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,23 @@ class Caller:
         assert process.stdin is not None
         try:
             assert await process.stdout.readline() == b"calling\n"
+            reading = asyncio.create_task(_read(process.stdout, told))
             yield told
             process.stdin.close()
-            end = json.loads(await process.stdout.read())
-            vars(told).update({**end, "errors": end["errors"] or []})
+            await reading
         finally:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+
+async def _read(lines: asyncio.StreamReader, told: Told) -> None:
+    async for line in lines:
+        if line.startswith(b"shown"):
+            told.serials += 1
+        else:
+            end = json.loads(line)
+            vars(told).update({**end, "errors": end["errors"] or []})
 
 
 def trust_configuration(kubeconfig: Path, path: str, folder: Path) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-// Caller asks webhooks as an apiserver does, at a steady rate, and tells how many calls failed.
+// Caller asks webhooks as an apiserver does, at a rate, and tells how many calls failed.
 //
 // It trusts what a webhook configuration says at the moment, opens new connections all the time, and of
 // several webhooks it asks only those that are ready. It ends when its standard input does.
@@ -43,6 +43,9 @@ type told struct {
 	P99Ms      float64  `json:"p99_ms"`
 }
 
+// As many calls are under way at most: when a machine is slow, the rate is lower, not the wait longer.
+const parallel = 16
+
 var (
 	pool     atomic.Pointer[x509.CertPool]
 	mutex    sync.Mutex
@@ -50,7 +53,7 @@ var (
 	serials  = map[string]bool{}
 	issuers  = map[string]bool{}
 	lasted   []time.Duration
-	patience = 3 * time.Second // as long as an apiserver waits
+	patience = 10 * time.Second // an apiserver's default
 )
 
 func main() {
@@ -87,19 +90,29 @@ func main() {
 	ended := make(chan struct{})
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(ended) }()
 	fmt.Println("calling")
-	var calls sync.WaitGroup
-	began := time.Now()
+	var callers sync.WaitGroup
+	due := make(chan int)
+	for range parallel {
+		callers.Add(1)
+		go func() {
+			defer callers.Done()
+			for n := range due {
+				one(all, n, *path, body)
+			}
+		}()
+	}
+	tick := time.NewTicker(time.Second / time.Duration(*rate))
 loop:
 	for n := 0; ; n++ {
 		select {
 		case <-ended:
 			break loop
-		case <-time.After(time.Until(began.Add(time.Duration(n) * time.Second / time.Duration(*rate)))):
+		case <-tick.C:
+			due <- n
 		}
-		calls.Add(1)
-		go func() { defer calls.Done(); one(all, n, *path, body) }()
 	}
-	calls.Wait()
+	close(due)
+	callers.Wait()
 	close(stop)
 	tell()
 }
@@ -163,8 +176,7 @@ func (t *target) probe() {
 func newClient() *http.Client {
 	dialer := net.Dialer{}
 	return &http.Client{Transport: &http.Transport{
-		MaxIdleConnsPerHost: 16,
-		MaxConnsPerHost:     16, // when all are late, more connections would make it worse
+		MaxIdleConnsPerHost: parallel,
 		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			raw, err := dialer.DialContext(ctx, network, address)
 			if err != nil {
@@ -179,7 +191,10 @@ func newClient() *http.Client {
 			shown := conn.ConnectionState().PeerCertificates[0]
 			mutex.Lock()
 			result.Handshakes++
-			serials[shown.SerialNumber.String()] = true
+			if serial := shown.SerialNumber.String(); !serials[serial] {
+				serials[serial] = true
+				fmt.Println("shown", serial)
+			}
 			issuers[string(shown.AuthorityKeyId)] = true
 			mutex.Unlock()
 			return conn, nil
