@@ -69,7 +69,10 @@ async def _admit(admission: Admission, reviewer: Reviewer | None, request: Reque
     verdict = admission.rule(request)
     if admission.asks and reviewer is not None and not request.goes:
         theirs = await reviewer.review(request)
-        verdict = together(verdict, Verdict(warnings=(SILENT,)) if theirs is None else theirs)
+        if theirs is not None:
+            verdict = together(verdict, theirs)
+        elif not verdict.problems:
+            verdict = together(verdict, Verdict(warnings=(SILENT,)))
     outcome = Outcome.REFUSED if verdict.problems else Outcome.ALLOWED
     return review.encode(request, verdict), outcome
 
