@@ -27,8 +27,6 @@ DIFFERENT = 2
 """Exit code of ``-o diff`` when something would change."""
 _REFUSED = 1
 _STDIN = "-"
-_LOOKUPS = 32
-"""Names that are looked up at the same time."""
 
 
 class Output(StrEnum):
@@ -160,7 +158,7 @@ def _read(
 @contextmanager
 def _naming(source: str = "") -> Iterator[None]:
     """Let errors begin with the file, and be one line whatever the file holds."""
-    from towpath.plan.wording import one_line
+    from towpath.wording import one_line
 
     try:
         yield
@@ -202,24 +200,21 @@ def _moment(at: str | None) -> float:
 
 def _looked_up(reading: Reading, known: Mapping[str, str]) -> dict[str, str]:
     """Ask DNS for the gateways' names. One without an answer is left out, and the plan says so."""
-    from concurrent.futures import ThreadPoolExecutor
-
     from towpath.plan.world import hosts
 
     unknown = sorted(hosts(reading) - known.keys())
     if not unknown:
         return {}
-    with ThreadPoolExecutor(_LOOKUPS) as threads:
-        return {name: ip for name, ip in zip(unknown, threads.map(_address, unknown), strict=True) if ip}
+    return run(_addresses(unknown))
 
 
-def _address(host: str) -> str:
-    import socket
+async def _addresses(names: Sequence[str]) -> dict[str, str]:
+    import asyncio
 
-    try:
-        return min(str(info[4][0]) for info in socket.getaddrinfo(host, None, socket.AF_INET))
-    except OSError:
-        return ""
+    from towpath import dns
+
+    found = await asyncio.gather(*map(dns.addresses, names))
+    return {name: ip for name, those in zip(names, found, strict=True) if (ip := dns.one_of(those))}
 
 
 def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
@@ -231,7 +226,7 @@ def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
     from towpath.cli.live import derived_in
     from towpath.cli.printing import write
     from towpath.plan import difference, outcome
-    from towpath.plan.wording import one_line
+    from towpath.wording import one_line
 
     held = derived_in(there or ())
     made = replace(made, notes=(*made.notes, *difference.obstacles(made, held)))
@@ -255,8 +250,8 @@ def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
 
 def _show(made: Plan, differing: Sequence[str] | None) -> None:
     from towpath.cli.printing import explanation, inventory, show, warnings
-    from towpath.plan.wording import several
     from towpath.rpc import convert
+    from towpath.wording import several
 
     parts: list[str | Table] = [inventory(convert.clusters(made.fleet.members))]
     for one in made.services:
