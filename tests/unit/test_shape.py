@@ -20,9 +20,6 @@ from towpath.rules.shape import shape_of
 
 ABOUT_EXPORTS = set(list(Advice)[: list(Advice).index(Advice.NOT_EXPORTED)])
 ABOUT_EXPORTS -= {Advice.BAD_ANNOTATION, Advice.FROZEN}
-    Advice.BAD_ANNOTATION,
-    Advice.FROZEN,
-}
 NAMES = ("alpha", "beta", "gamma")
 KNOWN = frozenset(f"default/default/default/{name}" for name in NAMES)
 
