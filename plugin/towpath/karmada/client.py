@@ -234,10 +234,12 @@ class Client:
         *,
         force: bool = True,
         subresource: str = "",
+        dry: bool = False,
     ) -> bytes:
         """Server-side apply one object as ``manager`` and return what the apiserver made of it."""
         meta = obj["metadata"]
         query = [("fieldManager", manager), ("force", "true" if force else "false")]
+        query += [("dryRun", "All")] if dry else []
         path = resource.path(meta.get("namespace", ""), meta["name"], subresource)
         return await self.request("PATCH", path, query=query, body=obj, content_type=APPLY)
 
