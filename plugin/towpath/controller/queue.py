@@ -40,7 +40,7 @@ class Bucket:
     def take(self, now: float) -> bool:
         """Take a token if there is one; tell whether there was."""
         until = max(now, self._paid_until) + self._each
-        if until - now > self._depth:
+        if until - now > self._depth + self._each / 1000:
             return False
         self._paid_until = until
         return True
