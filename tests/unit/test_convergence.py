@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.worlds import KEY
-from towpath.controller.convergence import PATIENCE, Convergence
+from towpath.controller.convergence import MOVING, PATIENCE, Convergence
 
 WANTED = {"a": "1", "b": "2"}
 
@@ -22,7 +22,8 @@ def test_members_that_hold_what_was_derived_are_left_alone() -> None:
 def test_one_that_stays_behind_is_touched_for_and_then_ever_less_often() -> None:
     convergence, now, touches = Convergence(), 100.0, []
     seen = convergence.look(KEY, WANTED, {"a": "1"}, (), now)
-    assert not seen.touch
+    seen = convergence.look(KEY, WANTED, {"a": "1"}, (), seen.look_again)
+    assert (seen.touch, seen.look_again) == (False, now + PATIENCE[0])
     for _ in range(8):
         now = seen.look_again
         seen = convergence.look(KEY, WANTED, {"a": "1"}, (), now)
@@ -50,6 +51,17 @@ def test_nothing_is_touched_for_members_that_cannot_be_reached() -> None:
 
     assert convergence.lagging == (KEY,), "it is looked at again when the member returns"
     assert convergence.look(KEY, WANTED, {"a": "1"}, (), now=1001.0).touch
+
+
+def test_what_has_only_begun_is_not_worth_saying_but_what_goes_on_changing_is() -> None:
+    convergence = Convergence()
+    first = convergence.look(KEY, WANTED, {}, (), now=0)
+    assert (first.is_moving, first.look_again) == (True, MOVING)
+    again = convergence.look(KEY, {**WANTED, "b": "3"}, {}, (), now=0.9)
+    assert (again.is_moving, again.look_again) == (True, MOVING)
+
+    assert not convergence.look(KEY, {**WANTED, "b": "4"}, {}, (), now=MOVING).is_moving
+    assert not convergence.look(KEY, {**WANTED, "b": "4"}, {"a": "1", "b": "4"}, (), now=MOVING).is_moving
 
 
 def test_the_time_counts_from_the_change_and_not_from_the_first_look() -> None:

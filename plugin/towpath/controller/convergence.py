@@ -21,18 +21,22 @@ from towpath.model.keys import ServiceKey
 
 PATIENCE = (3.0, 10.0, 30.0, 60.0, 300.0)
 """Seconds before the first touch and each that follows; the last goes on for ever."""
+MOVING = 1.0
+"""Seconds for which a change is on its way as a matter of course: nothing is worth saying of it yet."""
 
 
 class Seen(NamedTuple):
     """Who lags behind, whether to touch the template now, and when to look again if nothing is heard.
 
-    ``took`` is how many seconds it took until nobody lags any more, None if that is no news.
+    ``is_moving`` while it is too early to say so. ``took`` is how many seconds it took until nobody lags any
+    more, None if that is no news.
     """
 
     behind: tuple[str, ...] = ()
     touch: bool = False
     look_again: float = math.inf
     took: float | None = None
+    is_moving: bool = False
 
 
 @dataclass
@@ -40,6 +44,7 @@ class _Lag:
     wanted: Mapping[str, str]
     since: float
     due: float
+    settled: float
     touches: int = 0
     behind: tuple[str, ...] = ()
 
@@ -86,10 +91,15 @@ class Convergence:
             self._lags.pop(key, None)
             return Seen(took=now - lag.since if lag else None)
         if lag is None or lag.wanted != wanted:
-            lag = self._lags[key] = _Lag(dict(wanted), now if since is None else since, now + PATIENCE[0])
+            # What changes again and again is told of all the same.
+            settled = now + MOVING if lag is None else lag.settled
+            began = now if since is None else since
+            lag = self._lags[key] = _Lag(dict(wanted), began, now + PATIENCE[0], settled)
         lag.behind = behind
         if all(name in lost for name in behind):
             return Seen(behind)  # its return is an event
+        if now < lag.settled:
+            return Seen(behind, look_again=min(lag.due, lag.settled), is_moving=True)
         if now < lag.due:
             return Seen(behind, look_again=lag.due)
         lag.touches += 1

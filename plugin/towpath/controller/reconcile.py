@@ -87,7 +87,8 @@ class Reconciler:
             await asyncio.gather(*map(self._write, stage))
         self._tell(key, derived)
         seen = await self._converge(key, wanted)
-        await self._report(key, derived, wanted, seen)
+        if not seen.is_moving:
+            await self._report(key, derived, wanted, seen)
         return min(derived.look_again, seen.look_again)
 
     def _ask(self, key: ServiceKey, live: Live, wanted: Rendered) -> Verdict:
