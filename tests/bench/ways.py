@@ -159,6 +159,7 @@ async def carry_chained(stage: Stage, name: str, exporters: Sequence[str] = EXPO
 async def follow_chained(stage: Stage, name: str, own: str, exporters: Sequence[str]) -> None:
     """Change both ConfigMaps of a chain, and the override between them, one after the other."""
     second, overrides = chained_objects(name, own, exporters)
+    await _own(stage, CONFIG_MAPS, name, second, overrides)
     await stage.plane.apply(CONFIG_MAPS, wares.config_map(name, second["data"]["ports"]))
     await stage.plane.apply(resources.OVERRIDE_POLICIES, overrides)
     await stage.plane.apply(CONFIG_MAPS, second)
@@ -181,16 +182,21 @@ async def _chain(
     """Apply a template, and a second one when the first is scheduled, which owns it then."""
     name = first["metadata"]["name"]
     await stage.put(kind, wares.policy(name, first), first)
-    owner = (await stage.scheduled(kind, name))["spec"]["resource"]
-    reference = {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")}
     policy = wares.policy(second["metadata"]["name"], second)
-    for obj in (second, overrides, policy):
-        obj["metadata"]["ownerReferences"] = [reference]
+    await _own(stage, kind, name, second, overrides, policy)
     await asyncio.gather(
         stage.plane.apply(resources.OVERRIDE_POLICIES, overrides),
         stage.plane.apply(resources.PROPAGATION_POLICIES, policy),
     )
     await stage.plane.apply(derived, second)
+
+
+async def _own(stage: Stage, kind: Resource, name: str, *derived: Object) -> None:
+    """Let a template own objects, once its binding is scheduled, which tells its uid."""
+    owner = (await stage.scheduled(kind, name))["spec"]["resource"]
+    reference = {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")}
+    for obj in derived:
+        obj["metadata"]["ownerReferences"] = [reference]
 
 
 async def put_service(stage: Stage, name: str, members: Sequence[str] = EXPORTERS) -> None:
