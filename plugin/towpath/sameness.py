@@ -15,6 +15,23 @@ MANAGER = "towpath"
 _FIELD = "f:"
 
 
+def is_needed(live: Mapping[str, Any] | None, wanted: Mapping[str, Any] | None) -> bool:
+    """Tell whether there is something to write so that ``wanted`` is there in the place of ``live``.
+
+    None is nothing. An object that is being deleted is left to that: of its end we hear.
+    """
+    if live is wanted:
+        return False
+    if live is None or wanted is None:
+        return live is None or not is_going(live)
+    return not is_going(live) and not is_as_wanted(live, wanted)
+
+
+def is_going(live: Mapping[str, Any]) -> bool:
+    """Tell whether an object is being deleted."""
+    return "deletionTimestamp" in live["metadata"]
+
+
 def is_as_wanted(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Tell whether applying ``wanted`` would change nothing of ``live``."""
     return _holds(live, wanted) and not any(

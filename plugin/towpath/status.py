@@ -89,7 +89,7 @@ def export_status(
 
 
 def withheld() -> Condition:
-    """Return what is said instead of being ready when the guard keeps an import from going."""
+    """Return the condition of an export whose import the guard keeps from going."""
     return Condition(READY, FALSE, Stated.WITHHELD, f"{Stated.WITHHELD.text}.")
 
 

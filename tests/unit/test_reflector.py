@@ -351,6 +351,13 @@ async def test_the_answer_to_a_write_that_arrives_after_the_object_has_gone_brin
         assert not seen.reflector.items()
 
 
+async def test_who_asks_for_a_list_while_there_is_no_watch_gets_it(tmp_path: Path) -> None:
+    apiserver = Apiserver([page(7), page(8, thing("a", 1, "1"))], [status(500), stream(stay=True)])
+    async with reflecting(apiserver, tmp_path) as seen:
+        seen.reflector.interrupted = lambda _: seen.reflector.relist()
+        await seen.until(lambda: bool(seen.changes))
+
+
 async def test_a_list_that_was_wrong_is_put_right_by_another(tmp_path: Path) -> None:
     apiserver = Apiserver([page(7), page(8, thing("a", 1, "1"))], [stream(stay=True)])
     async with reflecting(apiserver, tmp_path) as seen:

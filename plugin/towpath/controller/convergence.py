@@ -79,17 +79,26 @@ class Convergence:
         held: Mapping[str, str],
         lost: Collection[str],
         now: float,
+        since: float | None = None,
+        *,
+        claimed: bool = False,
     ) -> Seen:
-        """Compare the digests derived for the clusters with those they report; ``lost`` can't be reached."""
+        """Compare the digests derived for the clusters with those they report; ``lost`` can't be reached.
+
+        ``claimed``: another policy than ours has the template, so it goes where that says (facts T8). A touch
+        takes that away, and nothing is gained by waiting. ``since`` is when the change was seen that made
+        them what they are, None if that is not known.
+        """
         lagging = behind(wanted, held)
         lag = self._lags.get(key)
-        if not lagging:
+        if not lagging and not claimed:
             self._lags.pop(key, None)
             return Seen(took=now - lag.since if lag else None)
         if lag is None or lag.wanted != wanted:
-            lag = self._lags[key] = _Lag(dict(wanted), now, now + PATIENCE[0])
+            due = now if claimed else now + PATIENCE[0]
+            lag = self._lags[key] = _Lag(dict(wanted), now if since is None else since, due)
         lag.behind = lagging
-        if all(name in lost for name in lagging):
+        if not claimed and all(name in lost for name in lagging):
             return Seen(lagging)  # its return is an event
         if now < lag.due:
             return Seen(lagging, look_again=lag.due)

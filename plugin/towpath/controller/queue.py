@@ -34,6 +34,14 @@ class Bucket:
         self._depth = burst / rate
         self._paid_until = 0.0
 
+    def take(self, now: float) -> bool:
+        """Take a token if there is one; tell whether there was."""
+        until = max(now, self._paid_until) + self._each
+        if until - now > self._depth:
+            return False
+        self._paid_until = until
+        return True
+
     def pause(self, now: float) -> float:
         """Take a token; return how many seconds from now it is there."""
         self._paid_until = max(now, self._paid_until) + self._each

@@ -27,6 +27,7 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -160,11 +161,12 @@ class Reflector(Generic[T]):
                 if not self._version:
                     await self._list()
                     self.synced.set()
-                async with asyncio.timeout(None) as self._watching:
+                async with self._unless_asked():
                     async for _ in self._watch():
                         pause = _FIRST_PAUSE
             except TimeoutError:
                 self._version = ""  # asked to list anew
+                continue
             except Gone as error:
                 self._version = ""
                 self.interrupted(error)
@@ -183,6 +185,16 @@ class Reflector(Generic[T]):
             else:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 pause = min(pause * 2, _LONGEST_PAUSE)
+
+    @asynccontextmanager
+    async def _unless_asked(self) -> AsyncIterator[None]:
+        """End the block with TimeoutError when asked to list anew."""
+        async with asyncio.timeout(None) as watching:
+            self._watching = watching
+            try:
+                yield
+            finally:
+                self._watching = None
 
     def relist(self) -> None:
         """List anew, because what was listed may be wrong."""
