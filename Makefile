@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOWPATH := $(BIN)/towpath
 
-.PHONY: help demo test golden lint bench local-up local-down proto proto-base docs lock clean
+.PHONY: help demo test fuzz golden lint bench local-up local-down proto proto-base docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -28,6 +28,9 @@ test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export"
 
 golden: $(VENV)/.installed ## worked cases, one line each (CASES=DIR for those of another folder)
 	@$(BIN)/python -m pytest tests/golden -v --no-header --tb=short --cases "$(CASES)"
+
+fuzz: $(VENV)/.installed ## 100 000 bodies against the webhook (BODIES=N for another number)
+	@FUZZ_BODIES=$(or $(BODIES),100000) $(BIN)/python -m pytest tests/fuzz --timeout 7200
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import contracts, dependencies, the gRPC contract
 	@$(BIN)/ruff format --check .

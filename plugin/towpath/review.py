@@ -32,7 +32,7 @@ from towpath.plan.reading import Reading, read
 from towpath.propagation.claims import Claim as PolicyClaim
 from towpath.propagation.policies import Policy
 from towpath.propagation.selection import best_match
-from towpath.rules.contention import EVERYWHERE, Claim, claims_of, holder, lost
+from towpath.rules.contention import EVERYWHERE, Claim, claims_of, holder, lost, name_taken
 from towpath.rules.ports import normal_path
 from towpath.rules.reasons import PLAIN, Advice, Caution, Excluded, Exclusion, Impossible
 from towpath.rules.shape import by_field, unknown_targets
@@ -124,7 +124,7 @@ def _taken(
     clusters: dict[tuple[str, str, ServiceKey], list[str]] = {}
     for (cluster, what, kind), by in lost(service, holders):
         if cluster == EVERYWHERE:
-            why = Exclusion(Excluded.NAME_TAKEN, f"the name belongs to {by.dialect.value}")
+            why = name_taken(by.dialect.value)
             yield Finding(why.reason.value, "metadata.name", f"metadata.name: {why.text}")
         else:
             clusters.setdefault((what, kind, by), []).append(cluster)

@@ -89,7 +89,7 @@ def export_status(
 
 
 def withheld() -> Condition:
-    """Return the condition of an export whose import the guard keeps from going."""
+    """Return what is said instead of being ready when the guard keeps an import from going."""
     return Condition(READY, FALSE, Stated.WITHHELD, f"{Stated.WITHHELD.text}.")
 
 

@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.asgi import application
 from tests.conftest import Plane
 from tests.reviews import HOLDING, PLAIN, SECRET, patched, review
 from tests.waiting import until
@@ -27,10 +29,12 @@ from towpath.karmada.client import Client
 from towpath.local import pki, processes, webhook
 from towpath.local.ports import free_ports
 from towpath.local.spec import WEBHOOK
-from towpath_webhook.admission import CLUSTERS
 from towpath_webhook.app import BODY_LIMIT
+from towpath_webhook.certificates_context import Context, TlsVersion
+from towpath_webhook.certificates_keeping import FilePair
 from towpath_webhook.clusters import DROPPED, IF_APPLIED, WAS_STORED
 from towpath_webhook.guarded import GuardedProtocol
+from towpath_webhook.registry import MUTATE_CLUSTERS
 from towpath_webhook.server import serve
 
 JSON = {"Content-Type": "application/json"}
@@ -46,7 +50,11 @@ class Server:
     @property
     def argv(self) -> list[str]:
         files = [f"--tls-cert={self.folder / 'tls.crt'}", f"--tls-key={self.folder / 'tls.key'}"]
-        return [sys.executable, "-m", "towpath", "serve", "webhook", *files, f"--port={self.port}"]
+        run = [sys.executable, "-m", "towpath", "serve", "webhook"]
+        return [*run, *files, f"--port={self.port}", "--drain=0"]
+
+    def certificates(self, cert: str = "tls.crt", key: str = "tls.key") -> FilePair:
+        return FilePair(Context(), None, cert=self.folder / cert, key=self.folder / key)
 
     @property
     def trust(self) -> ssl.SSLContext:
@@ -108,8 +116,7 @@ def process(server: Server) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture
 async def here(server: Server) -> AsyncIterator[Server]:
     """Run the server in the test's own loop."""
-    files = {"cert": server.folder / "tls.crt", "key": server.folder / "tls.key"}
-    task = asyncio.create_task(serve("127.0.0.1", server.port, **files))
+    task = asyncio.create_task(serve(application(), "127.0.0.1", server.port, server.certificates(), drain=0))
     await server.ready()
     yield server
     task.cancel()
@@ -122,21 +129,21 @@ async def test_it_serves_and_refuses(here: Server) -> None:
         for path in ("/healthz", "/readyz"):
             async with session.get(path) as response:
                 assert (response.status, await response.text()) == (200, "ok\n")
-        async with session.post(CLUSTERS, data=review(HOLDING), headers=JSON) as response:
+        async with session.post(MUTATE_CLUSTERS, data=review(HOLDING), headers=JSON) as response:
             assert response.status == 200
             assert patched(HOLDING, (await response.json())["response"]) == PLAIN
         refused = [
-            ("GET", CLUSTERS, b"", 405),
+            ("GET", MUTATE_CLUSTERS, b"", 405),
             ("POST", "/readyz", b"", 405),
             ("POST", "/admit/nothing", b"{}", 404),
-            ("POST", CLUSTERS, b"{}", 400),
+            ("POST", MUTATE_CLUSTERS, b"{}", 400),
         ]
         for method, path, body, status in refused:
             async with session.request(method, path, data=body, headers=JSON) as response:
                 assert response.status == status
                 assert (await response.text()).count("\n") == 1
                 assert "Allow" in response.headers or status != 405
-    async with here.session() as session, session.post(CLUSTERS, data=b"{}") as response:
+    async with here.session() as session, session.post(MUTATE_CLUSTERS, data=b"{}") as response:
         assert response.status == 415
 
 
@@ -152,7 +159,7 @@ async def test_a_body_too_large_is_refused_before_its_end(here: Server, framing:
     async with here.connection() as (reader, writer):
         writer.write(
             b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%s"
-            % (CLUSTERS.encode(), framing)
+            % (MUTATE_CLUSTERS.encode(), framing)
         )
         assert b" 413 " in await reader.readline()
 
@@ -166,18 +173,43 @@ async def test_plain_http_is_not_answered(here: Server) -> None:
         assert b"HTTP/1.1" not in answer
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_tls_versions(here: Server, version: ssl.TLSVersion) -> None:
-    trust = here.trust
-    trust.minimum_version = trust.maximum_version = version
+@pytest.mark.parametrize(
+    ("lowest", "spoken", "answered"),
+    [
+        ("1.3", "1.3", True),
+        ("1.3", "1.2", False),
+        ("1.2", "1.3", True),
+        ("1.2", "1.2", True),
+        ("1.2", "1.1", False),
+    ],
+)
+def test_tls_versions(server: Server, lowest: str, spoken: str, answered: bool) -> None:
+    listening = Context(TlsVersion(lowest))
+    listening.present(*((server.folder / name).read_bytes() for name in ("tls.crt", "tls.key")), "it")
+    trust = server.trust
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of asking for TLS 1.1
+        trust.minimum_version = trust.maximum_version = ssl.TLSVersion[f"TLSv{spoken.replace('.', '_')}"]
     trust.set_alpn_protocols(["h2", "http/1.1"])
-    _, writer = await asyncio.open_connection("127.0.0.1", here.port, ssl=trust)
-    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
-    writer.close()
-    await writer.wait_closed()
+    assert handshake(listening.ssl, trust) == ("http/1.1" if answered else None)
 
 
-HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % CLUSTERS.encode()
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:
+    """Return the protocol that both agreed on, None if they could not."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = client.wrap_bio(back, there, server_hostname="127.0.0.1")
+    answering = server.wrap_bio(there, back, server_side=True)
+    for side in (asking, answering) * 3:
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLError:
+            return None
+    return asking.selected_alpn_protocol()
+
+
+HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % MUTATE_CLUSTERS.encode()
 
 
 @pytest.mark.parametrize(
@@ -230,10 +262,10 @@ async def test_sigterm_lets_a_call_in_flight_end(server: Server, process: subpro
         await until(listens, lambda yes: not yes)
         writer.write(body)
         assert b" 200 " in await reader.readline()
-        assert b'"allowed": true' in await reader.read()
+        assert b'"allowed":true' in await reader.read()
     assert await asyncio.to_thread(process.wait, 10) == 0
     said = [json.loads(line)["event"] for line in process.stderr or ()]
-    assert said == ["answering", "stopped"]
+    assert said == ["certificate", "answering", "ending", "allowed", "stopped"]
 
 
 async def test_a_port_that_is_taken_is_told_in_one_line(here: Server) -> None:
@@ -262,7 +294,7 @@ async def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
         )
     )
     with pytest.raises(UsageError, match=told) as caught:
-        await serve("127.0.0.1", server.port, cert=server.folder / cert, key=server.folder / key)
+        await serve(application(), "127.0.0.1", server.port, server.certificates(cert, key))
     assert "\n" not in str(caught.value)
 
 

@@ -147,8 +147,9 @@ def invalid(message: str) -> Object:
 
 
 def exported(name: str = "web", *clusters: str, **more: Any) -> list[Object]:
-    """Return an export and its Service, both bound to clusters."""
-    made, behind = export(name, **more), service(name)
+    """Return an export and its Service, both claimed by a policy and bound to clusters."""
+    of_both = propagation("user")
+    made, behind = claimed(export(name, **more), of_both), claimed(service(name), of_both)
     return [made, behind, binding(made, *clusters), binding(behind, *clusters)]
 
 
@@ -167,9 +168,12 @@ def propagation(name: str, *selectors: Mapping[str, object], kind: str = "Propag
 
 
 def claimed(obj: Object, by: Object) -> Object:
-    """Return a template as the policy that has claimed it leaves it."""
+    """Return a template as the policy that has claimed it, in the place of others, leaves it."""
     prefix, meta = f"{by['kind'].lower()}.karmada.io", by["metadata"]
-    notes = {f"{prefix}/name": meta["name"]}
+    notes = {
+        name: text for name, text in obj["metadata"].get("annotations", {}).items() if "karmada" not in name
+    }
+    notes[f"{prefix}/name"] = meta["name"]
     if "namespace" in meta:
         notes[f"{prefix}/namespace"] = meta["namespace"]
     return {**obj, "metadata": {**obj["metadata"], "annotations": notes}}

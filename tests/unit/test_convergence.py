@@ -52,6 +52,15 @@ def test_nothing_is_touched_for_members_that_cannot_be_reached() -> None:
     assert convergence.look(KEY, WANTED, {"a": "1"}, (), now=1001.0).touch
 
 
+def test_the_time_counts_from_the_change_and_not_from_the_first_look() -> None:
+    convergence = Convergence()
+    convergence.look(KEY, WANTED, {}, (), now=10.0, since=7.0)
+    convergence.look(KEY, WANTED, {"a": "1"}, (), now=10.5, since=10.4)
+
+    assert convergence.look(KEY, WANTED, WANTED, (), now=11.0).took == 4.0
+    assert convergence.look(KEY, WANTED, WANTED, (), now=12.0, since=11.5).took is None
+
+
 def test_what_is_gone_is_forgotten() -> None:
     convergence = Convergence()
     convergence.look(KEY, WANTED, {}, (), now=0)

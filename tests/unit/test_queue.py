@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 from hypothesis import given
@@ -87,6 +88,27 @@ async def test_what_changes_after_the_start_does_not_wait_for_the_replay() -> No
 
     assert await taken(queue, 3) == ["new", "old-999", "old-000"]
     assert len(queue) == 998
+
+
+async def test_workers_with_nothing_to_wait_for_leave_turns_to_others() -> None:
+    """What others see: the queue shrinks by one key in a turn of theirs, however many workers there are."""
+    queue: Queue[int] = Queue()
+    for key in range(20):
+        queue.add(key)
+    workers = [asyncio.create_task(_work(queue)) for _ in range(8)]
+    seen = [len(queue)]
+    while seen[-1]:
+        await asyncio.sleep(0)
+        seen.append(len(queue))
+    for worker in workers:
+        worker.cancel()
+
+    assert max(before - after for before, after in itertools.pairwise(seen)) == 1
+
+
+async def _work(queue: Queue[int]) -> None:
+    while True:
+        queue.done(await queue.get())
 
 
 async def test_a_replay_ends_however_much_changes() -> None:

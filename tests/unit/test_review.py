@@ -44,7 +44,7 @@ FLEET = clusters("a", "b", "c")
 UNKNOWN = ("UnknownTargetCluster", "spec.targetClusters[1]")
 PORTS = ("TargetPortDiffers", "spec.rules[0].portNumber")
 PATH = ("PathClaimed", "spec.rules[0].path")
-OTHER_PORT = service("web", {"port": 80, "targetPort": 8080})
+OTHER_PORT = claimed(service("web", {"port": 80, "targetPort": 8080}), propagation("user"))
 OLD = exported("old", "a", "b", created="2025-01-01T00:00:00Z")
 YOUNG = exported("young", "a", "b", created="2027-06-01T00:00:00Z")
 
@@ -194,8 +194,8 @@ def test_what_is_left_behind_is_named() -> None:
     template, behind = claimed(export(), BOTH), claimed(service(), BOTH)
     [one] = review(changed(propagation("httpbin"), BOTH), knowing(template, behind), NOW)
     assert one.text == (
-        "spec.resourceSelectors: Service shop/web: unless another policy selects it, members keep it as it"
-        " is, and no change reaches them"
+        "spec.resourceSelectors: Service shop/web: unless another policy selects it, it stays as members have"
+        " it: no change of it reaches them"
     )
 
 

@@ -36,18 +36,18 @@ class Arrived(NamedTuple):
 
 def arrival_of(inventory: Inventory, key: ServiceKey, wanted: Rendered) -> Arrival:
     """Return what is known of how the imports of a service arrive."""
-    held = inventory.held(key)
+    held, claim = inventory.held(key), claimed_elsewhere(inventory, key)
     return Arrival(
         behind(wanted.digests, held.reported),
         inventory.lost,
         held.failed,
         told=inventory.reporting,
         taken_by=inventory.import_taken_by(key),
-        claimed_by=str(_claim(inventory, key) or ""),
+        claimed_by=str(claim or ""),
     )
 
 
-def _claim(inventory: Inventory, key: ServiceKey) -> Claim | None:
+def claimed_elsewhere(inventory: Inventory, key: ServiceKey) -> Claim | None:
     """Return the policy that has claimed an import in the place of ours."""
     template = inventory.imports[key.dialect].get(key.name, key.namespace)
     claim = claim_of(template["metadata"].get("annotations") or {}) if template else None
@@ -68,22 +68,22 @@ class Arriving:
 
         ``since`` is when the change was seen that made it necessary, None if that is not known.
         """
-        inventory, held, now = self._inventory, self._inventory.held(key), time.time()
-        claim = _claim(inventory, key) if wanted.service_import else None
-        taken_by = inventory.import_taken_by(key) if wanted.service_import else ""
+        inventory, now = self._inventory, time.time()
+        arrival = arrival_of(inventory, key, wanted)
+        claim = claimed_elsewhere(inventory, key) if wanted.service_import else None
+        held = inventory.held(key).reported
         seen = self.convergence.look(
-            key, wanted.digests, held.reported, inventory.lost, now, since, claimed=claim is not None
+            key, wanted.digests, held, inventory.lost, now, since, claimed=claim is not None
         )
         former = inventory.former(key)
         cure, look_again = self._disowned.look(key, former, now)
         if cure is not Cure.NOTHING and await self._binding_is_there(key, former):
             cure = Cure.NOTHING
-        arrival = arrival_of(inventory, key, wanted)
         if not inventory.reporting and claim is None and cure is Cure.NOTHING:
             return Arrived(arrival, look_again)
         if cure is Cure.TOUCH:
             self._disowned.forget(key)
-        if (seen.touch and not taken_by) or cure is Cure.TOUCH:
+        if (seen.touch and not arrival.taken_by) or cure is Cure.TOUCH:
             await self._touch(key, claim)
             log.warning("touched", service=str(key), behind=list(seen.behind), claimed=str(claim or ""))
         return Arrived(arrival, min(look_again, seen.look_again), seen.took)

@@ -8,7 +8,8 @@ What a change means for other services, of a member above all, ``incremental`` k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,8 @@ from towpath.render import MANAGED_BY, service_of_policy
 Due = ServiceKey | GatewayKey
 """What can be touched, and then has to be looked at."""
 Touch = Callable[[Due], None]
+ONE_CHANGE = 10.0
+"""Seconds within which what happens to a service belongs together: Karmada binds what a user has applied."""
 _OURS = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
 _THEIRS = ",".join(f"{label}!={value}" for label, value in MANAGED_BY.items())
 
@@ -48,6 +51,8 @@ class Inventory:
         self._touch = touch
         self._returned = returned
         self.world = Incremental()
+        self.changed_at: dict[ServiceKey, float] = {}
+        """When each service began to change (seconds since 1970), until whoever answers takes it out."""
         self.reporting = False
         """Whether any member has ever said what it holds: else nothing lets Karmada reflect it."""
         self._claiming = ByNamespace[Policy]()
@@ -74,14 +79,14 @@ class Inventory:
         }
         self.imports = {
             d: Reflector(
-                client, resources.service_imports(d), decode.whole, self._import_changed, as_bytes=True
+                client, resources.service_imports(d), decode.whole, self._import_changed, packed=True
             )
             for d in Dialect
         }
 
         def ours(resource: Resource) -> Reflector[dict[str, Any]]:
             changed = self._derived_changed
-            return Reflector(client, resource, decode.whole, changed, selector=_OURS, as_bytes=True)
+            return Reflector(client, resource, decode.whole, changed, selector=_OURS, packed=True)
 
         self.propagation = ours(resources.PROPAGATION_POLICIES)
         self.overrides = ours(resources.OVERRIDE_POLICIES)
@@ -141,8 +146,7 @@ class Inventory:
 
     def _put_members(self, members: Mapping[str, Member]) -> None:
         lost = self.lost
-        for key in self.world.put_members(members):
-            self._touch(key)
+        self._tell(self.world.put_members(members))
         if lost - self.lost:
             self._returned()
 
@@ -210,8 +214,7 @@ class Inventory:
     def _changed(self, namespace: str, name: str) -> None:
         for dialect in Dialect:
             key = ServiceKey(dialect, namespace, name)
-            for touched in self.world.put_service(key, self._exported(key)):
-                self._touch(touched)
+            self._tell(self.world.put_service(key, self._exported(key)))
             for touched in self.world.put_policy(key, self._applied(key)):
                 self._touch(touched)
 
@@ -274,6 +277,13 @@ class Inventory:
             del keys[key]
         if not keys:
             del self._named[key.namespace]
+
+    def _tell(self, changed: Iterable[ServiceKey]) -> None:
+        now = time.time()
+        for key in changed:
+            if now - self.changed_at.get(key, 0.0) > ONE_CHANGE:
+                self.changed_at[key] = now
+            self._touch(key)
 
     def _service_changed(self, name: Name, *_: object) -> None:
         self._changed(*name)

@@ -8,6 +8,9 @@ fail at once do not come back at once.
 ``put_behind`` tells that all that is due now is a replay of what has been there before, as at start-up: what
 changes from then on goes first, and every fourth turn is the replay's, so that it ends in any case. A key
 that changes while it waits there is moved up; one that fails there comes back there.
+
+In one turn of the event loop one key is given out: with nothing to wait for, workers would else go through
+all of them while the loop does nothing else, such as hearing what has changed.
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ class Queue(Generic[K]):
         self._replayed: set[K] = set()
         """Those of ``_behind``, also while they are worked on or come back, until done or added anew."""
         self._taken = 0
+        self._has_given = False
         self._working: set[K] = set()
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
@@ -95,15 +99,21 @@ class Queue(Generic[K]):
 
     async def get(self) -> K:
         """Wait for a key and take it. ``done`` or ``failed`` must follow."""
-        while not len(self):
+        while self._has_given or not len(self):
             self._arrived.clear()
             await self._arrived.wait()
+        self._has_given = True
+        asyncio.get_running_loop().call_soon(self._next_turn)
         self._taken += 1
         behind = self._behind and (not self._due or self._taken % TURN == 0)
         keys = self._behind if behind else self._due
         key, _ = keys.popitem(last=False)
         self._working.add(key)
         return key
+
+    def _next_turn(self) -> None:
+        self._has_given = False
+        self._arrived.set()
 
     def done(self, key: K) -> None:
         """Say that the work on a key succeeded."""

@@ -232,7 +232,7 @@ class Advice(Reason):
     # policies of Karmada
     FREEZES = (
         "FreezesService",
-        "unless another policy selects it, members keep it as it is, and no change reaches them",
+        "unless another policy selects it, it stays as members have it: no change of it reaches them",
     )
 
 

@@ -10,9 +10,9 @@ All of facts/eriecanal.md, 3.4, and 3.5 for the exporting cluster.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from towpath.model.export import Export
+from towpath.model.export import Export, ExportRule
 from towpath.model.service import Service, ServicePort
 from towpath.rules.ports import Exporter, normal_path, unite
 from towpath.rules.reasons import Advice, Caution, Impossible
@@ -43,6 +43,17 @@ def shape_of(exporters: Sequence[Exporter], known: Collection[str]) -> tuple[Cau
     return tuple(sorted((*found, *_several_ports(exporters), *_shared_gateways(exporters)), key=_order))
 
 
+def shape_alone(export: Export) -> Iterator[Caution]:
+    """Yield what surprises about an export whatever its Service is like and whoever has it."""
+    last = _last(export.rules)
+    for index, rule in enumerate(export.rules):
+        field = f"spec.rules[{index}]"
+        if last[rule.port_number] != index:
+            yield Caution(Advice.REPEATED_RULE, f"{field}.portNumber", f"port {rule.port_number}")
+        else:
+            yield from _of_path(rule, field)
+
+
 def _alike(exporters: Iterable[Exporter]) -> Iterable[list[Exporter]]:
     """Return the exporters by what they have: mostly one list, because all have the template's objects."""
     groups: dict[tuple[int, int, tuple[int, ...]], list[Exporter]] = {}
@@ -61,7 +72,7 @@ def unknown_targets(export: Export, known: Collection[str]) -> Iterator[Caution]
 
 def _of_rules(exporter: Exporter) -> Iterator[Caution]:
     rules, service = exporter.export.rules, exporter.service
-    last = {rule.port_number: index for index, rule in enumerate(rules)}
+    last = _last(rules)
     existing = {port.port for port in service.ports}
     offered = {port.port: port for port, _ in exporter.offered}
     for index, rule in enumerate(rules):
@@ -72,13 +83,22 @@ def _of_rules(exporter: Exporter) -> Iterator[Caution]:
         elif number not in existing:
             yield Caution(Advice.RULE_WITHOUT_PORT, f"{field}.portNumber", f"port {number}")
         elif number in offered:
-            if rule.path_type == "Exact":
-                yield Caution(Advice.EXACT_PATH, f"{field}.pathType", rule.path_type)
-            if normal_path(rule.path) == "/":
-                yield Caution(Advice.ROOT_PATH, f"{field}.path", f"'{rule.path}'")
+            yield from _of_path(rule, field)
             for reason, check in _PORT_CHECKS:
                 if detail := check(offered[number], service):
                     yield Caution(reason, f"{field}.portNumber", f"port {number} {detail}")
+
+
+def _last(rules: Sequence[ExportRule]) -> Mapping[int, int]:
+    """Return the rule that counts for each port."""
+    return {rule.port_number: index for index, rule in enumerate(rules)}
+
+
+def _of_path(rule: ExportRule, field: str) -> Iterator[Caution]:
+    if rule.path_type == "Exact":
+        yield Caution(Advice.EXACT_PATH, f"{field}.pathType", rule.path_type)
+    if normal_path(rule.path) == "/":
+        yield Caution(Advice.ROOT_PATH, f"{field}.path", f"'{rule.path}'")
 
 
 # What is special about a port, empty if it is fine.

@@ -26,6 +26,11 @@ _DEFAULT_WEIGHT = 100
 _KEY = re.compile(r"([^/\s]([^/]*[^/\s])?/){3}[a-z0-9]([-.a-z0-9]*[a-z0-9])?", re.ASCII)
 
 
+def is_key(text: str) -> bool:
+    """Tell whether a text can be a cluster's key."""
+    return _KEY.fullmatch(text) is not None
+
+
 def impossible(policy: TrafficPolicy) -> tuple[Caution, ...]:
     """Return all that has to be refused, in the order of fields."""
     found = []
@@ -35,7 +40,7 @@ def impossible(policy: TrafficPolicy) -> tuple[Caution, ...]:
         found.append(Caution(Impossible.FAIL_OVER_TARGETS, "spec.targets"))
     for index, target in enumerate(policy.targets):
         key, weight, field = target.cluster_key, target.weight, f"spec.targets[{index}]"
-        if not _KEY.fullmatch(key):
+        if not is_key(key):
             # Quoted, because what is wrong may be a space, or that nothing is there.
             found.append(Caution(Impossible.MALFORMED_KEY, f"{field}.clusterKey", repr(key)))
         if weight is not None and weight < 0:
@@ -64,6 +69,13 @@ def surprises(
         if (detail := rule(case)) is not None
     ]
     return (*found, *_of_targets(case))
+
+
+def surprises_alone(policy: TrafficPolicy) -> tuple[Caution, ...]:
+    """Return those surprises that the policy alone tells, wherever it acts."""
+    keys = {target.cluster_key for target in policy.targets}
+    found = surprises(policy, consumers=(), exporters=(), known=keys, local=())
+    return tuple(caution for caution in found if caution.reason in _ALONE)
 
 
 @dataclass(frozen=True)
@@ -162,6 +174,8 @@ def _fail_over_port(case: _Case, target: TrafficTarget) -> str | None:
 def _differ(used: Collection[tuple[int, int]]) -> bool:
     return len({port for port, _ in used}) > 1 and len({weight for _, weight in used}) > 1
 
+
+_ALONE = {Advice.LOCALITY_TARGET, Advice.REPEATED_KEY, Advice.WEIGHT_ZERO, Advice.WEIGHT_IGNORED}
 
 # Which rules there are for each lbType, in the order of the fields they are about.
 _PolicyRule = tuple[Advice, str, Callable[[_Case], str | None]]

@@ -1,0 +1,36 @@
+"""The application put together: the rules, the plugin if there is one to ask, and what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from towpath import garbage
+from towpath_webhook.app import App
+from towpath_webhook.endpoints import endpoints
+from towpath_webhook.metrics import Metrics
+
+
+@asynccontextmanager
+async def application(plugin: str | None = None, health: str | None = None) -> AsyncIterator[App]:
+    """Give the application. ``plugin`` is a gRPC target, ``health`` an address for /healthz and /metrics.
+
+    Raises SocketUnusable if nothing can listen at ``health``.
+    """
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        reviewer = None
+        if plugin is not None:
+            from towpath_webhook.plugin import Plugin
+
+            reviewer = await stack.enter_async_context(Plugin(plugin, metrics))
+        if health is not None:
+            from towpath.health import HealthServer
+
+            told = HealthServer(
+                health, synced=lambda: {"rules": True}, alive=lambda: True, metrics=metrics.exposition
+            )
+            await stack.enter_async_context(told)
+        garbage.collect_rarely()
+        garbage.keep()
+        yield App(endpoints(reviewer), metrics)
