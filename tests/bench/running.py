@@ -29,16 +29,17 @@ class Options:
     out: Path | None
 
 
-def main_of(parser: argparse.ArgumentParser, *, rounds: int) -> tuple[Options, argparse.Namespace]:
-    """Add what all benches take, and read the command line."""
+def main_of(parser: argparse.ArgumentParser, *, rounds: int = 0) -> tuple[Options, argparse.Namespace]:
+    """Add what all benches take, and read the command line. Without ``rounds`` there is one of all."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, help="write everything measured to this file, as JSON")
     parser.add_argument("--qps", type=Qps, default=Qps.HIGH, help="Karmada's client limits: default or high")
-    parser.add_argument("--rounds", type=int, default=rounds, help="measured rounds, after one to warm up")
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds, help="measured rounds, after a warm-up")
     given = parser.parse_args()
-    if given.rounds < 1:
+    if rounds and given.rounds < 1:
         parser.error("--rounds must be at least 1")
-    return Options(given.qps, given.rounds, given.out), given
+    return Options(given.qps, given.rounds if rounds else 1, given.out), given
 
 
 def finish(options: Options, measure: Callable[[Say], Awaitable[dict[str, Any]]]) -> int:

@@ -139,6 +139,21 @@ async def test_a_replayed_key_that_fails_comes_back_to_its_place() -> None:
     assert await taken(queue, 2) == ["new", "old"]
 
 
+async def test_a_replay_is_through_when_each_of_its_keys_is_done_or_has_changed() -> None:
+    queue: Queue[str] = Queue()
+    for key in ("fails", "changes", "is done"):
+        queue.add(key)
+    queue.put_behind()
+    through = asyncio.create_task(queue.caught_up())
+    queue.failed(await queue.get())
+    queue.add("changes")
+    assert await taken(queue, 2) == ["changes", "is done"]
+    assert not through.done()
+
+    assert await taken(queue, 1) == ["fails"]
+    await asyncio.wait_for(through, 1)
+
+
 async def test_a_replayed_key_that_changes_while_it_is_worked_on_is_one_of_the_new() -> None:
     queue: Queue[str] = Queue()
     queue.add("old")

@@ -27,11 +27,15 @@ TOUCHED = "towpath.io/touched"
 
 
 class Arrived(NamedTuple):
-    """What is known of the arrival, when to look again, and how many seconds it took if it has just ended."""
+    """What is known of the arrival, when to look again, and how many seconds it took if it has just ended.
+
+    ``is_moving`` while it is too early to say anything of it.
+    """
 
     arrival: Arrival
     look_again: float
     took: float | None = None
+    is_moving: bool = False
 
 
 def arrival_of(inventory: Inventory, key: ServiceKey, wanted: Rendered) -> Arrival:
@@ -86,7 +90,7 @@ class Arriving:
         if (seen.touch and not arrival.taken_by) or cure is Cure.TOUCH:
             await self._touch(key, claim)
             log.warning("touched", service=str(key), behind=list(seen.behind), claimed=str(claim or ""))
-        return Arrived(arrival, min(look_again, seen.look_again), seen.took)
+        return Arrived(arrival, min(look_again, seen.look_again), seen.took, seen.is_moving)
 
     def forget(self, key: ServiceKey) -> None:
         """A service is gone."""

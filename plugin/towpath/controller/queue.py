@@ -40,7 +40,7 @@ class Bucket:
     def take(self, now: float) -> bool:
         """Take a token if there is one; tell whether there was."""
         until = max(now, self._paid_until) + self._each
-        if until - now > self._depth:
+        if until - now > self._depth + self._each / 1000:
             return False
         self._paid_until = until
         return True
@@ -59,6 +59,7 @@ class Queue(Generic[K]):
         self._behind: OrderedDict[K, float] = OrderedDict()
         self._replayed: set[K] = set()
         """Those of ``_behind``, also while they are worked on or come back, until done or added anew."""
+        self._caught_up = asyncio.Event()
         self._taken = 0
         self._has_given = False
         self._working: set[K] = set()
@@ -79,14 +80,27 @@ class Queue(Generic[K]):
 
     def add(self, key: K) -> None:
         """Say that a key is due because something has changed."""
-        self._replayed.discard(key)
+        self._not_replayed(key)
         self._enqueue(key)
+
+    def _not_replayed(self, key: K) -> None:
+        self._replayed.discard(key)
+        if not self._replayed:
+            self._caught_up.set()
+
+    async def caught_up(self) -> None:
+        """Wait until none of those that were put behind is left to be worked on."""
+        await self._caught_up.wait()
 
     def put_behind(self) -> None:
         """Let everything that is due now wait for what will be."""
         self._behind.update(self._due)
         self._due.clear()
         self._replayed.update(self._behind)
+        if self._replayed:
+            self._caught_up.clear()
+        else:
+            self._caught_up.set()
 
     def _enqueue(self, key: K) -> None:
         if key in self._working:
@@ -118,7 +132,7 @@ class Queue(Generic[K]):
     def done(self, key: K) -> None:
         """Say that the work on a key succeeded."""
         self._failures.pop(key, None)
-        self._replayed.discard(key)
+        self._not_replayed(key)
         self._release(key)
 
     def failed(self, key: K) -> float:

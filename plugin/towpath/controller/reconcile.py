@@ -109,8 +109,9 @@ class Reconciler:
         if arrived.took is not None:
             fewer = self._withdrawing.pop(key, False)
             (self._metrics.withdrawal if fewer else self._metrics.export_to_member).observe(arrived.took)
-        await self._report(key, derived, wanted, arrived.arrival)
-        await self._say_offered(key, derived)
+        if not arrived.is_moving:
+            await self._report(key, derived, wanted, arrived.arrival)
+            await self._say_offered(key, derived)
         return min(derived.look_again, arrived.look_again, _audit(key))
 
     def _began(self, key: ServiceKey, service: ExportedService) -> float | None:

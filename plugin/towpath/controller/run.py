@@ -73,10 +73,13 @@ class Controller:
 
     async def _write(self) -> None:
         self._queue.put_behind()  # most of it is as it should be: what changes now need not wait for that
+        began, due = time.monotonic(), len(self._queue)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._reconciler.events.run())
             for _ in range(WORKERS):
                 tasks.create_task(self._work())
+            await self._queue.caught_up()
+            log.info("caught up", services=due, seconds=round(time.monotonic() - began, 3))
 
     async def _work(self) -> None:
         queue = self._queue
