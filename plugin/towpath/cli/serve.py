@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,6 +60,8 @@ def plugin(
     """Derive imports and policies from exports, and keep them right, until SIGTERM."""
     if lease is not None and not all(lease.partition("/")[::2]):
         raise UsageError(f"--lease {lease!r}: write NAMESPACE/NAME")
+    # gRPC's own lines of failed handshakes are no log of ours; who wants them sets it.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     port = _port(grpc_listen, grpc_cert, grpc_key, grpc_client_ca)
     log_as(log_format)
     try:
