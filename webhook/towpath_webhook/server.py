@@ -39,16 +39,15 @@ async def serve(app: App, host: str, port: int, certificates: Certificates, *, d
 
     Raises UsageError if the certificate cannot be used, SocketUnusable if the port cannot.
     """
-    ending = _Ending(app)
     with _listener(host, port) as listener:
         await certificates.begin()
-        server = _Server(_config(ending, certificates))
+        server = _Server(_config(_Ending(app), certificates))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         keeping = asyncio.create_task(certificates.keep())
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
-            ending.begun = True
+            app.ending = True
             log.info("ending", seconds=drain)
             with contextlib.suppress(asyncio.CancelledError):  # told twice: at once
                 await asyncio.sleep(drain)
@@ -78,16 +77,13 @@ def _config(application: _Ending, certificates: Certificates) -> uvicorn.Config:
 
 
 class _Ending:
-    """The application, and how it ends: once that has ``begun`` it is not ready, and an answer is its
-    connection's last.
-    """
+    """The application, and how it ends: it is not ready then, and an answer is its connection's last."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self.begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self.begun:
+        if not self._app.ending:
             await self._app(scope, receive, send)
             return
 
