@@ -12,7 +12,7 @@ number:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 
 from towpath.derive import Derived, derive_service
 from towpath.model.cluster import Fleet, Member
@@ -34,6 +34,8 @@ class Incremental:
         self._of_dialect: dict[Dialect, set[ServiceKey]] = {dialect: set() for dialect in Dialect}
         self._derived: dict[ServiceKey, Derived] = {}
         self.policies: dict[ServiceKey, AppliedPolicy] = {}
+        self.listeners: list[Callable[[Set[ServiceKey]], None]] = []
+        """Hear of every change which services may have changed by it."""
 
     def derived(self, key: ServiceKey, now: float) -> Derived | None:
         """Return the derivation of a service at this time; None if there is no such service."""
@@ -45,12 +47,10 @@ class Incremental:
             known = self._derived[key] = derive_service(service, self.fleet, self.holders, now)
         return known
 
-    def everything(self, now: float) -> Iterator[Derived]:
-        """Yield the derivation of every service at this time."""
-        for key in list(self.services):
-            derived = self.derived(key, now)
-            if derived is not None:
-                yield derived
+    @property
+    def known(self) -> Collection[Derived]:
+        """What is derived already, of the services as they are now: nothing is worked out for it."""
+        return self._derived.values()
 
     def put_service(self, key: ServiceKey, service: ExportedService | None) -> set[ServiceKey]:
         """Add, replace or (None) remove a service; return the services that may have changed by it."""
@@ -101,6 +101,8 @@ class Incremental:
     def _changed(self, touched: set[ServiceKey]) -> set[ServiceKey]:
         for key in touched:
             self._derived.pop(key, None)
+        for heard in tuple(self.listeners):
+            heard(touched)
         return touched
 
     def _claim(self, key: ServiceKey, service: ExportedService | None) -> Iterator[ServiceKey]:

@@ -43,6 +43,8 @@ def is_as_wanted(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _holds(live: object, wanted: object) -> bool:
     """Tell whether everything wanted is in live. Lists are compared whole, item by item."""
+    if live == wanted:
+        return True  # so it is with most parts, and this comparison is ten times as fast
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
             key in live and _holds(live[key], value) for key, value in wanted.items()
@@ -53,7 +55,7 @@ def _holds(live: object, wanted: object) -> bool:
             and len(live) == len(wanted)
             and all(_holds(a, b) for a, b in zip(live, wanted, strict=True))
         )
-    return live == wanted
+    return False
 
 
 def _has_more(owned: Mapping[str, Any], wanted: object) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from towpath.derive import Derived
 from towpath.model.cluster import Member
-from towpath.model.condition import FALSE, READY, TRUE, UNKNOWN, Condition
+from towpath.model.condition import CONFLICT, FALSE, READY, TRUE, UNKNOWN, VALID, Condition
 from towpath.render import Rendered
 from towpath.rules.reasons import Stated
 from towpath.wording import several
@@ -89,7 +89,7 @@ def export_status(
 
 
 def withheld() -> Condition:
-    """Return the condition of an export whose import the guard keeps from going."""
+    """Return what is said instead of being ready when the guard keeps an import from going."""
     return Condition(READY, FALSE, Stated.WITHHELD, f"{Stated.WITHHELD.text}.")
 
 
@@ -123,6 +123,54 @@ def says(before: Status, wanted: Status) -> bool:
         if name == "conditions"
         else list(before.get(name) or ()) == value
         for name, value in wanted.items()
+    )
+
+
+def applied(before: Status, wanted: Status) -> dict[str, Any]:
+    """Return what is there once ``wanted`` has been applied: what others have put there stays, and in place.
+
+    What says the same already stays as it is.
+    """
+    ours = {c["type"]: c for c in wanted["conditions"]}
+    there = list(before.get("conditions") or ())
+    known = {c.get("type") for c in there}
+    status = {**before, "conditions": [ours.get(c.get("type"), c) for c in there]}
+    status["conditions"] += [c for kind, c in ours.items() if kind not in known]
+    if list(before.get("offeredTo") or ()) != wanted["offeredTo"]:
+        status["offeredTo"] = wanted["offeredTo"]
+    return status
+
+
+def keep_times(wanted: Status, known: Sequence[Status], promised: Status) -> dict[str, Any]:
+    """Return what is wanted, with the times that conditions which say the same have already.
+
+    Of several ``known`` that say the same the latest is right. Where none does, ``promised`` is what has been
+    wanted before and may be on its way; but what has changed since is no promise any more.
+    """
+    conditions = [c for status in known for c in status.get("conditions") or ()]
+    since: dict[object, str] = {}
+    changed: dict[object, str] = {}
+    for c in conditions:  # RFC 3339 in UTC sorts as text
+        kind, which, when = c.get("type"), (c.get("type"), c.get("status")), c.get("lastTransitionTime", "")
+        since[which] = max(when, since.get(which, ""))
+        changed[kind] = max(when, changed.get(kind, ""))
+    for c in promised.get("conditions") or ():
+        if c["lastTransitionTime"] >= changed.get(c["type"], ""):
+            since.setdefault((c["type"], c["status"]), c["lastTransitionTime"])
+    timed = [
+        {**c, "lastTransitionTime": since.get((c["type"], c["status"]), c["lastTransitionTime"])}
+        for c in wanted["conditions"]
+    ]
+    return {**wanted, "conditions": timed}
+
+
+def why_unhealthy(status: Status) -> str:
+    """Return what a member finds wrong with its copy of an export, empty if nothing."""
+    wrong = ((VALID, FALSE), (CONFLICT, TRUE))
+    return " ".join(
+        f"{c['type']}={c['status']}: {c.get('message') or c.get('reason') or 'without a reason'}"
+        for c in status.get("conditions") or ()
+        if (c.get("type"), c.get("status")) in wrong
     )
 
 

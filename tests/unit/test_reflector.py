@@ -110,7 +110,7 @@ class Seen:
 
 
 @asynccontextmanager
-async def reflecting(apiserver: Apiserver, folder: Path, *, as_bytes: bool = False) -> AsyncIterator[Seen]:
+async def reflecting(apiserver: Apiserver, folder: Path, *, packed: bool = False) -> AsyncIterator[Seen]:
     app = web.Application()
     app.router.add_get("/{path:.*}", apiserver.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -137,7 +137,7 @@ async def reflecting(apiserver: Apiserver, folder: Path, *, as_bytes: bool = Fal
         told.set()
 
     async with await Client.connect(config, user_agent="tests") as client:
-        reflector = Reflector(client, THINGS, decode, changed, as_bytes=as_bytes)
+        reflector = Reflector(client, THINGS, decode, changed, packed=packed)
         running = asyncio.create_task(reflector.run())
         try:
             async with asyncio.timeout(10):
@@ -167,9 +167,9 @@ async def test_a_list_is_read_page_by_page_and_watched_from_its_version(tmp_path
     assert [query.get("continue") for query in apiserver.asked[:2]] == [None, "next"]
 
 
-@pytest.mark.parametrize("as_bytes", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
 async def test_events_change_what_is_remembered_however_the_stream_is_cut(
-    tmp_path: Path, as_bytes: bool
+    tmp_path: Path, packed: bool
 ) -> None:
     lines = (
         event("ADDED", thing("b", 8, "2"))
@@ -178,7 +178,7 @@ async def test_events_change_what_is_remembered_however_the_stream_is_cut(
     )
     chunks = [lines[i : i + 7] for i in range(0, len(lines), 7)]
     apiserver = Apiserver([page(7, thing("a", 1, "1"))], [stream(*chunks, stay=True)])
-    async with reflecting(apiserver, tmp_path, as_bytes=as_bytes) as seen:
+    async with reflecting(apiserver, tmp_path, packed=packed) as seen:
         await seen.until(lambda: len(seen.changes) == 4)
         assert seen.reflector.items() == {Name("ns", "a"): "1a"}
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
-import yaml
 from aiohttp import web
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from tests.unit.plugins import server
+from tests.unit.standin import answered_by
 from tests.unit.worlds import UID, WEB, export, fleet, member, service
 from tests.waiting import until
 from towpath.errors import NotFound, SocketUnusable, Unreachable, UsageError
@@ -27,8 +28,9 @@ from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.service import ServicePort
 from towpath.model.world import ExportedService, Offer
 from towpath.proto.v1alpha1 import service_pb2 as pb
-from towpath.rpc import client, servicer, socketfile
-from towpath.rpc.server import SERVICES, PluginServer
+from towpath.rpc import client, socketfile
+from towpath.rpc.refusals import NOT_IN_SYNC
+from towpath.rpc.server import SERVICES
 from towpath.serve_plugin import serve
 
 WEB_KEY = ServiceKey(Dialect.FLOMESH, "shop", "web")
@@ -59,8 +61,8 @@ WORLD = world(
 @asynccontextmanager
 async def serving(path: Path, world: Incremental = WORLD) -> AsyncIterator[str]:
     """Serve a world; give the address."""
-    async with PluginServer(world, path) as server:
-        server.in_sync()
+    async with server(world, path) as made:
+        made.in_sync()
         yield f"unix:{path}"
 
 
@@ -221,15 +223,15 @@ async def test_an_answer_may_be_large(path: Path) -> None:
 
 async def test_nothing_is_answered_before_the_world_is_known(path: Path) -> None:
     address = f"unix:{path}"
-    async with PluginServer(WORLD, path) as server:
+    async with server(WORLD, path) as made:
         for name in ("", *SERVICES):
             assert await health(address, name) == HealthCheckResponse.NOT_SERVING
         assert not await client.is_serving(address)
         for call in (client.list_clusters(address), client.explain(address, "shop", "web")):
-            with pytest.raises(Unreachable, match=servicer.NOT_IN_SYNC):
+            with pytest.raises(Unreachable, match=NOT_IN_SYNC):
                 await call
 
-        server.in_sync()
+        made.in_sync()
 
         for name in ("", *SERVICES):
             assert await health(address, name) == HealthCheckResponse.SERVING
@@ -287,7 +289,7 @@ async def test_the_socket_of_a_dead_plugin_is_replaced(path: Path) -> None:
 async def test_the_socket_of_a_live_plugin_is_left_alone(path: Path) -> None:
     async with serving(path) as address:
         with pytest.raises(SocketUnusable) as caught:
-            await PluginServer(WORLD, path).__aenter__()
+            await server(WORLD, path).__aenter__()
         assert str(caught.value) == (
             f"socket {path} is in use: somebody answers there, perhaps another plugin"
         )
@@ -314,7 +316,7 @@ async def test_paths_where_there_can_be_no_socket(tmp_path: Path) -> None:
         (long, "the path is longer than 103 bytes"),
     ):
         with pytest.raises(SocketUnusable, match=told):
-            await PluginServer(WORLD, path).__aenter__()
+            await server(WORLD, path).__aenter__()
     assert precious.read_text() == "keep"
     assert names(tmp_path) == [precious.name]
 
@@ -348,24 +350,8 @@ async def empty_karmada(tmp_path: Path) -> AsyncIterator[Client]:
     async def nothing(_: web.Request) -> web.Response:
         return web.json_response({"message": "the server could not find the requested resource"}, status=404)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", nothing)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "x",
-        "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{runner.addresses[0][1]}"}}],
-        "users": [{"name": "x", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-    }
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    async with await Client.connect(tmp_path / "kubeconfig", user_agent="towpath-tests") as connected:
+    async with answered_by(nothing, tmp_path) as connected:
         yield connected
-    await runner.cleanup()
 
 
 async def test_the_plugin_answers_once_in_sync_and_stops_when_cancelled(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from towpath.controller.convergence import Convergence
+from towpath.controller.convergence import Convergence, behind
 from towpath.controller.disowned import Cure, Disowned
 from towpath.controller.inventory import Inventory
 from towpath.controller.writing import Writer
@@ -27,11 +27,36 @@ TOUCHED = "towpath.io/touched"
 
 
 class Arrived(NamedTuple):
-    """What is known of the arrival, when to look again, and how many seconds it took if it has just ended."""
+    """What is known of the arrival, when to look again, and how many seconds it took if it has just ended.
+
+    ``is_moving`` while it is too early to say anything of it.
+    """
 
     arrival: Arrival
     look_again: float
     took: float | None = None
+    is_moving: bool = False
+
+
+def arrival_of(inventory: Inventory, key: ServiceKey, wanted: Rendered) -> Arrival:
+    """Return what is known of how the imports of a service arrive."""
+    held, claim = inventory.held(key), claimed_elsewhere(inventory, key)
+    return Arrival(
+        behind(wanted.digests, held.reported),
+        inventory.lost,
+        held.failed,
+        told=inventory.reporting,
+        taken_by=inventory.import_taken_by(key),
+        claimed_by=str(claim or ""),
+    )
+
+
+def claimed_elsewhere(inventory: Inventory, key: ServiceKey) -> Claim | None:
+    """Return the policy that has claimed an import in the place of ours."""
+    template = inventory.imports[key.dialect].get(key.name, key.namespace)
+    claim = claim_of(template["metadata"].get("annotations") or {}) if template else None
+    ours = Claim("PropagationPolicy", key.namespace, policy_name(key))
+    return None if claim == ours else claim
 
 
 class Arriving:
@@ -47,32 +72,25 @@ class Arriving:
 
         ``since`` is when the change was seen that made it necessary, None if that is not known.
         """
-        inventory, held, now = self._inventory, self._inventory.held(key), time.time()
-        claim = self._claim(key) if wanted.service_import else None
-        taken_by = inventory.import_taken_by(key) if wanted.service_import else ""
+        inventory, now = self._inventory, time.time()
+        arrival = arrival_of(inventory, key, wanted)
+        claim = claimed_elsewhere(inventory, key) if wanted.service_import else None
+        held = inventory.held(key).reported
         seen = self.convergence.look(
-            key, wanted.digests, held.reported, inventory.lost, now, since, claimed=claim is not None
+            key, wanted.digests, held, inventory.lost, now, since, claimed=claim is not None
         )
         former = inventory.former(key)
         cure, look_again = self._disowned.look(key, former, now)
         if cure is not Cure.NOTHING and await self._binding_is_there(key, former):
             cure = Cure.NOTHING
-        arrival = Arrival(
-            seen.behind,
-            inventory.lost,
-            held.failed,
-            told=inventory.reporting,
-            taken_by=taken_by,
-            claimed_by=str(claim or ""),
-        )
         if not inventory.reporting and claim is None and cure is Cure.NOTHING:
             return Arrived(arrival, look_again)
         if cure is Cure.TOUCH:
             self._disowned.forget(key)
-        if (seen.touch and not taken_by) or cure is Cure.TOUCH:
+        if (seen.touch and not arrival.taken_by) or cure is Cure.TOUCH:
             await self._touch(key, claim)
             log.warning("touched", service=str(key), behind=list(seen.behind), claimed=str(claim or ""))
-        return Arrived(arrival, min(look_again, seen.look_again), seen.took)
+        return Arrived(arrival, min(look_again, seen.look_again), seen.took, seen.is_moving)
 
     def forget(self, key: ServiceKey) -> None:
         """A service is gone."""
@@ -83,13 +101,6 @@ class Arriving:
         patch = without_claim() if claim else {"annotations": {}}
         patch["annotations"][TOUCHED] = f"{time.time():.3f}"
         await self._writer.touch(self._inventory.imports[key.dialect], Name(key.namespace, key.name), patch)
-
-    def _claim(self, key: ServiceKey) -> Claim | None:
-        """Return the policy that has claimed an import in the place of ours."""
-        template = self._inventory.imports[key.dialect].get(key.name, key.namespace)
-        claim = claim_of(template["metadata"].get("annotations") or {}) if template else None
-        ours = Claim("PropagationPolicy", key.namespace, policy_name(key))
-        return None if claim == ours else claim
 
     async def _binding_is_there(self, key: ServiceKey, former: str) -> bool:
         """Tell whether a former import's binding is there still; delete it if it is that one's."""

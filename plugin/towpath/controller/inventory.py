@@ -8,7 +8,8 @@ What a change means for other services, of a member above all, ``incremental`` k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,11 +20,12 @@ from towpath.following import followed
 from towpath.incremental import Incremental
 from towpath.karmada import decode, resources
 from towpath.karmada.client import Client, Resource
-from towpath.karmada.decode import Binding, StoredService
+from towpath.karmada.decode import Binding, StoredExport, StoredService
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, GatewayKey, ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService
+from towpath.propagation.claims import Claim
 from towpath.propagation.policies import OverridePolicy, Policy
 from towpath.propagation.selection import Template
 from towpath.render import MANAGED_BY, service_of_policy
@@ -31,6 +33,8 @@ from towpath.render import MANAGED_BY, service_of_policy
 Due = ServiceKey | GatewayKey
 """What can be touched, and then has to be looked at."""
 Touch = Callable[[Due], None]
+ONE_CHANGE = 10.0
+"""Seconds within which what happens to a service belongs together: Karmada binds what a user has applied."""
 _OURS = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
 _THEIRS = ",".join(f"{label}!={value}" for label, value in MANAGED_BY.items())
 
@@ -47,6 +51,8 @@ class Inventory:
         self._touch = touch
         self._returned = returned
         self.world = Incremental()
+        self.changed_at: dict[ServiceKey, float] = {}
+        """When each service began to change (seconds since 1970), until whoever answers takes it out."""
         self.reporting = False
         """Whether any member has ever said what it holds: else nothing lets Karmada reflect it."""
         self._claiming = ByNamespace[Policy]()
@@ -73,14 +79,14 @@ class Inventory:
         }
         self.imports = {
             d: Reflector(
-                client, resources.service_imports(d), decode.whole, self._import_changed, as_bytes=True
+                client, resources.service_imports(d), decode.whole, self._import_changed, packed=True
             )
             for d in Dialect
         }
 
         def ours(resource: Resource) -> Reflector[dict[str, Any]]:
             changed = self._derived_changed
-            return Reflector(client, resource, decode.whole, changed, selector=_OURS, as_bytes=True)
+            return Reflector(client, resource, decode.whole, changed, selector=_OURS, packed=True)
 
         self.propagation = ours(resources.PROPAGATION_POLICIES)
         self.overrides = ours(resources.OVERRIDE_POLICIES)
@@ -140,8 +146,7 @@ class Inventory:
 
     def _put_members(self, members: Mapping[str, Member]) -> None:
         lost = self.lost
-        for key in self.world.put_members(members):
-            self._touch(key)
+        self._tell(self.world.put_members(members))
         if lost - self.lost:
             self._returned()
 
@@ -161,8 +166,10 @@ class Inventory:
     def _exported(self, key: ServiceKey) -> ExportedService | None:
         """Return one service as the members see it; None if it is not exported."""
         stored = self.exports[key.dialect].get(key.name, key.namespace)
-        if stored is None:
-            return None
+        return None if stored is None else self.exported(key, stored)
+
+    def exported(self, key: ServiceKey, stored: StoredExport) -> ExportedService:
+        """Return one service as the members see it, with this as its export."""
         binding = self._binding(key.dialect.api_version, "ServiceExport", key, stored.uid)
         service = self.services.get(key.name, key.namespace)
         bound = self._binding("v1", "Service", key, service.uid) if service else None
@@ -198,8 +205,7 @@ class Inventory:
     def _changed(self, namespace: str, name: str) -> None:
         for dialect in Dialect:
             key = ServiceKey(dialect, namespace, name)
-            for touched in self.world.put_service(key, self._exported(key)):
-                self._touch(touched)
+            self._tell(self.world.put_service(key, self._exported(key)))
             for touched in self.world.put_policy(key, self._applied(key)):
                 self._touch(touched)
 
@@ -234,6 +240,26 @@ class Inventory:
             return ""
         return "" if binding.uid == template["metadata"]["uid"] else binding.uid
 
+    def reach(self, kind: str, key: ServiceKey, uid: str) -> frozenset[str]:
+        """Return the clusters that an object of a dialect is bound to."""
+        return self._binding(key.dialect.api_version, kind, key, uid).clusters
+
+    def claimed_by(self, claim: Claim) -> list[Template]:
+        """Return the exports, and the Services behind exports, that a policy has claimed."""
+        found: dict[tuple[str, ...], Template] = {}
+        for key in self.world.services:
+            if claim.namespace in {"", key.namespace}:
+                export = self.exports[key.dialect].get(key.name, key.namespace)
+                service = self.services.get(key.name, key.namespace)
+                for stored, version, kind in (
+                    (export, key.dialect.api_version, "ServiceExport"),
+                    (service, "v1", "Service"),
+                ):
+                    if stored is not None and stored.claim == claim:
+                        one = Template(version, kind, key.namespace, key.name, stored.labels)
+                        found[version, kind, *key[1:]] = one
+        return list(found.values())
+
     def _binding(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> Binding:
         """Return the binding of a template; one without clusters if there is none.
 
@@ -262,6 +288,13 @@ class Inventory:
             del keys[key]
         if not keys:
             del self._named[key.namespace]
+
+    def _tell(self, changed: Iterable[ServiceKey]) -> None:
+        now = time.time()
+        for key in changed:
+            if now - self.changed_at.get(key, 0.0) > ONE_CHANGE:
+                self.changed_at[key] = now
+            self._touch(key)
 
     def _service_changed(self, name: Name, *_: object) -> None:
         self._changed(*name)

@@ -105,16 +105,23 @@ class Reconciler:
         for stage in changes(live, wanted):
             await asyncio.gather(*(self._writer.change(self._reflector(change), change) for change in stage))
         self._tell(key, derived)
-        arrived = await self.arriving.look(key, wanted, None)
+        arrived = await self.arriving.look(key, wanted, self._began(key, service))
         if arrived.took is not None:
             fewer = self._withdrawing.pop(key, False)
             (self._metrics.withdrawal if fewer else self._metrics.export_to_member).observe(arrived.took)
-        await self._report(key, derived, wanted, arrived.arrival)
-        await self._say_offered(key, derived)
+        if not arrived.is_moving:
+            await self._report(key, derived, wanted, arrived.arrival)
+            await self._say_offered(key, derived)
         return min(derived.look_again, arrived.look_again, _audit(key))
 
+    def _began(self, key: ServiceKey, service: ExportedService) -> float | None:
+        """Return when the change was seen that is worked on now, None if that is not known."""
+        if not service.offers:
+            return self._inventory.changed_at.get(key)  # it has only begun: Karmada has yet to bind it
+        return self._inventory.changed_at.pop(key, None)
+
     def _forget(self, key: ServiceKey) -> None:
-        for kept in (self._told, self._withdrawing):
+        for kept in (self._told, self._withdrawing, self._inventory.changed_at):
             kept.pop(key, None)
         for reflector in (self._inventory.exports[key.dialect], self._inventory.imports[key.dialect]):
             self._writer.forget(reflector.resource, Name(key.namespace, key.name))

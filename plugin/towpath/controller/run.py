@@ -47,6 +47,11 @@ class Controller:
             reflector.interrupted = partial(self._interrupted, reflector.resource.kind)
         metrics.before_scrape(self._refresh)
 
+    @property
+    def withheld(self) -> Container[ServiceKey]:
+        """The services whose import may not go now."""
+        return self._reconciler.withheld
+
     def synced(self) -> Mapping[str, bool]:
         """Return for each kind whether it has been listed."""
         return {str(reflector.resource): reflector.synced.is_set() for reflector in self.inventory.reflectors}
@@ -63,20 +68,18 @@ class Controller:
             log.info("in sync", services=len(world.services), members=sorted(world.fleet.members))
             tasks.create_task(self._leadership.lead(self._write) if self._leadership else self._write())
 
-    @property
-    def withheld(self) -> Container[ServiceKey]:
-        """The services whose import may not go now."""
-        return self._reconciler.withheld
-
     def _leads(self) -> bool:
         return self._leadership is None or self._leadership.is_leader
 
     async def _write(self) -> None:
         self._queue.put_behind()  # most of it is as it should be: what changes now need not wait for that
+        began, due = time.monotonic(), len(self._queue)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._reconciler.events.run())
             for _ in range(WORKERS):
                 tasks.create_task(self._work())
+            await self._queue.caught_up()
+            log.info("caught up", services=due, seconds=round(time.monotonic() - began, 3))
 
     async def _work(self) -> None:
         queue = self._queue
@@ -109,14 +112,14 @@ class Controller:
         self._metrics.watch_restarts[Restart(kind, _cause(error))].inc()
 
     def _refresh(self) -> None:
-        """Set what is only true at a moment."""
+        """Set what is only true at a moment. What is due counts again when it has been derived."""
         metrics, world = self._metrics, self.inventory.world
         metrics.queue_depth.set(len(self._queue))
         metrics.queue_oldest.set(self._queue.oldest)
         metrics.leader.set(self._leads())
         metrics.clusters.replace(Counter(map(_state, world.fleet.members.values())))
         metrics.services_behind.replace(self._reconciler.arriving.convergence.behind)
-        known = list(world.everything(time.time()))
+        known = world.known
         metrics.exports.replace(Counter(Stated(c.type, c.status) for d in known for c in d.conditions))
         metrics.left_out.replace(Counter(one.reason.value for d in known for one in d.excluded.values()))
 

@@ -51,7 +51,7 @@ def _shared(value: H) -> H:
     return cast(H, _first(value))
 
 
-class Meta(msgspec.Struct, rename="camel"):
+class Meta(msgspec.Struct, rename="camel", gc=False):
     """The metadata that decoders look at."""
 
     name: str
@@ -64,7 +64,7 @@ class Meta(msgspec.Struct, rename="camel"):
     generation: int = 0
 
 
-class _Object(msgspec.Struct):
+class _Object(msgspec.Struct, gc=False):
     metadata: Meta
     spec: msgspec.Raw = msgspec.Raw(b"{}")
     status: msgspec.Raw = msgspec.Raw(b"{}")
@@ -162,81 +162,81 @@ class Binding(NamedTuple):
     attached: bool = False
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, gc=False):
     name: str
 
 
-class _Requirer(msgspec.Struct):
+class _Requirer(msgspec.Struct, gc=False):
     clusters: list[_Named] = []
 
 
-class _BoundResource(msgspec.Struct, rename="camel"):
+class _BoundResource(msgspec.Struct, rename="camel", gc=False):
     api_version: str
     kind: str
     name: str
     uid: str = ""
 
 
-class _BindingSpec(msgspec.Struct, rename="camel"):
+class _BindingSpec(msgspec.Struct, rename="camel", gc=False):
     resource: _BoundResource
     clusters: list[_Named] = []
     required_by: list[_Requirer] = []
 
 
-class _CopyCondition(msgspec.Struct):
+class _CopyCondition(msgspec.Struct, gc=False):
     type: str = ""
     status: str = ""
     message: str = ""
 
 
-class _CopyStatus(msgspec.Struct):
+class _CopyStatus(msgspec.Struct, gc=False):
     view: str = ""
     conditions: list[_CopyCondition] = []
 
 
-class _Copy(msgspec.Struct, rename="camel"):
+class _Copy(msgspec.Struct, rename="camel", gc=False):
     cluster_name: str
     status: _CopyStatus | None = None
     applied: bool = False
     applied_message: str = ""
 
 
-class _BindingStatus(msgspec.Struct, rename="camel"):
+class _BindingStatus(msgspec.Struct, rename="camel", gc=False):
     aggregated_status: list[_Copy] = []
 
 
-class _BindingObject(msgspec.Struct):
+class _BindingObject(msgspec.Struct, gc=False):
     metadata: Meta
     spec: _BindingSpec
     status: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _SelectedKind(msgspec.Struct):
+class _SelectedKind(msgspec.Struct, gc=False):
     kind: str = ""
 
 
-class _SelectingSpec(msgspec.Struct, rename="camel"):
+class _SelectingSpec(msgspec.Struct, rename="camel", gc=False):
     resource_selectors: list[_SelectedKind] | None = None
 
 
-class _Selecting(msgspec.Struct):
+class _Selecting(msgspec.Struct, gc=False):
     spec: _SelectingSpec = msgspec.field(default_factory=_SelectingSpec)
 
 
-class _EnabledKind(msgspec.Struct):
+class _EnabledKind(msgspec.Struct, gc=False):
     kind: str
 
 
-class _Enablement(msgspec.Struct, rename="camel"):
+class _Enablement(msgspec.Struct, rename="camel", gc=False):
     group_version: str
     resources: list[_EnabledKind] = []
 
 
-class _Taint(msgspec.Struct):
+class _Taint(msgspec.Struct, gc=False):
     effect: str = ""
 
 
-class _ClusterSpec(msgspec.Struct):
+class _ClusterSpec(msgspec.Struct, gc=False):
     region: str = ""
     zone: str = ""
     zones: list[str] = []
@@ -244,18 +244,18 @@ class _ClusterSpec(msgspec.Struct):
     taints: list[_Taint] | None = None
 
 
-class _Condition(msgspec.Struct, rename="camel"):
+class _Condition(msgspec.Struct, rename="camel", gc=False):
     type: str
     status: str
     last_transition_time: str = ""
 
 
-class _ClusterStatus(msgspec.Struct, rename="camel"):
+class _ClusterStatus(msgspec.Struct, rename="camel", gc=False):
     api_enablements: list[_Enablement] = []
     conditions: list[_Condition] = []
 
 
-class _ClusterObject(msgspec.Struct):
+class _ClusterObject(msgspec.Struct, gc=False):
     metadata: Meta
     spec: _ClusterSpec = msgspec.field(default_factory=_ClusterSpec)
     status: _ClusterStatus = msgspec.field(default_factory=_ClusterStatus)
@@ -354,23 +354,23 @@ def binding(raw: bytes) -> Binding | None:
     )
 
 
-def _nothing(_: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def _nothing(_: bytes) -> Iterator[tuple[str, str]]:
     yield from ()
 
 
-def _views(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def _views(status: bytes) -> Iterator[tuple[str, str]]:
     """Yield the digest that each cluster holds (deploy/karmada/interpreter.yaml)."""
     for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
         if copy.status and copy.status.view:
             yield copy.cluster_name, copy.status.view
 
 
-def _failures(status: msgspec.Raw) -> Mapping[str, str]:
+def _failures(status: bytes) -> Mapping[str, str]:
     copies = msgspec.json.decode(status, type=_BindingStatus).aggregated_status
     return {c.cluster_name: c.applied_message for c in copies if not c.applied and c.applied_message} or _NONE
 
 
-def _refusals(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def refusals(status: bytes) -> Iterator[tuple[str, str]]:
     """Yield what each cluster says that does not find its ServiceExport valid."""
     for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
         for condition in copy.status.conditions if copy.status else ():
@@ -378,10 +378,10 @@ def _refusals(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
                 yield copy.cluster_name, condition.message
 
 
-_BOUND: Mapping[str, Callable[[msgspec.Raw], Iterator[tuple[str, str]]]] = {
+_BOUND: Mapping[str, Callable[[bytes], Iterator[tuple[str, str]]]] = {
     "Service": _nothing,
     "GlobalTrafficPolicy": _nothing,
-    "ServiceExport": _refusals,
+    "ServiceExport": refusals,
     "ServiceImport": _views,
 }
 """The kinds whose bindings count, and what is read of their clusters' reports."""

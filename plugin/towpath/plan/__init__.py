@@ -4,6 +4,7 @@
 * ``reading``: manifests, sorted by what they are to a derivation.
 * ``world``: from what was read to a world.
 * ``outcome``: the plan, also as one document.
+* ``proposing``: the same for manifests on top of a live Karmada, at once.
 * ``difference``: what of it would change in a live Karmada.
 
 Pure functions. What only a running Karmada can know is said in a note, a sentence for people, and never

@@ -229,6 +229,26 @@ class Advice(Reason):
         "a gateway port equals the local targetPort: FSM then retries with the local path",
     )
 
+    # policies of Karmada
+    FREEZES = (
+        "FreezesExport",
+        "unless another policy selects it, it stays as members have it: no change of it reaches them",
+    )
+
+
+PLAIN = frozenset(
+    {
+        Advice.REPEATED_RULE,
+        Advice.EXACT_PATH,
+        Advice.ROOT_PATH,
+        Advice.LOCALITY_TARGET,
+        Advice.REPEATED_KEY,
+        Advice.WEIGHT_ZERO,
+        Advice.WEIGHT_IGNORED,
+    }
+)
+"""What an object tells by itself: nothing else needs to be known for it."""
+
 
 class Impossible(Reason):
     """What no FSM can do, refused by the CRDs and again where objects come from files."""
