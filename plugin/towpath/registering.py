@@ -11,8 +11,10 @@ import json
 from contextlib import suppress
 from typing import Any
 
+from towpath import manifests
+from towpath.deployed import deployed
 from towpath.errors import ApiError, Conflict, NotFound, Unreachable
-from towpath.install import MANAGER, Installed, is_ours, put
+from towpath.install import MANAGER, Installed, is_ours, put, put_all
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.model.keys import Dialect
@@ -54,9 +56,16 @@ async def register(
     bundle = ca if ca is not None else await _bundle(client, 0 if dry else patience, dry=dry)
     if not dry:
         await _check(client, settings, bundle, patience)
+    # The other interpreter goes when this one is there: where both are, Karmada asks Lua.
+    lua = manifests.load(deployed("karmada") / "interpreter-lua.yaml")
+    if settings.interpreter is Interpreter.LUA:
+        done += await put_all(client, lua, dry=dry)
     done += [await _put(client, one, dry=dry) for one in registration.configurations(settings, bundle)]
     if settings.interpreter is not Interpreter.WEBHOOK:
-        done += await _take_out(client, CONFIGURATIONS[registration.INTERPRETING], dry=dry)
+        done += await _take_out(client, CONFIGURATIONS[registration.INTERPRETING], registration.NAME, dry=dry)
+    if settings.interpreter is not Interpreter.LUA:
+        for one in lua:
+            done += await _take_out(client, resources.CUSTOMIZATIONS, one["metadata"]["name"], dry=dry)
     return done
 
 
@@ -64,7 +73,7 @@ async def unregister(client: Client, *, dry: bool = False) -> list[Installed]:
     """Delete the configurations, as far as they are there and ours; then nobody asks the webhook any more."""
     done = []
     for resource in CONFIGURATIONS.values():
-        done += await _take_out(client, resource, dry=dry)
+        done += await _take_out(client, resource, registration.NAME, dry=dry)
     return done
 
 
@@ -141,13 +150,13 @@ async def _put(client: Client, configuration: Object, *, dry: bool) -> Installed
             return Installed(resource, name, "updated")
 
 
-async def _take_out(client: Client, resource: Resource, *, dry: bool) -> list[Installed]:
+async def _take_out(client: Client, resource: Resource, name: str, *, dry: bool) -> list[Installed]:
     try:
-        live = await client.get(resource, registration.NAME)
+        live = await client.get(resource, name)
     except NotFound:
         return []
     if not is_ours(live):
-        return [Installed(resource, registration.NAME, "kept")]
+        return [Installed(resource, name, "kept")]
     if not dry:
-        await client.delete(resource, registration.NAME)
-    return [Installed(resource, registration.NAME, "deleted")]
+        await client.delete(resource, name)
+    return [Installed(resource, name, "deleted")]

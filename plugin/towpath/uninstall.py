@@ -37,13 +37,6 @@ PERMISSIONS = (
 CLUSTER_BINDINGS = Resource(
     "work.karmada.io", "v1alpha2", "clusterresourcebindings", "ClusterResourceBinding", namespaced=False
 )
-CUSTOMIZATIONS = Resource(
-    "config.karmada.io",
-    "v1alpha1",
-    "resourceinterpretercustomizations",
-    "ResourceInterpreterCustomization",
-    namespaced=False,
-)
 _SELECTOR = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
 _CLAIMS = ("propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id")
 """Labels of a binding that belongs to a policy."""
@@ -68,7 +61,7 @@ async def uninstall(
         told(await _clear(client, resource, dry=dry))
     told(await _one(client, SECRETS, SECRET, dry=dry))  # only now nobody makes it anew
     told(await _imports(client, dry=dry))
-    for resource in (resources.OVERRIDE_POLICIES, CUSTOMIZATIONS, LEASES):
+    for resource in (resources.OVERRIDE_POLICIES, resources.CUSTOMIZATIONS, LEASES):
         told(await _clear(client, resource, dry=dry))
     told(await _propagation(client, dry=dry))
     if crds:

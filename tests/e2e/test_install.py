@@ -121,6 +121,17 @@ async def test_a_registration_is_made_changed_and_kept(bare: Plane, karmada: Cli
     assert set(found) == {registration.MUTATING, registration.VALIDATING}
     assert {h["failurePolicy"] for c in found.values() for h in c["webhooks"]} == {"Ignore"}
 
+    lua = towpath(*command, "--interpreter", "lua")
+    customized = "resourceinterpretercustomization/towpath-serviceexports-flomesh-io"
+    assert f"{customized} created" in lua.stdout.splitlines()
+    back = towpath(*command, "--interpreter", "webhook").stdout.splitlines()
+    assert back.index(f"{registration.INTERPRETING.lower()}/towpath created") < back.index(
+        f"{customized} deleted"
+    )
+    assert {h["failurePolicy"] for h in (await configured(karmada))[registration.MUTATING]["webhooks"]} == {
+        "Ignore"
+    }
+
 
 def left(plane: Plane) -> list[str]:
     """Name everything of ours in Karmada: by its label, or by its name."""

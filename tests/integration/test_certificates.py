@@ -18,10 +18,9 @@ import pytest
 import structlog
 from cryptography import x509
 
-from tests.caller import Caller, build, trust_configuration
+from tests.caller import Caller, trust_configuration
 from tests.conftest import Plane
 from tests.quick_webhook import TIMES
-from tests.reviews import HOLDING, review
 from tests.waiting import until
 from towpath import __version__
 from towpath.errors import NotFound
@@ -43,7 +42,7 @@ from towpath_webhook.registration_store import (
     SETTINGS,
     Store,
 )
-from towpath_webhook.registry import MUTATE_CLUSTERS, Failure
+from towpath_webhook.registry import Failure
 
 NOWHERE = Settings("https://127.0.0.1:1", failure=Failure.IGNORE, version=__version__)
 Now = Callable[[], dt.datetime]
@@ -62,13 +61,6 @@ async def store(plane: Plane, karmada: Client) -> AsyncIterator[Store]:
     async with await Client.connect(plane.env.webhook, user_agent="towpath-webhook") as client:
         yield Store(client)
     await clear()
-
-
-@pytest.fixture(scope="session")
-def caller(tmp_path_factory: pytest.TempPathFactory) -> Caller:
-    folder = tmp_path_factory.mktemp("caller")
-    (folder / "review.json").write_bytes(review(HOLDING))
-    return Caller(build(folder), folder / "review.json", MUTATE_CLUSTERS)
 
 
 @asynccontextmanager

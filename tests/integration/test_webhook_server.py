@@ -25,16 +25,18 @@ from tests.conftest import Plane
 from tests.reviews import HOLDING, PLAIN, SECRET, patched, review
 from tests.waiting import until
 from towpath.errors import UsageError
+from towpath.issuing import Identity, issue, make_authority
 from towpath.karmada.client import Client
 from towpath.local import pki, processes, webhook
 from towpath.local.ports import free_ports
 from towpath.local.spec import WEBHOOK
 from towpath_webhook.app import BODY_LIMIT
+from towpath_webhook.certificates import DAY
 from towpath_webhook.certificates_context import Context, TlsVersion
 from towpath_webhook.certificates_keeping import FilePair
 from towpath_webhook.clusters import DROPPED, IF_APPLIED, WAS_STORED
 from towpath_webhook.guarded import GuardedProtocol
-from towpath_webhook.registry import MUTATE_CLUSTERS
+from towpath_webhook.registry import INTERPRET, MUTATE_CLUSTERS
 from towpath_webhook.server import serve
 
 JSON = {"Content-Type": "application/json"}
@@ -162,6 +164,47 @@ async def test_a_body_too_large_is_refused_before_its_end(here: Server, framing:
             % (MUTATE_CLUSTERS.encode(), framing)
         )
         assert b" 413 " in await reader.readline()
+
+
+async def test_with_a_client_ca_admission_is_for_those_with_a_certificate(
+    server: Server, tmp_path: Path
+) -> None:
+    clients, others = (make_authority(name, validity=DAY) for name in ("apiservers", "others"))
+    (tmp_path / "clients.crt").write_bytes(clients.certificate_pem)
+    files = {"cert": server.folder / "tls.crt", "key": server.folder / "tls.key"}
+    certificates = FilePair(Context(clients=tmp_path / "clients.crt"), None, **files)
+    task = asyncio.create_task(serve(application(), "127.0.0.1", server.port, certificates, drain=0))
+
+    async def ask(path: str, by: Identity | None) -> int:
+        trust = server.trust
+        if by is not None:
+            shown = issue(by, "kube-apiserver", validity=DAY)
+            (tmp_path / "client.pem").write_bytes(shown.certificate_pem + shown.key_pem)
+            trust.load_cert_chain(tmp_path / "client.pem")
+        connector = aiohttp.TCPConnector(ssl=trust)
+        async with aiohttp.ClientSession(f"https://127.0.0.1:{server.port}", connector=connector) as session:
+            try:
+                async with session.post(path, data=review(HOLDING), headers=JSON) as response:
+                    return response.status
+            except aiohttp.ClientError:
+                return 0
+
+    await server.ready()
+    assert await ask(MUTATE_CLUSTERS, clients) == 200
+    assert await ask(MUTATE_CLUSTERS, None) == 403
+    assert await ask(MUTATE_CLUSTERS, others) == 0, "not even a handshake"
+    assert await ask(INTERPRET, None) == 400, "Karmada has none to show"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "No such file"), ("?", "holds no certificate")])
+def test_a_client_ca_that_cannot_be_used_is_told(tmp_path: Path, content: str | None, told: str) -> None:
+    if content is not None:
+        (tmp_path / "ca.crt").write_text(content)
+    with pytest.raises(UsageError, match=f"ca.crt: .*{told}"):
+        Context(clients=tmp_path / "ca.crt")
 
 
 async def test_plain_http_is_not_answered(here: Server) -> None:

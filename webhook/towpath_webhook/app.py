@@ -67,6 +67,8 @@ class App:
         self._endpoints = endpoints
         self._metrics = metrics
         self._in_flight = 0
+        self.ending = False
+        """Whether it is told to stop: then it is not ready any more."""
         metrics.before_scrape(lambda: metrics.in_flight.set(self._in_flight))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

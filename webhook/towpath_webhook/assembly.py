@@ -18,6 +18,7 @@ async def application(plugin: str | None = None, health: str | None = None) -> A
     Raises SocketUnusable if nothing can listen at ``health``.
     """
     metrics = Metrics()
+    app: App | None = None
     async with AsyncExitStack() as stack:
         reviewer = None
         if plugin is not None:
@@ -27,10 +28,12 @@ async def application(plugin: str | None = None, health: str | None = None) -> A
         if health is not None:
             from towpath.health import HealthServer
 
-            told = HealthServer(
-                health, synced=lambda: {"rules": True}, alive=lambda: True, metrics=metrics.exposition
-            )
+            def synced() -> dict[str, bool]:
+                return {"rules": app is not None and not app.ending}
+
+            told = HealthServer(health, synced=synced, alive=lambda: True, metrics=metrics.exposition)
             await stack.enter_async_context(told)
         garbage.collect_rarely()
         garbage.keep()
-        yield App(endpoints(reviewer), metrics)
+        app = App(endpoints(reviewer), metrics)
+        yield app

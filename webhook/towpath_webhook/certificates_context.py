@@ -26,10 +26,22 @@ _VERSIONS = {TlsVersion.V1_2: ssl.TLSVersion.TLSv1_2, TlsVersion.V1_3: ssl.TLSVe
 
 
 class Context:
-    """``ssl`` is for the listener. Clients are asked for no certificate: apiservers have none (facts 3)."""
+    """``ssl`` is for the listener. With ``clients``, a file of CAs, clients are asked for a certificate.
 
-    def __init__(self, lowest: TlsVersion = TlsVersion.V1_3) -> None:
+    One that they show must be by these CAs. Who shows none is let in all the same, as Karmada's interpreter
+    cannot (facts 3): ``server`` knows what to answer him. Raises UsageError if the file cannot be used.
+    """
+
+    def __init__(self, lowest: TlsVersion = TlsVersion.V1_3, clients: Path | None = None) -> None:
         self.ssl = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.asks = clients is not None
+        if clients is not None:
+            try:
+                self.ssl.load_verify_locations(clients)
+            except OSError as error:  # ssl.SSLError is one
+                reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+                raise UsageError(f"{clients}: {reason}") from None
+            self.ssl.verify_mode = ssl.CERT_OPTIONAL
         self.ssl.minimum_version = _VERSIONS[lowest]
         self.ssl.set_alpn_protocols(["http/1.1"])
 

@@ -13,22 +13,29 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+KNOWN = "towpath.known"
+"""Extension in the scope of a request whose client has shown a certificate that was asked for."""
+
 
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1, with the deadline."""
 
     receive_seconds: ClassVar[float] = 10.0
     _deadline: asyncio.TimerHandle | None = None
+    _known = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: the first request is due."""
         super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        self._known = tls is not None and bool(tls.getpeercert())
         self._start()
 
     def on_message_begin(self) -> None:
         """Start the clock for a later request."""
         self._start()
         super().on_message_begin()
+        self.scope["extensions"] = {KNOWN: {}} if self._known else {}
 
     def on_message_complete(self) -> None:
         """Stop the clock: the request is here."""

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import structlog
 import uvicorn
@@ -21,7 +22,8 @@ import uvicorn
 from towpath.errors import SocketUnusable
 from towpath_webhook.app import App, Message, Receive, Scope, Send
 from towpath_webhook.certificates_keeping import Certificates
-from towpath_webhook.guarded import GuardedProtocol
+from towpath_webhook.guarded import KNOWN, GuardedProtocol
+from towpath_webhook.registry import MUTATING, VALIDATING
 
 KEEP_ALIVE = 120
 """Seconds an idle connection is kept. An apiserver drops its own after 90: none may be closed under it."""
@@ -39,16 +41,15 @@ async def serve(app: App, host: str, port: int, certificates: Certificates, *, d
 
     Raises UsageError if the certificate cannot be used, SocketUnusable if the port cannot.
     """
-    ending = _Ending(app)
-    with _listener(host, port) as listener:
+    with _bound(host, port) as listener:
         await certificates.begin()
-        server = _Server(_config(ending, certificates))
+        server = _Server(_config(_Door(app, known_only=certificates.context.asks), certificates))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         keeping = asyncio.create_task(certificates.keep())
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
-            ending.begun = True
+            app.ending = True
             log.info("ending", seconds=drain)
             with contextlib.suppress(asyncio.CancelledError):  # told twice: at once
                 await asyncio.sleep(drain)
@@ -59,7 +60,7 @@ async def serve(app: App, host: str, port: int, certificates: Certificates, *, d
             keeping.cancel()
 
 
-def _config(application: _Ending, certificates: Certificates) -> uvicorn.Config:
+def _config(application: _Door, certificates: Certificates) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         http=GuardedProtocol,
@@ -77,28 +78,42 @@ def _config(application: _Ending, certificates: Certificates) -> uvicorn.Config:
     )
 
 
-class _Ending:
-    """The application, and how it ends: once that has ``begun`` it is not ready, and an answer is its
-    connection's last.
+class _Door:
+    """What stands before the application: who is let in, and how it ends.
+
+    When it ends it is not ready, and an answer is its connection's last.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self.begun = False
+    def __init__(self, app: App, *, known_only: bool) -> None:
+        self._app, self._known_only = app, known_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self.begun:
+        if self._known_only and scope["path"] in _ADMISSION and KNOWN not in scope["extensions"]:
+            await _refuse(scope, send)
+        elif self._app.ending:
+            await self._app(scope, receive, partial(_send_last, scope["path"], send))
+        else:
             await self._app(scope, receive, send)
-            return
 
-        async def send_last(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                status = 503 if scope["path"] == "/readyz" else message["status"]
-                headers = [*message["headers"], (b"connection", b"close")]
-                message = {**message, "status": status, "headers": headers}
-            await send(message)
 
-        await self._app(scope, receive, send_last)
+_ADMISSION = frozenset(hook.path for hook in (*MUTATING, *VALIDATING))
+
+
+async def _refuse(scope: Scope, send: Send) -> None:
+    body = b"admission is answered to clients with a certificate only (--client-ca)\n"
+    length = str(len(body)).encode()
+    headers = [(b"content-type", b"text/plain"), (b"content-length", length), (b"connection", b"close")]
+    log.warning("refused", path=scope["path"], status=403, reason="no client certificate")
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send_last(path: str, send: Send, message: Message) -> None:
+    if message["type"] == "http.response.start":
+        status = 503 if path == "/readyz" else message["status"]
+        headers = [*message["headers"], (b"connection", b"close")]
+        message = {**message, "status": status, "headers": headers}
+    await send(message)
 
 
 class _Server(uvicorn.Server):
@@ -114,10 +129,13 @@ class _Server(uvicorn.Server):
             log.info("answering", address=listener.getsockname()[0], port=listener.getsockname()[1])
 
 
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket at an address. It does not listen: nobody shall wait while there is no certificate."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        return socket.create_server((host, port), family=family, backlog=socket.SOMAXCONN)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
     except OSError as error:
-        what = (error.strerror or str(error)).partition(" (while ")[0]  # the rest says the address again
-        raise SocketUnusable(f"cannot listen on {host}:{port}: {what}") from None
+        made.close()
+        raise SocketUnusable(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    return made

@@ -35,6 +35,10 @@ def webhook(
         Path | None,
         typer.Option(help="CAs of that certificate: the configurations in Karmada are kept trusting them."),
     ] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(help="CAs of clients: admission is answered to those only that show a certificate."),
+    ] = None,
     tls_min_version: Annotated[
         TlsVersion, typer.Option(help="Lowest version of TLS that is spoken.")
     ] = TlsVersion.V1_3,
@@ -67,7 +71,9 @@ def webhook(
     files = (tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None
     try:
         run(
-            _serve(kubeconfig, context, files, tls_min_version, host, port, drain, plugin, health),
+            _serve(
+                kubeconfig, context, files, (tls_min_version, client_ca), host, port, drain, plugin, health
+            ),
             loop=uvloop.new_event_loop,
         )
     except KeyboardInterrupt:
@@ -78,7 +84,7 @@ async def _serve(
     kubeconfig: Path | None,
     context: str | None,
     files: tuple[Path, Path, Path | None] | None,
-    lowest: TlsVersion,
+    spoken: tuple[TlsVersion, Path | None],
     host: str,
     port: int,
     drain: float,
@@ -91,7 +97,7 @@ async def _serve(
     from towpath_webhook.registration_store import Store
     from towpath_webhook.server import serve
 
-    tls = Context(lowest)
+    tls = Context(*spoken)
     async with AsyncExitStack() as open_:
         store = None
         if files is None or files[2]:

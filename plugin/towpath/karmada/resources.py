@@ -22,6 +22,14 @@ CLUSTER_OVERRIDE_POLICIES = Resource(
     "policy.karmada.io", "v1alpha1", "clusteroverridepolicies", "ClusterOverridePolicy", namespaced=False
 )
 
+CUSTOMIZATIONS = Resource(
+    "config.karmada.io",
+    "v1alpha1",
+    "resourceinterpretercustomizations",
+    "ResourceInterpreterCustomization",
+    namespaced=False,
+)
+
 
 def flomesh_clusters(dialect: Dialect) -> Resource:
     """Return the Clusters of a dialect, which say where gateways are."""
