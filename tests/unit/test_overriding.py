@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.unit.test_placement import by_expression, json
 from towpath.errors import InvalidObject
-from towpath.plan.overriding import overridden
-from towpath.plan.policies import OverridePolicy, Target, read_override
+from towpath.propagation.overriding import overridden
+from towpath.propagation.policies import OverridePolicy, Target, read_override
 
 A = Target("a", {"env": "prod"}, region="eu")
 B = Target("b")

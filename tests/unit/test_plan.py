@@ -16,8 +16,8 @@ from towpath.plan import outcome
 from towpath.plan.difference import difference, obstacles
 from towpath.plan.outcome import Plan, ServicePlan
 from towpath.plan.reading import Reading, read_live, read_on
-from towpath.plan.wording import several
 from towpath.plan.world import Builder
+from towpath.wording import several
 
 Object = dict[str, Any]
 

@@ -17,6 +17,7 @@ import yaml
 from aiohttp import web
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from tests.unit.plugins import server
 from tests.unit.worlds import UID, WEB, export, fleet, member, service
 from tests.waiting import until
 from towpath.errors import NotFound, SocketUnusable, Unreachable, UsageError
@@ -27,8 +28,9 @@ from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.service import ServicePort
 from towpath.model.world import ExportedService, Offer
 from towpath.proto.v1alpha1 import service_pb2 as pb
-from towpath.rpc import client, servicer, socketfile
-from towpath.rpc.server import SERVICES, PluginServer
+from towpath.rpc import client, socketfile
+from towpath.rpc.refusals import NOT_IN_SYNC
+from towpath.rpc.server import SERVICES
 from towpath.serve_plugin import serve
 
 WEB_KEY = ServiceKey(Dialect.FLOMESH, "shop", "web")
@@ -59,8 +61,8 @@ WORLD = world(
 @asynccontextmanager
 async def serving(path: Path, world: Incremental = WORLD) -> AsyncIterator[str]:
     """Serve a world; give the address."""
-    async with PluginServer(world, path) as server:
-        server.in_sync()
+    async with server(world, path) as made:
+        made.in_sync()
         yield f"unix:{path}"
 
 
@@ -221,15 +223,15 @@ async def test_an_answer_may_be_large(path: Path) -> None:
 
 async def test_nothing_is_answered_before_the_world_is_known(path: Path) -> None:
     address = f"unix:{path}"
-    async with PluginServer(WORLD, path) as server:
+    async with server(WORLD, path) as made:
         for name in ("", *SERVICES):
             assert await health(address, name) == HealthCheckResponse.NOT_SERVING
         assert not await client.is_serving(address)
         for call in (client.list_clusters(address), client.explain(address, "shop", "web")):
-            with pytest.raises(Unreachable, match=servicer.NOT_IN_SYNC):
+            with pytest.raises(Unreachable, match=NOT_IN_SYNC):
                 await call
 
-        server.in_sync()
+        made.in_sync()
 
         for name in ("", *SERVICES):
             assert await health(address, name) == HealthCheckResponse.SERVING
@@ -287,7 +289,7 @@ async def test_the_socket_of_a_dead_plugin_is_replaced(path: Path) -> None:
 async def test_the_socket_of_a_live_plugin_is_left_alone(path: Path) -> None:
     async with serving(path) as address:
         with pytest.raises(SocketUnusable) as caught:
-            await PluginServer(WORLD, path).__aenter__()
+            await server(WORLD, path).__aenter__()
         assert str(caught.value) == (
             f"socket {path} is in use: somebody answers there, perhaps another plugin"
         )
@@ -314,7 +316,7 @@ async def test_paths_where_there_can_be_no_socket(tmp_path: Path) -> None:
         (long, "the path is longer than 103 bytes"),
     ):
         with pytest.raises(SocketUnusable, match=told):
-            await PluginServer(WORLD, path).__aenter__()
+            await server(WORLD, path).__aenter__()
     assert precious.read_text() == "keep"
     assert names(tmp_path) == [precious.name]
 

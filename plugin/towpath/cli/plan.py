@@ -117,9 +117,16 @@ def _check_files(files: Sequence[str]) -> None:
 
 
 def _live(kubeconfig: Path | None, context: str | None) -> list[Object]:
-    from towpath.cli.live import read_live
+    async def read() -> list[Object]:
+        from towpath import __version__
+        from towpath.karmada.client import Client
+        from towpath.karmada.live import read_live
 
-    return run(read_live(kubeconfig, context))
+        user_agent = f"towpath/{__version__}"
+        async with await Client.connect(kubeconfig, context=context, user_agent=user_agent) as client:
+            return await read_live(client)
+
+    return run(read())
 
 
 def _load(file: str) -> list[Source]:
@@ -160,7 +167,7 @@ def _read(
 @contextmanager
 def _naming(source: str = "") -> Iterator[None]:
     """Let errors begin with the file, and be one line whatever the file holds."""
-    from towpath.plan.wording import one_line
+    from towpath.wording import one_line
 
     try:
         yield
@@ -225,17 +232,16 @@ def _address(host: str) -> str:
 def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
     """Print a plan and end with its exit code. ``there`` is what Karmada holds, None if none was asked."""
     import json
-    from dataclasses import replace
 
     from towpath import manifests
-    from towpath.cli.live import derived_in
     from towpath.cli.printing import write
-    from towpath.plan import difference, outcome
-    from towpath.plan.wording import one_line
+    from towpath.plan import outcome
+    from towpath.plan.difference import compared
+    from towpath.wording import one_line
 
-    held = derived_in(there or ())
-    made = replace(made, notes=(*made.notes, *difference.obstacles(made, held)))
-    differing = difference.difference(made, held) if there is not None else None
+    differing = None
+    if there is not None:
+        made, differing = compared(made, there)
     if output is Output.DIFF:
         write("".join(differing or ()))
         sys.stderr.writelines(f"note: {one_line(note)}\n" for note in made.notes)
@@ -255,8 +261,8 @@ def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
 
 def _show(made: Plan, differing: Sequence[str] | None) -> None:
     from towpath.cli.printing import explanation, inventory, show, warnings
-    from towpath.plan.wording import several
     from towpath.rpc import convert
+    from towpath.wording import several
 
     parts: list[str | Table] = [inventory(convert.clusters(made.fleet.members))]
     for one in made.services:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
-from towpath.plan.wording import one_line, several
+from towpath.wording import one_line, several
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

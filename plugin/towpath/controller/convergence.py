@@ -44,6 +44,11 @@ class _Lag:
     behind: tuple[str, ...] = ()
 
 
+def behind(wanted: Mapping[str, str], held: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the clusters, sorted, that do not hold the view that is derived for them, by its digest."""
+    return tuple(sorted(name for name, digest in wanted.items() if held.get(name) != digest))
+
+
 class Convergence:
     """The services that lag behind."""
 
@@ -76,18 +81,18 @@ class Convergence:
         now: float,
     ) -> Seen:
         """Compare the digests derived for the clusters with those they report; ``lost`` can't be reached."""
-        behind = tuple(sorted(name for name, digest in wanted.items() if held.get(name) != digest))
+        lagging = behind(wanted, held)
         lag = self._lags.get(key)
-        if not behind:
+        if not lagging:
             self._lags.pop(key, None)
             return Seen(took=now - lag.since if lag else None)
         if lag is None or lag.wanted != wanted:
             lag = self._lags[key] = _Lag(dict(wanted), now, now + PATIENCE[0])
-        lag.behind = behind
-        if all(name in lost for name in behind):
-            return Seen(behind)  # its return is an event
+        lag.behind = lagging
+        if all(name in lost for name in lagging):
+            return Seen(lagging)  # its return is an event
         if now < lag.due:
-            return Seen(behind, look_again=lag.due)
+            return Seen(lagging, look_again=lag.due)
         lag.touches += 1
         lag.due = now + PATIENCE[min(lag.touches, len(PATIENCE) - 1)]
-        return Seen(behind, touch=True, look_again=lag.due)
+        return Seen(lagging, touch=True, look_again=lag.due)

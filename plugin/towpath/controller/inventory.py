@@ -14,11 +14,13 @@ from typing import Any
 from towpath.incremental import Incremental
 from towpath.karmada import decode, resources
 from towpath.karmada.client import Client
-from towpath.karmada.decode import Binding
+from towpath.karmada.decode import Binding, StoredExport
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import ExportedService, Offer
+from towpath.propagation.claims import Claim
+from towpath.propagation.selection import Template
 from towpath.render import MANAGED_BY, service_of_policy
 from towpath.rules.gateway import with_flomesh_cluster
 
@@ -52,14 +54,26 @@ class Inventory:
             for d in Dialect
         }
         self.imports = {
-            d: Reflector(client, resources.service_imports(d), decode.whole, self._import_changed)
+            d: Reflector(
+                client, resources.service_imports(d), decode.whole, self._import_changed, as_bytes=True
+            )
             for d in Dialect
         }
         self.propagation = Reflector(
-            client, resources.PROPAGATION_POLICIES, decode.whole, self._policy_changed, selector=_OURS
+            client,
+            resources.PROPAGATION_POLICIES,
+            decode.whole,
+            self._policy_changed,
+            selector=_OURS,
+            as_bytes=True,
         )
         self.overrides = Reflector(
-            client, resources.OVERRIDE_POLICIES, decode.whole, self._policy_changed, selector=_OURS
+            client,
+            resources.OVERRIDE_POLICIES,
+            decode.whole,
+            self._policy_changed,
+            selector=_OURS,
+            as_bytes=True,
         )
 
     @property
@@ -91,15 +105,16 @@ class Inventory:
     def _exported(self, key: ServiceKey) -> ExportedService | None:
         """Return one service as the members see it; None if it is not exported."""
         stored = self.exports[key.dialect].get(key.name, key.namespace)
-        if stored is None:
-            return None
+        return None if stored is None else self.exported(key, stored)
+
+    def exported(self, key: ServiceKey, stored: StoredExport) -> ExportedService:
+        """Return one service as the members see it, with this as its export."""
         binding = self._binding(key.dialect.api_version, "ServiceExport", key, stored.uid)
         service = self.services.get(key.name, key.namespace)
         serving = self._binding("v1", "Service", key, service.uid).clusters if service else frozenset()
-        there = Offer(stored.export, service.service, service.going) if service else None
-        offers = {
-            c: there if there and c in serving else Offer(stored.export, None) for c in binding.clusters
-        }
+        absent = Offer(stored.export, None)
+        there = Offer(stored.export, service.service, service.going) if service else absent
+        offers = {c: there if c in serving else absent for c in binding.clusters}
         for cluster, why in binding.reported.items():
             if cluster in offers:
                 offers[cluster] = replace(offers[cluster], refused=why)
@@ -119,6 +134,26 @@ class Inventory:
             return {}
         uid = template["metadata"]["uid"]
         return self._binding(key.dialect.api_version, "ServiceImport", key, uid).reported
+
+    def reach(self, kind: str, key: ServiceKey, uid: str) -> frozenset[str]:
+        """Return the clusters that an object of a dialect is bound to."""
+        return self._binding(key.dialect.api_version, kind, key, uid).clusters
+
+    def claimed_by(self, claim: Claim) -> list[Template]:
+        """Return the exports, and the Services behind exports, that a policy has claimed."""
+        found: dict[tuple[str, ...], Template] = {}
+        for key in self.world.services:
+            if claim.namespace in {"", key.namespace}:
+                export = self.exports[key.dialect].get(key.name, key.namespace)
+                service = self.services.get(key.name, key.namespace)
+                for stored, version, kind in (
+                    (export, key.dialect.api_version, "ServiceExport"),
+                    (service, "v1", "Service"),
+                ):
+                    if stored is not None and stored.claim == claim:
+                        one = Template(version, kind, key.namespace, key.name, stored.labels)
+                        found[version, kind, *key[1:]] = one
+        return list(found.values())
 
     def _binding(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> Binding:
         """Return the binding of a template; one without clusters if there is none.

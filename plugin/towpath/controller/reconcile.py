@@ -24,12 +24,11 @@ from towpath.errors import ApiError
 from towpath.karmada.client import MERGE, Client, Resource
 from towpath.karmada.reflector import Reflector
 from towpath.metrics import FailedWrite, Metrics, Refusal, Verb, Write
-from towpath.model.condition import FALSE, READY, Condition
 from towpath.model.keys import ServiceKey
 from towpath.render import MOST_POLICIES, Rendered, policy_name, render
 from towpath.rules.reasons import Stated
 from towpath.sameness import MANAGER
-from towpath.status import ready, says, wanted_status
+from towpath.status import Arrival, export_status, says, withheld
 
 log = structlog.get_logger()
 TOUCHED = "towpath.io/touched"
@@ -60,6 +59,8 @@ class Reconciler:
         self._told: dict[ServiceKey, tuple[tuple[str, ...], object, object]] = {}
         self._withdrawing: dict[ServiceKey, bool] = {}
         self._said: dict[ServiceKey, dict[str, Any]] = {}
+        self.withheld: set[ServiceKey] = set()
+        """The services whose import the guard keeps from going."""
 
     async def reconcile(self, key: ServiceKey) -> float | None:
         """Derive one service and write what differs. Raises ApiError: try again later.
@@ -74,11 +75,13 @@ class Reconciler:
                 kept.pop(key, None)
             self._guard.settle(key)
             self.convergence.forget(key)
+            self.withheld.discard(key)
             return None
         live, wanted = self._live(key), render(key, service.uid, derived)
         verdict = self._ask(key, live, wanted)
         if verdict is not Verdict.GO:
             return await self._withhold(key, derived, wanted, verdict)
+        self.withheld.discard(key)
         if is_foreign(live.service_import):
             log.error("not written", service=str(key), reason="a ServiceImport of that name is not Towpath's")
         elif wanted.refused:
@@ -105,8 +108,8 @@ class Reconciler:
             return time.time() + PAUSE
         self._metrics.guard_refusals[Refusal.TOO_MANY].inc()
         log.error("withheld", service=str(key), reason=Stated.WITHHELD.text)
-        said = Condition(READY, FALSE, Stated.WITHHELD, f"{Stated.WITHHELD.text}.")
-        await self._report(key, derived, replace(wanted, refused=said), Seen())
+        self.withheld.add(key)
+        await self._report(key, derived, replace(wanted, refused=withheld()), Seen())
         return time.time() + AGAIN
 
     def _live(self, key: ServiceKey) -> Live:
@@ -184,11 +187,9 @@ class Reconciler:
         stored = exports.get(key.name, key.namespace)
         if stored is None:
             return
-        said: Condition = wanted.refused or ready(
-            sorted(wanted.digests), seen.behind, sorted(self._inventory.lost), told=self._inventory.reporting
-        )
-        status = wanted_status(
-            (*derived.conditions, said), sorted(derived.views), stored.generation, stored.status, time.time()
+        arrival = Arrival(seen.behind, self._inventory.lost, told=self._inventory.reporting)
+        status = export_status(
+            derived, wanted, arrival, stored.status, generation=stored.generation, now=time.time()
         )
         if says(stored.status, status) or (
             # A CRD of ErieCanal's or FSM's own has no offeredTo: what it drops is not written again.

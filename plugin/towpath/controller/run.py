@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import partial
 
 import structlog
@@ -47,6 +47,11 @@ class Controller:
             reflector.interrupted = partial(self._interrupted, reflector.resource.kind)
         metrics.before_scrape(self._refresh)
 
+    @property
+    def withheld(self) -> Container[ServiceKey]:
+        """The services whose import may not go now."""
+        return self._reconciler.withheld
+
     def synced(self) -> Mapping[str, bool]:
         """Return for each kind whether it has been listed."""
         return {str(reflector.resource): reflector.synced.is_set() for reflector in self.inventory.reflectors}
@@ -66,6 +71,7 @@ class Controller:
         return self._leadership is None or self._leadership.is_leader
 
     async def _write(self) -> None:
+        self._queue.put_behind()  # most of it is as it should be: what changes now need not wait for that
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
                 tasks.create_task(self._work())

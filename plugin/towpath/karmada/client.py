@@ -180,8 +180,14 @@ class Client:
             raise Unreachable(f"{self.where}: {_short(error)}") from error
 
     async def json(self, method: str, path: str, **options: Any) -> Object:
-        """Send one request and decode the answer."""
-        return cast(Object, json.loads(await self.request(method, path, **options)))
+        """Send one request and decode the answer. Raises Unreachable if it is no JSON."""
+        body = await self.request(method, path, **options)
+        try:
+            return cast(Object, json.loads(body))
+        except ValueError as error:
+            raise Unreachable(
+                f"{self.where}: no answer of an apiserver to {method} {path}: {error}"
+            ) from None
 
     @asynccontextmanager
     async def stream(

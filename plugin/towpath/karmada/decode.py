@@ -1,13 +1,16 @@
 """From an object's bytes to what is worth keeping of it: one function a kind, for the reflectors.
 
 msgspec reads only the fields that are named here, so what the fleet's objects hold besides costs
-neither time nor memory.
+neither time nor memory. Much of the rest is the same in many objects (the clusters of a placement, a Service
+with one port 80): equal values are kept once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+import sys
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -23,11 +26,24 @@ from towpath.model.export import Export
 from towpath.model.keys import DEFAULT, Dialect
 from towpath.model.service import Service
 from towpath.model.times import seconds
+from towpath.propagation.claims import Claim, claim_of
 from towpath.rules.eligibility import is_set
 from towpath.rules.gateway import parse_gateway
 
 _OURS = "towpath.io/"
 _READY = "Ready"
+
+H = TypeVar("H", bound=Hashable)
+
+
+@lru_cache(maxsize=2048)
+def _first(value: Hashable) -> Hashable:
+    return value
+
+
+def _shared(value: H) -> H:
+    """Return the one of equal values that is kept already, so that the others can go."""
+    return cast(H, _first(value))
 
 
 class Meta(msgspec.Struct, rename="camel"):
@@ -36,6 +52,7 @@ class Meta(msgspec.Struct, rename="camel"):
     name: str
     namespace: str = ""
     uid: str = ""
+    labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     creation_timestamp: str = ""
     deletion_timestamp: str | None = None
@@ -48,10 +65,14 @@ class _Object(msgspec.Struct):
     status: msgspec.Raw = msgspec.Raw(b"{}")
 
 
+_NONE: Mapping[str, str] = {}
+
+
 class StoredExport(NamedTuple):
     """A ServiceExport template. ``created`` is RFC 3339 in UTC, so it sorts as text.
 
-    ``annotations`` are those that begin with ``towpath.io/``, ``status`` is what it says now.
+    ``annotations`` are those that begin with ``towpath.io/``, ``says`` is the JSON of its status. ``labels``
+    are what policies may select it by, and ``claim`` is which of them has it, None if none has.
     """
 
     uid: str
@@ -59,15 +80,24 @@ class StoredExport(NamedTuple):
     export: Export
     annotations: Mapping[str, str]
     generation: int = 0
-    status: Mapping[str, Any] = {}
+    says: bytes = b"{}"
+    labels: Mapping[str, str] = _NONE
+    claim: Claim | None = None
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """What its status says now."""
+        return msgspec.json.decode(self.says, type=dict[str, Any])
 
 
 class StoredService(NamedTuple):
-    """A Service template. ``going`` while it is being deleted."""
+    """A Service template. ``going`` while it is being deleted; labels and claim as of an export."""
 
     uid: str
     service: Service
     going: bool
+    labels: Mapping[str, str] = {}
+    claim: Claim | None = None
 
 
 class Binding(NamedTuple):
@@ -81,7 +111,7 @@ class Binding(NamedTuple):
     kind: str
     uid: str
     clusters: frozenset[str]
-    reported: Mapping[str, str] = {}
+    reported: Mapping[str, str] = _NONE
 
 
 class _Named(msgspec.Struct):
@@ -171,8 +201,18 @@ def service_export(raw: bytes) -> StoredExport | None:
         return None
     export = Export.parse(msgspec.json.decode(obj.spec), f"ServiceExport {meta.namespace}/{meta.name}")
     ours = {name: value for name, value in meta.annotations.items() if name.startswith(_OURS)}
-    status = msgspec.json.decode(obj.status, type=dict[str, Any])
-    return StoredExport(meta.uid, meta.creation_timestamp, export, ours, meta.generation, status)
+    stored = StoredExport(
+        meta.uid,
+        meta.creation_timestamp,
+        export,
+        ours or _NONE,
+        meta.generation,
+        bytes(obj.status),
+        meta.labels or _NONE,
+        _shared(claim_of(meta.annotations)),
+    )
+    _ = stored.status  # what can't be read is told here and now
+    return stored
 
 
 def service(raw: bytes) -> StoredService:
@@ -181,7 +221,16 @@ def service(raw: bytes) -> StoredService:
     meta = obj.metadata
     what = f"Service {meta.namespace}/{meta.name}"
     going = meta.deletion_timestamp is not None
-    return StoredService(meta.uid, Service.parse(msgspec.json.decode(obj.spec), what), going)
+    spec = msgspec.json.decode(obj.spec)
+    if isinstance(spec, dict) and spec.get("clusterIP") != "None":
+        spec.pop("clusterIP", None)  # another for each Service, and without meaning elsewhere
+    return StoredService(
+        meta.uid,
+        _shared(Service.parse(spec, what)),
+        going,
+        meta.labels or _NONE,
+        _shared(claim_of(meta.annotations)),
+    )
 
 
 def binding(raw: bytes) -> Binding | None:
@@ -196,22 +245,29 @@ def binding(raw: bytes) -> Binding | None:
     clusters = {cluster.name for cluster in obj.spec.clusters}
     for requirer in obj.spec.required_by:
         clusters.update(cluster.name for cluster in requirer.clusters)
-    reported = dict(_BOUND[resource.kind](obj.status))
-    return Binding(resource.api_version, resource.kind, resource.uid, frozenset(clusters), reported)
+    said = _BOUND[resource.kind](obj.status)
+    reported = {sys.intern(cluster): _shared(what) for cluster, what in said}
+    return Binding(
+        sys.intern(resource.api_version),
+        sys.intern(resource.kind),
+        resource.uid,
+        _shared(frozenset(map(sys.intern, clusters))),
+        reported or _NONE,
+    )
 
 
-def _nothing(_: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def _nothing(_: bytes) -> Iterator[tuple[str, str]]:
     yield from ()
 
 
-def _views(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def _views(status: bytes) -> Iterator[tuple[str, str]]:
     """Yield the digest that each cluster holds (deploy/karmada/interpreter.yaml)."""
     for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
         if copy.status and copy.status.view:
             yield copy.cluster_name, copy.status.view
 
 
-def _refusals(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
+def refusals(status: bytes) -> Iterator[tuple[str, str]]:
     """Yield what each cluster says that does not find its ServiceExport valid."""
     for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
         for condition in copy.status.conditions if copy.status else ():
@@ -219,9 +275,9 @@ def _refusals(status: msgspec.Raw) -> Iterator[tuple[str, str]]:
                 yield copy.cluster_name, condition.message
 
 
-_BOUND: Mapping[str, Callable[[msgspec.Raw], Iterator[tuple[str, str]]]] = {
+_BOUND: Mapping[str, Callable[[bytes], Iterator[tuple[str, str]]]] = {
     "Service": _nothing,
-    "ServiceExport": _refusals,
+    "ServiceExport": refusals,
     "ServiceImport": _views,
 }
 """The kinds whose bindings count, and what is read of their clusters' reports."""

@@ -8,7 +8,8 @@ more.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from towpath.following import EXPORT, TRAFFIC
 from towpath.model.keys import ServiceKey
 from towpath.plan.objects import Id, identity
 from towpath.plan.outcome import Plan, ServicePlan
-from towpath.render import POLICY_API, policy_name, service_of_policy
+from towpath.render import MANAGED_BY, POLICY_API, policy_name, service_of_policy
 from towpath.sameness import MANAGER, is_as_wanted
 
 Object = Mapping[str, Any]
@@ -72,6 +73,23 @@ def difference(plan: Plan, live: Iterable[Object]) -> tuple[str, ...]:
     held = {identity(obj): obj for obj in live}
     shown = map(_shown, (*_changes(plan, held), *_of_following(plan, held)))
     return tuple(text for text in shown if text)
+
+
+def compared(plan: Plan, there: Sequence[Object]) -> tuple[Plan, tuple[str, ...]]:
+    """Return a plan with what is in its way, and what it would change. ``there`` is what Karmada holds."""
+    held = derived_in(there)
+    return replace(plan, notes=(*plan.notes, *obstacles(plan, held))), difference(plan, held)
+
+
+def derived_in(objects: Iterable[Object]) -> list[Object]:
+    """Return the objects that Towpath may have made: all ServiceImports, and the policies with its label."""
+    return [obj for obj in objects if obj["kind"] == "ServiceImport" or _is_ours(obj)]
+
+
+def _is_ours(obj: Object) -> bool:
+    labels = obj["metadata"].get("labels") or {}
+    policy = obj["kind"] in {"PropagationPolicy", "OverridePolicy"}
+    return policy and all(labels.get(name) == value for name, value in MANAGED_BY.items())
 
 
 def obstacles(plan: Plan, live: Iterable[Object]) -> tuple[str, ...]:

@@ -22,9 +22,9 @@ from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.traffic import TrafficPolicy
 from towpath.plan.applying import over
 from towpath.plan.objects import Id, Manifest, Named, identity, part, plain, what
-from towpath.plan.policies import OverridePolicy, Policy, Target, read_override, read_policy
-from towpath.plan.wording import one_line
+from towpath.propagation.policies import OverridePolicy, Policy, Target, read_override, read_policy
 from towpath.render import MANAGED_BY
+from towpath.wording import one_line
 
 T = TypeVar("T")
 _UNSCHEDULABLE = ("NoSchedule", "NoExecute")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
 
 from towpath.advise import advise
 from towpath.derive import Derived, why_not_importing
@@ -10,7 +13,8 @@ from towpath.model.cluster import Fleet, Member
 from towpath.model.condition import Condition
 from towpath.model.view import Endpoint, ImportPort, View
 from towpath.model.world import ExportedService
-from towpath.proto.v1alpha1 import inventory_pb2
+from towpath.plan.outcome import Plan, ServicePlan, TrafficPlan
+from towpath.proto.v1alpha1 import inventory_pb2, planner_pb2
 from towpath.proto.v1alpha1 import service_pb2 as pb
 from towpath.rules.reasons import Caution
 
@@ -71,6 +75,42 @@ def summary(service: ExportedService, derived: Derived) -> inventory_pb2.Service
 def conditions(those: Iterable[Condition]) -> list[pb.Condition]:
     """Return what a status has to say."""
     return [pb.Condition(type=c.type, status=c.status, reason=c.reason, message=c.message) for c in those]
+
+
+def plan(made: Plan, differences: Iterable[str]) -> planner_pb2.PlanResponse:
+    """Return a plan, and what it would change."""
+    return planner_pb2.PlanResponse(
+        clusters=clusters(made.fleet.members),
+        services=[_planned_service(one, made.fleet) for one in made.services],
+        traffic_policies=[_planned_policy(one) for one in made.traffic],
+        notes=made.notes,
+        refusals=made.refusals,
+        differences=differences,
+    )
+
+
+def _planned_service(one: ServicePlan, fleet: Fleet) -> planner_pb2.PlannedService:
+    explained = explanation(one.service, one.derived, fleet)
+    del explained.conditions[:]
+    explained.conditions.extend(conditions(one.conditions))
+    return planner_pb2.PlannedService(explanation=explained, objects=_json(one.objects))
+
+
+def _planned_policy(one: TrafficPlan) -> planner_pb2.PlannedPolicy:
+    key = one.applied.key
+    return planner_pb2.PlannedPolicy(
+        namespace=key.namespace,
+        name=key.name,
+        dialect=key.dialect,
+        clusters=sorted(one.applied.clusters),
+        errors=findings(caution for caution in one.cautions if caution not in one.advice),
+        warnings=findings(one.advice),
+        objects=_json([one.following] if one.following else []),
+    )
+
+
+def _json(objects: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [msgspec.json.encode(obj).decode() for obj in objects]
 
 
 def findings(those: Iterable[Caution]) -> list[pb.Finding]:

@@ -34,7 +34,7 @@ def shape_of(exporters: Sequence[Exporter], known: Collection[str]) -> tuple[Cau
     keys = frozenset(known)
     having: dict[Caution, list[str]] = {}
     for alike in _alike(exporters):
-        for warning in (*_of_scope(alike[0], keys), *_of_rules(alike[0])):
+        for warning in (*unknown_targets(alike[0].export, keys), *_of_rules(alike[0])):
             having.setdefault(warning, []).extend(one.member.name for one in alike)
     found = [
         warning if len(names) == len(exporters) else _only_in(names, warning)
@@ -63,8 +63,9 @@ def _alike(exporters: Iterable[Exporter]) -> Iterable[list[Exporter]]:
     return groups.values()
 
 
-def _of_scope(exporter: Exporter, known: Collection[str]) -> Iterator[Caution]:
-    for index, key in enumerate(exporter.export.target_clusters):
+def unknown_targets(export: Export, known: Collection[str]) -> Iterator[Caution]:
+    """Yield what ``targetClusters`` lists that is no member's cluster key."""
+    for index, key in enumerate(export.target_clusters):
         if key not in known:
             yield Caution(Advice.UNKNOWN_TARGET_CLUSTER, f"spec.targetClusters[{index}]", key)
 
@@ -161,7 +162,11 @@ def _only_in(names: Iterable[str], warning: Caution) -> Caution:
     return warning._replace(detail=f"{warning.detail} (in {', '.join(sorted(names))})")
 
 
+def by_field(field: str) -> list[tuple[int, str]]:
+    """Return by what fields are sorted: ``[10]`` comes after ``[9]``."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", field)]
+
+
 def _order(warning: Caution) -> tuple[list[tuple[int, str]], int, str]:
-    """Sort by field, where ``[10]`` comes after ``[9]``, then as in the registry."""
-    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", warning.field)]
-    return parts, _RANK[warning.reason], warning.detail
+    """Sort by field, then as in the registry."""
+    return by_field(warning.field), _RANK[warning.reason], warning.detail

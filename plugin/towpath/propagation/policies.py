@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import Field, StrictBool, StrictInt
 
 from towpath.errors import InvalidObject
-from towpath.plan.selectors import AffinityTerm, ClusterAffinity, Part, ResourceSelector
+from towpath.propagation.selectors import AffinityTerm, ClusterAffinity, Part, ResourceSelector
 
 DEFAULT_SCHEDULER = "default-scheduler"
 _CLAIMING = {"PropagationPolicy": True, "ClusterPropagationPolicy": False}

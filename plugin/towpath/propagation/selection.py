@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from towpath.plan.policies import Policy
-from towpath.plan.selectors import LabelSelector, Requirement, ResourceSelector
+from towpath.propagation.policies import Policy
+from towpath.propagation.selectors import LabelSelector, Requirement, ResourceSelector
 
 # What Kubernetes takes for a label's key and value (apimachinery, pkg/util/validation).
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"

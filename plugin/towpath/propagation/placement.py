@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from towpath.plan.policies import DEFAULT_SCHEDULER, Placement, Policy, Target
-from towpath.plan.selection import all_met, labels_match
-from towpath.plan.selectors import AffinityTerm, ClusterAffinity, FieldRequirement, FieldSelector
-from towpath.plan.wording import several
+from towpath.propagation.policies import DEFAULT_SCHEDULER, Placement, Policy, Target
+from towpath.propagation.selection import all_met, labels_match
+from towpath.propagation.selectors import AffinityTerm, ClusterAffinity, FieldRequirement, FieldSelector
+from towpath.wording import several
 
 
 class Placed(NamedTuple):

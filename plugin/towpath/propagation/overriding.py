@@ -25,9 +25,9 @@ from typing import Any
 
 import jsonpatch
 
-from towpath.plan.placement import matches
-from towpath.plan.policies import MapOverrider, OverridePolicy, Overriders, PlaintextOverrider, Target
-from towpath.plan.selection import Match, Template, best_match, template_of, text_map
+from towpath.propagation.placement import matches
+from towpath.propagation.policies import MapOverrider, OverridePolicy, Overriders, PlaintextOverrider, Target
+from towpath.propagation.selection import Match, Template, best_match, template_of, text_map
 
 _Manifest = dict[str, Any]
 _INDEX = re.compile(r"[+-]?[0-9]{1,18}")
