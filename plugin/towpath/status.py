@@ -141,22 +141,27 @@ def applied(before: Status, wanted: Status) -> dict[str, Any]:
     return status
 
 
-def keep_times(wanted: Status, there: Status, *others: Status) -> dict[str, Any]:
+def keep_times(wanted: Status, known: Sequence[Status], promised: Status) -> dict[str, Any]:
     """Return what is wanted, with the times that conditions which say the same have already.
 
-    That is there, or in others unless it has changed there since.
+    Of several ``known`` that say the same the latest is right. Where none does, ``promised`` is what has been
+    wanted before and may be on its way; but what has changed since is no promise any more.
     """
-    changed = {c.get("type"): c.get("lastTransitionTime", "") for c in there.get("conditions") or ()}
-    since: dict[tuple[object, object], str] = {}
-    for c in (c for status in (there, *others) for c in status.get("conditions") or ()):
-        when = c.get("lastTransitionTime", "")
-        if when >= changed.get(c.get("type"), ""):  # RFC 3339 in UTC sorts as text
-            since.setdefault((c.get("type"), c.get("status")), when)
-    conditions = [
+    conditions = [c for status in known for c in status.get("conditions") or ()]
+    since: dict[object, str] = {}
+    changed: dict[object, str] = {}
+    for c in conditions:  # RFC 3339 in UTC sorts as text
+        kind, which, when = c.get("type"), (c.get("type"), c.get("status")), c.get("lastTransitionTime", "")
+        since[which] = max(when, since.get(which, ""))
+        changed[kind] = max(when, changed.get(kind, ""))
+    for c in promised.get("conditions") or ():
+        if c["lastTransitionTime"] >= changed.get(c["type"], ""):
+            since.setdefault((c["type"], c["status"]), c["lastTransitionTime"])
+    timed = [
         {**c, "lastTransitionTime": since.get((c["type"], c["status"]), c["lastTransitionTime"])}
         for c in wanted["conditions"]
     ]
-    return {**wanted, "conditions": conditions}
+    return {**wanted, "conditions": timed}
 
 
 def _dumped(c: Condition, generation: int, before: Mapping[str, Any], stamp: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml
 from aiohttp import web
 
 from tests.unit.inventories import (
@@ -24,6 +23,7 @@ from tests.unit.inventories import (
     knowing,
     tell,
 )
+from tests.unit.standin import answered_by
 from towpath.controller.aggregation import Aggregation, Asked
 from towpath.controller.inventory import Inventory
 from towpath.controller.reconcile import Reconciler
@@ -128,6 +128,18 @@ def test_times_are_those_of_the_last_change(inventory: Inventory) -> None:
     assert say(again)["Valid"] == ("False", "RefusedInMember", "2027-01-15T08:02:00Z")
 
 
+def test_who_asks_with_an_old_status_is_told_the_times_of_the_newest(inventory: Inventory) -> None:
+    aggregation = Aggregation(inventory, ())
+    old = with_status(WEB, aggregation.status(asked(WEB), NOW))
+    wrong = with_status(
+        WEB, aggregation.status(asked(old, {"a": invalid("no"), "b": invalid("no")}), NOW + 60)
+    )
+    right = with_status(WEB, aggregation.status(asked(wrong), NOW + 120))
+    tell(inventory, right)
+    assert say(aggregation.status(asked(old), NOW + 180)) == say(right["status"])
+    assert say(right["status"])["Valid"] == ("True", "Valid", "2027-01-15T08:02:00Z")
+
+
 def test_what_others_have_put_there_stays_in_its_place(inventory: Inventory) -> None:
     there = {"conditions": [FOREIGN], "theirs": 1}
     status = Aggregation(inventory, ()).status(asked(with_status(WEB, there)), NOW)
@@ -201,23 +213,8 @@ class Store:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[tuple[Store, Client]]:
     kept = Store(WEB)
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", kept.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "x",
-        "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{runner.addresses[0][1]}"}}],
-        "users": [{"name": "x", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-    }
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    async with await Client.connect(tmp_path / "kubeconfig", user_agent="towpath-tests") as client:
+    async with answered_by(kept.answer, tmp_path) as client:
         yield kept, client
-    await runner.cleanup()
 
 
 def canonical(status: object) -> bytes:

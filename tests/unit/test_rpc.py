@@ -13,11 +13,11 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
-import yaml
 from aiohttp import web
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from tests.unit.plugins import server
+from tests.unit.standin import answered_by
 from tests.unit.worlds import UID, WEB, export, fleet, member, service
 from tests.waiting import until
 from towpath.errors import NotFound, SocketUnusable, Unreachable, UsageError
@@ -350,24 +350,8 @@ async def empty_karmada(tmp_path: Path) -> AsyncIterator[Client]:
     async def nothing(_: web.Request) -> web.Response:
         return web.json_response({"message": "the server could not find the requested resource"}, status=404)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", nothing)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "x",
-        "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{runner.addresses[0][1]}"}}],
-        "users": [{"name": "x", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-    }
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    async with await Client.connect(tmp_path / "kubeconfig", user_agent="towpath-tests") as connected:
+    async with answered_by(nothing, tmp_path) as connected:
         yield connected
-    await runner.cleanup()
 
 
 async def test_the_plugin_answers_once_in_sync_and_stops_when_cancelled(

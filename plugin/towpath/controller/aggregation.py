@@ -66,8 +66,8 @@ class Aggregation:
             behind(wanted.digests, inventory.held(key)), inventory.lost, told=inventory.reporting
         )
         status = export_status(derived, wanted, arrival, {}, generation=asked.generation, now=now)
-        known = (asked.status, stored.status, self._answered.get(asked.uid, {}))
-        self._answered[asked.uid] = timed = keep_times(status, *known)
+        known, promised = (asked.status, stored.status), self._answered.get(asked.uid, {})
+        self._answered[asked.uid] = timed = keep_times(status, known, promised)
         whole = applied(asked.status, timed)
         # A CRD of ErieCanal's or FSM's own has no offeredTo: what it drops is not said again.
         kept = {name: value for name, value in whole.items() if name != "offeredTo" or name in asked.status}
