@@ -87,11 +87,15 @@ def written(objects: list[Any], namespace: str, uid: str = "") -> str:
 
 
 def give(plane: Plane, objects: list[Any], namespace: str, *args: str) -> None:
-    """Put in what is there already; what follows the first may refer to its uid."""
-    for one in objects:
-        place = [f"--namespace={namespace}", "--ignore-not-found", "-ojsonpath={.metadata.uid}"]
-        uid = plane.kubectl("get", "serviceexports.flomesh.io", "web", *place).stdout
-        plane.kubectl("create", "-f-", *args, stdin=written([one], namespace, uid))
+    """Put in what is there already; some of it refers to the uid of the export among it."""
+    later = [one for one in objects if "{uid}" in json.dumps(one)]
+    first = [one for one in objects if one not in later]
+    if first:
+        plane.kubectl("create", "-f-", *args, stdin=written(first, namespace))
+    if later:
+        path = [f"--namespace={namespace}", "-ojsonpath={.metadata.uid}"]
+        uid = plane.kubectl("get", "serviceexports.flomesh.io", "web", *path).stdout
+        plane.kubectl("create", "-f-", *args, stdin=written(later, namespace, uid))
 
 
 def run(plane: Plane, case: Any, namespace: str) -> str:
@@ -316,4 +320,4 @@ async def test_down_webhook_stops_nothing_else_and_down_plugin_leaves_the_rules(
 def kill(plane: Plane, name: str) -> None:
     victim = processes.running(plane.env.root)[name]
     victim.kill()
-    victim.wait(10)
+    processes.end([victim])
