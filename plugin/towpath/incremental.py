@@ -12,7 +12,7 @@ number:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 
 from towpath.derive import Derived, derive_service
 from towpath.model.cluster import Fleet, Member
@@ -47,12 +47,10 @@ class Incremental:
             known = self._derived[key] = derive_service(service, self.fleet, self.holders, now)
         return known
 
-    def everything(self, now: float) -> Iterator[Derived]:
-        """Yield the derivation of every service at this time."""
-        for key in list(self.services):
-            derived = self.derived(key, now)
-            if derived is not None:
-                yield derived
+    @property
+    def known(self) -> Collection[Derived]:
+        """What is derived already, of the services as they are now: nothing is worked out for it."""
+        return self._derived.values()
 
     def put_service(self, key: ServiceKey, service: ExportedService | None) -> set[ServiceKey]:
         """Add, replace or (None) remove a service; return the services that may have changed by it."""

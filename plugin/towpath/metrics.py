@@ -40,6 +40,7 @@ class Verb(StrEnum):
     DELETE = "delete"
     TOUCH = "touch"
     STATUS = "status"
+    EVENT = "event"
 
 
 class Outcome(StrEnum):
@@ -61,8 +62,9 @@ class Cause(StrEnum):
 class Refusal(StrEnum):
     """Why the guard stopped a pass."""
 
-    NOT_SYNCED = "not_synced"
     TOO_MANY = "too_many"
+    EMPTY_LIST = "empty_list"
+    UNKNOWN_EXPORT = "unknown_export"
 
 
 class ClusterState(StrEnum):
@@ -240,7 +242,7 @@ class Metrics(Declaring):
         )
         self.guard_refusals: Family[Refusal, Counter] = self.counters(
             "towpath_guard_refusals_total",
-            "Passes that were stopped before everything was known, or because they would delete too much.",
+            "Imports that stayed, each time they were looked at: too many would go, or a list was wrong.",
             "cause",
         )
         self.exports: Gauges[Stated] = self.gauges(

@@ -230,16 +230,16 @@ async def _unbind(client: Client, resource: Resource, bindings: Sequence[Object]
 
 
 async def _unsay(client: Client) -> None:
-    """Take back what Towpath said in the status of exports: nobody keeps it true any more."""
-    for dialect in Dialect:
-        resource = resources.service_exports(dialect)
+    """Take back what Towpath said in the status of users' objects: nobody keeps it true any more."""
+    kinds = (resources.service_exports, resources.traffic_policies, resources.flomesh_clusters)
+    for resource in (kind(dialect) for kind in kinds for dialect in Dialect):
         try:
-            exports = await client.list(resource)
+            told = await client.list(resource)
         except NotFound:
             continue
-        for export in exports:
-            meta = export["metadata"]
+        for obj in told:
+            meta = obj["metadata"]
             if any(entry.get("manager") == MANAGER for entry in meta.get("managedFields", ())):
-                named = {"name": meta["name"], "namespace": meta["namespace"]}
+                named = {key: meta[key] for key in ("name", "namespace") if key in meta}
                 nothing = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": named}
                 await client.apply(resource, nothing, MANAGER, subresource="status")

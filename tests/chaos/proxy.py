@@ -8,6 +8,7 @@ from a seed. What was done is counted, so that a test can tell that its fault to
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import random
 import ssl
@@ -84,9 +85,9 @@ class Proxy:
         """The requests that have come, whatever became of them."""
         self._upstream = upstream
         self._session = session
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - to be drawn again alike
         self._faults: list[Fault] = []
-        self._watches: set[web.BaseRequest] = set()
+        self._watches: dict[int, web.BaseRequest] = {}
         self._came = asyncio.Event()
 
     @contextmanager
@@ -101,8 +102,13 @@ class Proxy:
 
     def cut(self) -> int:
         """Cut all open watches off; return how many there were."""
-        for request in self._watches:
+        for request in self._watches.values():
             _abort(request)
+        return len(self._watches)
+
+    @property
+    def watches(self) -> int:
+        """The number of watches that are open."""
         return len(self._watches)
 
     async def until(self, enough: Callable[[Counter[Sort]], bool], patience: float) -> bool:
@@ -152,7 +158,7 @@ class Proxy:
             request.method,
             self._upstream + request.raw_path,
             headers={**headers, "Accept-Encoding": "identity"},
-            data=await request.read(),
+            data=await request.content.read(),
         ) as response:
             yield response
 
@@ -172,12 +178,12 @@ class Proxy:
     ) -> web.StreamResponse:
         answer = web.StreamResponse(status=response.status, headers=headers)
         await answer.prepare(request)
-        self._watches.add(request)
+        self._watches[id(request)] = request
         try:
             async for chunk in response.content.iter_any():
                 await answer.write(chunk)
         finally:
-            self._watches.discard(request)
+            del self._watches[id(request)]
         return answer
 
     async def _empty(self, request: web.BaseRequest) -> web.Response:
@@ -205,6 +211,15 @@ def _refusal(code: int, act: Act) -> web.Response:
     return web.json_response(status, status=code, headers={"Retry-After": "1"} if act is Act.BUSY else None)
 
 
+def _pem(user: dict[str, str], folder: Path) -> Path:
+    """Write a user's certificate and key into one file, as TLS contexts want them."""
+    file = folder / "user.pem"
+    file.write_bytes(
+        b"".join(base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key"))
+    )
+    return file
+
+
 @asynccontextmanager
 async def proxying(env: Environment, folder: Path, seed: int = 1) -> AsyncIterator[Proxy]:
     """Run a proxy in front of Karmada's apiserver for the plugin's user."""
@@ -215,7 +230,7 @@ async def proxying(env: Environment, folder: Path, seed: int = 1) -> AsyncIterat
     config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{port}"
     kubeconfig.write_text(yaml.safe_dump(config))
     outwards = ssl.create_default_context(cafile=str(env.pki / "ca.crt"))
-    outwards.load_cert_chain(env.pki / "plugin.crt", env.pki / "plugin.key")
+    outwards.load_cert_chain(_pem(config["users"][0]["user"], folder))
     inwards = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     inwards.load_cert_chain(env.pki / "tls.crt", env.pki / "tls.key")
     async with aiohttp.ClientSession(
@@ -225,7 +240,7 @@ async def proxying(env: Environment, folder: Path, seed: int = 1) -> AsyncIterat
         read_bufsize=1 << 20,
     ) as session:
         proxy = Proxy(upstream, session, kubeconfig, seed)
-        runner = web.ServerRunner(web.Server(proxy.answer, client_max_size=1 << 26), shutdown_timeout=0.1)  # type: ignore[no-untyped-call]
+        runner = web.ServerRunner(web.Server(proxy.answer, handler_cancellation=True), shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=inwards).start()
         try:

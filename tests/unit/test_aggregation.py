@@ -191,7 +191,7 @@ class Store:
 
     async def answer(self, request: web.Request) -> web.Response:
         body = await request.json()
-        if not request.path.endswith("/status"):
+        if "/serviceexports/" not in request.path:
             meta = {**body.get("metadata", {}), "uid": "made", "resourceVersion": str(next(self._version))}
             return web.json_response({**body, "metadata": meta})
         assert request.query["force"] == "true", "or what Karmada has written is a conflict for ever"

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from towpath.controller.guard import AT_LEAST, SETTLING, WINDOW, Guard, Verdict
+from itertools import pairwise
+
+from towpath.controller.guard import (
+    AT_LEAST,
+    CONFIRMING,
+    LONGEST,
+    SETTLING,
+    WINDOW,
+    Guard,
+    Relisting,
+    Verdict,
+)
 from towpath.model.keys import Dialect, ServiceKey
 
 KEYS = [ServiceKey(Dialect.FLOMESH, "shop", f"s{number}") for number in range(100)]
@@ -65,3 +76,24 @@ def test_a_withdrawal_waits_for_what_is_due_but_not_for_ever() -> None:
     assert guard.ask(KEYS[0], 100, 0, idle=False) is Verdict.WAIT
     assert guard.ask(KEYS[0], 100, SETTLING - 0.1, idle=False) is Verdict.WAIT
     assert guard.ask(KEYS[0], 100, SETTLING, idle=False) is Verdict.GO
+
+
+def test_where_a_list_held_nothing_not_even_one_may_go_until_another_held_something() -> None:
+    guard = Guard()
+    verdicts = [guard.ask(KEYS[0], 1, now, idle=True, hollow=True) for now in (0.0, CONFIRMING, 99.0)]
+    assert verdicts == [Verdict.WAIT, Verdict.REFUSED, Verdict.REFUSED]
+    assert guard.ask(KEYS[0], 1, 100, idle=True) is Verdict.GO
+
+
+def test_lists_are_asked_for_at_once_and_then_ever_more_rarely_while_a_doubt_lasts() -> None:
+    relisting = Relisting()
+    asked = [now for now in range(100) if relisting.is_due(float(now))]
+    assert asked == [0, 1, 3, 7, 15, 31, 63]
+    relisting.calm()
+    assert relisting.is_due(100.0), "another doubt"
+
+
+def test_lists_in_vain_are_never_further_apart_than_the_longest_pause() -> None:
+    relisting = Relisting()
+    asked = [now for now in range(3000) if relisting.is_due(float(now))]
+    assert {later - earlier for earlier, later in pairwise(asked[10:])} == {LONGEST}

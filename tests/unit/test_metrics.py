@@ -106,7 +106,7 @@ def test_what_is_asked_for_is_set_when_somebody_looks() -> None:
 def test_a_refusal_of_the_guard_is_seen_from_the_first() -> None:
     series = told(Metrics())
 
-    assert [series[f"towpath_guard_refusals_total,{refusal}"] for refusal in Refusal] == [0, 0]
+    assert [series[f"towpath_guard_refusals_total,{refusal}"] for refusal in Refusal] == [0, 0, 0]
 
 
 def test_two_processes_in_one_do_not_mix() -> None:

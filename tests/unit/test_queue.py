@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 from hypothesis import given
@@ -89,6 +90,27 @@ async def test_what_changes_after_the_start_does_not_wait_for_the_replay() -> No
     assert len(queue) == 998
 
 
+async def test_workers_with_nothing_to_wait_for_leave_turns_to_others() -> None:
+    """What others see: the queue shrinks by one key in a turn of theirs, however many workers there are."""
+    queue: Queue[int] = Queue()
+    for key in range(20):
+        queue.add(key)
+    workers = [asyncio.create_task(_work(queue)) for _ in range(8)]
+    seen = [len(queue)]
+    while seen[-1]:
+        await asyncio.sleep(0)
+        seen.append(len(queue))
+    for worker in workers:
+        worker.cancel()
+
+    assert max(before - after for before, after in itertools.pairwise(seen)) == 1
+
+
+async def _work(queue: Queue[int]) -> None:
+    while True:
+        queue.done(await queue.get())
+
+
 async def test_a_replay_ends_however_much_changes() -> None:
     queue: Queue[str] = Queue()
     for number in range(3):
@@ -115,6 +137,21 @@ async def test_a_replayed_key_that_fails_comes_back_to_its_place() -> None:
     queue.add("new")
 
     assert await taken(queue, 2) == ["new", "old"]
+
+
+async def test_a_replay_is_through_when_each_of_its_keys_is_done_or_has_changed() -> None:
+    queue: Queue[str] = Queue()
+    for key in ("fails", "changes", "is done"):
+        queue.add(key)
+    queue.put_behind()
+    through = asyncio.create_task(queue.caught_up())
+    queue.failed(await queue.get())
+    queue.add("changes")
+    assert await taken(queue, 2) == ["changes", "is done"]
+    assert not through.done()
+
+    assert await taken(queue, 1) == ["fails"]
+    await asyncio.wait_for(through, 1)
 
 
 async def test_a_replayed_key_that_changes_while_it_is_worked_on_is_one_of_the_new() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml
 from aiohttp import web
 
+from tests.kubeconfig import kubeconfig
 from towpath.errors import InvalidObject
 from towpath.karmada import reflector as module
 from towpath.karmada.client import Client, Resource
@@ -110,7 +110,7 @@ class Seen:
 
 
 @asynccontextmanager
-async def reflecting(apiserver: Apiserver, folder: Path, *, as_bytes: bool = False) -> AsyncIterator[Seen]:
+async def reflecting(apiserver: Apiserver, folder: Path, *, packed: bool = False) -> AsyncIterator[Seen]:
     app = web.Application()
     app.router.add_get("/{path:.*}", apiserver.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -118,17 +118,7 @@ async def reflecting(apiserver: Apiserver, folder: Path, *, as_bytes: bool = Fal
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    config = folder / "config"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "current-context": "x",
-                "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-                "users": [{"name": "x", "user": {}}],
-                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-            }
-        )
-    )
+    config = kubeconfig(folder, f"http://127.0.0.1:{port}")
     changes: list[Change] = []
     told = apiserver.told
 
@@ -137,7 +127,7 @@ async def reflecting(apiserver: Apiserver, folder: Path, *, as_bytes: bool = Fal
         told.set()
 
     async with await Client.connect(config, user_agent="tests") as client:
-        reflector = Reflector(client, THINGS, decode, changed, as_bytes=as_bytes)
+        reflector = Reflector(client, THINGS, decode, changed, packed=packed)
         running = asyncio.create_task(reflector.run())
         try:
             async with asyncio.timeout(10):
@@ -167,9 +157,9 @@ async def test_a_list_is_read_page_by_page_and_watched_from_its_version(tmp_path
     assert [query.get("continue") for query in apiserver.asked[:2]] == [None, "next"]
 
 
-@pytest.mark.parametrize("as_bytes", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
 async def test_events_change_what_is_remembered_however_the_stream_is_cut(
-    tmp_path: Path, as_bytes: bool
+    tmp_path: Path, packed: bool
 ) -> None:
     lines = (
         event("ADDED", thing("b", 8, "2"))
@@ -178,7 +168,7 @@ async def test_events_change_what_is_remembered_however_the_stream_is_cut(
     )
     chunks = [lines[i : i + 7] for i in range(0, len(lines), 7)]
     apiserver = Apiserver([page(7, thing("a", 1, "1"))], [stream(*chunks, stay=True)])
-    async with reflecting(apiserver, tmp_path, as_bytes=as_bytes) as seen:
+    async with reflecting(apiserver, tmp_path, packed=packed) as seen:
         await seen.until(lambda: len(seen.changes) == 4)
         assert seen.reflector.items() == {Name("ns", "a"): "1a"}
 
@@ -349,6 +339,13 @@ async def test_the_answer_to_a_write_that_arrives_after_the_object_has_gone_brin
         seen.reflector.learn(json.dumps(thing("a", 8, "ours")).encode())
 
         assert not seen.reflector.items()
+
+
+async def test_who_asks_for_a_list_while_there_is_no_watch_gets_it(tmp_path: Path) -> None:
+    apiserver = Apiserver([page(7), page(8, thing("a", 1, "1"))], [status(500), stream(stay=True)])
+    async with reflecting(apiserver, tmp_path) as seen:
+        seen.reflector.interrupted = lambda _: seen.reflector.relist()
+        await seen.until(lambda: bool(seen.changes))
 
 
 async def test_a_list_that_was_wrong_is_put_right_by_another(tmp_path: Path) -> None:

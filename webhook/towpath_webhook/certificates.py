@@ -27,7 +27,7 @@ class Times:
     authority: dt.timedelta = 365 * DAY
     serving: dt.timedelta = 30 * DAY
     overlap: dt.timedelta = 30 * DAY
-    """For how long a CA is trusted after its successor was made."""
+    """For how long a CA is trusted after its successor was made: many looks."""
     look: float = 10.0
     """Seconds between two looks at the clock, the files and the configurations."""
 

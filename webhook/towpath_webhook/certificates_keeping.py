@@ -213,37 +213,41 @@ class FilePair(Certificates):
         self._cert, self._key, self._ca = cert, key, ca
         self._told = f"certificate {cert} with key {key}"
         self._pair: tuple[bytes, bytes] | None = None
-        self._trusted: dict[bytes, dt.datetime] = {}  # CAs, and when each was last in the file
+        self._given: list[bytes] = []  # the CAs that came with it
+        self._trusted: dict[bytes, dt.datetime] = {}  # CAs, and when each was last needed
 
     async def begin(self) -> None:
         """Take what is there. Raises UsageError if it cannot be used: nobody would replace it unasked."""
-        self._take(self._read())
+        self._take(self._read(), self._authorities())
         await self._looked()
 
     async def look(self) -> bool:
         """Take the pair if it is another one and everybody trusts its CA."""
         pair = self._read()
-        given = registration.blocks(_content(self._ca)) if self._ca else []
+        given = self._authorities()
         seen, carried = await self._see() if given else (None, None)
         if seen is not None:
             await self._repair(seen, self._bundle(given))
         if pair != self._pair and (carried is None or carried.issuperset(given)):
-            self._take(pair)
+            self._take(pair, given)
         return True
 
     def _bundle(self, given: Sequence[bytes]) -> bytes:
-        """Return the CAs of the file, and those that were in it not long ago."""
+        """Return the CAs of the file, those of what is served, and those that were either not long ago."""
         now = self._clock()
-        self._trusted |= dict.fromkeys(given, now)
+        self._trusted |= dict.fromkeys([*self._given, *given], now)
         self._trusted = {pem: at for pem, at in self._trusted.items() if now < at + self._times.overlap}
         return b"".join(pem + b"\n" for pem in self._trusted)
 
     def _read(self) -> tuple[bytes, bytes]:
         return _content(self._cert), _content(self._key)
 
-    def _take(self, pair: tuple[bytes, bytes]) -> None:
+    def _authorities(self) -> list[bytes]:
+        return registration.blocks(_content(self._ca)) if self._ca else []
+
+    def _take(self, pair: tuple[bytes, bytes], given: list[bytes]) -> None:
         self.context.present(*pair, self._told)
-        self._pair = pair
+        self._pair, self._given = pair, given
         log.info("certificate", file=str(self._cert))
 
 

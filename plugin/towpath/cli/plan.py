@@ -27,8 +27,6 @@ DIFFERENT = 2
 """Exit code of ``-o diff`` when something would change."""
 _REFUSED = 1
 _STDIN = "-"
-_LOOKUPS = 32
-"""Names that are looked up at the same time."""
 
 
 class Output(StrEnum):
@@ -209,24 +207,21 @@ def _moment(at: str | None) -> float:
 
 def _looked_up(reading: Reading, known: Mapping[str, str]) -> dict[str, str]:
     """Ask DNS for the gateways' names. One without an answer is left out, and the plan says so."""
-    from concurrent.futures import ThreadPoolExecutor
-
     from towpath.plan.world import hosts
 
     unknown = sorted(hosts(reading) - known.keys())
     if not unknown:
         return {}
-    with ThreadPoolExecutor(_LOOKUPS) as threads:
-        return {name: ip for name, ip in zip(unknown, threads.map(_address, unknown), strict=True) if ip}
+    return run(_addresses(unknown))
 
 
-def _address(host: str) -> str:
-    import socket
+async def _addresses(names: Sequence[str]) -> dict[str, str]:
+    import asyncio
 
-    try:
-        return min(str(info[4][0]) for info in socket.getaddrinfo(host, None, socket.AF_INET))
-    except OSError:
-        return ""
+    from towpath import dns
+
+    found = await asyncio.gather(*map(dns.addresses, names))
+    return {name: ip for name, those in zip(names, found, strict=True) if (ip := dns.one_of(those))}
 
 
 def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:

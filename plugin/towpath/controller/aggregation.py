@@ -12,13 +12,13 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from towpath.controller.convergence import behind
+from towpath.controller.arriving import arrival_of
 from towpath.controller.inventory import Inventory
 from towpath.derive import Derived, derive_service
 from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
 from towpath.render import Rendered, render
-from towpath.status import Arrival, Status, applied, export_status, keep_times, withheld
+from towpath.status import Status, applied, export_status, keep_times, withheld
 
 _SPARE = 100
 """Exports that are gone and remembered, before they are looked for."""
@@ -62,9 +62,7 @@ class Aggregation:
         self._forget()
         derived = self._derived(service, asked.refused, now)
         wanted = self._wanted(service, derived)
-        arrival = Arrival(
-            behind(wanted.digests, inventory.held(key)), inventory.lost, told=inventory.reporting
-        )
+        arrival = arrival_of(inventory, key, wanted)
         status = export_status(derived, wanted, arrival, {}, generation=asked.generation, now=now)
         known, promised = (asked.status, stored.status), self._answered.get(asked.uid, {})
         self._answered[asked.uid] = timed = keep_times(status, known, promised)
@@ -91,7 +89,7 @@ class Aggregation:
         """Render, once for each derivation."""
         known, rendered = self._rendered.get(service.uid, (None, None))
         if rendered is None or known is not derived:
-            made = render(service.key, service.uid, derived)
+            made = render(service.key, service.uid, derived, overwrites=service.overwrites)
             # Of large objects only what a status is made of is kept.
             rendered = Rendered(refused=made.refused, digests=made.digests)
             self._rendered[service.uid] = (derived, rendered)

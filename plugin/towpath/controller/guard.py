@@ -5,10 +5,15 @@ else has changed is worked through. Then it may go, unless too many go with it: 
 imports there are. That is more likely an answer that was wrong than a wish, so all of them stay, it is
 said, and it is asked again until it has passed or fewer want to go. (Deleting an export does not come by
 here: the garbage collector takes what it owns.)
+
+Where an import stands, Karmada has members with gateways, Services and bindings. So a list of them that held
+nothing at all is no reason for any withdrawal, however few there are: it is listed anew (``Relisting``), and
+what wants to go waits until a list held something.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum, auto
 
@@ -22,6 +27,10 @@ SETTLING = 5.0
 """Seconds for which a withdrawal waits at most for other changes to be worked through."""
 PAUSE, AGAIN = 0.1, 5.0
 """Seconds after which to ask again: while it waits, and when it was refused."""
+CONFIRMING = 2.0
+"""Seconds that a list may take that is to say whether another one was wrong, before anything is said."""
+FIRST, LONGEST = 1.0, 300.0
+"""Seconds after the first list in vain, and at most."""
 
 
 class Verdict(Enum):
@@ -40,9 +49,19 @@ class Guard:
         self._asking: dict[ServiceKey, float] = {}
         self._gone: deque[float] = deque()
 
-    def ask(self, key: ServiceKey, existing: int, now: float, *, idle: bool) -> Verdict:
-        """Ask for the withdrawal of one import of so many. ``idle``: nothing else is due."""
+    @property
+    def is_asked(self) -> bool:
+        """Whether anybody wants to go."""
+        return bool(self._asking)
+
+    def ask(self, key: ServiceKey, existing: int, now: float, *, idle: bool, hollow: bool = False) -> Verdict:
+        """Ask for the withdrawal of one import of so many.
+
+        ``idle``: nothing else is due. ``hollow``: a list that it rests upon held nothing at all.
+        """
         since = self._asking.setdefault(key, now)
+        if hollow:
+            return Verdict.REFUSED if now - since >= CONFIRMING else Verdict.WAIT
         if not idle and now - since < SETTLING:
             return Verdict.WAIT
         while self._gone and self._gone[0] < now - WINDOW:
@@ -57,3 +76,23 @@ class Guard:
     def settle(self, key: ServiceKey) -> None:
         """A service does not want to go, or not any more."""
         self._asking.pop(key, None)
+
+
+class Relisting:
+    """When to list everything anew because what was listed may be wrong: at once, then ever more rarely."""
+
+    def __init__(self) -> None:
+        self.due, self._pause = -math.inf, 0.0
+        """``due`` is the time before which there is no use in asking."""
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether to list now. To be asked whenever something is withheld."""
+        if now < self.due:
+            return False
+        self._pause = min(max(2 * self._pause, FIRST), LONGEST)
+        self.due = now + self._pause
+        return True
+
+    def calm(self) -> None:
+        """Nothing is withheld any more: what comes next is another doubt."""
+        self.due, self._pause = -math.inf, 0.0

@@ -8,6 +8,9 @@ fail at once do not come back at once.
 ``put_behind`` tells that all that is due now is a replay of what has been there before, as at start-up: what
 changes from then on goes first, and every fourth turn is the replay's, so that it ends in any case. A key
 that changes while it waits there is moved up; one that fails there comes back there.
+
+In one turn of the event loop one key is given out: with nothing to wait for, workers would else go through
+all of them while the loop does nothing else, such as hearing what has changed.
 """
 
 from __future__ import annotations
@@ -34,6 +37,14 @@ class Bucket:
         self._depth = burst / rate
         self._paid_until = 0.0
 
+    def take(self, now: float) -> bool:
+        """Take a token if there is one; tell whether there was."""
+        until = max(now, self._paid_until) + self._each
+        if until - now > self._depth + self._each / 1000:
+            return False
+        self._paid_until = until
+        return True
+
     def pause(self, now: float) -> float:
         """Take a token; return how many seconds from now it is there."""
         self._paid_until = max(now, self._paid_until) + self._each
@@ -48,7 +59,9 @@ class Queue(Generic[K]):
         self._behind: OrderedDict[K, float] = OrderedDict()
         self._replayed: set[K] = set()
         """Those of ``_behind``, also while they are worked on or come back, until done or added anew."""
+        self._caught_up = asyncio.Event()
         self._taken = 0
+        self._has_given = False
         self._working: set[K] = set()
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
@@ -67,14 +80,27 @@ class Queue(Generic[K]):
 
     def add(self, key: K) -> None:
         """Say that a key is due because something has changed."""
-        self._replayed.discard(key)
+        self._not_replayed(key)
         self._enqueue(key)
+
+    def _not_replayed(self, key: K) -> None:
+        self._replayed.discard(key)
+        if not self._replayed:
+            self._caught_up.set()
+
+    async def caught_up(self) -> None:
+        """Wait until none of those that were put behind is left to be worked on."""
+        await self._caught_up.wait()
 
     def put_behind(self) -> None:
         """Let everything that is due now wait for what will be."""
         self._behind.update(self._due)
         self._due.clear()
         self._replayed.update(self._behind)
+        if self._replayed:
+            self._caught_up.clear()
+        else:
+            self._caught_up.set()
 
     def _enqueue(self, key: K) -> None:
         if key in self._working:
@@ -87,9 +113,11 @@ class Queue(Generic[K]):
 
     async def get(self) -> K:
         """Wait for a key and take it. ``done`` or ``failed`` must follow."""
-        while not len(self):
+        while self._has_given or not len(self):
             self._arrived.clear()
             await self._arrived.wait()
+        self._has_given = True
+        asyncio.get_running_loop().call_soon(self._next_turn)
         self._taken += 1
         behind = self._behind and (not self._due or self._taken % TURN == 0)
         keys = self._behind if behind else self._due
@@ -97,10 +125,14 @@ class Queue(Generic[K]):
         self._working.add(key)
         return key
 
+    def _next_turn(self) -> None:
+        self._has_given = False
+        self._arrived.set()
+
     def done(self, key: K) -> None:
         """Say that the work on a key succeeded."""
         self._failures.pop(key, None)
-        self._replayed.discard(key)
+        self._not_replayed(key)
         self._release(key)
 
     def failed(self, key: K) -> float:

@@ -13,7 +13,7 @@ that it was empty, and ``relist`` lists anew.
 
 ``decode`` turns an object's bytes into what is worth keeping, or None for objects of no interest, so
 memory grows with what is needed and not with what the fleet has. What is looked at rarely and as a whole can
-be kept as bytes, a tenth of the size, and is decoded when it is asked for (``as_bytes``).
+be kept packed, a hundredth of the size, and is decoded when it is asked for (``packed``).
 
 A list may be long: it is taken in page by page, so that no more than one page is held as bytes, and the
 event loop gets its turn every few milliseconds. What is in memory then is of different moments for a while,
@@ -26,7 +26,9 @@ import asyncio
 import random
 import sys
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -52,6 +54,10 @@ _STEADY = 5.0
 _GONE = 410
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _NOT_SERVED_PAUSE = 5.0
+
+
+_FAST = 1
+"""Level of compression: what is kept packed repeats itself so much that more would gain little."""
 
 
 class Name(NamedTuple):
@@ -92,11 +98,11 @@ class _Status(msgspec.Struct):
 
 
 class _Kept(msgspec.Struct, Generic[T], gc=False):
-    """What is remembered of an object: its decoded form, or its bytes."""
+    """What is remembered of an object: its decoded form, or else its bytes."""
 
     version: int
     item: T | None
-    raw: bytes
+    packed: bytes
 
 
 _pages = msgspec.json.Decoder(_Page)
@@ -115,7 +121,7 @@ class Reflector(Generic[T]):
         changed: Callable[[Name, T | None, T | None], None],
         *,
         selector: str = "",
-        as_bytes: bool = False,
+        packed: bool = False,
     ) -> None:
         self.resource = resource
         self.interrupted: Callable[[ApiError], None] = lambda _: None
@@ -127,7 +133,7 @@ class Reflector(Generic[T]):
         self._decode = decode
         self._changed = changed
         self._selector = [("labelSelector", selector)] if selector else []
-        self._as_bytes = as_bytes
+        self._packed = packed
         self._kept: dict[Name, _Kept[T]] = {}
         self._ended: dict[Name, int] = {}
         """Versions of what is there still and of no interest any more, as while it is being deleted."""
@@ -149,7 +155,7 @@ class Reflector(Generic[T]):
     def _read(self, kept: _Kept[T] | None) -> T | None:
         if kept is None:
             return None
-        return self._decode(kept.raw) if kept.raw else kept.item
+        return self._decode(zlib.decompress(kept.packed)) if kept.packed else kept.item
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -160,11 +166,12 @@ class Reflector(Generic[T]):
                 if not self._version:
                     await self._list()
                     self.synced.set()
-                async with asyncio.timeout(None) as self._watching:
+                async with self._unless_asked():
                     async for _ in self._watch():
                         pause = _FIRST_PAUSE
             except TimeoutError:
                 self._version = ""  # asked to list anew
+                continue
             except Gone as error:
                 self._version = ""
                 self.interrupted(error)
@@ -183,6 +190,16 @@ class Reflector(Generic[T]):
             else:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 pause = min(pause * 2, _LONGEST_PAUSE)
+
+    @asynccontextmanager
+    async def _unless_asked(self) -> AsyncIterator[None]:
+        """End the block with TimeoutError when asked to list anew."""
+        async with asyncio.timeout(None) as watching:
+            self._watching = watching
+            try:
+                yield
+            finally:
+                self._watching = None
 
     def relist(self) -> None:
         """List anew, because what was listed may be wrong."""
@@ -271,7 +288,9 @@ class Reflector(Generic[T]):
         old = self._read(kept)
         if new is not None:
             self._ended.pop(name, None)
-            self._kept[name] = _Kept(version, None, raw) if self._as_bytes else _Kept(version, new, b"")
+            self._kept[name] = (
+                _Kept(version, None, zlib.compress(raw, _FAST)) if self._packed else _Kept(version, new, b"")
+            )
         elif kept is not None or name in self._ended:
             self._kept.pop(name, None)
             self._ended[name] = version

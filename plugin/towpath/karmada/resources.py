@@ -5,6 +5,7 @@ from __future__ import annotations
 from towpath.karmada.client import Resource
 from towpath.model.keys import Dialect
 
+EVENTS = Resource("", "v1", "events", "Event")
 SERVICES = Resource("", "v1", "services", "Service")
 CLUSTERS = Resource("cluster.karmada.io", "v1alpha1", "clusters", "Cluster", namespaced=False)
 BINDINGS = Resource("work.karmada.io", "v1alpha2", "resourcebindings", "ResourceBinding")

@@ -53,13 +53,16 @@ def running(root: Path) -> dict[str, psutil.Process]:
     return found
 
 
-def spawn(env: Environment, name: str) -> None:
-    """Start a process in a session of its own, so that Ctrl-C in a terminal does not reach it."""
+def spawn(env: Environment, name: str, *more: str) -> None:
+    """Start a process in a session of its own, so that Ctrl-C in a terminal does not reach it.
+
+    ``more`` are further arguments, of which the last of a kind counts.
+    """
     process = processes(env)[name]
     env.logs.mkdir(parents=True, exist_ok=True)
     with env.log(name).open("ab") as log:
         child = subprocess.Popen(
-            process.argv,
+            (*process.argv, *more),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -16,12 +16,13 @@ import msgspec
 
 from towpath import manifests
 from towpath.changes import Change, Live, changes, is_foreign
-from towpath.following import EXPORT, TRAFFIC
+from towpath.following import EXPORT, TRAFFIC, becoming
 from towpath.model.keys import ServiceKey
+from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.plan.objects import Id, identity
 from towpath.plan.outcome import Plan, ServicePlan
 from towpath.render import MANAGED_BY, POLICY_API, policy_name, service_of_policy
-from towpath.sameness import MANAGER, is_as_wanted
+from towpath.sameness import MANAGER, is_needed
 
 Object = Mapping[str, Any]
 _NAME_AND_SPEC: Object = {
@@ -116,19 +117,19 @@ def _changes(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Change]:
 
 def _of_following(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Change]:
     """Yield what becomes of the policies by which exports and traffic policies follow."""
-    wanted: dict[Id, Object | None] = {}
-    named = [(EXPORT, one.service.key, one.following) for one in plan.services]
-    named += [(TRAFFIC, one.applied.key, one.following) for one in plan.traffic]
-    for prefix, key, following in named:
+    owners: list[tuple[str, ExportedService | AppliedPolicy, Object | None]] = [
+        *((EXPORT, one.service, one.following) for one in plan.services),
+        *((TRAFFIC, one.applied, one.following) for one in plan.traffic),
+    ]
+    planned: set[Id] = set()
+    for prefix, owner, following in owners:
+        key, uid, selected = owner.key, owner.uid, owner.selected
         which = Id(_POLICY_GROUP, "PropagationPolicy", key.namespace, f"{prefix}{key.name}")
-        wanted[which] = wanted.get(which) or following
-    for which, obj in wanted.items():
         there = held.get(which)
-        if obj is None:
-            if there is not None and "deletionTimestamp" not in there["metadata"]:
-                yield Change(there, None)
-        elif there is None or not is_as_wanted(there, obj):
-            yield Change(there, obj)
+        become = becoming(there, following, uid, selected=selected)
+        if which not in planned and is_needed(there, become):
+            planned.add(which)  # of two API groups' one goes by the name
+            yield Change(there, become)
 
 
 def _live(one: ServicePlan, held: Mapping[Id, Object]) -> Live:

@@ -3,6 +3,7 @@
 * ``selectors``: what policies select templates and members by.
 * ``policies``: PropagationPolicies and OverridePolicies, as far as they matter here.
 * ``selection``: which policy claims a template.
+* ``claims``: which policy has a template.
 * ``placement``: which members a policy sends its templates to.
 * ``overriding``: what a member's copy of a template looks like.
 

@@ -19,9 +19,9 @@ applied (facts T3), while the member keeps what it had. Then there is a note, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonpatch
 
@@ -37,10 +37,41 @@ class _Inapplicable(Exception):
     """An overrider cannot be applied: the field it stands in, and why."""
 
 
-def overridden(
-    template_obj: Mapping[str, Any], cluster: Target, overrides: Sequence[OverridePolicy]
-) -> tuple[_Manifest, tuple[str, ...]]:
-    """Return a template as a member gets it, and notes on what could not be worked out.
+class Copy(NamedTuple):
+    """A template as a member gets it.
+
+    ``fault`` says why Karmada cannot bring the member up to date, ``unread`` what was not worked out.
+    """
+
+    manifest: _Manifest
+    fault: str = ""
+    unread: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Both, for people."""
+        return (*self.unread, self.fault) if self.fault else self.unread
+
+
+def concerning(
+    overrides: Iterable[OverridePolicy], api_version: str, kind: str, namespace: str, name: str
+) -> Iterator[OverridePolicy]:
+    """Yield the policies that can change an object, whatever its labels are or become."""
+    for policy in overrides:
+        if policy.namespace in {"", namespace} and (
+            not policy.resource_selectors
+            or any(
+                (s.api_version, s.kind) == (api_version, kind)
+                and s.namespace in {"", namespace}
+                and s.name in {"", name}
+                for s in policy.resource_selectors
+            )
+        ):
+            yield policy
+
+
+def overridden(template_obj: Mapping[str, Any], cluster: Target, overrides: Sequence[OverridePolicy]) -> Copy:
+    """Return a template as a member gets it.
 
     ``template_obj`` is a Service or a ServiceExport. Overriders of images, commands and arguments do
     nothing to it, but for one: an image that is to be found at a path, and is not, fails like a patch.
@@ -55,9 +86,9 @@ def overridden(
                 manifest, unread = _apply(policy, manifest, cluster)
             except _Inapplicable as error:
                 lost = f"Karmada does not update it in cluster {cluster.name}, and says so only in events"
-                return deepcopy(dict(template_obj)), (*notes, f"{policy.what}: {error}: {lost}")
+                return Copy(deepcopy(dict(template_obj)), f"{policy.what}: {error}: {lost}", tuple(notes))
             notes += [f"{policy.what}: {field} is not read; what it changes is not shown" for field in unread]
-    return manifest, tuple(notes)
+    return Copy(manifest, unread=tuple(notes))
 
 
 def _in_order(policies: Sequence[OverridePolicy], template: Template) -> list[OverridePolicy]:

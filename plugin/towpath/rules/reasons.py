@@ -117,7 +117,7 @@ class Stated(Reason):
     )
     WITHHELD = (
         "WithdrawalWithheld",
-        "the import should go, but so should too many at once: it stays until that has passed",
+        "the import should go, but too many should at once, or Karmada lists nothing: it stays for now",
     )
     VIEW_TOO_LARGE = (
         "ViewTooLarge",
@@ -231,7 +231,7 @@ class Advice(Reason):
 
     # policies of Karmada
     FREEZES = (
-        "FreezesExport",
+        "FreezesService",
         "unless another policy selects it, it stays as members have it: no change of it reaches them",
     )
 

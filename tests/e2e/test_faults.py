@@ -1,0 +1,104 @@
+"""What breaks around the plugin, and that nothing comes of it: traps of facts/karmada.md by their numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+
+import pytest
+
+from tests.conftest import MEMBERS, Plane, Plugin
+from tests.e2e.shop import Shop, gateways
+from tests.waiting import until
+from towpath.karmada import resources
+from towpath.karmada.client import Client
+from towpath.local import processes
+
+COLLECTOR, CONTROLLERS = "karmada-kube-controller-manager", "karmada-controller-manager"
+GRACE, PROMPT = 3.0, 2.0
+"""Seconds: the grace that the exports give, and what may pass after its end, or after a member's return."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reachable(plane: Plane) -> Iterator[None]:
+    with gateways(plane, "10.6.0"):
+        yield
+
+
+@pytest.fixture
+async def shop(plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]) -> Shop:
+    """Export a service from cluster-1 and cluster-3, and wait for its imports."""
+    shop = Shop(plane, namespace)
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
+    return shop
+
+
+@pytest.fixture
+async def no_collector(plane: Plane) -> AsyncIterator[None]:
+    processes.stop(plane.env, COLLECTOR)
+    yield
+    await processes.ensure_running(plane.env, COLLECTOR)
+
+
+async def test_t14_an_import_made_anew_unseen_gets_a_binding_of_its_own(
+    shop: Shop, plane: Plane, members: dict[str, Client], no_collector: None
+) -> None:
+    """Nobody collects the binding of the import that was deleted: with it the members would stay behind."""
+    plane.kubectl("delete", "serviceimports.flomesh.io", "web", "-n", shop.namespace, "--wait=false")
+    shop.apply(shop.service(8080), shop.export(8080))
+
+    await until(
+        lambda: shop.seen(members),
+        lambda seen: sorted(seen) == MEMBERS and all(list(ports) == [8080] for ports in seen.values()),
+    )
+    assert "removed a binding" in processes.tail(plane.env.log("towpath-plugin"), 50)
+
+
+@pytest.fixture
+async def attentive(plane: Plane) -> AsyncIterator[None]:
+    """Let Karmada notice within seconds that a member has gone or is back: by default that takes 40."""
+    often = ("failure-threshold", "success-threshold", "status-update-frequency")
+    processes.stop(plane.env, CONTROLLERS)
+    processes.spawn(plane.env, CONTROLLERS, *(f"--cluster-{name}=1s" for name in often))
+    await processes.wait_ready(plane.env, CONTROLLERS)
+    yield
+    processes.stop(plane.env, CONTROLLERS)
+    await processes.start(plane.env, CONTROLLERS)
+
+
+async def test_a_lost_member_is_kept_for_its_grace_and_back_at_once_and_the_last_is_kept_for_ever(
+    shop: Shop, plane: Plane, karmada: Client, members: dict[str, Client], attentive: None
+) -> None:
+    plane.kubectl("create", "namespace", f"{shop.namespace}-b")
+    last = Shop(plane, f"{shop.namespace}-b", ("cluster-3",))
+    last.apply(last.service(), last.export(), last.policy())
+    reached = {name: client for name, client in members.items() if name != "cluster-3"}
+    kept = await until(lambda: last.seen(reached), lambda seen: len(seen) == len(reached))
+    right = await shop.seen(members)
+    for one in (shop, last):
+        grace = f"towpath.io/when-unreachable=WithdrawAfter={GRACE:.0f}s"
+        plane.kubectl("annotate", "serviceexports.flomesh.io", "web", "-n", one.namespace, grace)
+
+    async def condition() -> tuple[str, float]:
+        """Return whether Karmada reaches the member, and since when it says so."""
+        found = (await karmada.get(resources.CLUSTERS, "cluster-3"))["status"]["conditions"]
+        ready = next(c for c in found if c["type"] == "Ready")
+        return ready["status"], datetime.fromisoformat(ready["lastTransitionTime"]).timestamp()
+
+    processes.stop(plane.env, "cluster-3-apiserver")
+    try:
+        _, since = await until(condition, lambda seen: seen[0] != "True", patience=60)
+        await until(lambda: shop.seen(reached), lambda seen: list(seen) == ["cluster-2"])
+        withdrawn = time.time()
+        assert 0 <= withdrawn - (since + GRACE) < PROMPT
+        assert await last.seen(reached) == kept, "nobody else exports it"
+    finally:
+        await processes.ensure_running(plane.env, "cluster-3-apiserver")
+    await until(condition, lambda seen: seen[0] == "True", patience=60)
+    back = time.time()
+    await until(lambda: shop.seen(members), lambda seen: seen == right)
+    assert time.time() - back < PROMPT
+    assert await last.seen(reached) == kept
+    plane.kubectl("delete", "namespace", last.namespace, "--wait=false")

@@ -1,0 +1,112 @@
+"""An apiserver that answers with empty lists withdraws nothing, and is believed again once it is right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from operator import lt
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.proxy import Act, Fault, Sort
+from tests.chaos.victim import Victim, victim
+from tests.conftest import MEMBERS, Plane
+from tests.e2e.shop import Endpoints, Shop, gateways
+from tests.waiting import until
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Resource
+from towpath.model.keys import Dialect
+
+EXPORTS = tuple(map(resources.service_exports, Dialect))
+LISTS = {
+    "clusters": (resources.CLUSTERS,),
+    "services": (resources.SERVICES,),
+    "bindings": (resources.BINDINGS,),
+    "exports": EXPORTS,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reachable(plane: Plane) -> Iterator[None]:
+    with gateways(plane, "10.5.0"):
+        yield
+
+
+@pytest.fixture
+async def plugin(plane: Plane, tmp_path: Path) -> AsyncIterator[Victim]:
+    async with victim(plane.env, tmp_path) as plugin:
+        yield plugin
+
+
+async def ready(shop: Shop) -> str:
+    """Return the reason of the export's condition Ready."""
+    path = "jsonpath={.status.conditions}"
+    found = shop.plane.kubectl("get", "serviceexports.flomesh.io", "web", "-n", shop.namespace, "-o", path)
+    conditions = {c["type"]: c["reason"] for c in json.loads(found.stdout or "[]")}
+    return str(conditions.get("Ready", ""))
+
+
+async def refused(plugin: Victim, kind: str) -> float:
+    cause = "unknown_export" if kind == "exports" else "empty_list"
+    return await plugin.metric(f'towpath_guard_refusals_total{{cause="{cause}"}}')
+
+
+@pytest.mark.parametrize("restarted", [True, False], ids=["after a restart", "in the middle"])
+async def test_empty_lists_delete_nothing_are_told_of_and_forgotten_when_they_are_right(
+    restarted: bool, plane: Plane, plugin: Victim, namespace: str, members: dict[str, Client]
+) -> None:
+    """Kind after kind, so that one export and one plugin do for all of them."""
+    shop = Shop(plane, namespace)
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    right = await until(lambda: shop.seen(members), lambda seen: len(seen) == len(MEMBERS))
+    await until(lambda: ready(shop), lambda reason: reason == "Exported")
+    made = uids(shop)
+
+    for kind, resources_ in LISTS.items():
+        before = await refused(plugin, kind)
+        with plugin.proxy.fault(Fault(Act.EMPTY, kinds=resources_, sorts=frozenset({Sort.LIST}))):
+            if restarted:
+                plugin.kill()
+                plugin.start()
+                await plugin.synced()
+                before = 0
+            else:
+                await listed_again(plugin, resources_)
+            if kind != "exports":
+                await until(lambda: ready(shop), lambda reason: reason == "WithdrawalWithheld")
+            await until(partial(refused, plugin, kind), partial(lt, before))
+        await until(lambda: ready(shop), lambda reason: reason == "Exported")
+        assert await shop.seen(members) == right
+        assert uids(shop) == made, f"an empty list of {kind} had something deleted"
+
+    # What was withheld is not what a user wants.
+    await followed(shop, plugin, members)
+
+
+async def listed_again(plugin: Victim, kinds: tuple[Resource, ...]) -> None:
+    """Make the plugin list kinds again while it runs."""
+    done = plugin.proxy.done[Act.EMPTY]
+
+    async def listed() -> int:
+        return plugin.proxy.done[Act.EMPTY] - done
+
+    gone = Fault(Act.GONE, kinds=kinds, sorts=frozenset({Sort.WATCH}))
+    with plugin.proxy.fault(gone):
+        plugin.proxy.cut()
+        await until(listed, lambda count: count >= len(kinds))
+
+
+def uids(shop: Shop) -> str:
+    """Return what identifies the derived objects, and shows those that are being deleted."""
+    kinds = "serviceimports.flomesh.io,propagationpolicies,overridepolicies"
+    fields = "jsonpath={.items[*].metadata.uid} {.items[*].metadata.deletionTimestamp}"
+    return shop.plane.kubectl("get", kinds, "-n", shop.namespace, "-o", fields).stdout
+
+
+async def followed(shop: Shop, plugin: Victim, members: dict[str, Client]) -> None:
+    """Check that a withdrawal that a user wants comes, and at once, also after all this."""
+    shop.plane.kubectl("delete", "service", "web", "-n", shop.namespace)
+    nothing: dict[str, Endpoints] = {}
+    await until(lambda: shop.seen(members), lambda seen: seen == nothing, patience=10)
