@@ -29,6 +29,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", metavar="DIR", help="worked cases to run instead of tests/golden/cases")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Make two shares of the suite: what waits for a Karmada most of the time, and what works things out.
+
+    ``make test`` runs them side by side, one process each.
+    """
+    for item in items:
+        share = "karmada" if {"e2e", "integration", "chaos"} & set(item.path.parts) else "alone"
+        item.add_marker(pytest.mark.xdist_group(share))
+
+
 @dataclass(frozen=True)
 class Plane:
     """A running Karmada with three members and Towpath's CRDs."""

@@ -23,9 +23,9 @@ def reachable(plane: Plane) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.value)
-def shop(request: pytest.FixtureRequest, plane: Plane, lasting_plugin: Plugin, namespace: str) -> Shop:
-    return Shop(plane, namespace, dialect=request.param)
+@pytest.fixture
+def shop(plane: Plane, lasting_plugin: Plugin, namespace: str) -> Shop:
+    return Shop(plane, namespace, dialect=Dialect.MULTICLUSTER)
 
 
 def traffic(shop: Shop, key: str = "default/default/default/cluster-1") -> str:

@@ -60,6 +60,8 @@ class Inventory:
         self._named: dict[str, dict[ServiceKey, int]] = {}
 
         self.members = Members(client, self._put_members, self._retargeted, touch, self._address_in_imports)
+        self.going = Reflector(client, resources.NAMESPACES, decode.namespace, lambda *_: None)
+        """Namespaces that are being deleted: what is in them goes, and nothing can be made."""
         self.services = Reflector(client, resources.SERVICES, decode.service, self._service_changed)
         self.bindings = Reflector(client, resources.BINDINGS, decode.binding, self._binding_changed)
         self.exports = {
@@ -111,6 +113,7 @@ class Inventory:
             *self.members.reflectors,
             *self.exports.values(),
             *self.traffic.values(),
+            self.going,
             self.services,
             self.bindings,
             *self.users_policies,

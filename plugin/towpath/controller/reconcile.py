@@ -79,6 +79,8 @@ class Reconciler:
         if isinstance(due, GatewayKey):
             await self._say_managed(due)
             return None
+        if self._inventory.going.get(due.namespace):
+            return None
         await self._traffic.reconcile(due)
         return await self._reconcile(due)
 

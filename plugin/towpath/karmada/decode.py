@@ -442,6 +442,11 @@ def _serves_imports(enablement: _Enablement) -> bool:
     return any(resource.kind == "ServiceImport" for resource in enablement.resources)
 
 
+def namespace(raw: bytes) -> bool | None:
+    """Tell of a Namespace that it is being deleted; None of any other."""
+    return True if msgspec.json.decode(raw, type=_Object).metadata.deletion_timestamp else None
+
+
 def flomesh_cluster(raw: bytes) -> StoredCluster | None:
     """Read a flomesh Cluster; None while it is being deleted. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=_Object)

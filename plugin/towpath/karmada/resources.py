@@ -5,6 +5,7 @@ from __future__ import annotations
 from towpath.karmada.client import Resource
 from towpath.model.keys import Dialect
 
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 EVENTS = Resource("", "v1", "events", "Event")
 SERVICES = Resource("", "v1", "services", "Service")
 CLUSTERS = Resource("cluster.karmada.io", "v1alpha1", "clusters", "Cluster", namespaced=False)
