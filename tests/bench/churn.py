@@ -7,7 +7,7 @@ that path, and changes again. Next to it as many chains of ConfigMaps (``ways``)
 process writes what follows from a change, without waiting or thinking. Both in turn, in every round.
 
 "CPU" is what each process used meanwhile, as the share of one core: who is busiest is the limit, or Karmada's
-client limits if nobody is busy.
+client limits if nobody is busy. "Writes" are those of each program on Karmada's apiserver, for each change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import asyncio
 import itertools
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.bench import wares
@@ -39,6 +41,7 @@ from towpath.local.spec import PLUGIN
 
 RATIO_GOAL = 1.15
 PATIENCE = 600.0
+_RARE = 0.05
 
 Change = Callable[[Stage, str, str], Awaitable[object]]
 """Gives something another path, and returns when all members have it."""
@@ -57,11 +60,23 @@ async def _change_export(stage: Stage, name: str, own: str) -> None:
 KINDS = {CHAINED: _change_chained, TOWPATH: _change_export}
 
 
-async def _churn(
-    stage: Stage, change: Change, names: Sequence[str], seconds: float
-) -> tuple[float, Mapping[str, float]]:
-    """Return the changes a second, and what each process used."""
+@dataclass(frozen=True)
+class Churned:
+    """Changes a second, what each process used, and the writes for each change by program and kind."""
+
+    rate: float
+    used: Mapping[str, float]
+    writes: Mapping[str, float]
+
+    def __str__(self) -> str:
+        order = sorted(self.writes.items(), key=lambda one: -one[1])
+        writes = ", ".join(f"{what} {number:.1f}" for what, number in order if number >= _RARE)
+        return f"  CPU: {busiest(self.used)}\n  writes: {writes}"
+
+
+async def _churn(stage: Stage, change: Change, names: Sequence[str], seconds: float) -> Churned:
     before, started = usage(stage.plane.env), time.monotonic()
+    written = len(stage.plane.audit.writes())
     done: list[str] = []
 
     async def one(name: str) -> None:
@@ -73,37 +88,49 @@ async def _churn(
 
     await asyncio.gather(*map(one, names))
     took, after = time.monotonic() - started, usage(stage.plane.env)
-    return len(done) / took, {name: (after[name] - before.get(name, 0.0)) / took for name in after}
+    kinds = Counter(
+        f"{write.agent} {write.resource}{'/' if write.subresource else ''}{write.subresource}"
+        for write in stage.plane.audit.writes()[written:]
+    )
+    return Churned(
+        len(done) / took,
+        {name: (after[name] - before.get(name, 0.0)) / took for name in after},
+        {kind: count / len(done) for kind, count in kinds.items()},
+    )
 
 
 async def measure(options: Options, number: int, seconds: float, say: Say) -> dict[str, Any]:
     """Boot a plane, and measure all rounds on it."""
     document: dict[str, Any] = {"bench": "churn", "machine": machine(), "number": number}
     rates: dict[str, list[float]] = {way.name: [] for way in KINDS}
-    used: dict[str, Mapping[str, float]] = {}
+    last: dict[str, Churned] = {}
     async with plane(options.qps, say) as booted, staged(booted, PATIENCE) as stage:
         for round_, (way, change) in itertools.product(range(options.rounds), KINDS.items()):
             names = [f"{way.name}-{round_:02}-{n:03}" for n in range(number)]
             await asyncio.gather(*(way.prepare(stage, name) for name in names))
             await asyncio.gather(*(way.carry(stage, name) for name in names))
-            rate, used[way.name] = await _churn(stage, change, names, seconds)
+            churned = last[way.name] = await _churn(stage, change, names, seconds)
             await way.clear(stage, *names)
-            rates[way.name].append(rate)
-            say(f"round {round_ + 1}  {way.name}: {rate:.1f} changes/s")
+            rates[way.name].append(churned.rate)
+            say(f"round {round_ + 1}  {way.name}: {churned.rate:.1f} changes/s")
     rows = {f"{name}, changes/s": summary(of_way) for name, of_way in rates.items()}
     ratio = rows["chained, changes/s"]["p50"] / rows["towpath, changes/s"]["p50"]
     goal = Goal("chained/towpath, changes a second", RATIO_GOAL, ratio, "x")
     print(f"{number} at once, Karmada's client limits: {options.qps.value}")
     print(table(rows, "", 1.0))
-    for name, of_way in used.items():
-        print(f"CPU, {name}: {busiest(of_way)}")
-    first = max(used[TOWPATH.name], key=used[TOWPATH.name].__getitem__)
+    for name, churned in last.items():
+        print(name, churned, sep="\n")
+    used = last[TOWPATH.name].used
     print(
-        f"the plugin uses {used[TOWPATH.name].get(PLUGIN, 0.0):.2f} of a core; busiest is {first}",
-        goal,
-        sep="\n",
+        f"the plugin uses {used.get(PLUGIN, 0.0):.2f} of a core; busiest is {max(used, key=used.__getitem__)}"
     )
-    return {**document, "summary": rows, "cpu": used, "goals": [goal.dump()]}
+    print(goal)
+    return {
+        **document,
+        "summary": rows,
+        "last": {n: asdict(one) for n, one in last.items()},
+        "goals": [goal.dump()],
+    }
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Many exports at once: all arrive, and a restart finds nothing to write."""
+"""Many exports at once: all arrive, a restart finds nothing to write, and all go again."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def manifests(namespace: str) -> Iterator[Object]:
             yield {"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec}
 
 
-async def test_a_restart_among_many_exports_writes_nothing(
-    plane: Plane, plugin: Plugin, karmada: Client, namespace: str
+async def test_many_exports_survive_a_restart_without_a_write_and_leave_nothing(
+    plane: Plane, plugin: Plugin, karmada: Client, members: dict[str, Client], namespace: str
 ) -> None:
     items = list(manifests(namespace))
     plane.kubectl("apply", "-f-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
@@ -66,3 +66,12 @@ async def test_a_restart_among_many_exports_writes_nothing(
 
     assert len(before) >= 2 * MANY
     assert plane.audit.writes(user=PLUGIN_USER, namespace=namespace) == before
+
+    plane.kubectl("delete", f"serviceexports.{DIALECT.value}", "--all", "-n", namespace, "--wait=false")
+
+    async def left() -> int:
+        imports = resources.service_imports(DIALECT)
+        found = [await client.list(imports, namespace) for client in (karmada, *members.values())]
+        return sum(map(len, found))
+
+    await until(left, lambda number: number == 0, patience=120)
