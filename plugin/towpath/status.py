@@ -13,7 +13,7 @@ from typing import Any
 
 from towpath.derive import Derived
 from towpath.model.cluster import Member
-from towpath.model.condition import CONFLICT, FALSE, READY, TRUE, UNKNOWN, VALID, Condition
+from towpath.model.condition import FALSE, READY, TRUE, UNKNOWN, Condition
 from towpath.render import Rendered
 from towpath.rules.reasons import Stated
 from towpath.wording import several
@@ -162,16 +162,6 @@ def keep_times(wanted: Status, known: Sequence[Status], promised: Status) -> dic
         for c in wanted["conditions"]
     ]
     return {**wanted, "conditions": timed}
-
-
-def why_unhealthy(status: Status) -> str:
-    """Return what a member finds wrong with its copy of an export, empty if nothing."""
-    wrong = ((VALID, FALSE), (CONFLICT, TRUE))
-    return " ".join(
-        f"{c['type']}={c['status']}: {c.get('message') or c.get('reason') or 'without a reason'}"
-        for c in status.get("conditions") or ()
-        if (c.get("type"), c.get("status")) in wrong
-    )
 
 
 def _dumped(c: Condition, generation: int, before: Mapping[str, Any], stamp: str) -> dict[str, Any]:

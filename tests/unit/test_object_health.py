@@ -22,12 +22,12 @@ def condition(kind: str, status: str, **more: str) -> dict[str, str]:
         ({"conditions": []}, ""),
         ({"conditions": [condition("Valid", "True"), condition("Conflict", "False")]}, ""),
         ({"conditions": [condition("Valid", "Unknown"), condition("Ready", "False")]}, ""),
-        ({"conditions": [condition("Valid", "False", message="no Service")]}, "Valid is False: no Service"),
-        ({"conditions": [condition("Valid", "False", reason="Failed")]}, "Valid is False: Failed"),
-        ({"conditions": [condition("Valid", "False")]}, "Valid is False: no reason is given"),
+        ({"conditions": [condition("Valid", "False", message="no Service")]}, "Valid=False: no Service"),
+        ({"conditions": [condition("Valid", "False", reason="Failed")]}, "Valid=False: Failed"),
+        ({"conditions": [condition("Valid", "False")]}, "Valid=False: without a reason"),
         (
             {"conditions": [condition("Valid", "True"), condition("Conflict", "True", message="ports")]},
-            "Conflict is True: ports",
+            "Conflict=True: ports",
         ),
         ("odd", ""),
         ({"conditions": {"type": "Valid"}}, ""),
@@ -46,7 +46,8 @@ def test_a_service_export(group: str, status: Any, why: str) -> None:
         {"apiVersion": "multicluster.flomesh.io/v1alpha1", "kind": "GlobalTrafficPolicy"},
         {"apiVersion": "multicluster.x-k8s.io/v1alpha1", "kind": "ServiceExport"},
         {},
+        {"apiVersion": [], "kind": "ServiceExport"},
     ],
 )
-def test_all_else_is_healthy(head: dict[str, str]) -> None:
+def test_all_else_is_healthy(head: dict[str, Any]) -> None:
     assert why_unhealthy({**head, "status": {"conditions": [condition("Valid", "False")]}}) == ""

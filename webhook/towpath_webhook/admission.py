@@ -51,7 +51,8 @@ def judged(
                 return Verdict(warnings=tuple(caution.text for caution in warnings(obj)))
             except InvalidObject as error:  # of a type that no CRD lets in
                 return Verdict(problems=(Problem("spec", str(error)),))
-        before = set(problems(request.old)) if request.old else set()
+        old = request.old
+        before = set(problems(old)) if old else set()
         return Verdict(
             warnings=tuple(f"{one} ({STANDING})" for one in found if one in before),
             problems=tuple(one for one in found if one not in before),

@@ -18,10 +18,13 @@ from towpath.rules.traffic import is_key
 from towpath_webhook.fields import HIGHEST_PORT, Problem, annotation, integer, items, one_of, part, text
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+# What nearly all paths are, so that one look is enough for them.
+_PLAIN_PATH = re.compile(r"/|(/[^/?#%.\s]+)+/?")
 _UNROUTED = re.compile(r"//|/\.\.?(/|$)|%2[fF]")
 _NEVER_ASKED = re.compile(r"[?#\s]", re.ASCII)
 _ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*|\*|")
 _PREFIX = "Prefix"
+_PATH_TYPES = (_PREFIX, "Exact")
 
 _BAD_NAME = (
     "must be the name of the Service to export: lower case letters, digits and '-', beginning with a letter, "
@@ -95,13 +98,16 @@ def _of_rules(rules: list[Any]) -> Iterator[Problem]:
             yield Problem(field, "must be an object with portNumber, path and pathType")
             continue
         number, path, kind = rule.get("portNumber"), rule.get("path"), rule.get("pathType")
-        yield from integer(f"{field}.portNumber", number, 1, HIGHEST_PORT)
-        yield from _of_path(f"{field}.path", path)
+        if type(number) is not int or not 1 <= number <= HIGHEST_PORT:
+            yield from integer(f"{field}.portNumber", number, 1, HIGHEST_PORT)
+        if not isinstance(path, str) or not _PLAIN_PATH.fullmatch(path):
+            yield from _of_path(f"{field}.path", path)
         if kind is None:
             yield Problem(f"{field}.pathType", 'Required value: write "Prefix" or "Exact"')
-        yield from one_of(f"{field}.pathType", kind, _PREFIX, "Exact")
+        elif kind not in _PATH_TYPES:
+            yield from one_of(f"{field}.pathType", kind, *_PATH_TYPES)
         if isinstance(path, str) and isinstance(kind, str) and isinstance(number, int):
-            slashed = f"{path}/" if kind == _PREFIX and not path.endswith("/") else path
+            slashed = f"{path}/" if kind == _PREFIX and path[-1:] != "/" else path
             shared = routes.setdefault((kind, slashed), number) != number or shared
     if shared:
         yield Problem("spec.rules", _SHARED_PATH)
@@ -124,11 +130,13 @@ def _of_path(field: str, path: object) -> Iterator[Problem]:
 def _of_scope(keys: list[Any]) -> Iterator[Problem]:
     seen = set()
     for index, key in enumerate(keys):
-        field = f"spec.targetClusters[{index}]"
         if not isinstance(key, str) or not is_key(key):
-            yield Problem(field, f"targetClusters must hold cluster keys: {NOT_A_KEY}{example(key)}")
+            wrong = f"targetClusters must hold cluster keys: {NOT_A_KEY}{example(key)}"
+            yield Problem(f"spec.targetClusters[{index}]", wrong)
         elif key in seen:
-            yield Problem(field, f"Duplicate value: {key} stands there twice: remove one")
+            yield Problem(
+                f"spec.targetClusters[{index}]", f"Duplicate value: {key} stands there twice: remove one"
+            )
         else:
             seen.add(key)
 

@@ -112,7 +112,7 @@ def change_of(request: Request) -> pb.ReviewAdmissionRequest:
         user_groups=request.user_info.groups or (),
         dry_run=bool(request.dry_run),
         object=b"" if request.obj is None else _encode(request.obj),
-        old_object=b"" if request.old is None else _encode(request.old),
+        old_object=b"" if request.old is None else bytes(request.old_json),
     )
 
 

@@ -117,7 +117,10 @@ VALIDATING = (
     Hook(
         "policies.towpath.io",
         VALIDATE_POLICIES,
-        (Asked(_POLICIES, ("propagationpolicies",), _CHANGES),),
+        (
+            Asked(_POLICIES, ("propagationpolicies",), _CHANGES),
+            Asked(_POLICIES, ("clusterpropagationpolicies",), _CHANGES, "Cluster"),
+        ),
         (*_BY_USERS, when.NOT_DERIVED, when.CARRIES, when.SPEC),
         Failure.IGNORE,
     ),

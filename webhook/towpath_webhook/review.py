@@ -58,7 +58,15 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
     user_info: User = User()
     dry_run: bool | None = None
     obj: dict[str, Any] | None = msgspec.field(default=None, name="object")
-    old: dict[str, Any] | None = msgspec.field(default=None, name="oldObject")
+    old_json: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="oldObject")
+
+    @property
+    def old(self) -> dict[str, Any] | None:
+        """The stored object, decoded now: most answers do without it, and it is half of the question."""
+        try:
+            return _OLD.decode(self.old_json)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
 
     @property
     def goes(self) -> bool:
@@ -102,6 +110,7 @@ class _Review(msgspec.Struct, frozen=True, rename="camel"):
 
 
 _DECODER = msgspec.json.Decoder(_Review)
+_OLD: msgspec.json.Decoder[dict[str, Any] | None] = msgspec.json.Decoder(dict[str, Any] | None)
 _encode = msgspec.json.Encoder().encode
 
 

@@ -5,17 +5,16 @@ The rules are ``towpath.rules.traffic``'s; here they meet objects that no schema
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
 from towpath.rules.reasons import Caution, Impossible
+from towpath.rules.shape import by_field
 from towpath.rules.traffic import impossible, surprises_alone
 from towpath_webhook.exports import example
 from towpath_webhook.fields import Problem, integer, items, one_of, part
 
-_INDEX = re.compile(r"\[(\d+)\]")
 _HIGHEST_WEIGHT = 2**31 - 1
 _SPREADS = {spread.value: spread for spread in Spread}
 _SOME_KEY, _NOTHING = "a/b/c/d", (None, None)
@@ -23,11 +22,7 @@ _SOME_KEY, _NOTHING = "a/b/c/d", (None, None)
 
 def problems(policy: Mapping[str, Any]) -> Sequence[Problem]:
     """Return all that is wrong with a GlobalTrafficPolicy, in the order of fields."""
-    return sorted(_problems(policy), key=_place)
-
-
-def _place(problem: Problem) -> list[int]:
-    return [int(index) for index in _INDEX.findall(problem.field)]
+    return sorted(_problems(policy), key=lambda problem: by_field(problem.field))
 
 
 def _problems(policy: Mapping[str, Any]) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ from towpath.proto.v1alpha1 import reviewer_pb2_grpc
 from towpath.proto.v1alpha1.service_pb2 import Finding
 from towpath.review import Change, review
 from towpath.rpc.refusals import invalid, not_in_sync
-from towpath.status import why_unhealthy
+from towpath.rules.health import why_unhealthy
 
 _HAS = {
     pb.OPERATION_CREATE: ("object",),
@@ -106,7 +106,7 @@ class ReviewerServicer(reviewer_pb2_grpc.ReviewerServicer):
     ) -> pb.InterpretHealthResponse:
         """Answer with what a member says of its copy."""
         obj, status = _read(request.object)
-        text = why_unhealthy(status) if _dialect(obj) and obj.kind == "ServiceExport" else ""
+        text = why_unhealthy({"apiVersion": obj.api_version, "kind": obj.kind, "status": status})
         return pb.InterpretHealthResponse(healthy=not text, text=text)
 
 

@@ -12,22 +12,18 @@ from typing import Any
 from towpath.model.condition import CONFLICT, FALSE, TRUE, VALID
 from towpath.model.keys import Dialect
 
-_BAD = {VALID: FALSE, CONFLICT: TRUE}
-_KINDS = {(dialect.api_version, "ServiceExport") for dialect in Dialect}
+_BAD = ((VALID, FALSE), (CONFLICT, TRUE))
+_VERSIONS = [dialect.api_version for dialect in Dialect]
 
 
 def why_unhealthy(obj: Mapping[str, Any]) -> str:
     """Return what is wrong with an object, empty if it is healthy. A status of no known form says nothing."""
-    if (obj.get("apiVersion"), obj.get("kind")) not in _KINDS:
+    if obj.get("kind") != "ServiceExport" or obj.get("apiVersion") not in _VERSIONS:
         return ""
     status = obj.get("status")
     conditions = status.get("conditions") if isinstance(status, dict) else None
-    for one in conditions if isinstance(conditions, list) else ():
-        if isinstance(one, dict) and _is_bad(one.get("type"), one.get("status")):
-            message = one.get("message") or one.get("reason") or "no reason is given"
-            return f"{one['type']} is {one['status']}: {message}"
-    return ""
-
-
-def _is_bad(kind: object, status: object) -> bool:
-    return isinstance(kind, str) and kind in _BAD and _BAD[kind] == status
+    return " ".join(
+        f"{one['type']}={one['status']}: {one.get('message') or one.get('reason') or 'without a reason'}"
+        for one in (conditions if isinstance(conditions, list) else ())
+        if isinstance(one, dict) and (one.get("type"), one.get("status")) in _BAD
+    )

@@ -19,7 +19,7 @@ from functools import cached_property
 from towpath.model.cluster import Member
 from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
 from towpath.rules.ports import Exporter
-from towpath.rules.reasons import Advice, Caution, Impossible
+from towpath.rules.reasons import PLAIN, Advice, Caution, Impossible
 
 _DEFAULT_WEIGHT = 100
 # The same as in the CRDs: what they let in must not be refused later.
@@ -75,7 +75,7 @@ def surprises_alone(policy: TrafficPolicy) -> tuple[Caution, ...]:
     """Return those surprises that the policy alone tells, wherever it acts."""
     keys = {target.cluster_key for target in policy.targets}
     found = surprises(policy, consumers=(), exporters=(), known=keys, local=())
-    return tuple(caution for caution in found if caution.reason in _ALONE)
+    return tuple(caution for caution in found if caution.reason in PLAIN)
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,6 @@ def _fail_over_port(case: _Case, target: TrafficTarget) -> str | None:
 def _differ(used: Collection[tuple[int, int]]) -> bool:
     return len({port for port, _ in used}) > 1 and len({weight for _, weight in used}) > 1
 
-
-_ALONE = {Advice.LOCALITY_TARGET, Advice.REPEATED_KEY, Advice.WEIGHT_ZERO, Advice.WEIGHT_IGNORED}
 
 # Which rules there are for each lbType, in the order of the fields they are about.
 _PolicyRule = tuple[Advice, str, Callable[[_Case], str | None]]
