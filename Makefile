@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOWPATH := $(BIN)/towpath
 
-.PHONY: help demo test fuzz golden lint bench local-up local-down proto proto-base docs lock clean
+.PHONY: help demo test fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -44,6 +44,10 @@ lint: $(VENV)/.installed ## ruff, mypy --strict, import contracts, dependencies,
 bench: $(VENV)/.installed ## BENCH=convergence [OUT=file.json]: measured next to its floors, as ratios
 	@test -n "$(BENCH)" || { echo "error: say which: make bench BENCH=convergence" >&2; exit 2; }
 	@$(BIN)/python -m tests.bench.$(BENCH) $(if $(OUT),--out $(OUT)) $(ARGS)
+
+chaos: $(VENV)/.installed ## kill -9, outages and lies of the apiserver for some minutes, and the verdict (SEED=5)
+	@$(TOWPATH) local build
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 local-up: $(VENV)/.installed ## a local Karmada with three members, and the export KUBECONFIG=... line
 	@$(TOWPATH) local up $(ARGS)

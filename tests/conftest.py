@@ -119,6 +119,15 @@ class Plugin:
         processes.stop(self.plane.env, PLUGIN)
 
 
+@pytest.fixture(scope="module")
+def lasting_plugin(plane: Plane) -> Iterator[Plugin]:
+    """Run the plugin during all tests of a module, for those that do not stop it."""
+    plugin = Plugin(plane)
+    asyncio.run(plugin.start())
+    yield plugin
+    plugin.stop()
+
+
 @pytest.fixture
 async def plugin(plane: Plane) -> AsyncIterator[Plugin]:
     """Run the plugin during the test."""

@@ -24,10 +24,10 @@ from towpath.derive import derive_service
 from towpath.errors import InvalidObject
 from towpath.incremental import Incremental
 from towpath.karmada.decode import StoredExport
-from towpath.model.cluster import Fleet
-from towpath.model.export import WHEN_UNREACHABLE, Export
+from towpath.model.cluster import DRAIN_ANNOTATION, Fleet
+from towpath.model.export import Export
 from towpath.model.keys import Dialect, ServiceKey
-from towpath.model.world import AppliedPolicy, ExportedService, Offer
+from towpath.model.world import ExportedService, Offer
 from towpath.plan.reading import Reading, read
 from towpath.propagation.claims import Claim as PolicyClaim
 from towpath.propagation.policies import Policy
@@ -143,24 +143,27 @@ def _traffic(change: Change, inventory: Inventory, now: float) -> Iterator[Findi
     if policy is None:  # it goes
         return
     world = inventory.world
-    uid = _uid(change.obj)
-    clusters = inventory.reach("GlobalTrafficPolicy", key, uid) if uid else frozenset[str]()
-    applied = AppliedPolicy(key, uid, policy, clusters)
     service, derived = world.services.get(key), world.derived(key, now)
+    applied = inventory.applied(key, policy)
+    if derived and not applied.selected:  # it follows the imports
+        applied = replace(applied, clusters=frozenset(derived.views))
     yield from map(_said, filter(_is_news, advise_policy(applied, service, derived, world.fleet)))
 
 
 def _propagation(change: Change, inventory: Inventory, _: float) -> Iterator[Finding]:
-    """Tell what a policy has claimed and would select no longer (facts T9)."""
+    """Tell which Services a policy has and would select no longer (facts T9).
+
+    An export that is left behind follows its Service, a traffic policy the imports (DESIGN, rule 9).
+    """
     before, after = _policy(change.old, change), _policy(change.obj, change)
     if before is None:
         return
     selectors = after.resource_selectors if after else ()
     claim = PolicyClaim(before.kind, before.namespace, before.name)
-    left = [one for one in inventory.claimed_by(claim) if best_match(selectors, one) is None]
+    left = [one for one in inventory.services_of(claim) if best_match(selectors, one) is None]
     if left:
         field = "spec.resourceSelectors" if after else ""
-        names = several(f"{one.kind} {one.namespace}/{one.name}" for one in left)
+        names = several(f"Service {one.namespace}/{one.name}" for one in left)
         yield _said(Caution(Advice.FREEZES, field, names))
 
 
@@ -188,15 +191,11 @@ def _decoded(raw: bytes) -> dict[str, Any]:
         raise InvalidObject(f"this is no JSON object: {error}") from None
 
 
-def _uid(raw: bytes | None) -> str:
-    meta = _decoded(raw or b"{}").get("metadata")
-    return str(meta.get("uid") or "") if isinstance(meta, dict) else ""
-
-
 def _is_news(caution: Caution) -> bool:
     """Tell whether it takes a world to know."""
-    plain = caution.reason in PLAIN or isinstance(caution.reason, Impossible)
-    return not plain and caution.field != f"metadata.annotations[{WHEN_UNREACHABLE}]"
+    if caution.reason is Advice.BAD_ANNOTATION:
+        return caution.field == f"metadata.annotations[{DRAIN_ANNOTATION}]"
+    return caution.reason not in PLAIN and not isinstance(caution.reason, Impossible)
 
 
 def _said(caution: Caution) -> Finding:

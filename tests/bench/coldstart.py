@@ -67,7 +67,7 @@ async def _cold(stage: Stage, started: Plugin, names: Sequence[str], before: int
         there = {"Karmada": wares.present}
         await asyncio.gather(*(everywhere({"Karmada": karmada}, name, there, PATIENCE) for name in names))
         written = time.perf_counter() - started.began
-    await asyncio.gather(*(stage.right(IMPORTS, name, imports_right(name)) for name in names))
+    await asyncio.gather(*(stage.right(IMPORTS, name, imports_right(path(name))) for name in names))
     arrived = time.perf_counter() - started.began
     await started.took(started.due, lambda due: due == 0)
     await asyncio.sleep(REST)

@@ -31,32 +31,16 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import yaml
 
 from tests.bench.process import PATIENCE, child, plugin
 from tests.bench.report import Goal, machine, machine_line
+from tests.kubeconfig import kubeconfig
 from towpath.cli.running import run
 
 RSS_GOAL, GROWTH_GOAL = 512, 1.1
 REST = 3.0
 
 Say = Callable[[str], None]
-
-
-def _kubeconfig(apiserver: str, folder: Path) -> Path:
-    config = folder / "config"
-    named = {"name": "x"}
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "current-context": "x",
-                "clusters": [{**named, "cluster": {"server": apiserver}}],
-                "users": [{**named, "user": {}}],
-                "contexts": [{**named, "context": {"cluster": "x", "user": "x"}}],
-            }
-        )
-    )
-    return config
 
 
 @dataclass(frozen=True)
@@ -95,7 +79,7 @@ async def measure(size: Mapping[str, int], events: int, say: Say) -> dict[str, A
         session = await stack.enter_async_context(aiohttp.ClientSession())
         assert process.stdout is not None
         server = Server(f"http://127.0.0.1:{int(await process.stdout.readline())}", session)
-        config = _kubeconfig(server.url, folder)
+        config = kubeconfig(folder, server.url)
         say(f"{size['services']} services are served")
         async with plugin(config, folder) as cold:
             listed = await cold.took(cold.is_ready, bool)

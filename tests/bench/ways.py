@@ -134,25 +134,35 @@ async def _single(stage: Stage, name: str) -> float:
     return await stage.right(CONFIG_MAPS, name, dict.fromkeys(MEMBERS, wares.holds(data)))
 
 
-def chained_right(name: str, exporters: Sequence[str] = EXPORTERS) -> dict[str, Right]:
-    """Return what members must hold of the second ConfigMap of a chain."""
-    views = wares.views(*exporters, path=path(name))
+def chained_right(own: str, exporters: Sequence[str] = EXPORTERS) -> dict[str, Right]:
+    """Return what members must hold of the second ConfigMap of a chain, under a path."""
+    views = wares.views(*exporters, path=own)
     return {member: wares.holds(json.dumps(ports)) for member, ports in views.items()}
 
 
-def chained_objects(name: str, exporters: Sequence[str] = EXPORTERS) -> tuple[Object, Object]:
+def chained_objects(name: str, own: str, exporters: Sequence[str] = EXPORTERS) -> tuple[Object, Object]:
     """Return the second ConfigMap of a chain, and the OverridePolicy with the content of each exporter."""
-    views = wares.views(*exporters, path=path(name))
-    second = wares.config_map(derived_name(name), json.dumps(wares.ports(*exporters, path=path(name))))
+    views = wares.views(*exporters, path=own)
+    second = wares.config_map(derived_name(name), json.dumps(wares.ports(*exporters, path=own)))
     values = {member: json.dumps(views[member]) for member in exporters}
     return second, wares.overrides(derived_name(name), second, "/data/ports", values)
 
 
-async def _chained(stage: Stage, name: str) -> float:
-    second, overrides = chained_objects(name)
+async def carry_chained(stage: Stage, name: str, exporters: Sequence[str] = EXPORTERS) -> float:
+    """Carry two ConfigMaps, the second when the first is scheduled."""
+    second, overrides = chained_objects(name, path(name), exporters)
     first = wares.config_map(name, second["data"]["ports"])
     await _chain(stage, CONFIG_MAPS, first, CONFIG_MAPS, second, overrides)
-    return await stage.right(CONFIG_MAPS, derived_name(name), chained_right(name))
+    return await stage.right(CONFIG_MAPS, derived_name(name), chained_right(path(name), exporters))
+
+
+async def follow_chained(stage: Stage, name: str, own: str, exporters: Sequence[str]) -> None:
+    """Change both ConfigMaps of a chain, and the override between them, one after the other."""
+    second, overrides = chained_objects(name, own, exporters)
+    await _own(stage, CONFIG_MAPS, name, second, overrides)
+    await stage.plane.apply(CONFIG_MAPS, wares.config_map(name, second["data"]["ports"]))
+    await stage.plane.apply(resources.OVERRIDE_POLICIES, overrides)
+    await stage.plane.apply(CONFIG_MAPS, second)
 
 
 async def _twin(stage: Stage, name: str) -> float:
@@ -172,16 +182,21 @@ async def _chain(
     """Apply a template, and a second one when the first is scheduled, which owns it then."""
     name = first["metadata"]["name"]
     await stage.put(kind, wares.policy(name, first), first)
-    owner = (await stage.scheduled(kind, name))["spec"]["resource"]
-    reference = {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")}
     policy = wares.policy(second["metadata"]["name"], second)
-    for obj in (second, overrides, policy):
-        obj["metadata"]["ownerReferences"] = [reference]
+    await _own(stage, kind, name, second, overrides, policy)
     await asyncio.gather(
         stage.plane.apply(resources.OVERRIDE_POLICIES, overrides),
         stage.plane.apply(resources.PROPAGATION_POLICIES, policy),
     )
     await stage.plane.apply(derived, second)
+
+
+async def _own(stage: Stage, kind: Resource, name: str, *derived: Object) -> None:
+    """Let a template own objects, once its binding is scheduled, which tells its uid."""
+    owner = (await stage.scheduled(kind, name))["spec"]["resource"]
+    reference = {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")}
+    for obj in derived:
+        obj["metadata"]["ownerReferences"] = [reference]
 
 
 async def put_service(stage: Stage, name: str, members: Sequence[str] = EXPORTERS) -> None:
@@ -191,9 +206,9 @@ async def put_service(stage: Stage, name: str, members: Sequence[str] = EXPORTER
     await stage.right(resources.SERVICES, name, dict.fromkeys(members, wares.present))
 
 
-def imports_right(name: str, exporters: Sequence[str] = EXPORTERS) -> dict[str, Right]:
-    """Return what members must import."""
-    views = wares.views(*exporters, path=path(name))
+def imports_right(own: str, exporters: Sequence[str] = EXPORTERS) -> dict[str, Right]:
+    """Return what members must import, under a path."""
+    views = wares.views(*exporters, path=own)
     return {member: wares.imports(ports) for member, ports in views.items()}
 
 
@@ -205,12 +220,12 @@ async def put_export(stage: Stage, name: str) -> None:
 
 async def _towpath(stage: Stage, name: str) -> float:
     await put_export(stage, name)
-    return await stage.right(IMPORTS, name, imports_right(name))
+    return await stage.right(IMPORTS, name, imports_right(path(name)))
 
 
 SINGLE = Way("single", ((CONFIG_MAPS, ""),), lambda name: (CONFIG_MAPS, name), _nothing, _single)
 CHAINED = Way(
-    "chained", ((CONFIG_MAPS, ""),), lambda name: (CONFIG_MAPS, derived_name(name)), _nothing, _chained
+    "chained", ((CONFIG_MAPS, ""),), lambda name: (CONFIG_MAPS, derived_name(name)), _nothing, carry_chained
 )
 TWIN = Way("twin", ((EXPORTS, ""),), lambda name: (IMPORTS, derived_name(name)), _nothing, _twin)
 TOWPATH = Way(

@@ -106,6 +106,11 @@ class Proxy:
             _abort(request)
         return len(self._watches)
 
+    @property
+    def watches(self) -> int:
+        """The number of watches that are open."""
+        return len(self._watches)
+
     async def until(self, enough: Callable[[Counter[Sort]], bool], patience: float) -> bool:
         """Wait until enough requests have come; False if that takes too long."""
         try:

@@ -23,17 +23,17 @@ from towpath.local.spec import Environment
 
 @dataclass
 class Victim:
-    """One plugin at a time. ``starts`` is how often it was started."""
+    """One plugin at a time."""
 
     proxy: Proxy
     log: Path
-    starts: int = 0
     _port: int = 0
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        """Start it; it is not in sync yet."""
-        self.starts += 1
+        """Start it, unless it lives; it is not in sync yet."""
+        if self.lives:
+            return
         (self._port,) = free_ports(1)
         options = [f"--kubeconfig={self.proxy.kubeconfig}", f"--health=127.0.0.1:{self._port}"]
         with self.log.open("ab") as log:

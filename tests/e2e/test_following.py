@@ -24,7 +24,7 @@ def reachable(plane: Plane) -> Iterator[None]:
 
 
 @pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.value)
-def shop(request: pytest.FixtureRequest, plane: Plane, plugin: Plugin, namespace: str) -> Shop:
+def shop(request: pytest.FixtureRequest, plane: Plane, lasting_plugin: Plugin, namespace: str) -> Shop:
     return Shop(plane, namespace, dialect=request.param)
 
 

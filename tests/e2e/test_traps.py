@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.audit import PLUGIN_USER
 from tests.conftest import MEMBERS, Plane, Plugin
 from tests.e2e.shop import Shop, gateways
 from tests.waiting import until
+from towpath.karmada import resources
 from towpath.karmada.client import Client
+from towpath.karmada.reflector import lines
 from towpath.model.keys import Dialect
 
 READY = ("True", "Exported")
@@ -26,7 +30,7 @@ def reachable(plane: Plane) -> Iterator[None]:
 
 
 @pytest.fixture
-def shop(plane: Plane, plugin: Plugin, namespace: str) -> Shop:
+def shop(plane: Plane, lasting_plugin: Plugin, namespace: str) -> Shop:
     return Shop(plane, namespace, dialect=Dialect.MULTICLUSTER)
 
 
@@ -71,15 +75,7 @@ spec:
     shop.apply(theirs)
 
     async def bound() -> str:
-        get = (
-            "get",
-            "resourcebinding",
-            "web-serviceexport",
-            "-n",
-            shop.namespace,
-            "--ignore-not-found",
-            "-o",
-        )
+        get = ("get", "resourcebinding", "web-serviceexport", "-n", shop.namespace, "--ignore-not-found")
         return plane.kubectl(*get, "-o", "jsonpath={.spec.resource.apiVersion}").stdout
 
     await until(bound, lambda version: version == "multicluster.x-k8s.io/v1alpha1")
@@ -140,6 +136,76 @@ spec:
     await until(lambda: shop.seen(members), lambda seen: seen["cluster-1"] == {80: [other]})
 
 
+async def test_t4_where_nobody_imports_nothing_goes_anywhere(shop: Shop, members: dict[str, Client]) -> None:
+    """To Karmada an empty list of clusters means all of them."""
+
+    def only(key: str) -> str:
+        return shop.export().replace("spec: {", f"spec: {{targetClusters: [{key}], ")
+
+    shop.apply(shop.service(), only("default/default/default/cluster-2"), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == ["cluster-2"])
+
+    shop.apply(only("default/default/default/nowhere"))
+    await says(shop, "Ready", "False", "NotImported")
+    await until(lambda: shop.seen(members), lambda seen: not seen)
+
+
+async def test_t5_what_changes_nothing_of_the_objects_writes_none_of_them(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    """A write of an OverridePolicy makes Karmada work through every binding that it matches."""
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await says(shop, "Ready", *READY)
+    written = len(plane.audit.writes(user=PLUGIN_USER, namespace=shop.namespace))
+
+    kind = f"serviceexports.{shop.dialect.value}"
+    plane.kubectl("annotate", kind, "web", "-n", shop.namespace, "towpath.io/drain=nobody")
+    shop.apply(shop.export(), shop.service())
+    plane.kubectl("annotate", kind, "web", "-n", shop.namespace, "towpath.io/drain=cluster-1", "--overwrite")
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == ["cluster-1", "cluster-2"])
+
+    later = plane.audit.writes(user=PLUGIN_USER, namespace=shop.namespace)[written:]
+    objects = [w for w in later if not w.subresource]
+    assert len([w for w in objects if w.resource == "serviceimports" and w.verb == "patch"]) == 1, objects
+
+
+async def test_t7_no_member_ever_sees_itself_while_placements_change(
+    shop: Shop, members: dict[str, Client]
+) -> None:
+    """Karmada reads template and override at different times."""
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
+    own: list[str] = []
+    watching = [asyncio.create_task(_watch(shop, name, client, own)) for name, client in members.items()]
+    for clusters in [
+        ("cluster-1",),
+        ("cluster-1", "cluster-2"),
+        ("cluster-2", "cluster-3"),
+        ("cluster-3",),
+    ] * 4:
+        one = Shop(shop.plane, shop.namespace, tuple(clusters), shop.dialect)
+        one.apply(one.policy())
+    shop.apply(shop.policy())
+    await says(shop, "Ready", *READY)
+    for task in watching:
+        task.cancel()
+
+    assert not own
+
+
+async def _watch(shop: Shop, member: str, client: Client, own: list[str]) -> None:
+    """Note each state of a member's import in which it sees itself."""
+    kind = resources.service_imports(shop.dialect)
+    async with client.stream(kind.path(shop.namespace), query=[("watch", "true")], silence=120) as chunks:
+        async for line in lines(chunks):
+            for port in json.loads(line)["object"].get("spec", {}).get("ports", ()):
+                own += [
+                    f"{member}: {endpoint['clusterKey']}"
+                    for endpoint in port["endpoints"]
+                    if endpoint["clusterKey"].endswith(f"/{member}")
+                ]
+
+
 async def test_t8_an_import_that_a_broad_policy_has_claimed_is_told_and_comes_back(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
@@ -176,7 +242,7 @@ async def test_t9_a_service_that_has_lost_its_policy_is_told(
     async def message() -> str:
         return str(conditions(shop).get("Valid", {}).get("message"))
 
-    await until(message, lambda text: "no policy selects the Service any more" in text.lower())
+    await until(message, lambda text: "No policy selects the Service any more" in text)
     assert sorted(await shop.seen(members)) == MEMBERS
     shop.apply(shop.policy())
     await until(message, lambda text: text == "Exported by cluster-1, cluster-3.")

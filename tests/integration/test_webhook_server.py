@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
 import ssl
@@ -10,12 +11,13 @@ import subprocess
 import sys
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -34,11 +36,12 @@ from towpath_webhook.app import BODY_LIMIT
 from towpath_webhook.certificates import DAY
 from towpath_webhook.certificates_context import Context, TlsVersion
 from towpath_webhook.certificates_keeping import FilePair
-from towpath_webhook.clusters import DROPPED, IF_APPLIED
+from towpath_webhook.clusters import DROPPED, IF_APPLIED, WAS_STORED
 from towpath_webhook.guarded import GuardedProtocol
 from towpath_webhook.registry import INTERPRET, MUTATE_CLUSTERS
 from towpath_webhook.server import serve
 
+NINE_MIB = 9 << 20
 JSON = {"Content-Type": "application/json"}
 
 
@@ -344,15 +347,6 @@ async def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
 # On a real Karmada
 
 
-@pytest.fixture
-async def registered(plane: Plane, karmada: Client) -> AsyncIterator[None]:
-    await webhook.start(plane.env, karmada)
-    try:
-        yield
-    finally:
-        await webhook.stop(plane.env, karmada)
-
-
 def manifest(group: str, name: str) -> dict[str, Any]:
     return {
         "apiVersion": f"{group}/v1alpha1",
@@ -363,20 +357,24 @@ def manifest(group: str, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("group", ["flomesh.io", "multicluster.flomesh.io"])
-@pytest.mark.usefixtures("registered")
-async def test_karmada_stores_no_kubeconfig(plane: Plane, group: str) -> None:
+async def test_karmada_stores_no_kubeconfig(plane: Plane, karmada: Client, group: str) -> None:
     name, kind = "t-webhook", f"clusters.{group}"
     text = json.dumps(manifest(group, name))
-
-    async def dry_run() -> str:
-        return plane.kubectl("create", "--dry-run=server", "-f-", stdin=text).stderr
 
     def stored() -> str:
         return plane.kubectl("get", kind, name, "-ojson").stdout
 
-    # The apiserver looks for new webhooks in the background.
-    await until(dry_run, lambda said: DROPPED in said)
+    async def labelled() -> str:
+        return plane.kubectl("label", "--overwrite", kind, name, "a=b").stderr
+
+    plane.kubectl("create", "-f-", stdin=text)
+    assert json.loads(stored())["spec"]["kubeconfig"] == SECRET, "nobody is there to drop it"
     try:
+        await webhook.start(plane.env, karmada)
+        # The apiserver looks for new webhooks in the background.
+        await until(labelled, lambda said: f"Warning: {WAS_STORED}" in said)
+        assert "kubeconfig" not in stored()
+        assert plane.kubectl("label", kind, name, "a-").stderr == ""
         for _ in range(2):
             said = plane.kubectl("apply", "-f-", stdin=text).stderr
             assert f"Warning: {DROPPED}" in said
@@ -387,10 +385,39 @@ async def test_karmada_stores_no_kubeconfig(plane: Plane, group: str) -> None:
         processes.end([processes.running(plane.env.root)[WEBHOOK]])
         refused = plane.kubectl("apply", "-f-", stdin=text, check=False).stderr
         assert 'failed calling webhook "clusters.towpath.io"' in refused
-        assert "kubeconfig" not in stored(), "also while it is down"
-        assert plane.kubectl("label", kind, name, "a=b").stderr == "", "and nobody is in anybody's way"
-
-        await processes.start(plane.env, WEBHOOK)
-        assert plane.kubectl("label", kind, name, "a-").stderr == ""
+        assert "kubeconfig" not in stored(), "a credential is not let in while nobody looks"
+        assert plane.kubectl("label", kind, name, "a=b").stderr == "", "all else is"
     finally:
+        await webhook.stop(plane.env, karmada)
         plane.kubectl("delete", kind, name, "--ignore-not-found")
+
+
+async def test_stalled_clients_and_large_bodies_leave_memory_as_it_was(
+    server: Server, process: subprocess.Popen[str]
+) -> None:
+    """Refused before their end, or held to the limit: what is received is given back."""
+    await server.ready()
+    watched = psutil.Process(process.pid)
+    body = review(HOLDING)
+
+    async def flood() -> None:
+        async with AsyncExitStack() as open_, server.session() as session:
+            for _ in range(20):
+                _, stalled = await open_.enter_async_context(server.connection())
+                stalled.write(HEAD + b"Content-Length: %d\r\n\r\n{" % BODY_LIMIT)
+            for size in (NINE_MIB, BODY_LIMIT) * 10:
+                with suppress(aiohttp.ClientConnectionError):
+                    async with session.post(
+                        MUTATE_CLUSTERS, data=io.BytesIO(b" " * size), headers=JSON
+                    ) as response:
+                        assert response.status in {400, 413}
+            async with session.post(MUTATE_CLUSTERS, data=body, headers=JSON) as response:
+                assert response.status == 200, "the others do not wait"
+
+    await flood()  # what it takes once
+    before = watched.memory_info().rss
+    for _ in range(3):
+        await flood()
+    assert watched.memory_info().rss - before < NINE_MIB
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.wait, 10) == 0

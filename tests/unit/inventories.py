@@ -35,7 +35,9 @@ def knowing(*objects: Object, world: Incremental | None = None, client: object =
 
 def tell(inventory: Inventory, *objects: Object) -> None:
     """Let an inventory hear of objects as they are now."""
-    reflectors = {(one.resource.api_version, one.resource.kind): one for one in inventory.reflectors}
+    # Of two that read one kind, the one for objects of users.
+    those = [*inventory.reflectors, *inventory.users_policies, *inventory.users_overrides]
+    reflectors = {(one.resource.api_version, one.resource.kind): one for one in those}
     for obj in objects:
         meta = {**obj["metadata"], "resourceVersion": str(next(_version))}
         raw = msgspec.json.encode({**obj, "metadata": meta})
@@ -95,12 +97,14 @@ def export(
 
 
 def service(name: str = "web", *ports: Mapping[str, object], **meta: object) -> Object:
-    return {
+    """Return a Service that some policy has claimed."""
+    obj = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(name, **meta),
         "spec": {"ports": list(ports or ({"port": 80},))},
     }
+    return claimed(obj, propagation("some"))
 
 
 def policy(name: str = "web", kind: str = "ActiveActive", *targets: Mapping[str, object]) -> Object:
@@ -164,12 +168,12 @@ def propagation(name: str, *selectors: Mapping[str, object], kind: str = "Propag
 
 
 def claimed(obj: Object, by: Object) -> Object:
-    """Return a template as the policy that has claimed it leaves it."""
+    """Return a template as the policy that has claimed it, in the place of others, leaves it."""
     prefix, meta = f"{by['kind'].lower()}.karmada.io", by["metadata"]
-    notes = {f"{prefix}/name": meta["name"]}
+    notes = {
+        name: text for name, text in obj["metadata"].get("annotations", {}).items() if "karmada" not in name
+    }
+    notes[f"{prefix}/name"] = meta["name"]
     if "namespace" in meta:
         notes[f"{prefix}/namespace"] = meta["namespace"]
-    return {
-        **obj,
-        "metadata": {**obj["metadata"], "annotations": {**obj["metadata"].get("annotations", {}), **notes}},
-    }
+    return {**obj, "metadata": {**obj["metadata"], "annotations": notes}}

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import yaml
 from aiohttp import web
 
+from tests.kubeconfig import kubeconfig
 from towpath.errors import Unreachable
 from towpath.karmada.client import Client
 
@@ -35,26 +35,11 @@ async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-def kubeconfig(folder: Path, **more: str) -> Path:
-    config = folder / "config"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "current-context": "x",
-                "clusters": [{"name": "x", "cluster": {"server": APISERVER, **more}}],
-                "users": [{"name": "x", "user": {}}],
-                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-            }
-        )
-    )
-    return config
-
-
 async def test_the_proxy_of_the_environment_is_used(
     proxy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://who:secret@{proxy}")
-    async with await Client.connect(kubeconfig(tmp_path), user_agent="tests") as client:
+    async with await Client.connect(kubeconfig(tmp_path, APISERVER), user_agent="tests") as client:
         assert await client.json("GET", "/version") == {"asked": f"{APISERVER}/version", "login": True}
 
 
@@ -62,7 +47,7 @@ async def test_the_proxy_of_the_kubeconfig_comes_first(
     proxy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://nobody.invalid:1")
-    config = kubeconfig(tmp_path, **{"proxy-url": f"http://{proxy}"})
+    config = kubeconfig(tmp_path, APISERVER, **{"proxy-url": f"http://{proxy}"})
     async with await Client.connect(config, user_agent="tests") as client:
         assert (await client.json("GET", "/version"))["asked"] == f"{APISERVER}/version"
 
@@ -73,6 +58,6 @@ async def test_an_apiserver_that_needs_no_proxy_is_asked_directly(
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://{proxy}")
     monkeypatch.setenv("no_proxy", exempt)
-    async with await Client.connect(kubeconfig(tmp_path), user_agent="tests") as client:
+    async with await Client.connect(kubeconfig(tmp_path, APISERVER), user_agent="tests") as client:
         with pytest.raises(Unreachable):
             await client.json("GET", "/version")

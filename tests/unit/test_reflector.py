@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml
 from aiohttp import web
 
+from tests.kubeconfig import kubeconfig
 from towpath.errors import InvalidObject
 from towpath.karmada import reflector as module
 from towpath.karmada.client import Client, Resource
@@ -118,17 +118,7 @@ async def reflecting(apiserver: Apiserver, folder: Path, *, packed: bool = False
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    config = folder / "config"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "current-context": "x",
-                "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-                "users": [{"name": "x", "user": {}}],
-                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-            }
-        )
-    )
+    config = kubeconfig(folder, f"http://127.0.0.1:{port}")
     changes: list[Change] = []
     told = apiserver.told
 

@@ -117,6 +117,9 @@ def test_a_review_changes_nothing() -> None:
     assert inventory.world.derived(next(iter(inventory.world.services)), NOW) is before
 
 
+SPREAD = propagation("spread", {"apiVersion": GROUP, "kind": "GlobalTrafficPolicy"})
+
+
 def target(name: str, **more: object) -> Object:
     return {"clusterKey": name if "/" in name else key_of(name), **more}
 
@@ -143,25 +146,36 @@ def target(name: str, **more: object) -> Object:
 )
 def test_traffic_policies(obj: Object, said: list[tuple[str, str]]) -> None:
     there = [*FLEET, cluster("far", "10.9.9.9:8080"), *exported("web", "a", "b", "far")]
-    assert found(changed(obj), *there) == said
+    assert found(changed(obj), *there, SPREAD) == said
+
+
+def test_a_traffic_policy_that_nobody_spreads_goes_to_the_importers() -> None:
+    there = [*FLEET, *exported("web", "a", "b")]
+    [one] = review(changed(policy("web", "ActiveActive")), knowing(*there), NOW)
+    assert (one.reason, one.field) == ("LocalTakesPart", "spec.lbType")
+    assert one.text.startswith("spec.lbType: a, b: ")
+    assert found(changed(policy("web", "ActiveActive")), *there, SPREAD) == [], "to nobody yet"
+    bound = binding(policy(), "b")
+    [one] = review(changed(policy("web", "ActiveActive")), knowing(*there, SPREAD, bound), NOW)
+    assert one.text.startswith("spec.lbType: b: ")
 
 
 BY_NAME = {"apiVersion": GROUP, "kind": "ServiceExport", "name": "web"}
 SERVICES = {"apiVersion": "v1", "kind": "Service"}
 BY_LABEL = {**SERVICES, "labelSelector": {"matchLabels": {"app": "web"}}}
 BOTH = propagation("httpbin", BY_NAME, SERVICES)
-LEFT = ("FreezesExport", "spec.resourceSelectors")
+LEFT = ("FreezesService", "spec.resourceSelectors")
 
 
 @pytest.mark.parametrize(
     ("new", "said"),
     [
         pytest.param(BOTH, [], id="the same"),
-        pytest.param(propagation("httpbin", SERVICES), [LEFT], id="the export is left"),
+        pytest.param(propagation("httpbin", SERVICES), [], id="the export follows its Service"),
         pytest.param(propagation("httpbin", BY_NAME), [LEFT], id="the Service is left"),
         pytest.param(propagation("httpbin", BY_NAME, BY_LABEL), [], id="selected by its label now"),
         pytest.param(propagation("httpbin", {**BY_NAME, "name": ""}, SERVICES), [], id="with all others"),
-        pytest.param(None, [("FreezesExport", "")], id="deleted"),
+        pytest.param(None, [("FreezesService", "")], id="deleted"),
         pytest.param({**BOTH, "spec": {"resourceSelectors": 5}}, [], id="unreadable: Karmada refuses it"),
     ],
 )
@@ -180,8 +194,8 @@ def test_what_is_left_behind_is_named() -> None:
     template, behind = claimed(export(), BOTH), claimed(service(), BOTH)
     [one] = review(changed(propagation("httpbin"), BOTH), knowing(template, behind), NOW)
     assert one.text == (
-        "spec.resourceSelectors: Service shop/web, ServiceExport shop/web: unless another policy selects it,"
-        " it stays as members have it: no change of it reaches them"
+        "spec.resourceSelectors: Service shop/web: unless another policy selects it, it stays as members have"
+        " it: no change of it reaches them"
     )
 
 

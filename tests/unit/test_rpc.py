@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from tests.unit.certificates import HOSTS, authority, identity
 from tests.unit.plugins import server
 from tests.unit.standin import answered_by
 from tests.unit.worlds import UID, WEB, export, fleet, member, service
@@ -29,8 +30,9 @@ from towpath.model.service import ServicePort
 from towpath.model.world import ExportedService, Offer
 from towpath.proto.v1alpha1 import service_pb2 as pb
 from towpath.rpc import client, socketfile
+from towpath.rpc.credentials import Files
 from towpath.rpc.refusals import NOT_IN_SYNC
-from towpath.rpc.server import SERVICES
+from towpath.rpc.server import SERVICES, Port
 from towpath.serve_plugin import serve
 
 WEB_KEY = ServiceKey(Dialect.FLOMESH, "shop", "web")
@@ -355,12 +357,24 @@ async def empty_karmada(tmp_path: Path) -> AsyncIterator[Client]:
 
 
 async def test_the_plugin_answers_once_in_sync_and_stops_when_cancelled(
-    empty_karmada: Client, path: Path
+    empty_karmada: Client, path: Path, tmp_path: Path
 ) -> None:
-    plugin = asyncio.create_task(serve(empty_karmada, socket=path))
+    ca, files = authority("both"), Files(tmp_path / "crt", tmp_path / "key", tmp_path / "ca")
+    own = identity(ca, "plugin", serves=HOSTS)
+    contents = (own.certificate_pem, own.key_pem, ca.certificate_pem)
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    plugin = asyncio.create_task(serve(empty_karmada, socket=path, port=Port(address, files)))
     await until(lambda: client.is_serving(f"unix:{path}"), bool)
-    with pytest.raises(NotFound, match="of other names there are 0"):
-        await client.explain(f"unix:{path}", "shop", "web")
+    theirs = identity(ca, "client")
+    (tmp_path / "client.crt").write_bytes(theirs.certificate_pem)
+    (tmp_path / "client.key").write_bytes(theirs.key_pem)
+    ours = Files(tmp_path / "client.crt", tmp_path / "client.key", files.ca)
+    for where, how in ((f"unix:{path}", None), (address, ours)):
+        with pytest.raises(NotFound, match="of other names there are 0"):
+            await client.explain(where, "shop", "web", files=how)
     plugin.cancel()
     async with asyncio.timeout(10):
         with pytest.raises(asyncio.CancelledError):

@@ -7,7 +7,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -15,29 +14,26 @@ import grpc.aio
 import pytest
 from cryptography import x509
 
+from tests.unit.certificates import HOSTS, authority, identity
 from tests.unit.inventories import clusters, knowing
 from tests.unit.plugins import server
 from towpath.cli.serve import _port
 from towpath.errors import SocketUnusable, Unreachable, UsageError
-from towpath.issuing import Identity, issue, make_authority
+from towpath.issuing import Identity
 from towpath.rpc import client
 from towpath.rpc.credentials import Files
 from towpath.rpc.server import PluginServer, Port
 
 pytestmark = pytest.mark.timeout(60)
 KNOWN = knowing(*clusters("a", "b"))
-DAY = timedelta(days=1)
-HERE = ("localhost", "127.0.0.1")
-SERVERS, CLIENTS, STRANGERS = (
-    make_authority(name, validity=DAY) for name in ("servers", "clients", "strangers")
-)
+SERVERS, CLIENTS, STRANGERS = (authority(name) for name in ("servers", "clients", "strangers"))
 
 
-def written(folder: Path, identity: Identity, ca: Identity) -> Files:
+def written(folder: Path, mine: Identity, ca: Identity) -> Files:
     """Write a side's files, each replaced at once, as whoever renews certificates does it."""
     folder.mkdir(exist_ok=True)
     files = Files(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
-    contents = (identity.certificate_pem, identity.key_pem, ca.certificate_pem)
+    contents = (mine.certificate_pem, mine.key_pem, ca.certificate_pem)
     for path, content in zip(files, contents, strict=True):
         replaced(path, content)
     return files
@@ -50,12 +46,12 @@ def replaced(path: Path, content: bytes) -> None:
 
 @pytest.fixture
 def ours(tmp_path: Path) -> Files:
-    return written(tmp_path / "server", issue(SERVERS, "plugin", validity=DAY, serves=HERE), CLIENTS)
+    return written(tmp_path / "server", identity(SERVERS, "plugin", serves=HOSTS), CLIENTS)
 
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Files:
-    return written(tmp_path / "client", issue(CLIENTS, "webhook", validity=DAY), SERVERS)
+    return written(tmp_path / "client", identity(CLIENTS, "webhook"), SERVERS)
 
 
 @asynccontextmanager
@@ -96,8 +92,8 @@ async def test_who_has_a_certificate_is_answered(address: str, theirs: Files) ->
 
 
 async def test_who_has_none_is_not(address: str, theirs: Files, tmp_path: Path) -> None:
-    strange = written(tmp_path / "strange", issue(STRANGERS, "webhook", validity=DAY), SERVERS)
-    trusts_others = written(tmp_path / "wrong", issue(CLIENTS, "webhook", validity=DAY), STRANGERS)
+    strange = written(tmp_path / "strange", identity(STRANGERS, "webhook"), SERVERS)
+    trusts_others = written(tmp_path / "wrong", identity(CLIENTS, "webhook"), STRANGERS)
     for files in (None, strange, trusts_others):
         with pytest.raises(Unreachable):
             await names(address, files)
@@ -122,7 +118,7 @@ async def test_a_new_certificate_is_shown_at_the_next_connection(
         listing = kept.unary_unary("/towpath.proto.v1alpha1.Inventory/ListClusters", bytes, bytes)
         assert await listing(b"")
         for _ in range(5):
-            new = issue(SERVERS, "plugin", validity=DAY, serves=HERE)
+            new = identity(SERVERS, "plugin", serves=HOSTS)
             replaced(ours.key, new.key_pem)
             assert await names(address, theirs), "in the middle the old pair is shown"
             replaced(ours.certificate, new.certificate_pem)
@@ -149,8 +145,8 @@ async def test_what_is_no_certificate_is_not_taken(address: str, ours: Files, th
 async def test_a_new_authority_of_clients_counts_from_then_on(
     address: str, ours: Files, theirs: Files, tmp_path: Path
 ) -> None:
-    successor = make_authority("clients-2", validity=DAY)
-    later = written(tmp_path / "later", issue(successor, "webhook", validity=DAY), SERVERS)
+    successor = authority("clients-2")
+    later = written(tmp_path / "later", identity(successor, "webhook"), SERVERS)
     with pytest.raises(Unreachable):
         await names(address, later)
     replaced(ours.ca, CLIENTS.certificate_pem + successor.certificate_pem)
@@ -177,11 +173,7 @@ async def _started(made: PluginServer) -> None:
         ("certificate", None, "tls.crt: No such file or directory"),
         ("certificate", b"x", "tls.crt: it holds no certificate as PEM"),
         ("key", b"x", "tls.key: it holds no private key as PEM, or one with a password"),
-        (
-            "key",
-            issue(SERVERS, "other", validity=DAY).key_pem,
-            "tls.key: it is not the key of the certificate in ",
-        ),
+        ("key", identity(SERVERS, "other").key_pem, "tls.key: it is not the key of the certificate in "),
         ("ca", b"", "ca.crt: it holds no certificate as PEM"),
     ],
 )

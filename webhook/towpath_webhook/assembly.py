@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from towpath import garbage
 from towpath_webhook.app import App
 from towpath_webhook.endpoints import endpoints
 from towpath_webhook.metrics import Metrics
 
+if TYPE_CHECKING:
+    from towpath_webhook.plugin import Address
+
 
 @asynccontextmanager
-async def application(plugin: str | None = None, health: str | None = None) -> AsyncIterator[App]:
-    """Give the application. ``plugin`` is a gRPC target, ``health`` an address for /healthz and /metrics.
+async def application(plugin: Address | None = None, health: str | None = None) -> AsyncIterator[App]:
+    """Give the application. ``plugin`` is whom to ask, ``health`` an address for /healthz and /metrics.
 
-    Raises SocketUnusable if nothing can listen at ``health``.
+    Raises UsageError if the plugin's certificates cannot be read, SocketUnusable if nothing can listen at
+    ``health``.
     """
     metrics = Metrics()
     app: App | None = None

@@ -2,19 +2,24 @@
 
 Nobody waits for a plugin that is not there: gRPC tells at once that nobody answers, and tries to connect
 again in the background every second at the latest. An answer that comes late counts as none.
+
+A channel keeps the certificates that it was made with. Where they have been renewed, the old ones end as
+connections that cannot be made: then the channel is made anew, and the files are read again.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import grpc
 import grpc.aio
 import msgspec
 import structlog
 
+from towpath.errors import UsageError
 from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 from towpath.proto.v1alpha1.service_pb2 import Finding
@@ -25,6 +30,8 @@ from towpath_webhook.review import Request, Verdict
 
 DEADLINE = 1.0
 """Seconds: the plugin answers from memory, and an apiserver waits three for us."""
+RENEWAL = 5.0
+"""Seconds that a channel is given before it is made anew."""
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -42,23 +49,34 @@ A = TypeVar("A")
 log = structlog.get_logger()
 
 
-class Plugin:
-    """The plugin at a gRPC target, as an async context manager."""
+class Address(NamedTuple):
+    """A gRPC target, and what reads the certificates for it: none for a unix socket. It raises UsageError."""
 
-    def __init__(
-        self, target: str, metrics: Metrics, credentials: grpc.ChannelCredentials | None = None
-    ) -> None:
-        self._target, self._credentials = target, credentials
+    target: str
+    credentials: Callable[[], grpc.ChannelCredentials] | None = None
+
+
+class Plugin:
+    """The plugin at an address, as an async context manager. Raises UsageError if that cannot be."""
+
+    def __init__(self, address: Address, metrics: Metrics) -> None:
+        self._address = address
         self._metrics = metrics
         self._silent = False
+        self._made_at = 0.0
 
     async def __aenter__(self) -> Self:
-        if self._credentials is None:
-            self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
-        else:
-            self._channel = grpc.aio.secure_channel(self._target, self._credentials, options=_OPTIONS)
-        self._stub = ReviewerStub(self._channel)
+        self._connect()
         return self
+
+    def _connect(self) -> None:
+        target, credentials = self._address
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        else:
+            self._channel = grpc.aio.secure_channel(target, credentials(), options=_OPTIONS)
+        self._stub = ReviewerStub(self._channel)
+        self._made_at = time.monotonic()
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
@@ -90,11 +108,26 @@ class Plugin:
                 if not self._silent:
                     self._silent = True
                     log.warning("the plugin does not answer", code=error.code().name, why=error.details())
+                if error.code() is grpc.StatusCode.UNAVAILABLE:
+                    await self._renew()
                 return None
         if self._silent:
             self._silent = False
             log.info("the plugin answers again")
         return said
+
+    async def _renew(self) -> None:
+        """Make the channel anew, with what the certificates are now; not more often than makes sense."""
+        if self._address.credentials is None or time.monotonic() - self._made_at < RENEWAL:
+            return
+        old = self._channel
+        try:
+            self._connect()
+        except UsageError as error:
+            self._made_at = time.monotonic()
+            log.warning("certificates not taken", reason=str(error))
+        else:
+            await old.close(DEADLINE)
 
 
 def change_of(request: Request) -> pb.ReviewAdmissionRequest:

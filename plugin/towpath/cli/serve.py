@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,13 @@ from towpath import __version__
 from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.running import run
 from towpath.cli.serve_webhook import webhook
-from towpath.errors import UsageError
+from towpath.errors import ApiError, UsageError
 
 if TYPE_CHECKING:
     from towpath.rpc.server import Port
 
+_IN_TROUBLE = 429
+"""From this HTTP status on an answer says something of the apiserver, not of who asks."""
 app = typer.Typer(help="Run a part of Towpath until it is told to stop.", no_args_is_help=True)
 app.command()(webhook)
 
@@ -57,6 +60,8 @@ def plugin(
     """Derive imports and policies from exports, and keep them right, until SIGTERM."""
     if lease is not None and not all(lease.partition("/")[::2]):
         raise UsageError(f"--lease {lease!r}: write NAMESPACE/NAME")
+    # gRPC's own lines of failed handshakes are no log of ours; who wants them sets it.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     port = _port(grpc_listen, grpc_cert, grpc_key, grpc_client_ca)
     log_as(log_format)
     try:
@@ -94,6 +99,10 @@ async def _plugin(
 
     user_agent = f"towpath-plugin/{__version__}"
     async with await Client.connect(kubeconfig, context=context, user_agent=user_agent) as client:
-        # A wrong address or a refused certificate is told at once; one that goes away later is waited for.
-        await client.json("GET", "/version", deadline=10)
+        # A wrong address or a refused certificate is told at once. An apiserver in trouble is waited for.
+        try:
+            await client.json("GET", "/version", deadline=10)
+        except ApiError as error:
+            if error.status < _IN_TROUBLE:
+                raise
         await serve(client, socket=socket, port=port, health=health, lease=lease)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
@@ -14,6 +14,9 @@ from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.running import run
 from towpath.errors import UsageError
 from towpath_webhook.certificates_context import TlsVersion
+
+if TYPE_CHECKING:
+    from towpath_webhook.plugin import Address
 
 
 def webhook(
@@ -48,6 +51,21 @@ def webhook(
         Path | None,
         typer.Option(help="Unix socket of the plugin, which knows more than one object.", show_default=False),
     ] = None,
+    plugin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The plugin elsewhere, by mutual TLS with the three files.",
+            show_default=False,
+        ),
+    ] = None,
+    plugin_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate to show to the plugin, in PEM.")
+    ] = None,
+    plugin_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of that certificate.")] = None,
+    plugin_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CA of the plugin's own certificate.")
+    ] = None,
     health: Annotated[
         str | None,
         typer.Option(
@@ -67,12 +85,12 @@ def webhook(
     if tls_ca and not tls_cert:
         raise UsageError("--tls-ca goes with --tls-cert")
     log_as(log_format)
-    plugin = None if plugin_socket is None else f"unix:{plugin_socket.absolute()}"
+    address = _plugin(plugin_socket, plugin, plugin_cert, plugin_key, plugin_ca)
     files = (tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None
     try:
         run(
             _serve(
-                kubeconfig, context, files, (tls_min_version, client_ca), host, port, drain, plugin, health
+                kubeconfig, context, files, (tls_min_version, client_ca), host, port, drain, address, health
             ),
             loop=uvloop.new_event_loop,
         )
@@ -88,7 +106,7 @@ async def _serve(
     host: str,
     port: int,
     drain: float,
-    plugin: str | None,
+    plugin: Address | None,
     health: str | None,
 ) -> None:
     from towpath_webhook.assembly import application
@@ -115,3 +133,22 @@ async def _serve(
             certificates = OwnAuthority(tls, store, names=(*LOCAL, host))
         app = await open_.enter_async_context(application(plugin, health))
         await serve(app, host, port, certificates, drain=drain)
+
+
+def _plugin(
+    socket: Path | None, target: str | None, cert: Path | None, key: Path | None, ca: Path | None
+) -> Address | None:
+    """Return whom to ask. Raises UsageError for options that do not go together."""
+    if socket is None and target is None:
+        return None
+    from towpath_webhook.plugin import Address
+
+    if socket is not None:
+        if target is not None:
+            raise UsageError("--plugin and --plugin-socket are two places: give one")
+        return Address(f"unix:{socket.absolute()}")
+    if cert is None or key is None or ca is None:
+        raise UsageError("--plugin needs --plugin-cert, --plugin-key and --plugin-ca")
+    from towpath.rpc.credentials import Files, for_client
+
+    return Address(str(target), lambda: for_client(Files(cert, key, ca)))

@@ -20,7 +20,7 @@ from towpath.following import followed
 from towpath.incremental import Incremental
 from towpath.karmada import decode, resources
 from towpath.karmada.client import Client, Resource
-from towpath.karmada.decode import Binding, StoredExport, StoredService
+from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredTraffic
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, GatewayKey, ServiceKey
@@ -192,11 +192,20 @@ class Inventory:
     def _applied(self, key: ServiceKey) -> AppliedPolicy | None:
         """Return the traffic policy of a service, None if there is none."""
         stored = self.traffic[key.dialect].get(key.name, key.namespace)
-        if stored is None:
-            return None
+        return None if stored is None else self.applied(key, stored)
+
+    def applied(self, key: ServiceKey, stored: StoredTraffic) -> AppliedPolicy:
+        """Return the traffic policy of a service, with this as its template."""
         bound = self._binding(key.dialect.api_version, "GlobalTrafficPolicy", key, stored.uid)
         selected = self._is_selected(key, "GlobalTrafficPolicy", stored.labels)
         return AppliedPolicy(key, stored.uid, stored.policy, bound.clusters, selected)
+
+    def services_of(self, claim: Claim) -> Iterator[Template]:
+        """Yield the Services behind exports that a policy has claimed."""
+        for namespace, name in {(key.namespace, key.name) for key in self.world.services}:
+            stored = self.services.get(name, namespace) if claim.namespace in {"", namespace} else None
+            if stored is not None and stored.claim == claim:
+                yield Template("v1", "Service", namespace, name, stored.labels)
 
     def _is_selected(self, key: ServiceKey, kind: str, labels: Mapping[str, str]) -> bool:
         template = Template(key.dialect.api_version, kind, key.namespace, key.name, labels)
@@ -239,26 +248,6 @@ class Inventory:
         if template is None or binding is None or binding.api_version != key.dialect.api_version:
             return ""
         return "" if binding.uid == template["metadata"]["uid"] else binding.uid
-
-    def reach(self, kind: str, key: ServiceKey, uid: str) -> frozenset[str]:
-        """Return the clusters that an object of a dialect is bound to."""
-        return self._binding(key.dialect.api_version, kind, key, uid).clusters
-
-    def claimed_by(self, claim: Claim) -> list[Template]:
-        """Return the exports, and the Services behind exports, that a policy has claimed."""
-        found: dict[tuple[str, ...], Template] = {}
-        for key in self.world.services:
-            if claim.namespace in {"", key.namespace}:
-                export = self.exports[key.dialect].get(key.name, key.namespace)
-                service = self.services.get(key.name, key.namespace)
-                for stored, version, kind in (
-                    (export, key.dialect.api_version, "ServiceExport"),
-                    (service, "v1", "Service"),
-                ):
-                    if stored is not None and stored.claim == claim:
-                        one = Template(version, kind, key.namespace, key.name, stored.labels)
-                        found[version, kind, *key[1:]] = one
-        return list(found.values())
 
     def _binding(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> Binding:
         """Return the binding of a template; one without clusters if there is none.

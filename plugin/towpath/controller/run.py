@@ -79,6 +79,7 @@ class Controller:
             for _ in range(WORKERS):
                 tasks.create_task(self._work())
             await self._queue.caught_up()
+            garbage.keep()
             log.info("caught up", services=due, seconds=round(time.monotonic() - began, 3))
 
     async def _work(self) -> None:

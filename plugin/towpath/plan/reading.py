@@ -16,10 +16,9 @@ import msgspec
 
 from towpath.errors import InvalidObject
 from towpath.karmada import decode
-from towpath.karmada.decode import Binding, StoredExport, StoredService
+from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredTraffic
 from towpath.model.cluster import FlomeshCluster, Member, changed
 from towpath.model.keys import Dialect, ServiceKey
-from towpath.model.traffic import TrafficPolicy
 from towpath.plan.applying import over
 from towpath.plan.objects import Id, Manifest, Named, identity, part, plain, what
 from towpath.propagation.policies import OverridePolicy, Policy, Target, read_override, read_policy
@@ -43,7 +42,7 @@ class Reading:
     )
     exports: dict[ServiceKey, StoredExport] = field(default_factory=dict)
     services: dict[Named, StoredService] = field(default_factory=dict)
-    traffic: dict[ServiceKey, TrafficPolicy] = field(default_factory=dict)
+    traffic: dict[ServiceKey, StoredTraffic] = field(default_factory=dict)
     policies: dict[Id, list[Policy]] = field(default_factory=dict)
     """Every version of a policy, the one in force last."""
     overrides: dict[Id, OverridePolicy] = field(default_factory=dict)
@@ -167,7 +166,7 @@ def _take_service(reading: Reading, one: Id, obj: Manifest) -> None:
 def _take_traffic(reading: Reading, one: Id, obj: Manifest) -> None:
     stored = _decoded(decode.traffic_policy, obj)
     reading.templates[one] = obj
-    _put(reading.traffic, _key(one), stored and stored.policy)
+    _put(reading.traffic, _key(one), stored)
 
 
 def _take_policy(reading: Reading, one: Id, obj: Manifest) -> None:

@@ -156,7 +156,7 @@ class Builder:
         reading, one = self._reading, Id(key.dialect.value, "GlobalTrafficPolicy", key.namespace, key.name)
         bound = self._bound(one)
         uid = str(reading.templates[one]["metadata"].get("uid", UNKNOWN_UID))
-        return AppliedPolicy(key, uid, reading.traffic[key], bound.clusters, bound.selected)
+        return AppliedPolicy(key, uid, reading.traffic[key].policy, bound.clusters, bound.selected)
 
     def _bound(self, one: Id) -> Bound:
         """Return where a template goes: by its binding, by the policy that claims it, or by one that did."""

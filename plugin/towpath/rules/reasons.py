@@ -231,7 +231,7 @@ class Advice(Reason):
 
     # policies of Karmada
     FREEZES = (
-        "FreezesExport",
+        "FreezesService",
         "unless another policy selects it, it stays as members have it: no change of it reaches them",
     )
 

@@ -1,0 +1,32 @@
+"""A short chaos on the run's Karmada. ``make chaos`` plays the long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.chaos.play import Length, Play, teller
+from tests.chaos.victim import victim
+from tests.conftest import Plane
+from tests.e2e.shop import gateways
+from towpath.karmada.client import Client
+
+SEED = 5
+SHORT = Length(services=20, kills=8, outage=3, burst=24, patience=120)
+
+
+@pytest.mark.timeout(400)
+async def test_whatever_happens_what_is_left_is_what_is_computed_from_scratch(
+    plane: Plane, namespace: str, karmada: Client, members: dict[str, Client], tmp_path: Path
+) -> None:
+    burst = f"{namespace}-b"
+    plane.kubectl("create", "namespace", burst)
+    with gateways(plane, "10.7.0"):
+        async with victim(plane.env, tmp_path, SEED) as plugin:
+            random = Random(SEED)  # noqa: S311 - to be drawn again alike
+            play = Play(plane, karmada, members, plugin, random, SHORT, namespace, burst, teller())
+            await play.run()
+            assert len(plugin.proxy.done) >= 6, "the faults took place"
+    plane.kubectl("delete", "namespace", burst, "--wait=false")

@@ -1,0 +1,156 @@
+"""Whether what Karmada and its members hold is what follows from the exports, and nothing else.
+
+``differences`` says each thing that differs in one line. It reads Karmada as its administrator and each
+member through its own apiserver, and asks ``towpath plan`` what should be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from tests.cli import towpath
+from tests.conftest import Plane
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Object, Resource
+from towpath.model.keys import Dialect
+from towpath.render import MANAGED_BY
+
+WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
+READ = (
+    WORKS,
+    resources.BINDINGS,
+    resources.PROPAGATION_POLICIES,
+    resources.OVERRIDE_POLICIES,
+    *(of(d) for d in Dialect for of in (resources.service_exports, resources.service_imports)),
+)
+"""What is read of Karmada."""
+_SELECTOR = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
+Imports = dict[tuple[str, str], Any]
+"""Group and ``namespace/name`` of a ServiceImport to its spec."""
+
+
+async def differences(
+    plane: Plane, karmada: Client, members: Mapping[str, Client], namespaces: Collection[str]
+) -> list[str]:
+    """Return all that is not as it should be in these namespaces; nothing if all is right."""
+    planned = await _plan(plane, "-o", "json")
+    services = [one for one in json.loads(planned)["services"] if one["namespace"] in namespaces]
+    views = {
+        member: {
+            (one["group"], f"{one['namespace']}/{one['name']}"): one["imports"][member]["spec"]
+            for one in services
+            if member in one["imports"]
+        }
+        for member in members
+    }
+    found: list[str] = []
+    for member, client in members.items():
+        found += _compared(f"{member} holds", await _held(client, namespaces), views[member])
+        sent = await _sent(karmada, member, namespaces)
+        found += _compared(f"Karmada sends {member}", sent, dict.fromkeys(views[member]))
+    for namespace in namespaces:
+        found += await _misplaced(karmada, namespace)
+    return found or await _planned_changes(plane, namespaces)
+
+
+async def _plan(plane: Plane, *args: str) -> str:
+    done = await asyncio.to_thread(towpath, "plan", "--against-live", "--kubeconfig", plane.karmada, *args)
+    assert done.returncode in {0, 2}, done.stderr
+    return done.stdout
+
+
+async def _planned_changes(plane: Plane, namespaces: Collection[str]) -> list[str]:
+    """Return what the plan would change, but for what others have left in other namespaces."""
+    sections = (await _plan(plane, "-o", "diff")).split("--- live: ")[1:]
+    return [
+        f"plan would change {section.strip()}"
+        for section in sections
+        if section.split()[1].partition("/")[0] in namespaces
+    ]
+
+
+def _compared(what: str, held: Imports, wanted: Imports) -> Iterator[str]:
+    for key in sorted(held.keys() | wanted.keys()):
+        name = " ".join(reversed(key))
+        if key not in wanted:
+            yield f"{what} {name}, which it should not"
+        elif key not in held:
+            yield f"{what} no {name}, which it should"
+        elif held[key] != wanted[key]:
+            yield f"{what} {name} as {json.dumps(held[key])} and not {json.dumps(wanted[key])}"
+
+
+async def _held(client: Client, namespaces: Collection[str]) -> Imports:
+    held: Imports = {}
+    for dialect in Dialect:
+        for obj in await client.list(resources.service_imports(dialect)):
+            if obj["metadata"]["namespace"] in namespaces:
+                held[dialect.value, _name(obj)] = obj["spec"]
+    return held
+
+
+async def _sent(karmada: Client, member: str, namespaces: Collection[str]) -> Imports:
+    sent: Imports = {}
+    for work in await karmada.list(WORKS, f"karmada-es-{member}"):
+        for manifest in work["spec"]["workload"]["manifests"]:
+            if manifest["kind"] == "ServiceImport" and manifest["metadata"]["namespace"] in namespaces:
+                sent[manifest["apiVersion"].partition("/")[0], _name(manifest)] = None
+    return sent
+
+
+async def _misplaced(karmada: Client, namespace: str) -> list[str]:
+    """Return orphans and duplicates: derived objects without their export, two of which one is enough."""
+    exports = {
+        obj["metadata"]["uid"]: obj
+        for dialect in Dialect
+        for obj in await karmada.list(resources.service_exports(dialect), namespace)
+    }
+    imports = {
+        obj["metadata"]["uid"]: obj
+        for dialect in Dialect
+        for obj in await karmada.list(resources.service_imports(dialect), namespace)
+    }
+    policies = await karmada.list(resources.PROPAGATION_POLICIES, namespace, _SELECTOR)
+    overrides = await karmada.list(resources.OVERRIDE_POLICIES, namespace, _SELECTOR)
+    bindings = [
+        obj
+        for obj in await karmada.list(resources.BINDINGS, namespace)
+        if obj["spec"]["resource"]["kind"] == "ServiceImport"
+    ]
+    found = [
+        f"{what} {_name(obj)} is an orphan: its owner is no export"
+        for what, objects in (
+            ("ServiceImport", imports.values()),
+            ("PropagationPolicy", policies),
+            ("OverridePolicy", overrides),
+        )
+        for obj in objects
+        if not any(owner["uid"] in exports for owner in obj["metadata"].get("ownerReferences", ()))
+    ]
+    found += [
+        f"ResourceBinding {_name(obj)} is an orphan: its owner is no import"
+        for obj in bindings
+        if obj["spec"]["resource"]["uid"] not in imports
+    ]
+    for what, objects in (("ServiceImport", list(imports.values())), ("PropagationPolicy", policies)):
+        found += _twice(what, objects)
+    return found
+
+
+def _twice(what: str, objects: Collection[Object]) -> Iterator[str]:
+    """Yield the services that have two: of a name in both groups, or of one selected import."""
+    named = Counter(
+        obj["spec"]["resourceSelectors"][0]["name"]
+        if what == "PropagationPolicy"
+        else obj["metadata"]["name"]
+        for obj in objects
+    )
+    yield from (f"{what} of {name} exists {count} times" for name, count in named.items() if count > 1)
+
+
+def _name(obj: Object) -> str:
+    return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
