@@ -70,11 +70,11 @@ async def register(
 
 
 async def unregister(client: Client, *, dry: bool = False) -> list[Installed]:
-    """Delete the configurations, as far as they are there and ours; then nobody asks the webhook any more."""
+    """Delete the configurations, then nobody asks the webhook any more, and what `install` knows of them."""
     done = []
     for resource in CONFIGURATIONS.values():
         done += await _take_out(client, resource, registration.NAME, dry=dry)
-    return done
+    return [*done, *await _take_out(client, CONFIG_MAPS, SETTINGS, NAMESPACE, dry=dry)]
 
 
 def _config_map(settings: Settings) -> Object:
@@ -150,13 +150,15 @@ async def _put(client: Client, configuration: Object, *, dry: bool) -> Installed
             return Installed(resource, name, "updated")
 
 
-async def _take_out(client: Client, resource: Resource, name: str, *, dry: bool) -> list[Installed]:
+async def _take_out(
+    client: Client, resource: Resource, name: str, namespace: str = "", *, dry: bool
+) -> list[Installed]:
     try:
-        live = await client.get(resource, name)
+        live = await client.get(resource, name, namespace)
     except NotFound:
         return []
     if not is_ours(live):
-        return [Installed(resource, name, "kept")]
+        return [Installed(resource, name, "kept", namespace)]
     if not dry:
-        await client.delete(resource, name)
-    return [Installed(resource, name, "deleted")]
+        await client.delete(resource, name, namespace)
+    return [Installed(resource, name, "deleted", namespace)]

@@ -23,7 +23,7 @@ from towpath.registering import unregister
 from towpath.render import MANAGED_BY
 from towpath.sameness import MANAGER
 from towpath.waiting import until
-from towpath_webhook.registration_store import CONFIG_MAPS, NAMESPACE, SECRET, SECRETS, SETTINGS
+from towpath_webhook.registration_store import NAMESPACE, SECRET, SECRETS
 
 PATIENCE = 90.0
 """Seconds for one step: Karmada's controllers have to take imports from the members."""
@@ -56,10 +56,9 @@ async def uninstall(
             tell(item)
 
     told(await unregister(client, dry=dry))
-    told(await _one(client, CONFIG_MAPS, SETTINGS, dry=dry))
     for resource in PERMISSIONS:
         told(await _clear(client, resource, dry=dry))
-    told(await _one(client, SECRETS, SECRET, dry=dry))  # only now nobody makes it anew
+    told(await _secret(client, dry=dry))  # only now nobody makes it anew
     told(await _imports(client, dry=dry))
     for resource in (resources.OVERRIDE_POLICIES, resources.CUSTOMIZATIONS, LEASES):
         told(await _clear(client, resource, dry=dry))
@@ -74,14 +73,15 @@ async def uninstall(
         await _unsay(client)
 
 
-async def _one(client: Client, resource: Resource, name: str, *, dry: bool) -> list[Installed]:
+async def _secret(client: Client, *, dry: bool) -> list[Installed]:
+    """Delete the webhook's CAs."""
     try:
-        await client.get(resource, name, NAMESPACE)
+        await client.get(SECRETS, SECRET, NAMESPACE)
     except NotFound:
         return []
     if not dry:
-        await client.delete(resource, name, NAMESPACE)
-    return [Installed(resource, name, "deleted", NAMESPACE)]
+        await client.delete(SECRETS, SECRET, NAMESPACE)
+    return [Installed(SECRETS, SECRET, "deleted", NAMESPACE)]
 
 
 async def _clear(client: Client, resource: Resource, *, dry: bool) -> list[Installed]:

@@ -22,11 +22,11 @@ from towpath.karmada.leader import LEASES
 from towpath.local import processes
 from towpath.local.spec import WEBHOOK
 from towpath.model.keys import Dialect
-from towpath.registering import register
+from towpath.registering import register, unregister
 from towpath.uninstall import CLUSTER_BINDINGS
 from towpath_webhook import registration
 from towpath_webhook.registration import Settings
-from towpath_webhook.registration_store import CONFIGURATIONS, SECRET
+from towpath_webhook.registration_store import CONFIGURATIONS, NAMESPACE, SECRET, SECRETS
 
 OURS = "app.kubernetes.io/managed-by=towpath"
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False)
@@ -34,12 +34,17 @@ ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole
 
 @pytest.fixture
 async def bare(plane: Plane, karmada: Client) -> AsyncIterator[Plane]:
-    """Give the plane with no registration, and put it back to how it was booted."""
+    """Give the plane with nothing of the webhook in it, and put it back to that."""
+
+    async def clear() -> None:
+        await unregister(karmada)
+        await karmada.delete(SECRETS, SECRET, NAMESPACE)
+        processes.stop(plane.env, WEBHOOK)
+        await install(karmada)
+
+    await clear()
     yield plane
-    done = towpath("uninstall", "--kubeconfig", plane.karmada)
-    processes.stop(plane.env, WEBHOOK)
-    await install(karmada)
-    assert done.returncode == 0, done.stderr
+    await clear()
 
 
 async def configured(karmada: Client) -> dict[str, dict[str, Any]]:
@@ -54,9 +59,9 @@ async def configured(karmada: Client) -> dict[str, dict[str, Any]]:
 
 
 async def test_installing_again_changes_nothing_and_a_dry_run_never_does(
-    plane: Plane, karmada: Client
+    bare: Plane, karmada: Client
 ) -> None:
-    command = ("install", "--kubeconfig", plane.karmada)
+    command = ("install", "--kubeconfig", bare.karmada)
     again = towpath(*command)
     assert again.returncode == 0, again.stderr
     assert all(line.endswith(" unchanged") for line in again.stdout.splitlines()), again.stdout

@@ -32,6 +32,7 @@ from towpath_webhook import registration
 from towpath_webhook.certificates import DAY, Times
 from towpath_webhook.certificates_context import Context
 from towpath_webhook.certificates_keeping import Certificates, FilePair, OwnAuthority, wall_clock
+from towpath_webhook.conditions import MANAGED_BY, TOWPATH
 from towpath_webhook.registration import Settings, blocks, carried, configurations
 from towpath_webhook.registration_store import (
     CONFIG_MAPS,
@@ -54,7 +55,6 @@ async def store(plane: Plane, karmada: Client) -> AsyncIterator[Store]:
 
     async def clear() -> None:
         await unregister(karmada)
-        await karmada.delete(CONFIG_MAPS, SETTINGS, NAMESPACE)
         await karmada.delete(SECRETS, SECRET, NAMESPACE)
 
     await clear()
@@ -111,7 +111,7 @@ async def ca_of(store: Store) -> list[bytes]:
 
 async def registered(karmada: Client, store: Store, settings: Settings = NOWHERE) -> list[dict[str, Any]]:
     """Register without asking whether anybody answers; returns what should be there."""
-    metadata = {"name": SETTINGS, "namespace": NAMESPACE}
+    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY: TOWPATH}}
     settings_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings.dump()}
     await karmada.json("POST", CONFIG_MAPS.path(NAMESPACE), body=settings_map)
     wanted = configurations(settings, await store.bundle())
@@ -169,7 +169,8 @@ async def test_a_configuration_that_was_deleted_stays_deleted(karmada: Client, s
     certificates = OwnAuthority(Context(), store)
     await certificates.begin()
     await registered(karmada, store)
-    await unregister(karmada)
+    for resource in CONFIGURATIONS.values():
+        await karmada.delete(resource, registration.NAME)
     await certificates.look()
     for resource in CONFIGURATIONS.values():
         with pytest.raises(NotFound):

@@ -22,6 +22,7 @@ from towpath.karmada.client import APPLY, Client
 from towpath.registering import unregister
 from towpath_webhook.certificates_context import Context
 from towpath_webhook.certificates_keeping import OwnAuthority, wall_clock
+from towpath_webhook.conditions import MANAGED_BY, TOWPATH
 from towpath_webhook.registration import Settings, configurations
 from towpath_webhook.registration_store import (
     CONFIG_MAPS,
@@ -195,9 +196,8 @@ async def work(client: Client, admin: Client, missing: Permission | None) -> lis
     """Let a webhook do all that it ever does on an apiserver; returns what it complains of."""
     await unregister(admin)
     await admin.delete(SECRETS, SECRET, NAMESPACE)
-    await admin.delete(CONFIG_MAPS, SETTINGS, NAMESPACE)
     settings = Settings("https://127.0.0.1:1", failure=Failure.IGNORE, version=__version__)
-    metadata = {"name": SETTINGS, "namespace": NAMESPACE}
+    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY: TOWPATH}}
     await admin.request(
         "POST", CONFIG_MAPS.path(NAMESPACE), body={"metadata": metadata, "data": settings.dump()}
     )
@@ -230,4 +230,3 @@ async def test_without_any_one_verb_the_webhook_says_which(users: Users, karmada
     finally:
         await unregister(karmada)
         await karmada.delete(SECRETS, SECRET, NAMESPACE)
-        await karmada.delete(CONFIG_MAPS, SETTINGS, NAMESPACE)
