@@ -8,6 +8,7 @@ with it (``traffic``).
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import zlib
 from collections.abc import Callable, Container
@@ -22,11 +23,12 @@ from towpath.controller.arriving import Arriving
 from towpath.controller.events import NORMAL, WARNING, About, Events, News, news
 from towpath.controller.guard import Verdict
 from towpath.controller.inventory import Due, Inventory
+from towpath.controller.propagating import Follower, Propagating
 from towpath.controller.traffic import Traffic
 from towpath.controller.withholding import Withholding
 from towpath.controller.writing import Writer
 from towpath.derive import Derived
-from towpath.following import EXPORT, becoming, export_policy
+from towpath.following import EXPORT, export_policy
 from towpath.karmada.client import Client
 from towpath.karmada.decode import StoredExport
 from towpath.karmada.reflector import Name, Reflector
@@ -35,7 +37,6 @@ from towpath.model.keys import GatewayKey, ServiceKey
 from towpath.model.world import ExportedService
 from towpath.render import MOST_POLICIES, Rendered, policy_name, render
 from towpath.rules import conditions
-from towpath.sameness import is_needed
 from towpath.status import Arrival, export_status, offering, stated, withheld
 
 log = structlog.get_logger()
@@ -59,7 +60,8 @@ class Reconciler:
         self._metrics = metrics
         self._writer = Writer(client, metrics, may_write)
         self.events = Events(self._writer.send_event)
-        self._traffic = Traffic(inventory, self._writer, self.events)
+        self._propagating = Propagating(inventory, self._writer)
+        self._traffic = Traffic(inventory, self._writer, self.events, self._propagating)
         self._withholding = Withholding(inventory, metrics, is_idle)
         self.arriving = Arriving(inventory, self._writer)
         self._told: dict[ServiceKey, Derived] = {}
@@ -81,8 +83,8 @@ class Reconciler:
             return None
         if self._inventory.going.get(due.namespace):
             return None
-        await self._traffic.reconcile(due)
-        return await self._reconcile(due)
+        again = (await self._traffic.reconcile(due), await self._reconcile(due))
+        return min((when for when in again if when is not None), default=None)
 
     async def _reconcile(self, key: ServiceKey) -> float | None:
         """Derive one service and write what differs.
@@ -103,7 +105,7 @@ class Reconciler:
             log.error("not written", service=str(key), reason="a ServiceImport of that name is not Towpath's")
         elif wanted.refused:
             log.error("not written", service=str(key), reason=wanted.refused.message)
-        await self._follow(service)
+        follow_again = await self._follow(service)
         for stage in changes(live, wanted):
             await asyncio.gather(*(self._writer.change(self._reflector(change), change) for change in stage))
         self._tell(key, derived)
@@ -114,7 +116,7 @@ class Reconciler:
         if not arrived.is_moving:
             await self._report(key, derived, wanted, arrived.arrival)
             await self._say_offered(key, derived)
-        return min(derived.look_again, arrived.look_again, _audit(key))
+        return min(derived.look_again, follow_again, arrived.look_again, _audit(key))
 
     def _began(self, key: ServiceKey, service: ExportedService) -> float | None:
         """Return when the change was seen that is worked on now, None if that is not known."""
@@ -127,6 +129,7 @@ class Reconciler:
             kept.pop(key, None)
         for reflector in (self._inventory.exports[key.dialect], self._inventory.imports[key.dialect]):
             self._writer.forget(reflector.resource, Name(key.namespace, key.name))
+        self._propagating.forget(self._inventory.exports[key.dialect], Name(key.namespace, key.name))
         self.arriving.forget(key)
 
     async def _withhold(self, key: ServiceKey, derived: Derived, wanted: Rendered, verdict: Verdict) -> float:
@@ -155,14 +158,16 @@ class Reconciler:
         imports = self._inventory.imports.items()
         return next(r for dialect, r in imports if dialect.api_version == obj["apiVersion"])
 
-    async def _follow(self, service: ExportedService) -> None:
+    async def _follow(self, service: ExportedService) -> float:
         """Let an export that no policy of the user selects go where its Service goes."""
-        inventory, key = self._inventory, service.key
-        live = inventory.propagation.get(f"{EXPORT}{key.name}", key.namespace)
-        derived = export_policy(service, inventory.world.fleet.members)
-        wanted = becoming(live, None if service.taken_by else derived, service.uid, selected=service.selected)
-        if is_needed(live, wanted):
-            await self._writer.change(inventory.propagation, Change(live, wanted))
+        key, exports = service.key, self._inventory.exports[service.key.dialect]
+        stored = exports.get(key.name, key.namespace)
+        if stored is None or service.taken_by:
+            return math.inf
+        name, policy = Name(key.namespace, key.name), f"{EXPORT}{key.name}"
+        follower = Follower(exports, name, service.uid, policy, service.selected, stored.claim)
+        wanted = export_policy(service, self._inventory.world.fleet.members)
+        return await self._propagating.follow(follower, wanted)
 
     async def _report(self, key: ServiceKey, derived: Derived, wanted: Rendered, arrival: Arrival) -> None:
         """Bring the export's status to what there is to say."""

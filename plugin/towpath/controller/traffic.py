@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from towpath.advise import advise_policy
-from towpath.changes import Change
 from towpath.controller.events import About, Events, news
 from towpath.controller.inventory import Inventory
+from towpath.controller.propagating import Follower, Propagating
 from towpath.controller.writing import Writer
-from towpath.following import TRAFFIC, becoming, traffic_policy
+from towpath.following import TRAFFIC, traffic_policy
 from towpath.karmada.reflector import Name
 from towpath.model.keys import ServiceKey
 from towpath.model.world import AppliedPolicy
 from towpath.rules import conditions
-from towpath.sameness import is_needed
 from towpath.status import stated
 
 
 class Traffic:
     """The traffic policies of services."""
 
-    def __init__(self, inventory: Inventory, writer: Writer, events: Events) -> None:
+    def __init__(
+        self, inventory: Inventory, writer: Writer, events: Events, propagating: Propagating
+    ) -> None:
         self._inventory, self._writer, self._events = inventory, writer, events
+        self._propagating = propagating
 
-    async def reconcile(self, key: ServiceKey) -> None:
-        """Bring what belongs to a service's traffic policy to what it should be. Raises ApiError."""
+    async def reconcile(self, key: ServiceKey) -> float:
+        """Bring what belongs to a service's traffic policy to what it should be. Raises ApiError.
+
+        Returns when to look again (seconds since 1970).
+        """
         applied = self._inventory.world.policies.get(key)
-        if applied is None:
-            policies = self._inventory.traffic[key.dialect]
-            self._writer.forget(policies.resource, Name(key.namespace, key.name))
-            return
-        await self._follow(applied)
+        policies, name = self._inventory.traffic[key.dialect], Name(key.namespace, key.name)
+        stored = policies.get(key.name, key.namespace)
+        if applied is None or stored is None:
+            self._writer.forget(policies.resource, name)
+            self._propagating.forget(policies, name)
+            return math.inf
+        follower = Follower(
+            policies, name, applied.uid, f"{TRAFFIC}{key.name}", applied.selected, stored.claim
+        )
+        wanted = traffic_policy(applied, self._inventory.world.derived(key, time.time()))
+        look_again = await self._propagating.follow(follower, wanted)
         await self._judge(applied)
-
-    async def _follow(self, applied: AppliedPolicy) -> None:
-        world, propagation, key = self._inventory.world, self._inventory.propagation, applied.key
-        live = propagation.get(f"{TRAFFIC}{key.name}", key.namespace)
-        derived = traffic_policy(applied, world.derived(key, time.time()))
-        wanted = becoming(live, derived, applied.uid, selected=applied.selected)
-        if is_needed(live, wanted):
-            await self._writer.change(propagation, Change(live, wanted))
+        return look_again
 
     async def _judge(self, applied: AppliedPolicy) -> None:
         """Say on the policy what it can do, and what it does that nobody would think."""

@@ -109,13 +109,14 @@ class StoredService(NamedTuple):
 
 
 class StoredTraffic(NamedTuple):
-    """A GlobalTrafficPolicy template. ``says`` is the JSON of its status."""
+    """A GlobalTrafficPolicy template. ``says`` is the JSON of its status; the rest as of an export."""
 
     uid: str
     policy: TrafficPolicy
     generation: int = 0
     says: bytes = b"{}"
     labels: Mapping[str, str] = _NONE
+    claim: Claim | None = None
 
     @property
     def status(self) -> Mapping[str, Any]:
@@ -311,7 +312,14 @@ def traffic_policy(raw: bytes) -> StoredTraffic | None:
         return None
     what = f"GlobalTrafficPolicy {meta.namespace}/{meta.name}"
     policy = TrafficPolicy.parse(msgspec.json.decode(obj.spec), what)
-    stored = StoredTraffic(meta.uid, policy, meta.generation, bytes(obj.status), meta.labels or _NONE)
+    stored = StoredTraffic(
+        meta.uid,
+        policy,
+        meta.generation,
+        bytes(obj.status),
+        meta.labels or _NONE,
+        _shared(claim_of(meta.annotations)),
+    )
     _ = stored.status
     return stored
 
