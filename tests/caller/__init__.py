@@ -13,31 +13,14 @@ from pathlib import Path
 
 import yaml
 
-from towpath.deployed import deployed
-from towpath.local import gomodule
-from towpath.local.cachefolder import cache_root
-from towpath.local.toolchain import find_toolchain
+from tests import golang
 
 _SOURCES = Path(__file__).parent
 
 
 def build(folder: Path) -> Path:
     """Build the program into a folder: a second, as the standard library was compiled for Karmada."""
-    local = deployed("local")
-    toolchain = find_toolchain(
-        gomodule.go_version((local / "go.mod").read_text()),
-        local / "go-requirements.txt",
-        cache_root(),
-        installing=lambda _: None,
-    )
-    program = folder / "caller"
-    subprocess.run(
-        [toolchain.program, "build", "-trimpath", "-o", program, "."],
-        cwd=_SOURCES,
-        env={**toolchain.environment(), "GOPROXY": "off"},
-        check=True,
-    )
-    return program
+    return golang.build(_SOURCES / "main.go", folder)
 
 
 @dataclass

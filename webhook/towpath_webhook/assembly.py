@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ from towpath_webhook.metrics import Metrics
 
 if TYPE_CHECKING:
     from towpath_webhook.plugin import Address
+
+_YOUNG = 2_000
+"""Objects after which Python looks for cycles: some tens of requests, and no more than some tens of closed
+connections, each of which is one and holds 256 KiB of TLS buffer."""
 
 
 @asynccontextmanager
@@ -38,7 +43,7 @@ async def application(plugin: Address | None = None, health: str | None = None) 
 
             told = HealthServer(health, synced=synced, alive=lambda: True, metrics=metrics.exposition)
             await stack.enter_async_context(told)
-        garbage.collect_rarely()
+        gc.set_threshold(_YOUNG)
         garbage.keep()
         app = App(endpoints(reviewer), metrics)
         yield app

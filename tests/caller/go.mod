@@ -1,3 +1,0 @@
-module towpath/caller
-
-go 1.24
