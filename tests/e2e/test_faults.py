@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from tests.chaos.proxy import Act, Fault
+from tests.chaos.victim import victim
 from tests.conftest import MEMBERS, Plane, Plugin
 from tests.e2e.shop import Shop, gateways
 from tests.waiting import until
@@ -102,3 +105,15 @@ async def test_a_lost_member_is_kept_for_its_grace_and_back_at_once_and_the_last
     assert time.time() - back < PROMPT
     assert await last.seen(reached) == kept
     plane.kubectl("delete", "namespace", last.namespace, "--wait=false")
+
+
+@pytest.mark.parametrize("act", [Act.BUSY, Act.BROKEN])
+async def test_a_plugin_that_starts_while_the_apiserver_is_in_trouble_waits_for_it(
+    act: Act, plane: Plane, tmp_path: Path
+) -> None:
+    async with victim(plane.env, tmp_path) as plugin:
+        plugin.kill()
+        with plugin.proxy.fault(Fault(act)):
+            plugin.start()
+            assert await plugin.proxy.until(lambda _: plugin.proxy.done[act] > 5, patience=30)
+        await plugin.synced()

@@ -98,13 +98,16 @@ class Reconciler:
         return min(derived.look_again, seen.look_again)
 
     def _ask(self, key: ServiceKey, live: Live, wanted: Rendered) -> Verdict:
-        """Ask the guard whether an import may go, if it should."""
-        template = live.service_import
-        if wanted.service_import or wanted.refused or template is None or is_foreign(template):
+        """Ask the guard whether an import may go, if it should.
+
+        After an empty list also whether it may change: events bring back a part of what was left out.
+        """
+        template, hollow = live.service_import, bool(self._inventory.hollow)
+        stays = wanted.service_import is not None and not (hollow and any(changes(live, wanted)))
+        if stays or wanted.refused or template is None or is_foreign(template):
             self._guard.settle(key)
             return Verdict.GO
         existing = sum(len(imports) for imports in self._inventory.imports.values())
-        hollow = bool(self._inventory.hollow)
         return self._guard.ask(key, existing, time.time(), idle=self._is_idle(), hollow=hollow)
 
     async def _withhold(self, key: ServiceKey, derived: Derived, wanted: Rendered, verdict: Verdict) -> float:
@@ -132,7 +135,7 @@ class Reconciler:
         if now < since + CONFIRMING:
             return since + CONFIRMING
         self._metrics.guard_refusals[Refusal.UNKNOWN_EXPORT].inc()
-        log.error("left alone", service=str(key), reason="its import stands, but no export at all is listed")
+        log.warning("left alone", service=str(key), reason="its import stands, but no export was listed")
         self._list_again()
         return self._look_again
 
