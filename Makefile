@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOWPATH := $(BIN)/towpath
 
-.PHONY: help demo test golden lint bench chaos local-up local-down proto docs lock clean
+.PHONY: help demo test fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -29,12 +29,17 @@ test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export"
 golden: $(VENV)/.installed ## worked cases, one line each (CASES=DIR for those of another folder)
 	@$(BIN)/python -m pytest tests/golden -v --no-header --tb=short --cases "$(CASES)"
 
-lint: $(VENV)/.installed ## ruff, mypy --strict, import contracts, dependencies
+fuzz: $(VENV)/.installed ## 100 000 bodies against the webhook (BODIES=N for another number)
+	@FUZZ_BODIES=$(or $(BODIES),100000) $(BIN)/python -m pytest tests/fuzz --timeout 7200
+
+lint: $(VENV)/.installed ## ruff, mypy --strict, import contracts, dependencies, the gRPC contract
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/deptry .
+	@$(BIN)/buf lint
+	@$(BIN)/buf breaking --against proto/base.binpb
 
 bench: $(VENV)/.installed ## BENCH=convergence [OUT=file.json]: measured next to its floors, as ratios
 	@test -n "$(BENCH)" || { echo "error: say which: make bench BENCH=convergence" >&2; exit 2; }
@@ -51,7 +56,10 @@ local-down: $(VENV)/.installed ## stop it and remove what it wrote
 	@$(TOWPATH) local down $(ARGS)
 
 proto: $(VENV)/.installed ## make the gRPC code in plugin/towpath/proto anew from proto/
-	@$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=plugin --mypy_out=quiet:plugin --grpc_python_out=plugin --mypy_grpc_out=only_async,quiet:plugin towpath/proto/v1alpha1/plugin.proto
+	@$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=plugin --mypy_out=quiet:plugin --grpc_python_out=plugin --mypy_grpc_out=only_async,quiet:plugin proto/towpath/proto/v1alpha1/*.proto
+
+proto-base: $(VENV)/.installed ## from here on what proto/ says now must not be broken
+	@$(BIN)/buf build --exclude-source-info -o proto/base.binpb
 
 docs: $(VENV)/.installed ## make docs/reasons.md and docs/metrics.md anew from the code
 	@$(BIN)/python -m towpath.reference > docs/reasons.md

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.audit import AuditLog
+from tests.waiting import until
 from towpath.karmada.client import Client
 from towpath.local import boot, processes
 from towpath.local.build import ensure_binaries
@@ -104,9 +105,27 @@ class Plugin:
         """Start it and wait until it has read the world."""
         await processes.start(self.plane.env, PLUGIN)
 
+    async def caught_up(self) -> None:
+        """Wait until it has looked at everything that was there when it started."""
+
+        async def said() -> bool:
+            told = self.plane.env.log(PLUGIN).read_text()
+            return '"caught up"' in told[told.rindex('"in sync"') :]
+
+        await until(said, bool)
+
     def stop(self) -> None:
         """End it, if it runs."""
         processes.stop(self.plane.env, PLUGIN)
+
+
+@pytest.fixture(scope="module")
+def lasting_plugin(plane: Plane) -> Iterator[Plugin]:
+    """Run the plugin during all tests of a module, for those that do not stop it."""
+    plugin = Plugin(plane)
+    asyncio.run(plugin.start())
+    yield plugin
+    plugin.stop()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from towpath.derive import Derived, exporters_of
 from towpath.model.cluster import DRAIN_ANNOTATION, Fleet
-from towpath.model.export import WHEN_UNREACHABLE
+from towpath.model.export import ABORT, CONFLICT_RESOLUTION, OVERWRITE, WHEN_UNREACHABLE
 from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.rules.eligibility import drain_list
 from towpath.rules.reachability import grace
@@ -21,7 +21,8 @@ from towpath.rules.traffic import impossible, surprises
 def advise(service: ExportedService, derived: Derived, fleet: Fleet) -> tuple[Caution, ...]:
     """Return what surprises about an export and its imports."""
     shape = shape_of(exporters_of(service, derived.exporters, fleet), fleet.keys)
-    return (*_annotations(service, fleet), *shape)
+    frozen = (Caution(Advice.FROZEN, ""),) if service.frozen else ()
+    return (*_annotations(service, fleet), *frozen, *shape)
 
 
 def advise_policy(
@@ -46,6 +47,10 @@ def _annotations(service: ExportedService, fleet: Fleet) -> Iterator[Caution]:
     if grace(unreachable) is None:
         detail = f"{unreachable!r} is none of Keep, Withdraw, WithdrawAfter=5m"
         yield Caution(Advice.BAD_ANNOTATION, f"metadata.annotations[{WHEN_UNREACHABLE}]", detail)
+    resolution = service.annotations.get(CONFLICT_RESOLUTION, ABORT)
+    if resolution not in {ABORT, OVERWRITE}:
+        detail = f"{resolution!r} is none of {OVERWRITE}, {ABORT}"
+        yield Caution(Advice.BAD_ANNOTATION, f"metadata.annotations[{CONFLICT_RESOLUTION}]", detail)
     for cluster in drain_list(service):
         if cluster not in fleet.members and cluster not in fleet.keys:
             detail = f"{cluster!r} names no member"

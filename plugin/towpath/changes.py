@@ -22,7 +22,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from towpath.render import MANAGED_BY, Rendered
-from towpath.sameness import is_as_wanted
+from towpath.sameness import is_going, is_needed
 
 Object = Mapping[str, Any]
 Rule = Mapping[str, Any]
@@ -77,29 +77,16 @@ def _last(live: Live, move: _Move) -> Iterator[Change]:
     final = {obj["metadata"]["name"]: obj for obj in move.wanted.overrides}
     for name in {**live.overrides, **move.overrides}:
         there, written = live.overrides.get(name), move.overrides.get(name)
-        if there is not None and (name not in final or _is_going(there)):
+        if there is not None and (name not in final or is_going(there)):
             yield Change(there, final.get(name))
         else:
             yield Change(written, final.get(name))
 
 
 def _stage(candidates: Sequence[Change]) -> Iterator[Sequence[Change]]:
-    needed = [change for change in candidates if _is_needed(change)]
+    needed = [change for change in candidates if is_needed(*change)]
     if needed:
         yield needed
-
-
-def _is_needed(change: Change) -> bool:
-    live, wanted = change
-    if live is wanted:
-        return False
-    if live is None or wanted is None:
-        return live is None or not _is_going(live)
-    return not _is_going(live) and not is_as_wanted(live, wanted)
-
-
-def _is_going(live: Object) -> bool:
-    return "deletionTimestamp" in live["metadata"]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from towpath.model.view import View
 from towpath.model.world import ExportedService, World
 from towpath.rules import conditions, contention
 from towpath.rules.conflict import disagreements
-from towpath.rules.contention import EVERYWHERE, Claim, Lost
+from towpath.rules.contention import EVERYWHERE, Claim
 from towpath.rules.eligibility import drained, why_not_exporting
 from towpath.rules.ports import Exporter, United, exporter, of_one_type, stand_in, unite, view_of
 from towpath.rules.reachability import DEFAULT_GRACE, Standing, grace, standing
@@ -74,7 +74,10 @@ def derive_service(
     ``holders`` has to know at least the claims that this service makes.
     """
     lost = contention.lost(service, holders)
-    excluded, candidates = _candidates(service, fleet.members, lost)
+    taken = contention.exclusions(lost)
+    if service.taken_by:
+        taken[EVERYWHERE] = contention.name_taken(service.taken_by)
+    excluded, candidates = _candidates(service, fleet.members, taken)
     judged = _standing(service, candidates, now)
     excluded.update((name, Exclusion(Excluded.UNREACHABLE)) for name in judged.withdrawn)
     ordered = _oldest_first(service, (e for e in candidates if e.member.name not in judged.withdrawn))
@@ -91,7 +94,7 @@ def derive_service(
         _views(service.key, exporters, united, everything, fleet),
         everything,
         (
-            conditions.valid(service, names, excluded, contention.exclusions(lost).get(EVERYWHERE)),
+            conditions.valid(service, names, excluded, taken.get(EVERYWHERE)),
             conditions.conflict(disagreements(ordered, united.clashes, lost)),
         ),
         judged.look_again,
@@ -126,11 +129,10 @@ def exporters_of(service: ExportedService, names: Iterable[str], fleet: Fleet) -
 
 
 def _candidates(
-    service: ExportedService, members: Mapping[str, Member], lost: Sequence[Lost]
+    service: ExportedService, members: Mapping[str, Member], taken: Mapping[str, Exclusion]
 ) -> tuple[dict[str, Exclusion], list[Exporter]]:
     """Judge each cluster: why it does not export, or what it offers."""
     excluded, candidates = {}, []
-    taken = contention.exclusions(lost)
     for name, offer in service.offers.items():
         member = members.get(name)
         reason = why_not_exporting(member, offer, taken.get(EVERYWHERE), taken.get(name))

@@ -7,7 +7,7 @@ once there is one, ours must not exist, and with its low priority it loses even 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from towpath.derive import Derived
@@ -15,10 +15,34 @@ from towpath.model.keys import ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.render import POLICY_API, TOLERATIONS, metadata, selector
 
+Object = Mapping[str, Any]
+
 PRIORITY = -1000
 """Below what users give their own policies."""
 EXPORT, TRAFFIC = "towpath-export-", "towpath-traffic-"
 """How the names of these policies begin; the service's name follows."""
+
+
+def followed(name: str) -> str | None:
+    """Return the service whose export or traffic policy a policy of ours makes follow, None for any other."""
+    prefix = next((prefix for prefix in (EXPORT, TRAFFIC) if name.startswith(prefix)), None)
+    return name.removeprefix(prefix) if prefix else None
+
+
+def becoming(live: Object | None, wanted: Object | None, uid: str, *, selected: bool) -> Object | None:
+    """Return what is to be there in the place of a live policy, None for nothing.
+
+    ``uid`` is that of the object which it makes follow; of the other API group's it is left alone. What has
+    nothing to follow for now keeps its policy: without one it would be frozen (facts T9).
+    """
+    if live is not None and _owner(live) != uid:
+        return live
+    return wanted if wanted is not None or selected else live
+
+
+def _owner(live: Object) -> str:
+    owners = live["metadata"].get("ownerReferences") or [{}]
+    return str(owners[0].get("uid", ""))
 
 
 def export_policy(service: ExportedService, members: Collection[str]) -> dict[str, Any] | None:

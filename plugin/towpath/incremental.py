@@ -12,12 +12,12 @@ number:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 
 from towpath.derive import Derived, derive_service
 from towpath.model.cluster import Fleet, Member
 from towpath.model.keys import Dialect, ServiceKey
-from towpath.model.world import ExportedService
+from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.rules.contention import Claim, claims_of, holder
 
 
@@ -33,6 +33,9 @@ class Incremental:
         self._offered_in: dict[str, set[ServiceKey]] = {}
         self._of_dialect: dict[Dialect, set[ServiceKey]] = {dialect: set() for dialect in Dialect}
         self._derived: dict[ServiceKey, Derived] = {}
+        self.policies: dict[ServiceKey, AppliedPolicy] = {}
+        self.listeners: list[Callable[[Set[ServiceKey]], None]] = []
+        """Hear of every change which services may have changed by it."""
 
     def derived(self, key: ServiceKey, now: float) -> Derived | None:
         """Return the derivation of a service at this time; None if there is no such service."""
@@ -44,12 +47,10 @@ class Incremental:
             known = self._derived[key] = derive_service(service, self.fleet, self.holders, now)
         return known
 
-    def everything(self, now: float) -> Iterator[Derived]:
-        """Yield the derivation of every service at this time."""
-        for key in list(self.services):
-            derived = self.derived(key, now)
-            if derived is not None:
-                yield derived
+    @property
+    def known(self) -> Collection[Derived]:
+        """What is derived already, of the services as they are now: nothing is worked out for it."""
+        return self._derived.values()
 
     def put_service(self, key: ServiceKey, service: ExportedService | None) -> set[ServiceKey]:
         """Add, replace or (None) remove a service; return the services that may have changed by it."""
@@ -68,12 +69,24 @@ class Incremental:
                 self._offered_in.setdefault(cluster, set()).add(key)
         return self._changed({key, *self._claim(key, service)})
 
+    def put_policy(self, key: ServiceKey, policy: AppliedPolicy | None) -> set[ServiceKey]:
+        """Add, replace or (None) remove a traffic policy; return whose conditions may have changed by it."""
+        if policy == self.policies.get(key):
+            return set()
+        if policy is None:
+            del self.policies[key]
+        else:
+            self.policies[key] = policy
+        return {key}
+
     def put_members(self, members: Mapping[str, Member]) -> set[ServiceKey]:
         """Replace the inventory; return the services that may have changed by it."""
         before, self.fleet = self.fleet.members, Fleet(members)
         touched: set[ServiceKey] = set()
         for name in before.keys() | members.keys():
             touched.update(self._touched(name, before.get(name), members.get(name)))
+        if before != members:
+            touched.update(self.policies)  # each may name any cluster
         return self._changed(touched)
 
     def _touched(self, name: str, old: Member | None, new: Member | None) -> Iterator[ServiceKey]:
@@ -88,6 +101,8 @@ class Incremental:
     def _changed(self, touched: set[ServiceKey]) -> set[ServiceKey]:
         for key in touched:
             self._derived.pop(key, None)
+        for heard in tuple(self.listeners):
+            heard(touched)
         return touched
 
     def _claim(self, key: ServiceKey, service: ExportedService | None) -> Iterator[ServiceKey]:

@@ -7,6 +7,7 @@ Towpath works with those. Only objects that carry Towpath's label are brought up
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,10 @@ _PATIENCE = 30.0
 
 
 class Installed(NamedTuple):
-    """One object that an installation dealt with. ``how``: ``created``, ``updated`` or ``kept``."""
+    """One object that was dealt with, and ``how``: created, updated, unchanged, deleted, or kept.
+
+    Kept is what others have put there.
+    """
 
     resource: Resource
     name: str
@@ -41,28 +45,29 @@ class Installed(NamedTuple):
     namespace: str = ""
 
 
-async def install(client: Client, crds: Path | None = None) -> list[Installed]:
-    """Install CRDs (ours, or those of a folder), the plugin's permissions and what lets Karmada report.
+async def install(client: Client, crds: Path | None = None, *, dry: bool = False) -> list[Installed]:
+    """Install CRDs (ours, or those of a folder), permissions and what lets Karmada report.
 
-    Waits until all kinds are served.
+    Waits until all kinds are served. A ``dry`` run tells what would be done, and writes nothing.
     """
     definitions = manifests.load(crds or deployed("crds"))
-    done = await asyncio.gather(*(_put(client, CRDS, definition) for definition in definitions))
-    await asyncio.gather(*(_served(client, definition) for definition in definitions))
+    done = await asyncio.gather(*(put(client, CRDS, definition, dry=dry) for definition in definitions))
+    if not dry:
+        await asyncio.gather(*(_served(client, definition) for definition in definitions))
     rest = [
         obj
         for name in ("rbac.yaml", "interpreter.yaml")
         for obj in manifests.load(deployed("karmada") / name)
     ]
-    return [*done, *await put_all(client, rest)]
+    return [*done, *await put_all(client, rest, dry=dry)]
 
 
-async def share_crds(client: Client) -> list[Installed]:
+async def share_crds(client: Client, *, dry: bool = False) -> list[Installed]:
     """Let Karmada bring the CRDs to members, if any member lacks them. Returns the policy made for it."""
     members = await client.list(resources.CLUSTERS)
     if all(serves(member, dialect) for member in members for dialect in Dialect):
         return []
-    return await put_all(client, manifests.load(deployed("karmada") / "crds-to-members.yaml"))
+    return await put_all(client, manifests.load(deployed("karmada") / "crds-to-members.yaml"), dry=dry)
 
 
 def serves(cluster: Object, dialect: Dialect) -> bool:
@@ -74,34 +79,49 @@ def serves(cluster: Object, dialect: Dialect) -> bool:
     )
 
 
-async def put_all(client: Client, objects: Iterable[Object]) -> list[Installed]:
+async def put_all(client: Client, objects: Iterable[Object], *, dry: bool = False) -> list[Installed]:
     """Put objects in, one after the other: created, brought up to date if they are ours, else kept."""
     discovery = Discovery(client)
     done = []
     for obj in objects:
         # Karmada may just be installed itself, and some of its kinds not served yet.
         resource = await accepted(partial(discovery.of, obj), patience=_PATIENCE)
-        done.append(await _put(client, resource, obj))
+        done.append(await put(client, resource, obj, dry=dry))
     return done
 
 
-async def _put(client: Client, resource: Resource, obj: Object) -> Installed:
+async def put(client: Client, resource: Resource, obj: Object, *, dry: bool = False) -> Installed:
+    """Put one object in: created, brought up to date if it is ours, else kept."""
     name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
     try:
         live = await client.get(resource, name, namespace)
     except NotFound:
-        how = "created"
-    else:
-        labels = live["metadata"].get("labels") or {}
-        if any(labels.get(label) != value for label, value in MANAGED_BY.items()):
-            return Installed(resource, name, "kept", namespace)
-        how = "updated"
+        live = None
+    if live is not None and not is_ours(live):
+        return Installed(resource, name, "kept", namespace)
+    if dry and live is None:
+        return Installed(resource, name, "created", namespace)
     labelled = {
         **obj,
         "metadata": {**obj["metadata"], "labels": {**obj["metadata"].get("labels", {}), **MANAGED_BY}},
     }
-    await client.apply(resource, labelled, MANAGER)
-    return Installed(resource, name, how, namespace)
+    after = json.loads(await client.apply(resource, labelled, MANAGER, dry=dry))
+    return Installed(resource, name, _how(live, after), namespace)
+
+
+def is_ours(live: Object) -> bool:
+    """Tell whether an object carries Towpath's label."""
+    labels = live["metadata"].get("labels") or {}
+    return all(labels.get(label) == value for label, value in MANAGED_BY.items())
+
+
+def _how(before: Object | None, after: Object) -> str:
+    if before is None:
+        return "created"
+    # Not the resourceVersion alone: a dry run has none of its own.
+    same = all(before.get(part) == after.get(part) for part in {*before, *after} - {"metadata", "status"})
+    labels = before["metadata"].get("labels") == after["metadata"].get("labels")
+    return "unchanged" if same and labels else "updated"
 
 
 async def _served(client: Client, definition: Object) -> None:

@@ -40,6 +40,7 @@ class Verb(StrEnum):
     DELETE = "delete"
     TOUCH = "touch"
     STATUS = "status"
+    EVENT = "event"
 
 
 class Outcome(StrEnum):
@@ -149,83 +150,13 @@ class Declared(NamedTuple):
     meaning: str
 
 
-class Metrics:
-    """All metrics of one process."""
+class Declaring:
+    """The metrics of one process, each declared with its meaning."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.declared: list[Declared] = []
         self._before: list[Callable[[], None]] = []
-
-        self.export_to_member = self._histogram(
-            "towpath_export_to_member_seconds",
-            "From the change that made a view necessary to the member's report that it holds that view.",
-            LATENCY,
-        )
-        self.withdrawal = self._histogram(
-            "towpath_withdrawal_seconds",
-            "From the change that took an exporter out of a view to the member's report that it is out.",
-            LATENCY,
-        )
-        self.writes: Family[Write, Counter] = self._counters(
-            "towpath_writes_total",
-            "Writes that the Karmada apiserver accepted; touch is the cure of a member that stays behind.",
-            *Write._fields,
-        )
-        self.write_failures: Family[FailedWrite, Counter] = self._counters(
-            "towpath_write_failures_total",
-            "Writes that failed and are tried again, by class of the error.",
-            *FailedWrite._fields,
-        )
-        self.reconciles: Family[Outcome, Histogram] = Family(
-            self._histogram(
-                "towpath_reconcile_seconds",
-                "Deriving one service and writing what differs, without the wait for its turn.",
-                WORK,
-                "outcome",
-            )
-        )
-        self.queue_depth = self._gauge(
-            "towpath_queue_depth", "Services that are due and wait for their turn."
-        )
-        self.queue_oldest = self._gauge(
-            "towpath_queue_oldest_seconds", "For how long the service that is due longest has been waiting."
-        )
-        self.watch_restarts: Family[Restart, Counter] = self._counters(
-            "towpath_watch_restarts_total",
-            "Watches that had to begin again; too_old means that everything was listed anew.",
-            *Restart._fields,
-        )
-        self.guard_refusals: Family[Refusal, Counter] = self._counters(
-            "towpath_guard_refusals_total",
-            "Imports that stayed, each time they were looked at: too many would go, or a list was wrong.",
-            "cause",
-        )
-        self.exports: Gauges[Stated] = self._gauges(
-            "towpath_exports", "ServiceExports by condition and its status.", *Stated._fields
-        )
-        self.left_out: Gauges[str] = self._gauges(
-            "towpath_clusters_left_out",
-            "Clusters that a ServiceExport reaches and that do not export, summed over all services, by the "
-            "reasons of docs/reasons.md.",
-            "reason",
-        )
-        self.clusters: Gauges[ClusterState] = self._gauges(
-            "towpath_clusters", "Members by state; one that is drained counts as drained only.", "state"
-        )
-        self.services_behind: Gauges[str] = self._gauges(
-            "towpath_services_behind",
-            "Services of which the member does not report the view that it should hold.",
-            "cluster",
-        )
-        self.leader = self._gauge("towpath_leader", "1 in the process that writes, 0 in those that stand by.")
-        build: Gauges[tuple[str, str]] = self._gauges(
-            "towpath_build_info", "Always 1; the labels say what runs.", "version", "python"
-        )
-        build[__version__, platform.python_version()].set(1)
-        for refusal in Refusal:
-            self.guard_refusals[refusal].inc(0)  # without a 0 before it, Prometheus does not see the first
-        ProcessCollector(registry=self.registry)
 
     def before_scrape(self, refresh: Callable[[], None]) -> None:
         """Have a function called whenever somebody looks, to set what is not kept up to date."""
@@ -238,21 +169,103 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
-    def _counters(self, name: str, meaning: str, *labels: str) -> Family[K, Counter]:
+    def counters(self, name: str, meaning: str, *labels: str) -> Family[K, Counter]:
+        """Declare counters with labels."""
         self.declared.append(Declared(name, "counter", labels, meaning))
         return Family(Counter(name, meaning, labels, registry=self.registry))
 
-    def _gauge(self, name: str, meaning: str) -> Gauge:
+    def gauge(self, name: str, meaning: str) -> Gauge:
+        """Declare a gauge."""
         self.declared.append(Declared(name, "gauge", (), meaning))
         return Gauge(name, meaning, registry=self.registry)
 
-    def _gauges(self, name: str, meaning: str, *labels: str) -> Gauges[K]:
+    def gauges(self, name: str, meaning: str, *labels: str) -> Gauges[K]:
+        """Declare gauges with labels."""
         self.declared.append(Declared(name, "gauge", labels, meaning))
         return Gauges(Gauge(name, meaning, labels, registry=self.registry))
 
-    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    def histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        """Declare a histogram."""
         self.declared.append(Declared(name, "histogram", labels, meaning))
         return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
+
+    def of_process(self) -> None:
+        """Declare what every process tells: what runs, and what it takes."""
+        build: Gauges[tuple[str, str]] = self.gauges(
+            "towpath_build_info", "Always 1; the labels say what runs.", "version", "python"
+        )
+        build[__version__, platform.python_version()].set(1)
+        ProcessCollector(registry=self.registry)
+
+
+class Metrics(Declaring):
+    """All metrics of the plugin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.export_to_member = self.histogram(
+            "towpath_export_to_member_seconds",
+            "From the change that made a view necessary to the member's report that it holds that view.",
+            LATENCY,
+        )
+        self.withdrawal = self.histogram(
+            "towpath_withdrawal_seconds",
+            "From the change that took an exporter out of a view to the member's report that it is out.",
+            LATENCY,
+        )
+        self.writes: Family[Write, Counter] = self.counters(
+            "towpath_writes_total",
+            "Writes that the Karmada apiserver accepted; touch is the cure of a member that stays behind.",
+            *Write._fields,
+        )
+        self.write_failures: Family[FailedWrite, Counter] = self.counters(
+            "towpath_write_failures_total",
+            "Writes that failed and are tried again, by class of the error.",
+            *FailedWrite._fields,
+        )
+        self.reconciles: Family[Outcome, Histogram] = Family(
+            self.histogram(
+                "towpath_reconcile_seconds",
+                "Deriving one service and writing what differs, without the wait for its turn.",
+                WORK,
+                "outcome",
+            )
+        )
+        self.queue_depth = self.gauge("towpath_queue_depth", "Services that are due and wait for their turn.")
+        self.queue_oldest = self.gauge(
+            "towpath_queue_oldest_seconds", "For how long the service that is due longest has been waiting."
+        )
+        self.watch_restarts: Family[Restart, Counter] = self.counters(
+            "towpath_watch_restarts_total",
+            "Watches that had to begin again; too_old means that everything was listed anew.",
+            *Restart._fields,
+        )
+        self.guard_refusals: Family[Refusal, Counter] = self.counters(
+            "towpath_guard_refusals_total",
+            "Imports that stayed, each time they were looked at: too many would go, or a list was wrong.",
+            "cause",
+        )
+        self.exports: Gauges[Stated] = self.gauges(
+            "towpath_exports", "ServiceExports by condition and its status.", *Stated._fields
+        )
+        self.left_out: Gauges[str] = self.gauges(
+            "towpath_clusters_left_out",
+            "Clusters that a ServiceExport reaches and that do not export, summed over all services, by the "
+            "reasons of docs/reasons.md.",
+            "reason",
+        )
+        self.clusters: Gauges[ClusterState] = self.gauges(
+            "towpath_clusters", "Members by state; one that is drained counts as drained only.", "state"
+        )
+        self.services_behind: Gauges[str] = self.gauges(
+            "towpath_services_behind",
+            "Services of which the member does not report the view that it should hold.",
+            "cluster",
+        )
+        self.leader = self.gauge("towpath_leader", "1 in the process that writes, 0 in those that stand by.")
+        for refusal in Refusal:
+            self.guard_refusals[refusal].inc(0)  # without a 0 before it, Prometheus does not see the first
+        self.of_process()
 
 
 def _values(labels: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -265,14 +278,23 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
+    from towpath_webhook.metrics import Metrics as MetricsOfWebhook
+
     yield "# Metrics"
     yield ""
-    yield "What the plugin tells Prometheus at `/metrics`, beside the usual `process_*` of its process."
-    yield "Made from `plugin/towpath/metrics.py` by `make docs`."
-    yield from ("", "| metric | type | labels | meaning |", "| --- | --- | --- | --- |")
-    for one in Metrics().declared:
-        labels = ", ".join(f"`{label}`" for label in one.labels)
-        yield f"| `{one.name}` | {one.type} | {labels} | {one.meaning} |"
+    yield "What plugin and webhook tell Prometheus at `/metrics`, beside the usual `process_*` of a process."
+    yield "Made from the modules that declare them by `make docs`."
+    for title, declared in (("plugin", Metrics().declared), ("webhook", MetricsOfWebhook().declared)):
+        yield from (
+            "",
+            f"## Of the {title}",
+            "",
+            "| metric | type | labels | meaning |",
+            "| --- | --- | --- | --- |",
+        )
+        for one in declared:
+            labels = ", ".join(f"`{label}`" for label in one.labels)
+            yield f"| `{one.name}` | {one.type} | {labels} | {one.meaning} |"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from towpath.rules.reasons import Advice, Conflicting, Excluded, Impossible, Reason, Stated, Unimported
+from towpath.rules.reasons import (
+    Advice,
+    Conflicting,
+    Excluded,
+    Impossible,
+    Judged,
+    Reason,
+    Stated,
+    Unimported,
+)
 
 _SECTIONS: tuple[tuple[str, str, type[Reason]], ...] = (
     (
@@ -27,6 +36,11 @@ _SECTIONS: tuple[tuple[str, str, type[Reason]], ...] = (
         "Other reasons of conditions",
         "`Valid=False` has one of these, or the reason of the cluster that came furthest.",
         Stated,
+    ),
+    (
+        "Traffic policies and flomesh Clusters",
+        "Reasons of `Accepted`, `Resolved` and `Managed`; if False also those of warnings and refusals.",
+        Judged,
     ),
     (
         "Warnings",

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from towpath.derive import Derived
 from towpath.model.condition import FALSE, READY, Condition
+from towpath.model.export import OVERWRITE
 from towpath.model.keys import ServiceKey
 from towpath.model.view import View
 from towpath.rules.reasons import Stated
@@ -105,10 +106,11 @@ def _json(view: View) -> bytes:
     return view.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
-def render(key: ServiceKey, uid: str, derived: Derived) -> Rendered:
+def render(key: ServiceKey, uid: str, derived: Derived, *, overwrites: bool = False) -> Rendered:
     """Return the objects that bring every view of a service to its cluster.
 
-    ``uid`` is the ServiceExport's, the owner of all of them.
+    ``uid`` is the ServiceExport's, the owner of all of them. ``overwrites``: imports that others left in
+    members are taken over.
     """
     full = derived.everything
     if full is None or not derived.views:
@@ -124,7 +126,7 @@ def render(key: ServiceKey, uid: str, derived: Derived) -> Rendered:
         return Rendered(refused=refused)
     return Rendered(
         overrides=tuple(_override(key, uid, n, shard) for n, shard in enumerate(shards or ()) if shard),
-        propagation=_propagation(key, uid, sorted(derived.views)),
+        propagation=_propagation(key, uid, sorted(derived.views), overwrites),
         service_import=_service_import(key, uid, full),
         digests={n: clusters[n].digest if n in clusters else whole for n in derived.views},
     )
@@ -173,7 +175,7 @@ def _service_import(key: ServiceKey, uid: str, view: View) -> dict[str, Any]:
     return {**made, "metadata": {**_owned(key, uid, key.name), **made["metadata"]}}
 
 
-def _propagation(key: ServiceKey, uid: str, importers: list[str]) -> dict[str, Any]:
+def _propagation(key: ServiceKey, uid: str, importers: list[str], overwrites: bool) -> dict[str, Any]:
     return {
         "apiVersion": POLICY_API,
         "kind": "PropagationPolicy",
@@ -185,6 +187,7 @@ def _propagation(key: ServiceKey, uid: str, importers: list[str]) -> dict[str, A
                 "clusterAffinity": {"clusterNames": importers},
                 "clusterTolerations": TOLERATIONS,
             },
+            **({"conflictResolution": OVERWRITE} if overwrites else {}),
         },
     }
 

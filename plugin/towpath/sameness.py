@@ -15,6 +15,23 @@ MANAGER = "towpath"
 _FIELD = "f:"
 
 
+def is_needed(live: Mapping[str, Any] | None, wanted: Mapping[str, Any] | None) -> bool:
+    """Tell whether there is something to write so that ``wanted`` is there in the place of ``live``.
+
+    None is nothing. An object that is being deleted is left to that: of its end we hear.
+    """
+    if live is wanted:
+        return False
+    if live is None or wanted is None:
+        return live is None or not is_going(live)
+    return not is_going(live) and not is_as_wanted(live, wanted)
+
+
+def is_going(live: Mapping[str, Any]) -> bool:
+    """Tell whether an object is being deleted."""
+    return "deletionTimestamp" in live["metadata"]
+
+
 def is_as_wanted(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Tell whether applying ``wanted`` would change nothing of ``live``."""
     return _holds(live, wanted) and not any(
@@ -26,6 +43,8 @@ def is_as_wanted(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _holds(live: object, wanted: object) -> bool:
     """Tell whether everything wanted is in live. Lists are compared whole, item by item."""
+    if live == wanted:
+        return True  # so it is with most parts, and this comparison is ten times as fast
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
             key in live and _holds(live[key], value) for key, value in wanted.items()
@@ -36,7 +55,7 @@ def _holds(live: object, wanted: object) -> bool:
             and len(live) == len(wanted)
             and all(_holds(a, b) for a, b in zip(live, wanted, strict=True))
         )
-    return live == wanted
+    return False
 
 
 def _has_more(owned: Mapping[str, Any], wanted: object) -> bool:

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from towpath import garbage
+from towpath.controller.aggregation import Aggregation
 from towpath.controller.run import Controller
 from towpath.health import HealthServer
 from towpath.karmada.client import Client
 from towpath.karmada.leader import Leadership
+from towpath.karmada.live import read_live
 from towpath.metrics import Metrics
-from towpath.rpc.server import PluginServer
+from towpath.rpc.server import PluginServer, Port
 
 
 async def serve(
-    client: Client, *, socket: Path | None, health: str | None = None, lease: str | None = None
+    client: Client,
+    *,
+    socket: Path | None,
+    port: Port | None = None,
+    health: str | None = None,
+    lease: str | None = None,
 ) -> None:
     """Run until cancelled, then stop gracefully.
 
-    ``socket`` is where gRPC calls are answered, ``health`` the ``host:port`` of health and metrics, and
-    ``lease`` the ``namespace/name`` by which one of several plugins leads; each can be left out. Raises
-    SocketUnusable if another program has the socket or the port.
+    ``socket`` and ``port`` are where gRPC calls are answered, ``health`` the ``host:port`` of health and
+    metrics, and ``lease`` the ``namespace/name`` by which one of several plugins leads; each can be left out.
+    Raises SocketUnusable if another program has the socket or a port, UsageError if certificates are wrong.
     """
     garbage.collect_rarely()
     metrics = Metrics()
@@ -30,8 +38,16 @@ async def serve(
     controller = Controller(client, metrics, leadership)
     async with AsyncExitStack() as open_:
         server = None
-        if socket is not None:
-            server = await open_.enter_async_context(PluginServer(controller.inventory.world, socket))
+        if socket is not None or port is not None:
+            inventory = controller.inventory
+            server = PluginServer(
+                inventory,
+                Aggregation(inventory, controller.withheld),
+                partial(read_live, client),
+                socket=socket,
+                port=port,
+            )
+            await open_.enter_async_context(server)
         tasks = await open_.enter_async_context(asyncio.TaskGroup())
         running = tasks.create_task(controller.run())
         if health is not None:

@@ -159,18 +159,20 @@ async def running(watches: Iterable[Watch]) -> AsyncIterator[None]:
         raise group.exceptions[0] from None
 
 
-async def everywhere(watches: Mapping[str, Watch], name: str, right: Mapping[str, Right]) -> float:
+async def everywhere(
+    watches: Mapping[str, Watch], name: str, right: Mapping[str, Right], patience: float = PATIENCE
+) -> float:
     """Return the moment at which the last of the members named in ``right`` held what it must.
 
-    Raises NeverCame after a minute, and says which member holds what instead.
+    Raises NeverCame when patience ends, and says which member holds what instead.
     """
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             return max(await asyncio.gather(*(watches[m].until(name, r) for m, r in right.items())))
     except TimeoutError:
         behind = {m: watches[m].get(name) for m, r in right.items() if not r(watches[m].get(name))}
         held = "; ".join(f"{m} holds {_told(obj)}" for m, obj in behind.items())
-        raise NeverCame(f"{name} is not right after {PATIENCE:.0f} s: {held}") from None
+        raise NeverCame(f"{name} is not right after {patience:.0f} s: {held}") from None
 
 
 def _told(obj: Object | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,25 +49,25 @@ def overrides(name: str, of: Object, path: str, values: Mapping[str, Any]) -> Ob
     return _object(resources.OVERRIDE_POLICIES, name, spec=spec)
 
 
-def ports(*exporters: str) -> list[Object]:
-    """Return the ports of the import of a service that is exported by these members."""
+def ports(*exporters: str, path: str) -> list[Object]:
+    """Return the ports of the import of a service that is exported by these members, under this path."""
     endpoints = [
         {
             "clusterKey": f"default/default/default/{member}",
-            "target": {"host": GATEWAYS[member], "ip": GATEWAYS[member], "port": 80, "path": "/bench"},
+            "target": {"host": GATEWAYS[member], "ip": GATEWAYS[member], "port": 80, "path": path},
         }
         for member in exporters
     ]
     return [{"port": 8080, "protocol": "TCP", "endpoints": endpoints}]
 
 
-PORTS = {member: ports(*(e for e in EXPORTERS if e != member)) for member in MEMBERS}
-DATA = {member: json.dumps(ports) for member, ports in PORTS.items()}
-EVERYTHING = json.dumps(ports(*EXPORTERS))
+def views(*exporters: str, path: str) -> dict[str, list[Object]]:
+    """Return the ports that each member imports."""
+    return {member: ports(*(e for e in exporters if e != member), path=path) for member in MEMBERS}
 
 
-def config_map(name: str) -> Object:
-    return _object(CONFIG_MAPS, name, data={"ports": EVERYTHING})
+def config_map(name: str, data: str) -> Object:
+    return _object(CONFIG_MAPS, name, data={"ports": data})
 
 
 def service(name: str) -> Object:
@@ -76,13 +75,13 @@ def service(name: str) -> Object:
     return _object(resources.SERVICES, name, spec=spec)
 
 
-def export(name: str) -> Object:
-    rule = {"portNumber": 8080, "path": "/bench", "pathType": "Prefix"}
+def export(name: str, path: str) -> Object:
+    rule = {"portNumber": 8080, "path": path, "pathType": "Prefix"}
     return _object(EXPORTS, name, spec={"serviceAccountName": "*", "rules": [rule]})
 
 
-def service_import(name: str) -> Object:
-    return _object(IMPORTS, name, spec=import_spec(ports(*EXPORTERS)))
+def service_import(name: str, ports: list[Object]) -> Object:
+    return _object(IMPORTS, name, spec=import_spec(ports))
 
 
 def import_spec(ports: list[Object]) -> Object:

@@ -68,7 +68,11 @@ metadata: {{name: web, namespace: {self.namespace}}}
 spec: {{rules: [{rules}]}}
 """
 
-    def policy(self) -> str:
+    def policy(self, *, export: bool = True) -> str:
+        """Return the policy that sends the Service, and the export unless that is to follow by itself."""
+        too = (
+            f"- {{apiVersion: {self.dialect.api_version}, kind: ServiceExport, name: web}}" if export else ""
+        )
         return f"""
 apiVersion: policy.karmada.io/v1alpha1
 kind: PropagationPolicy
@@ -76,7 +80,7 @@ metadata: {{name: web, namespace: {self.namespace}}}
 spec:
   resourceSelectors:
   - {{apiVersion: v1, kind: Service, name: web}}
-  - {{apiVersion: {self.dialect.api_version}, kind: ServiceExport, name: web}}
+  {too}
   placement: {{clusterAffinity: {{clusterNames: [{", ".join(self.clusters)}]}}}}
 """
 

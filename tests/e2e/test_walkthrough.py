@@ -150,7 +150,7 @@ async def test_a_restart_with_nothing_changed_writes_nothing(
     assert len(before) >= 3, "the audit log must know the plugin's writes by its user"
 
     await plugin.start()
-    # A service exported now is due after all that were there: its import proves the restart is done.
+    await plugin.caught_up()
     export_something(plane, namespace)
     await until(lambda: specs_of(members, IMPORTS, "late", namespace), lambda seen: len(seen) == 2)
 

@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
 import ssl
 import subprocess
 import sys
+import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.asgi import application
 from tests.conftest import Plane
 from tests.reviews import HOLDING, PLAIN, SECRET, patched, review
 from tests.waiting import until
 from towpath.errors import UsageError
+from towpath.issuing import Identity, issue, make_authority
 from towpath.karmada.client import Client
 from towpath.local import pki, processes, webhook
 from towpath.local.ports import free_ports
 from towpath.local.spec import WEBHOOK
-from towpath_webhook.admission import CLUSTERS
 from towpath_webhook.app import BODY_LIMIT
+from towpath_webhook.certificates import DAY
+from towpath_webhook.certificates_context import Context, TlsVersion
+from towpath_webhook.certificates_keeping import FilePair
 from towpath_webhook.clusters import DROPPED, IF_APPLIED, WAS_STORED
 from towpath_webhook.guarded import GuardedProtocol
+from towpath_webhook.registry import INTERPRET, MUTATE_CLUSTERS
 from towpath_webhook.server import serve
 
+NINE_MIB = 9 << 20
 JSON = {"Content-Type": "application/json"}
 
 
@@ -46,7 +55,11 @@ class Server:
     @property
     def argv(self) -> list[str]:
         files = [f"--tls-cert={self.folder / 'tls.crt'}", f"--tls-key={self.folder / 'tls.key'}"]
-        return [sys.executable, "-m", "towpath", "serve", "webhook", *files, f"--port={self.port}"]
+        run = [sys.executable, "-m", "towpath", "serve", "webhook"]
+        return [*run, *files, f"--port={self.port}", "--drain=0"]
+
+    def certificates(self, cert: str = "tls.crt", key: str = "tls.key") -> FilePair:
+        return FilePair(Context(), None, cert=self.folder / cert, key=self.folder / key)
 
     @property
     def trust(self) -> ssl.SSLContext:
@@ -108,8 +121,7 @@ def process(server: Server) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture
 async def here(server: Server) -> AsyncIterator[Server]:
     """Run the server in the test's own loop."""
-    files = {"cert": server.folder / "tls.crt", "key": server.folder / "tls.key"}
-    task = asyncio.create_task(serve("127.0.0.1", server.port, **files))
+    task = asyncio.create_task(serve(application(), "127.0.0.1", server.port, server.certificates(), drain=0))
     await server.ready()
     yield server
     task.cancel()
@@ -122,21 +134,21 @@ async def test_it_serves_and_refuses(here: Server) -> None:
         for path in ("/healthz", "/readyz"):
             async with session.get(path) as response:
                 assert (response.status, await response.text()) == (200, "ok\n")
-        async with session.post(CLUSTERS, data=review(HOLDING), headers=JSON) as response:
+        async with session.post(MUTATE_CLUSTERS, data=review(HOLDING), headers=JSON) as response:
             assert response.status == 200
             assert patched(HOLDING, (await response.json())["response"]) == PLAIN
         refused = [
-            ("GET", CLUSTERS, b"", 405),
+            ("GET", MUTATE_CLUSTERS, b"", 405),
             ("POST", "/readyz", b"", 405),
             ("POST", "/admit/nothing", b"{}", 404),
-            ("POST", CLUSTERS, b"{}", 400),
+            ("POST", MUTATE_CLUSTERS, b"{}", 400),
         ]
         for method, path, body, status in refused:
             async with session.request(method, path, data=body, headers=JSON) as response:
                 assert response.status == status
                 assert (await response.text()).count("\n") == 1
                 assert "Allow" in response.headers or status != 405
-    async with here.session() as session, session.post(CLUSTERS, data=b"{}") as response:
+    async with here.session() as session, session.post(MUTATE_CLUSTERS, data=b"{}") as response:
         assert response.status == 415
 
 
@@ -152,9 +164,50 @@ async def test_a_body_too_large_is_refused_before_its_end(here: Server, framing:
     async with here.connection() as (reader, writer):
         writer.write(
             b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%s"
-            % (CLUSTERS.encode(), framing)
+            % (MUTATE_CLUSTERS.encode(), framing)
         )
         assert b" 413 " in await reader.readline()
+
+
+async def test_with_a_client_ca_admission_is_for_those_with_a_certificate(
+    server: Server, tmp_path: Path
+) -> None:
+    clients, others = (make_authority(name, validity=DAY) for name in ("apiservers", "others"))
+    (tmp_path / "clients.crt").write_bytes(clients.certificate_pem)
+    files = {"cert": server.folder / "tls.crt", "key": server.folder / "tls.key"}
+    certificates = FilePair(Context(clients=tmp_path / "clients.crt"), None, **files)
+    task = asyncio.create_task(serve(application(), "127.0.0.1", server.port, certificates, drain=0))
+
+    async def ask(path: str, by: Identity | None) -> int:
+        trust = server.trust
+        if by is not None:
+            shown = issue(by, "kube-apiserver", validity=DAY)
+            (tmp_path / "client.pem").write_bytes(shown.certificate_pem + shown.key_pem)
+            trust.load_cert_chain(tmp_path / "client.pem")
+        connector = aiohttp.TCPConnector(ssl=trust)
+        async with aiohttp.ClientSession(f"https://127.0.0.1:{server.port}", connector=connector) as session:
+            try:
+                async with session.post(path, data=review(HOLDING), headers=JSON) as response:
+                    return response.status
+            except aiohttp.ClientError:
+                return 0
+
+    await server.ready()
+    assert await ask(MUTATE_CLUSTERS, clients) == 200
+    assert await ask(MUTATE_CLUSTERS, None) == 403
+    assert await ask(MUTATE_CLUSTERS, others) == 0, "not even a handshake"
+    assert await ask(INTERPRET, None) == 400, "Karmada has none to show"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "No such file"), ("?", "holds no certificate")])
+def test_a_client_ca_that_cannot_be_used_is_told(tmp_path: Path, content: str | None, told: str) -> None:
+    if content is not None:
+        (tmp_path / "ca.crt").write_text(content)
+    with pytest.raises(UsageError, match=f"ca.crt: .*{told}"):
+        Context(clients=tmp_path / "ca.crt")
 
 
 async def test_plain_http_is_not_answered(here: Server) -> None:
@@ -166,18 +219,43 @@ async def test_plain_http_is_not_answered(here: Server) -> None:
         assert b"HTTP/1.1" not in answer
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_tls_versions(here: Server, version: ssl.TLSVersion) -> None:
-    trust = here.trust
-    trust.minimum_version = trust.maximum_version = version
+@pytest.mark.parametrize(
+    ("lowest", "spoken", "answered"),
+    [
+        ("1.3", "1.3", True),
+        ("1.3", "1.2", False),
+        ("1.2", "1.3", True),
+        ("1.2", "1.2", True),
+        ("1.2", "1.1", False),
+    ],
+)
+def test_tls_versions(server: Server, lowest: str, spoken: str, answered: bool) -> None:
+    listening = Context(TlsVersion(lowest))
+    listening.present(*((server.folder / name).read_bytes() for name in ("tls.crt", "tls.key")), "it")
+    trust = server.trust
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of asking for TLS 1.1
+        trust.minimum_version = trust.maximum_version = ssl.TLSVersion[f"TLSv{spoken.replace('.', '_')}"]
     trust.set_alpn_protocols(["h2", "http/1.1"])
-    _, writer = await asyncio.open_connection("127.0.0.1", here.port, ssl=trust)
-    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
-    writer.close()
-    await writer.wait_closed()
+    assert handshake(listening.ssl, trust) == ("http/1.1" if answered else None)
 
 
-HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % CLUSTERS.encode()
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:
+    """Return the protocol that both agreed on, None if they could not."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = client.wrap_bio(back, there, server_hostname="127.0.0.1")
+    answering = server.wrap_bio(there, back, server_side=True)
+    for side in (asking, answering) * 3:
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLError:
+            return None
+    return asking.selected_alpn_protocol()
+
+
+HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % MUTATE_CLUSTERS.encode()
 
 
 @pytest.mark.parametrize(
@@ -230,10 +308,10 @@ async def test_sigterm_lets_a_call_in_flight_end(server: Server, process: subpro
         await until(listens, lambda yes: not yes)
         writer.write(body)
         assert b" 200 " in await reader.readline()
-        assert b'"allowed": true' in await reader.read()
+        assert b'"allowed":true' in await reader.read()
     assert await asyncio.to_thread(process.wait, 10) == 0
     said = [json.loads(line)["event"] for line in process.stderr or ()]
-    assert said == ["answering", "stopped"]
+    assert said == ["certificate", "answering", "ending", "allowed", "stopped"]
 
 
 async def test_a_port_that_is_taken_is_told_in_one_line(here: Server) -> None:
@@ -262,20 +340,11 @@ async def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
         )
     )
     with pytest.raises(UsageError, match=told) as caught:
-        await serve("127.0.0.1", server.port, cert=server.folder / cert, key=server.folder / key)
+        await serve(application(), "127.0.0.1", server.port, server.certificates(cert, key))
     assert "\n" not in str(caught.value)
 
 
 # On a real Karmada
-
-
-@pytest.fixture
-async def registered(plane: Plane, karmada: Client) -> AsyncIterator[None]:
-    await webhook.start(plane.env, karmada)
-    try:
-        yield
-    finally:
-        await webhook.stop(plane.env, karmada)
 
 
 def manifest(group: str, name: str) -> dict[str, Any]:
@@ -288,20 +357,24 @@ def manifest(group: str, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("group", ["flomesh.io", "multicluster.flomesh.io"])
-@pytest.mark.usefixtures("registered")
-async def test_karmada_stores_no_kubeconfig(plane: Plane, group: str) -> None:
+async def test_karmada_stores_no_kubeconfig(plane: Plane, karmada: Client, group: str) -> None:
     name, kind = "t-webhook", f"clusters.{group}"
     text = json.dumps(manifest(group, name))
-
-    async def dry_run() -> str:
-        return plane.kubectl("create", "--dry-run=server", "-f-", stdin=text).stderr
 
     def stored() -> str:
         return plane.kubectl("get", kind, name, "-ojson").stdout
 
-    # The apiserver looks for new webhooks in the background.
-    await until(dry_run, lambda said: DROPPED in said)
+    async def labelled() -> str:
+        return plane.kubectl("label", "--overwrite", kind, name, "a=b").stderr
+
+    plane.kubectl("create", "-f-", stdin=text)
+    assert json.loads(stored())["spec"]["kubeconfig"] == SECRET, "nobody is there to drop it"
     try:
+        await webhook.start(plane.env, karmada)
+        # The apiserver looks for new webhooks in the background.
+        await until(labelled, lambda said: f"Warning: {WAS_STORED}" in said)
+        assert "kubeconfig" not in stored()
+        assert plane.kubectl("label", kind, name, "a-").stderr == ""
         for _ in range(2):
             said = plane.kubectl("apply", "-f-", stdin=text).stderr
             assert f"Warning: {DROPPED}" in said
@@ -310,12 +383,41 @@ async def test_karmada_stores_no_kubeconfig(plane: Plane, group: str) -> None:
             assert json.loads(stored())["spec"]["gatewayHost"] == "10.0.2.4"
 
         processes.end([processes.running(plane.env.root)[WEBHOOK]])
-        assert plane.kubectl("apply", "-f-", stdin=text).stderr == ""
-        assert json.loads(stored())["spec"]["kubeconfig"] == SECRET, "nobody is blocked while it is down"
-
-        await processes.start(plane.env, WEBHOOK)
-        assert f"Warning: {WAS_STORED}" in plane.kubectl("label", kind, name, "a=b").stderr
-        assert "kubeconfig" not in stored()
-        assert plane.kubectl("label", kind, name, "a-").stderr == ""
+        refused = plane.kubectl("apply", "-f-", stdin=text, check=False).stderr
+        assert 'failed calling webhook "clusters.towpath.io"' in refused
+        assert "kubeconfig" not in stored(), "a credential is not let in while nobody looks"
+        assert plane.kubectl("label", kind, name, "a=b").stderr == "", "all else is"
     finally:
+        await webhook.stop(plane.env, karmada)
         plane.kubectl("delete", kind, name, "--ignore-not-found")
+
+
+async def test_stalled_clients_and_large_bodies_leave_memory_as_it_was(
+    server: Server, process: subprocess.Popen[str]
+) -> None:
+    """Refused before their end, or held to the limit: what is received is given back."""
+    await server.ready()
+    watched = psutil.Process(process.pid)
+    body = review(HOLDING)
+
+    async def flood() -> None:
+        async with AsyncExitStack() as open_, server.session() as session:
+            for _ in range(20):
+                _, stalled = await open_.enter_async_context(server.connection())
+                stalled.write(HEAD + b"Content-Length: %d\r\n\r\n{" % BODY_LIMIT)
+            for size in (NINE_MIB, BODY_LIMIT) * 10:
+                with suppress(aiohttp.ClientConnectionError):
+                    async with session.post(
+                        MUTATE_CLUSTERS, data=io.BytesIO(b" " * size), headers=JSON
+                    ) as response:
+                        assert response.status in {400, 413}
+            async with session.post(MUTATE_CLUSTERS, data=body, headers=JSON) as response:
+                assert response.status == 200, "the others do not wait"
+
+    await flood()  # what it takes once
+    before = watched.memory_info().rss
+    for _ in range(3):
+        await flood()
+    assert watched.memory_info().rss - before < NINE_MIB
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.wait, 10) == 0

@@ -25,11 +25,11 @@ from towpath.incremental import Incremental
 from towpath.model.keys import DEFAULT, Dialect, cluster_key
 from towpath.model.service import CLUSTER_SET_IP
 from towpath.plan.outcome import Plan, ServicePlan, TrafficPlan, document, make
-from towpath.plan.overriding import overridden
-from towpath.plan.placement import place
-from towpath.plan.policies import Target, read_override, read_policy
 from towpath.plan.reading import identity, read
 from towpath.plan.world import Builder
+from towpath.propagation.overriding import overridden
+from towpath.propagation.placement import place
+from towpath.propagation.policies import Target, read_override, read_policy
 from towpath.render import Rendered
 from towpath.rules.reasons import Advice, Impossible
 

@@ -1,205 +1,228 @@
-"""What the webhook answers: a table of Clusters, and properties over every request there can be."""
+"""What the webhook says of an object alone: the CRDs' own table of mistakes, and what surprises."""
 
 from __future__ import annotations
 
-import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import yaml
 
-from tests.reviews import HOLDING, PLAIN, SECRET, applied, cluster, patched, review
-from towpath.errors import InvalidObject
-from towpath_webhook import admission, registration
-from towpath_webhook.app import BODY_LIMIT, app
-from towpath_webhook.clusters import APPLIED, DROPPED, IF_APPLIED, WAS_STORED
+from tests.reviews import EXPORT, RULE, answered, document, patched, question
+from towpath_webhook import registry
+from towpath_webhook.admission import STANDING
+
+CASES = Path(__file__).parents[1] / "integration" / "crd_cases"
+PATHS = {
+    "Cluster": registry.VALIDATE_CLUSTERS,
+    "ServiceExport": registry.VALIDATE_EXPORTS,
+    "ServiceImport": registry.VALIDATE_IMPORTS,
+    "GlobalTrafficPolicy": registry.VALIDATE_TRAFFIC,
+}
+GROUPS = ["flomesh.io", "multicluster.flomesh.io"]
 
 
-def ask(obj: object, old: object = None) -> dict[str, Any]:
-    answer = json.loads(admission.answer(admission.RULES[admission.CLUSTERS], review(obj, old)))
-    assert (answer["apiVersion"], answer["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
-    response: dict[str, Any] = answer["response"]
-    assert response["uid"] == "u-1"
-    assert response["allowed"] is True
-    return response
+def table(file: str) -> Any:
+    return yaml.safe_load((CASES / file).read_text())
+
+
+REFUSED = [
+    pytest.param(kind, spec, entry["field"], entry["fix"], id=f"{kind}-{spec}")
+    for kind, entries in table("refused.yaml").items()
+    for entry in entries
+    for spec in entry["specs"]
+]
+ACCEPTED = [
+    pytest.param(kind, spec, id=f"{kind}-{spec}")
+    for kind, specs in table("accepted.yaml").items()
+    for spec in specs
+]
+
+
+def asked(obj: dict[str, Any], old: dict[str, Any] | None = None, **more: object) -> dict[str, Any]:
+    return answered(PATHS[obj["kind"]], question(obj, old, **more))
+
+
+def causes(response: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return field and text of each problem."""
+    return [(one["field"], one["message"]) for one in response["status"]["details"]["causes"]]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("kind", "spec", "field", "fix"), REFUSED)
+def test_what_our_crds_refuse_is_refused_where_there_are_others(
+    group: str, kind: str, spec: Any, field: str, fix: str
+) -> None:
+    response = asked(document(kind, spec, group=group))
+    fields = causes(response)
+    assert field in [place for place, _ in fields]
+    said = next(text for place, text in fields if place == field)
+    assert fix.partition(", for example")[0] in said
+    assert response["status"]["code"] == 422
+    assert f"{field}: {said}" in response["status"]["message"]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("kind", "spec"), ACCEPTED)
+def test_what_our_crds_accept_is_accepted(group: str, kind: str, spec: Any) -> None:
+    obj = document(kind, spec, group=group)
+    if kind == "Cluster":  # as the mutating webhook leaves it
+        obj = patched(obj, answered(registry.MUTATE_CLUSTERS, question(obj)))
+    assert asked(obj)["allowed"]
+
+
+def test_an_export_must_bear_the_name_of_a_service() -> None:
+    for name in ("a.b", "1web", "web-0.shop", "w" * 64):
+        ((field, text),) = causes(asked(document("ServiceExport", {"rules": [RULE]}, name=name)))
+        assert field == "metadata.name"
+        assert "must be the name of the Service to export" in text
+
+
+def test_everything_is_said_at_once() -> None:
+    spec = {
+        "rules": [{"portNumber": 0, "path": "web"}, "odd", {**RULE, "path": "/a//b"}],
+        "pathRewrite": {"from": "x"},
+        "targetClusters": ["cluster-1", 7],
+        "serviceAccountName": "ns/web",
+    }
+    response = asked(document("ServiceExport", spec, name="a.b"))
+    assert [field for field, _ in causes(response)] == [
+        "metadata.name",
+        "spec.rules[0].portNumber",
+        "spec.rules[0].path",
+        "spec.rules[0].pathType",
+        "spec.rules[1]",
+        "spec.rules[2].path",
+        "spec.pathRewrite",
+        "spec.serviceAccountName",
+        "spec.targetClusters[0]",
+        "spec.targetClusters[1]",
+    ]
+    assert response["status"]["message"].count("; ") >= 9
+
+
+def traffic(**spec: object) -> dict[str, Any]:
+    return document("GlobalTrafficPolicy", spec)
+
+
+KEY = "default/default/default/cluster-1"
+WARNED: list[Any] = [
+    (EXPORT, []),
+    (
+        document("ServiceExport", {"rules": [{**RULE, "pathType": "Exact"}]}),
+        ["spec.rules[0].pathType: Exact:"],
+    ),
+    (document("ServiceExport", {"rules": [{**RULE, "path": "/"}]}), ["spec.rules[0].path: '/': "]),
+    (
+        document("ServiceExport", {"rules": [RULE, {**RULE, "path": "/b"}]}),
+        ["spec.rules[0].portNumber: port 80: of several rules on one port the last counts"],
+    ),
+    (
+        document("ServiceExport", {"rules": [RULE]}, annotations={"towpath.io/when-unreachable": "Never"}),
+        ["metadata.annotations[towpath.io/when-unreachable]: 'Never' is none of Keep, Withdraw"],
+    ),
+    (traffic(lbType="ActiveActive", targets=[{"clusterKey": KEY, "weight": 1}]), []),
+    (
+        traffic(lbType="ActiveActive", targets=[{"clusterKey": KEY, "weight": 0}]),
+        [f"spec.targets[0].weight: {KEY}: weight 0 counts as 100 and attracts traffic"],
+    ),
+    (
+        traffic(lbType="ActiveActive", targets=[{"clusterKey": KEY}, {"clusterKey": KEY}]),
+        [f"spec.targets[0].clusterKey: {KEY}: the cluster is named more than once"],
+    ),
+    (
+        traffic(lbType="FailOver", targets=[{"clusterKey": KEY, "weight": 7}]),
+        [f"spec.targets[0].weight: {KEY}: FSM uses weights with ActiveActive only"],
+    ),
+    (traffic(targets=[{"clusterKey": KEY}]), [f"spec.targets[0]: {KEY}: FSM ignores the target of Locality"]),
+]
+
+
+@pytest.mark.parametrize(("obj", "told"), WARNED)
+def test_what_surprises_is_told(obj: dict[str, Any], told: list[str]) -> None:
+    response = asked(obj)
+    warnings = response.get("warnings", [])
+    assert response["allowed"]
+    assert len(warnings) == len(told)
+    for warning, beginning in zip(warnings, told, strict=True):
+        assert warning.startswith(beginning)
+        assert len(warning.encode()) <= 256, "longer ones the apiserver may cut off"
+
+
+def test_what_was_wrong_before_is_no_reason_to_refuse_a_change_of_something_else() -> None:
+    bad = {**RULE, "path": "web"}
+    old = document("ServiceExport", {"rules": [bad]})
+    response = asked(document("ServiceExport", {"rules": [bad], "sessionSticky": True}), old)
+    assert response["allowed"]
+    assert response["warnings"] == [
+        f"spec.rules[0].path: path must begin with '/', for example '/web' ({STANDING})"
+    ]
+    worse = asked(document("ServiceExport", {"rules": [bad], "targetClusters": ["x"]}), old)
+    ((field, text),) = causes(worse)
+    assert field == "spec.targetClusters[0]"
+    assert text.endswith("write region/zone/group/cluster, for example default/default/default/x")
+    assert len(worse["warnings"]) == 1
+
+
+def test_an_object_that_goes_is_left_alone() -> None:
+    going = document("ServiceExport", {}, deletionTimestamp="2026-01-01T00:00:00Z")
+    assert asked(going, EXPORT) == {"uid": "u-1", "allowed": True}
+    assert answered(registry.MUTATE_DEFAULTS, question(going, EXPORT)) == {"uid": "u-1", "allowed": True}
+
+
+DEFAULTED: list[Any] = [
+    (
+        document("ServiceExport", {"rules": [{"portNumber": 1, "path": "/"}, RULE]}),
+        "spec.rules.0.pathType",
+        "Prefix",
+    ),
+    (document("GlobalTrafficPolicy"), "spec", {"lbType": "Locality"}),
+    (document("GlobalTrafficPolicy", {}), "spec.lbType", "Locality"),
+    (document("ServiceImport", {"ports": []}), "spec.type", "ClusterSetIP"),
+    (
+        document(
+            "ServiceImport", {"type": "Headless", "ports": [{"port": 1, "protocol": "UDP"}, {"port": 2}]}
+        ),
+        "spec.ports.1.protocol",
+        "TCP",
+    ),
+]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("obj", "where", "value"), DEFAULTED)
+def test_what_is_missing_and_can_mean_one_thing_only_is_filled_in(
+    group: str, obj: dict[str, Any], where: str, value: object
+) -> None:
+    obj = {**obj, "apiVersion": f"{group}/v1alpha1"}
+    response = answered(registry.MUTATE_DEFAULTS, question(obj))
+    found: Any = patched(obj, response)
+    for name in where.split("."):
+        found = found[int(name) if name.isdigit() else name]
+    assert found == value
+    assert "patch" not in answered(registry.MUTATE_DEFAULTS, question(patched(obj, response)))
 
 
 @pytest.mark.parametrize(
-    ("obj", "want", "warnings"),
+    "obj",
     [
-        pytest.param(PLAIN, PLAIN, [], id="without one"),
-        pytest.param(HOLDING, PLAIN, [DROPPED, IF_APPLIED], id="in the spec"),
-        pytest.param(
-            applied(HOLDING, HOLDING), applied(PLAIN, PLAIN), [DROPPED, IF_APPLIED], id="kubectl apply"
-        ),
-        pytest.param(
-            applied(HOLDING, PLAIN), applied(PLAIN, PLAIN), [DROPPED, IF_APPLIED], id="in the copy only"
-        ),
-        pytest.param(applied(PLAIN, PLAIN), applied(PLAIN, PLAIN), [], id="kubectl apply without one"),
-        pytest.param(
-            applied("{kubeconfig", HOLDING),
-            applied("{kubeconfig", PLAIN),
-            [DROPPED, IF_APPLIED],
-            id="no JSON",
-        ),
-        pytest.param(cluster(kubeconfig=""), cluster(kubeconfig=""), [], id="empty, as a CRD may default it"),
-        pytest.param(cluster(kubeconfig=None), cluster(kubeconfig=None), [], id="null"),
-        pytest.param(cluster(kubeconfig={"a": 1}), PLAIN, [DROPPED, IF_APPLIED], id="of a wrong type"),
-        pytest.param({"spec": "kubeconfig"}, {"spec": "kubeconfig"}, [], id="spec of a wrong type"),
-        pytest.param({}, {}, [], id="nothing in it"),
+        EXPORT,
+        document("ServiceExport"),
+        document("ServiceExport", {"rules": "odd"}),
+        document("ServiceExport", {"rules": ["odd"]}),
+        document("ServiceImport"),
+        document("GlobalTrafficPolicy", "odd"),
+        document("Cluster", {}),
     ],
 )
-def test_kubeconfigs_are_dropped(obj: dict[str, Any], want: dict[str, Any], warnings: list[str]) -> None:
-    response = ask(obj)
-    once = patched(obj, response)
-    assert normal(once) == normal(want)
-    assert response.get("warnings", []) == warnings
-    assert "patch" not in ask(once), "a second pass finds nothing"
+def test_what_is_there_or_odd_is_not_touched(obj: dict[str, Any]) -> None:
+    assert answered(registry.MUTATE_DEFAULTS, question(obj)) == {"uid": "u-1", "allowed": True}
 
 
-def normal(obj: dict[str, Any]) -> dict[str, Any]:
-    """Return the object with kubectl's copy decoded, if it can be."""
-    text = obj.get("metadata", {}).get("annotations", {}).get(APPLIED)
-    if not text or not text.endswith("}\n"):
-        return obj
-    return applied("", obj) | {"copy": json.loads(text)}
-
-
-@pytest.mark.parametrize("old", [HOLDING, applied(HOLDING, PLAIN)], ids=["spec", "copy"])
-def test_a_credential_that_was_stored_is_told(old: dict[str, Any]) -> None:
-    assert ask(HOLDING, old)["warnings"] == [DROPPED, WAS_STORED]
-
-
-def test_deletion_passes() -> None:
-    assert ask(None, HOLDING) == {"uid": "u-1", "allowed": True}
-
-
-def test_warnings_are_short_enough_to_arrive_whole() -> None:
-    assert all(len(text.encode()) <= 256 for text in (DROPPED, IF_APPLIED, WAS_STORED))
-
-
-def test_every_path_that_is_registered_is_answered() -> None:
-    made = registration.configuration("https://here:1", b"ca")
-    urls = [webhook["clientConfig"]["url"] for webhook in made["webhooks"]]
-    assert {url.removeprefix("https://here:1") for url in urls} == set(admission.RULES)
-
-
-@pytest.mark.parametrize(
-    ("body", "told"),
-    [
-        (b"", "Invalid JSON"),
-        (b"\xff", "Invalid JSON"),
-        (b"[" * 100_000, "Invalid JSON"),
-        (b"[]", "AdmissionReview"),
-        (b"{}", "apiVersion"),
-        (review(HOLDING).replace(b"k8s.io/v1", b"k8s.io/v1beta1"), "at apiVersion"),
-        (review(HOLDING, uid=""), "at request.uid"),
-        (review(HOLDING, uid=[SECRET]), "at request.uid"),
-        (review(SECRET), "at request.object"),
-        (review(PLAIN, SECRET), "at request.oldObject"),
-    ],
-)
-def test_what_is_no_question_is_refused_without_repeating_it(body: bytes, told: str) -> None:
-    with pytest.raises(InvalidObject) as caught:
-        admission.answer(admission.RULES[admission.CLUSTERS], body)
-    message = str(caught.value)
-    assert told in message
-    assert "apiVersion: v1" not in message
-    assert "\n" not in message
-
-
-JSON_VALUE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=8,
-)
-ANY_SPEC = (
-    st.fixed_dictionaries({}, optional={"kubeconfig": JSON_VALUE, "gatewayHost": JSON_VALUE}) | JSON_VALUE
-)
-ANY_COPY = st.fixed_dictionaries({"spec": ANY_SPEC}).map(json.dumps) | st.text() | JSON_VALUE
-ANY_CLUSTER = st.fixed_dictionaries(
-    {},
-    optional={
-        "spec": ANY_SPEC,
-        "metadata": st.fixed_dictionaries(
-            {}, optional={"annotations": st.dictionaries(st.just(APPLIED) | st.text(), ANY_COPY) | JSON_VALUE}
-        )
-        | JSON_VALUE,
-    },
-)
-ANY_BODY = (
-    st.binary()
-    | JSON_VALUE.map(json.dumps).map(str.encode)
-    | st.builds(review, ANY_CLUSTER | JSON_VALUE, ANY_CLUSTER | JSON_VALUE, uid=JSON_VALUE)
-)
-
-
-async def post(body: bytes, path: str = admission.CLUSTERS, **headers: str) -> tuple[int, bytes]:
-    """Send one POST to the application, in pieces, and return status and body."""
-    sent: list[dict[str, Any]] = []
-    pieces = [body[at : at + 1_000_000] for at in range(0, len(body), 1_000_000)] or [b""]
-    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
-    messages[-1]["more_body"] = False
-
-    async def receive() -> dict[str, Any]:
-        return messages.pop(0)
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    given = {"content_type": "application/json; charset=utf-8", **headers}
-    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()]
-    await app({"type": "http", "path": path, "method": "POST", "headers": pairs}, receive, send)
-    start, end = sent
-    assert dict(start["headers"])[b"content-length"] == str(len(end["body"])).encode()
-    return start["status"], end["body"]
-
-
-@given(body=ANY_BODY)
-async def test_any_body_is_answered_or_refused(body: bytes) -> None:
-    status, answer = await post(body)
-    assert status in {200, 400}
-    if status == 200:
-        response = json.loads(answer)["response"]
-        assert response["allowed"] is True
-        assert response["uid"] == json.loads(body)["request"]["uid"]
-
-
-@given(obj=ANY_CLUSTER)
-def test_any_cluster_is_clean_after_one_pass(obj: dict[str, Any]) -> None:
-    obj = json.loads(json.dumps(obj))
-    try:
-        response = ask(obj)
-    except InvalidObject:
-        return  # lone surrogates are no JSON
-    once = patched(obj, response)
-    assert bool(response.get("warnings")) == ("patch" in response)
-    assert not isinstance(once.get("spec"), dict) or not once["spec"].get("kubeconfig")
-    assert "patch" not in ask(once)
-
-
-@pytest.mark.parametrize(
-    ("request_", "status"),
-    [
-        ({"path": "/admit/nothing"}, 404),
-        ({"content_type": "text/yaml"}, 415),
-        ({"content_type": "application/jsonp"}, 415),
-        ({"content_length": str(BODY_LIMIT + 1)}, 413),
-        ({"body": b" " * (BODY_LIMIT + 1)}, 413),
-        ({"body": b" " * BODY_LIMIT}, 400),
-    ],
-)
-async def test_status_codes(request_: dict[str, Any], status: int) -> None:
-    assert (await post(request_.pop("body", review(PLAIN)), **request_))[0] == status
-
-
-async def test_a_rule_that_fails_is_a_500_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_request: object) -> Any:
-        raise RuntimeError(SECRET)
-
-    monkeypatch.setitem(admission.RULES, "/admit/broken", broken)  # type: ignore[arg-type]
-    status, body = await post(review(PLAIN), "/admit/broken")
-    assert status == 500
-    assert b"apiVersion" not in body
-    assert b"Traceback" not in body
+def test_a_kubeconfig_that_was_not_dropped_is_refused_without_repeating_it() -> None:
+    response = asked(document("Cluster", {"kubeconfig": "secret"}))
+    ((field, text),) = causes(response)
+    assert field == "spec.kubeconfig"
+    assert "leave the field out" in text
+    assert not re.search("secret", str(response))

@@ -18,7 +18,7 @@ from towpath.model.world import Offer, World
 from towpath.render import LARGEST_VIEW, render
 from towpath.rules import conditions
 from towpath.rules.conflict import Disagreement
-from towpath.rules.reasons import Conflicting, Excluded, Exclusion, Stated
+from towpath.rules.reasons import Advice, Caution, Conflicting, Excluded, Exclusion, Impossible, Stated
 
 LONGEST = 32768
 REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
@@ -63,7 +63,10 @@ def test_every_reason_has_its_condition(
     assert [(one.type, one.status) for one in said if one.reason == reason] == [(kind, status)]
 
 
-OF_STATUS = {"EXPORTED", "NOT_IMPORTED", "PENDING", "CLUSTER_LOST", "NOT_REPORTED", "WITHHELD"}
+OF_STATUS = {
+    *("EXPORTED", "NOT_IMPORTED", "PENDING", "CLUSTER_LOST", "NOT_REPORTED", "WITHHELD"),
+    *("LEFT_IN_MEMBER", "NOT_APPLIED", "IMPORT_NAME_TAKEN", "CLAIMED_ELSEWHERE"),
+}
 """What follows from the reports of members and from the controller's guard, not from the derivation."""
 
 
@@ -154,6 +157,64 @@ def test_reasons_are_joined_and_each_is_named_once() -> None:
     )
 
     assert said == Condition(CONFLICT, "True", "TypeConflict,PathConflict", "One. Two. Three.")
+
+
+def test_what_keeps_changes_from_the_members_is_told_though_the_export_is_valid() -> None:
+    troubled = offered({}, frozen=True, faults=("OverridePolicy shop/o: it fails.",))
+
+    for exporters, status in ((["a"], "True"), ([], "False")):
+        said = conditions.valid(troubled, exporters, {})
+        assert said.status == status
+        assert said.message.endswith("no change reaches them. OverridePolicy shop/o: it fails.")
+
+
+def test_a_name_that_an_export_of_another_group_has_bound_is_exported_by_nobody() -> None:
+    one = derived({"a": WEB}, fleet("a", "b"), taken_by="multicluster.x-k8s.io/v1alpha1")
+
+    assert not one.views
+    said = condition(one, VALID)
+    assert (said.status, said.reason) == ("False", "NameTaken")
+    assert said.message.startswith("The name belongs to multicluster.x-k8s.io/v1alpha1: ")
+
+
+UNKNOWN = Caution(Advice.UNKNOWN_KEY, "spec.targets[0].clusterKey", "a/b/c/d")
+ZERO = Caution(Advice.WEIGHT_ZERO, "spec.targets[0].weight", "a/b/c/d")
+NO_TARGET = Caution(Impossible.FAIL_OVER_TARGETS, "spec.targets")
+MINUS = Caution(Impossible.NEGATIVE_WEIGHT, "spec.targets[0].weight", "-1")
+
+
+@pytest.mark.parametrize(
+    ("cautions", "accepted", "resolved"),
+    [
+        ([], ("True", "Accepted"), ("True", "Resolved")),
+        ([ZERO], ("True", "Accepted"), ("True", "Resolved")),
+        ([UNKNOWN, ZERO], ("True", "Accepted"), ("False", "UnknownClusterKey")),
+        ([NO_TARGET, MINUS], ("False", "FailOverTargets,NegativeWeight"), ("True", "Resolved")),
+        ([Caution(Advice.NOT_EXPORTED, "metadata.name")], ("True", "Accepted"), ("False", "NotExported")),
+    ],
+)
+def test_a_policy_is_accepted_and_resolved(
+    cautions: list[Caution], accepted: tuple[str, str], resolved: tuple[str, str]
+) -> None:
+    for said, want in ((conditions.accepted(cautions), accepted), (conditions.resolved(cautions), resolved)):
+        assert (said.status, said.reason) == want
+        assert REASON.fullmatch(said.reason)
+        assert said.message.endswith(".")
+    assert ("weight 0 counts as 100" in conditions.accepted(cautions).message) == (ZERO in cautions)
+
+
+@pytest.mark.parametrize(
+    ("member", "status", "reason"),
+    [
+        (None, "False", "NoMember"),
+        (member("a"), "True", "Managed"),
+        (member("a", unreachable_since=5.0), "False", "MemberLost"),
+    ],
+)
+def test_a_cluster_is_managed_when_karmada_reaches_its_member(
+    member: Member | None, status: str, reason: str
+) -> None:
+    assert conditions.managed(member)[1:3] == (status, reason)
 
 
 def test_a_service_that_only_some_clusters_have_is_valid() -> None:

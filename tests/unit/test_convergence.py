@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.worlds import KEY
-from towpath.controller.convergence import PATIENCE, Convergence
+from towpath.controller.convergence import PATIENCE, TELLING, Convergence
+from towpath.model.keys import ServiceKey
 
 WANTED = {"a": "1", "b": "2"}
 
@@ -20,17 +23,16 @@ def test_members_that_hold_what_was_derived_are_left_alone() -> None:
 
 
 def test_one_that_stays_behind_is_touched_for_and_then_ever_less_often() -> None:
-    convergence, now, touches = Convergence(), 100.0, []
-    seen = convergence.look(KEY, WANTED, {"a": "1"}, (), now)
-    assert not seen.touch
-    for _ in range(8):
-        now = seen.look_again
+    convergence, now, touches = Convergence(), 100.0, [100.0]
+    while len(touches) < 9:
         seen = convergence.look(KEY, WANTED, {"a": "1"}, (), now)
-        assert seen.touch
-        assert not convergence.look(KEY, WANTED, {"a": "1"}, (), now).touch
-        touches.append(seen.look_again - now)
+        if seen.touch:
+            touches.append(now)
+            assert not convergence.look(KEY, WANTED, {"a": "1"}, (), now).touch
+        now = seen.look_again
 
-    assert touches == [*PATIENCE[1:], *[PATIENCE[-1]] * 4]
+    pauses = [after - before for before, after in itertools.pairwise(touches)]
+    assert pauses == [*PATIENCE, *[PATIENCE[-1]] * 3]
 
 
 def test_a_new_view_gives_new_patience() -> None:
@@ -50,6 +52,63 @@ def test_nothing_is_touched_for_members_that_cannot_be_reached() -> None:
 
     assert convergence.lagging == (KEY,), "it is looked at again when the member returns"
     assert convergence.look(KEY, WANTED, {"a": "1"}, (), now=1001.0).touch
+
+
+def test_what_has_only_begun_is_not_worth_saying_and_what_goes_on_ever_less_often() -> None:
+    convergence, now, told = Convergence(), 0.0, []
+    while len(told) < 6:
+        seen = convergence.look(KEY, WANTED, {"a": "1"}, (), now)
+        if not seen.is_moving:
+            told.append(now)
+        now = seen.look_again
+
+    pauses = [after - before for before, after in itertools.pairwise([0.0, *told])]
+    assert pauses == [*TELLING, *[TELLING[-1]] * 2]
+
+
+def test_what_changes_again_and_again_is_told_of_all_the_same() -> None:
+    convergence = Convergence()
+    seen = [
+        convergence.look(KEY, {"a": str(number)}, {}, (), now=number * TELLING[0] / 2).is_moving
+        for number in range(8)
+    ]
+    assert seen == [True, True, False, True, True, False, True, True]
+
+
+def other(name: str) -> ServiceKey:
+    return KEY._replace(name=name)
+
+
+def test_nothing_is_touched_while_karmada_gets_on_with_its_work() -> None:
+    convergence = Convergence()
+    for number in range(20):
+        convergence.look(other(f"s{number}"), WANTED, {}, (), now=0)
+    for number in range(19):
+        convergence.look(other(f"s{number}"), WANTED, WANTED, (), now=number + 1.0)
+        seen = convergence.look(other("s19"), WANTED, {}, (), now=number + 1.5)
+        assert not seen.touch
+
+    quiet = 19.0 + PATIENCE[0]
+    assert not convergence.look(other("s19"), WANTED, {}, (), quiet - 0.1).touch
+    assert convergence.look(other("s19"), WANTED, {}, (), quiet).touch
+
+
+def test_what_has_been_overtaken_is_touched_however_busy_karmada_is() -> None:
+    convergence = Convergence()
+    convergence.look(KEY, WANTED, {}, (), now=0)
+    convergence.look(other("later"), WANTED, {}, (), now=PATIENCE[0])
+    convergence.look(other("later"), WANTED, WANTED, (), now=PATIENCE[0] + 0.5)
+
+    assert convergence.look(KEY, WANTED, {}, (), now=PATIENCE[0] + 0.5).touch
+
+
+def test_the_time_counts_from_the_change_and_not_from_the_first_look() -> None:
+    convergence = Convergence()
+    convergence.look(KEY, WANTED, {}, (), now=10.0, since=7.0)
+    convergence.look(KEY, WANTED, {"a": "1"}, (), now=10.5, since=10.4)
+
+    assert convergence.look(KEY, WANTED, WANTED, (), now=11.0).took == 4.0
+    assert convergence.look(KEY, WANTED, WANTED, (), now=12.0, since=11.5).took is None
 
 
 def test_what_is_gone_is_forgotten() -> None:

@@ -195,6 +195,17 @@ def test_putting_what_is_there_touches_nothing(world: World) -> None:
         assert made.put_service(key, replace(one)) == set()
 
 
+def test_what_is_known_is_what_has_been_asked_for_since_it_changed() -> None:
+    made = built(World(fleet("a", "b"), {KEY: offered({"a": WEB})}))
+    assert not made.known
+
+    derived = made.derived(KEY, 0.0)
+    assert list(made.known) == [derived]
+
+    made.put_members(fleet("a", "b", "c"))
+    assert not made.known
+
+
 def test_a_service_that_is_not_there_has_no_derivation() -> None:
     made = Incremental()
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.unit.test_placement import by_expression, json
 from towpath.errors import InvalidObject
-from towpath.plan.overriding import overridden
-from towpath.plan.policies import OverridePolicy, Target, read_override
+from towpath.propagation.overriding import Copy, concerning, overridden
+from towpath.propagation.policies import OverridePolicy, Target, read_override
 
 A = Target("a", {"env": "prod"}, region="eu")
 B = Target("b")
@@ -47,7 +47,8 @@ def override(
 
 def became(*policies: OverridePolicy, cluster: Target = A) -> dict[str, Any]:
     """Return the member's copy, about which nothing had to be said."""
-    manifest, notes = overridden(SERVICE, cluster, policies)
+    copy = overridden(SERVICE, cluster, policies)
+    manifest, notes = copy.manifest, copy.notes
     assert notes == ()
     return manifest
 
@@ -214,7 +215,7 @@ def test_labels_where_metadata_is_no_object(metadata: Any) -> None:
     added = rule(labelsOverrider=[{"operator": "add", "value": {"app": "x"}}])
     policies = [override(rule(op("/metadata", metadata)), added, namespace=""), typed("x")]
 
-    assert overridden(SERVICE, A, policies) == ({**SERVICE, "metadata": metadata}, ())
+    assert overridden(SERVICE, A, policies) == Copy({**SERVICE, "metadata": metadata})
 
 
 def test_plaintext_comes_after_labels_and_annotations() -> None:
@@ -280,7 +281,8 @@ def test_plaintext_is_a_json_patch(patch: list[dict[str, Any]], spec: dict[str, 
 def test_a_patch_that_fails_leaves_the_member_as_it_was(patch: dict[str, Any]) -> None:
     policy = override(rule(), rule(op("/spec/type", "x"), patch))
 
-    manifest, (note,) = overridden(SERVICE, A, [typed("before", namespace=""), policy])
+    copy = overridden(SERVICE, A, [typed("before", namespace=""), policy])
+    manifest, note = copy.manifest, copy.fault
 
     assert manifest == SERVICE
     assert note.startswith("OverridePolicy shop/o: spec.overrideRules[1].overriders.plaintext")
@@ -291,13 +293,13 @@ def test_a_patch_fails_for_the_members_that_it_is_for() -> None:
     policy = override(rule(op("/spec/none"), target={"clusterNames": ["a"]}), rule(op("/spec/type", "x")))
 
     assert kind_of(policy, cluster=B) == "x"
-    assert overridden(SERVICE, A, [policy])[0] == SERVICE
+    assert overridden(SERVICE, A, [policy]).manifest == SERVICE
 
 
 def test_the_note_on_an_old_policy_names_its_own_fields() -> None:
     policy = override(namespace="", overriders={"plaintext": [op("/spec/type", "x"), op("/spec/none")]})
 
-    _, (note,) = overridden(SERVICE, A, [policy])
+    note = overridden(SERVICE, A, [policy]).fault
 
     assert note.startswith(
         "ClusterOverridePolicy o: spec.overriders.plaintext[1]: cannot replace '/spec/none' of the template: "
@@ -326,7 +328,8 @@ TAG = {"component": "Tag", "operator": "replace", "value": "v2"}
     ],
 )
 def test_overriders_that_are_not_worked_out(overriders: dict[str, Any], said: str) -> None:
-    manifest, notes = overridden(SERVICE, A, [override(rule(**overriders))])
+    copy = overridden(SERVICE, A, [override(rule(**overriders))])
+    manifest, notes = copy.manifest, copy.notes
 
     assert manifest == SERVICE
     assert len(notes) == bool(said)
@@ -401,7 +404,28 @@ patches = st.builds(
 
 @given(st.lists(patches, max_size=4))
 def test_a_patch_applies_as_a_whole_or_not_at_all(patch: list[dict[str, Any]]) -> None:
-    manifest, notes = overridden(SERVICE, A, [override(rule(*patch))])
+    copy = overridden(SERVICE, A, [override(rule(*patch))])
+    manifest, notes = copy.manifest, copy.notes
 
     assert not notes or manifest == SERVICE
     assert manifest["kind"]
+
+
+def test_of_all_policies_those_concern_an_object_that_may_select_it() -> None:
+    def selecting(**selector: str) -> list[dict[str, str]]:
+        return [{"apiVersion": "v1", "kind": "Service", **selector}]
+
+    concerns = [
+        override(name="named", selectors=selecting(name="web")),
+        override(name="kind", selectors=selecting()),
+        override(name="all"),
+        override(name="wide", namespace="", selectors=selecting(namespace="shop")),
+    ]
+    others = [
+        override(name="another", selectors=selecting(name="db")),
+        override(name="elsewhere", namespace="den"),
+        override(name="wide-elsewhere", namespace="", selectors=selecting(namespace="den")),
+        override(name="kind", selectors=[{"apiVersion": "v1", "kind": "Secret"}]),
+    ]
+
+    assert [*concerning([*others, *concerns], "v1", "Service", "shop", "web")] == concerns

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath.errors import InvalidObject
-from towpath.plan.placement import Placed, matches, place
-from towpath.plan.policies import Policy, Target, read_policy
-from towpath.plan.selection import Match, Template, claiming, selects, template_of
-from towpath.plan.selectors import ClusterAffinity, ResourceSelector
+from towpath.propagation.placement import Placed, matches, place
+from towpath.propagation.policies import Policy, Target, read_policy
+from towpath.propagation.selection import Match, Template, claiming, selects, template_of
+from towpath.propagation.selectors import ClusterAffinity, ResourceSelector
 
 WEB = Template("v1", "Service", "shop", "web", {"app": "web", "tier": "front"})
 FLEET = (

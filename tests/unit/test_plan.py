@@ -16,8 +16,8 @@ from towpath.plan import outcome
 from towpath.plan.difference import difference, obstacles
 from towpath.plan.outcome import Plan, ServicePlan
 from towpath.plan.reading import Reading, read_live, read_on
-from towpath.plan.wording import several
 from towpath.plan.world import Builder
+from towpath.wording import several
 
 Object = dict[str, Any]
 
@@ -247,8 +247,11 @@ def test_what_is_written_is_read_back_without_aliases() -> None:
             "ServiceExport shop/web: metadata.uid: expected `str`, got `int`",
         ),
         (EXPORT.replace("80", "80, ~: 1"), "ServiceExport web: not JSON: "),
-        (MEMBERS.replace("metal", "[]"), "Cluster a: spec.provider: [] is no string"),
-        (MEMBERS.replace("metal", "x, taints: 1"), "Cluster a: spec.taints: not a list"),
+        (MEMBERS.replace("metal", "[]"), "Cluster a: spec.provider: expected `str`, got `array`"),
+        (
+            MEMBERS.replace("metal", "x, taints: 1"),
+            "Cluster a: spec.taints: expected `array | null`, got `int`",
+        ),
         (CLUSTERS.replace("8080", "0"), "Cluster b: spec.gatewayPort: "),
         (
             f"{MEMBER_B}status: {{apiEnablements: [{{}}]}}",

@@ -24,7 +24,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from towpath import manifests
+from towpath import dns, manifests
 from towpath.cli.plan import Output, plan
 from towpath.errors import TowpathError
 from towpath.plan import outcome
@@ -192,7 +192,11 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
     file, held = tmp_path / "file.yaml", list[Object]()
     command = importlib.import_module("towpath.cli.plan")
     monkeypatch.setattr(command, "_live", lambda *_: deepcopy(held))
-    monkeypatch.setattr(command, "_address", lambda host: "10.7.7.7" if len(host) % 2 else "")
+
+    async def addresses(name: str) -> frozenset[str]:
+        return frozenset({"10.7.7.7"} if len(name) % 2 else ())
+
+    monkeypatch.setattr(dns, "addresses", addresses)
 
     def run(form: Output, *, live: bool) -> str | None:
         out, err, code, refused = io.StringIO(), io.StringIO(), 0, ""

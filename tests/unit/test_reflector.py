@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml
 from aiohttp import web
 
+from tests.kubeconfig import kubeconfig
 from towpath.errors import InvalidObject
 from towpath.karmada import reflector as module
 from towpath.karmada.client import Client, Resource
@@ -84,11 +84,11 @@ class Apiserver:
         return [query["resourceVersion"] for query in self.asked if "watch" in query]
 
 
-def decode(raw: bytes) -> str:
+def decode(raw: bytes) -> str | None:
     spec = msgspec.json.decode(raw)["spec"]
     if spec["value"] == "broken":
         raise InvalidObject("Thing: spec.value: broken")
-    return str(spec["value"])
+    return str(spec["value"]) or None
 
 
 Change = tuple[str, str | None, str | None]
@@ -110,7 +110,7 @@ class Seen:
 
 
 @asynccontextmanager
-async def reflecting(apiserver: Apiserver, folder: Path) -> AsyncIterator[Seen]:
+async def reflecting(apiserver: Apiserver, folder: Path, *, packed: bool = False) -> AsyncIterator[Seen]:
     app = web.Application()
     app.router.add_get("/{path:.*}", apiserver.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -118,17 +118,7 @@ async def reflecting(apiserver: Apiserver, folder: Path) -> AsyncIterator[Seen]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    config = folder / "config"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "current-context": "x",
-                "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-                "users": [{"name": "x", "user": {}}],
-                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-            }
-        )
-    )
+    config = kubeconfig(folder, f"http://127.0.0.1:{port}")
     changes: list[Change] = []
     told = apiserver.told
 
@@ -137,7 +127,7 @@ async def reflecting(apiserver: Apiserver, folder: Path) -> AsyncIterator[Seen]:
         told.set()
 
     async with await Client.connect(config, user_agent="tests") as client:
-        reflector = Reflector(client, THINGS, decode, changed)
+        reflector = Reflector(client, THINGS, decode, changed, packed=packed)
         running = asyncio.create_task(reflector.run())
         try:
             async with asyncio.timeout(10):
@@ -167,7 +157,10 @@ async def test_a_list_is_read_page_by_page_and_watched_from_its_version(tmp_path
     assert [query.get("continue") for query in apiserver.asked[:2]] == [None, "next"]
 
 
-async def test_events_change_what_is_remembered_however_the_stream_is_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+async def test_events_change_what_is_remembered_however_the_stream_is_cut(
+    tmp_path: Path, packed: bool
+) -> None:
     lines = (
         event("ADDED", thing("b", 8, "2"))
         + event("MODIFIED", thing("a", 9, "1a"))
@@ -175,8 +168,9 @@ async def test_events_change_what_is_remembered_however_the_stream_is_cut(tmp_pa
     )
     chunks = [lines[i : i + 7] for i in range(0, len(lines), 7)]
     apiserver = Apiserver([page(7, thing("a", 1, "1"))], [stream(*chunks, stay=True)])
-    async with reflecting(apiserver, tmp_path) as seen:
+    async with reflecting(apiserver, tmp_path, packed=packed) as seen:
         await seen.until(lambda: len(seen.changes) == 4)
+        assert seen.reflector.items() == {Name("ns", "a"): "1a"}
 
     assert seen.changes == [("a", None, "1"), ("b", None, "2"), ("a", "1", "1a"), ("b", "2", None)]
 
@@ -205,7 +199,7 @@ async def test_what_is_too_old_is_listed_anew_and_what_went_meanwhile_is_removed
     async with reflecting(apiserver, tmp_path) as seen:
         await seen.until(lambda: len(apiserver.watched_from) == 2)
 
-    assert seen.changes[2:] == [("b", "2", None), ("a", "1", "1a")]
+    assert seen.changes[2:] == [("a", "1", "1a"), ("b", "2", None)]
     assert apiserver.watched_from == ["7", "90"]
 
 
@@ -249,6 +243,73 @@ async def test_an_object_that_cannot_be_read_keeps_its_last_good_state(tmp_path:
         await seen.until(lambda: len(seen.changes) == 2)
 
         assert seen.reflector.get("a", "ns") == "1"
+
+
+async def test_what_is_of_no_interest_any_more_is_not_brought_back_by_an_older_event(tmp_path: Path) -> None:
+    going, older = event("MODIFIED", thing("a", 8, "")), event("MODIFIED", thing("a", 7, "2"))
+    after = event("ADDED", thing("b", 9, "3"))
+    apiserver = Apiserver([page(6, thing("a", 1, "1"))], [stream(going, older, after, stay=True)])
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(seen.changes) == 3)
+
+    assert seen.changes == [("a", None, "1"), ("a", "1", None), ("b", None, "3")]
+
+
+async def test_nothing_is_remembered_of_what_was_never_of_interest(tmp_path: Path) -> None:
+    apiserver = Apiserver(
+        [page(7, thing("a", 1, ""))], [stream(event("ADDED", thing("b", 9, "3")), stay=True)]
+    )
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(seen.changes) == 1)
+
+        assert len(seen.reflector) == 1
+        assert not seen.reflector._ended
+
+
+async def test_a_long_list_lets_others_have_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SLICE", 0.0)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    apiserver = Apiserver(
+        [page(7), page(900, *(thing(f"a{n}", n, "1") for n in range(1, 200)))], [status(410)]
+    )
+    async with reflecting(apiserver, tmp_path) as seen:
+        running = asyncio.create_task(other())
+        await seen.until(lambda: len(seen.changes) == 1)
+        before = turns
+        await seen.until(lambda: len(seen.changes) == 199)
+        running.cancel()
+
+    assert turns - before >= 198, "one after each object"
+
+
+async def test_what_we_wrote_while_a_list_was_read_stays(tmp_path: Path) -> None:
+    """The list is of a moment before the write, and does not have it."""
+    written = asyncio.Event()
+
+    async def second_page(request: web.Request) -> web.StreamResponse:
+        await written.wait()
+        return await page(90, thing("b", 2, "2"))(request)
+
+    apiserver = Apiserver(
+        [page(7, thing("a", 1, "1")), page(90, thing("c", 3, "3"), more="next"), second_page],
+        [status(410), stream(stay=True)],
+    )
+    async with reflecting(apiserver, tmp_path) as seen:
+        await seen.until(lambda: len(seen.changes) == 2)
+        seen.reflector.learn(json.dumps(thing("a", 91, "ours")).encode())
+        written.set()
+        await seen.until(lambda: len(apiserver.watched_from) == 2)
+
+        assert seen.reflector.get("a", "ns") == "ours"
 
 
 async def test_the_echo_of_a_write_of_ours_is_no_change(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
-import yaml
 from aiohttp import web
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from tests.unit.certificates import HOSTS, authority, identity
+from tests.unit.plugins import server
+from tests.unit.standin import answered_by
 from tests.unit.worlds import UID, WEB, export, fleet, member, service
 from tests.waiting import until
 from towpath.errors import NotFound, SocketUnusable, Unreachable, UsageError
@@ -26,9 +28,11 @@ from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.service import ServicePort
 from towpath.model.world import ExportedService, Offer
-from towpath.proto.v1alpha1 import plugin_pb2 as pb
-from towpath.rpc import client, servicer, socketfile
-from towpath.rpc.server import SERVICE, PluginServer
+from towpath.proto.v1alpha1 import service_pb2 as pb
+from towpath.rpc import client, socketfile
+from towpath.rpc.credentials import Files
+from towpath.rpc.refusals import NOT_IN_SYNC
+from towpath.rpc.server import SERVICES, Port
 from towpath.serve_plugin import serve
 
 WEB_KEY = ServiceKey(Dialect.FLOMESH, "shop", "web")
@@ -59,8 +63,8 @@ WORLD = world(
 @asynccontextmanager
 async def serving(path: Path, world: Incremental = WORLD) -> AsyncIterator[str]:
     """Serve a world; give the address."""
-    async with PluginServer(world, path) as server:
-        server.in_sync()
+    async with server(world, path) as made:
+        made.in_sync()
         yield f"unix:{path}"
 
 
@@ -142,11 +146,11 @@ async def test_a_service_without_exporters_is_explained_too(path: Path) -> None:
 async def test_members_are_listed_as_towpath_sees_them(path: Path) -> None:
     seen = {"z": member("z"), "b": Member(name="b", group="g", imports=frozenset())}
     async with serving(path, world(seen)) as address:
-        answer = await client.list_members(address)
+        answer = await client.list_clusters(address)
 
-    assert list(answer.members) == [
-        pb.Member(name="b", cluster_key="default/default/g/b", gateway_port=80),
-        pb.Member(
+    assert list(answer.clusters) == [
+        pb.Cluster(name="b", cluster_key="default/default/g/b", gateway_port=80),
+        pb.Cluster(
             name="z",
             cluster_key="default/default/default/z",
             gateway_host="10.0.0.122",
@@ -187,7 +191,7 @@ async def test_nothing_exported_at_all_is_said(path: Path) -> None:
     async with serving(path, world({})) as address:
         with pytest.raises(NotFound, match="of other names there are 0"):
             await client.explain(address, "shop", "web")
-        assert not (await client.list_members(address)).members
+        assert not (await client.list_clusters(address)).clusters
 
 
 async def test_a_wrong_namespace_is_guessed(address: str) -> None:
@@ -221,17 +225,17 @@ async def test_an_answer_may_be_large(path: Path) -> None:
 
 async def test_nothing_is_answered_before_the_world_is_known(path: Path) -> None:
     address = f"unix:{path}"
-    async with PluginServer(WORLD, path) as server:
-        for name in ("", SERVICE):
+    async with server(WORLD, path) as made:
+        for name in ("", *SERVICES):
             assert await health(address, name) == HealthCheckResponse.NOT_SERVING
         assert not await client.is_serving(address)
-        for call in (client.list_members(address), client.explain(address, "shop", "web")):
-            with pytest.raises(Unreachable, match=servicer.NOT_IN_SYNC):
+        for call in (client.list_clusters(address), client.explain(address, "shop", "web")):
+            with pytest.raises(Unreachable, match=NOT_IN_SYNC):
                 await call
 
-        server.in_sync()
+        made.in_sync()
 
-        for name in ("", SERVICE):
+        for name in ("", *SERVICES):
             assert await health(address, name) == HealthCheckResponse.SERVING
         assert await client.is_serving(address)
         assert (await client.explain(address, "shop", "web")).exporters
@@ -245,7 +249,7 @@ async def test_watchers_of_its_health_hear_that_it_stops(path: Path) -> None:
             response_deserializer=HealthCheckResponse.FromString,
         )
         async with serving(path):
-            states = aiter(watch(HealthCheckRequest(service=SERVICE), timeout=10))
+            states = aiter(watch(HealthCheckRequest(service=SERVICES[0]), timeout=10))
             assert (await anext(states)).status == HealthCheckResponse.SERVING
         assert (await anext(states)).status == HealthCheckResponse.NOT_SERVING
         with pytest.raises(StopAsyncIteration):
@@ -266,7 +270,7 @@ async def test_the_socket_is_for_one_user_and_goes_with_the_server(path: Path) -
     assert names(path.parent) == []
     assert not await client.is_serving(address)
     with pytest.raises(Unreachable, match=f"no answer from a plugin at {address}: No such file"):
-        await client.list_members(address)
+        await client.list_clusters(address)
 
 
 async def test_a_server_starts_again_where_one_was(path: Path) -> None:
@@ -279,7 +283,7 @@ async def test_the_socket_of_a_dead_plugin_is_replaced(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     with pytest.raises(Unreachable, match=r"plugin\.sock: Connection refused"):
-        await client.list_members(f"unix:{path}")
+        await client.list_clusters(f"unix:{path}")
     async with serving(path) as address:
         assert await client.is_serving(address)
 
@@ -287,7 +291,7 @@ async def test_the_socket_of_a_dead_plugin_is_replaced(path: Path) -> None:
 async def test_the_socket_of_a_live_plugin_is_left_alone(path: Path) -> None:
     async with serving(path) as address:
         with pytest.raises(SocketUnusable) as caught:
-            await PluginServer(WORLD, path).__aenter__()
+            await server(WORLD, path).__aenter__()
         assert str(caught.value) == (
             f"socket {path} is in use: somebody answers there, perhaps another plugin"
         )
@@ -314,7 +318,7 @@ async def test_paths_where_there_can_be_no_socket(tmp_path: Path) -> None:
         (long, "the path is longer than 103 bytes"),
     ):
         with pytest.raises(SocketUnusable, match=told):
-            await PluginServer(WORLD, path).__aenter__()
+            await server(WORLD, path).__aenter__()
     assert precious.read_text() == "keep"
     assert names(tmp_path) == [precious.name]
 
@@ -337,7 +341,7 @@ async def test_who_never_answers_is_not_waited_for(path: Path, monkeypatch: pyte
         silent.bind(str(path))
         silent.listen()
         with pytest.raises(Unreachable, match=r"did not answer within 0\.2 s"):
-            await client.list_members(f"unix:{path}")
+            await client.list_clusters(f"unix:{path}")
         assert not await client.is_serving(f"unix:{path}")
 
 
@@ -348,33 +352,29 @@ async def empty_karmada(tmp_path: Path) -> AsyncIterator[Client]:
     async def nothing(_: web.Request) -> web.Response:
         return web.json_response({"message": "the server could not find the requested resource"}, status=404)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", nothing)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "x",
-        "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{runner.addresses[0][1]}"}}],
-        "users": [{"name": "x", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-    }
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    async with await Client.connect(tmp_path / "kubeconfig", user_agent="towpath-tests") as connected:
+    async with answered_by(nothing, tmp_path) as connected:
         yield connected
-    await runner.cleanup()
 
 
 async def test_the_plugin_answers_once_in_sync_and_stops_when_cancelled(
-    empty_karmada: Client, path: Path
+    empty_karmada: Client, path: Path, tmp_path: Path
 ) -> None:
-    plugin = asyncio.create_task(serve(empty_karmada, socket=path))
+    ca, files = authority("both"), Files(tmp_path / "crt", tmp_path / "key", tmp_path / "ca")
+    own = identity(ca, "plugin", serves=HOSTS)
+    contents = (own.certificate_pem, own.key_pem, ca.certificate_pem)
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    plugin = asyncio.create_task(serve(empty_karmada, socket=path, port=Port(address, files)))
     await until(lambda: client.is_serving(f"unix:{path}"), bool)
-    with pytest.raises(NotFound, match="of other names there are 0"):
-        await client.explain(f"unix:{path}", "shop", "web")
+    theirs = identity(ca, "client")
+    (tmp_path / "client.crt").write_bytes(theirs.certificate_pem)
+    (tmp_path / "client.key").write_bytes(theirs.key_pem)
+    ours = Files(tmp_path / "client.crt", tmp_path / "client.key", files.ca)
+    for where, how in ((f"unix:{path}", None), (address, ours)):
+        with pytest.raises(NotFound, match="of other names there are 0"):
+            await client.explain(where, "shop", "web", files=how)
     plugin.cancel()
     async with asyncio.timeout(10):
         with pytest.raises(asyncio.CancelledError):
@@ -415,7 +415,7 @@ async def test_the_commands_speak_json(address: str) -> None:
 
     code, out, err = await towpath("members", *where)
     assert (code, err) == (0, "")
-    assert [m["name"] for m in json.loads(out)["members"]] == ["a", "b", "c", "d"]
+    assert [m["name"] for m in json.loads(out)["clusters"]] == ["a", "b", "c", "d"]
 
 
 async def test_the_members_command_says_what_is_missing(path: Path) -> None:

@@ -18,7 +18,8 @@ from towpath.rules.ports import Exporter, exporter
 from towpath.rules.reasons import Advice, Caution
 from towpath.rules.shape import shape_of
 
-ABOUT_EXPORTS = set(list(Advice)[: list(Advice).index(Advice.NOT_EXPORTED)]) - {Advice.BAD_ANNOTATION}
+ABOUT_EXPORTS = set(list(Advice)[: list(Advice).index(Advice.NOT_EXPORTED)])
+ABOUT_EXPORTS -= {Advice.BAD_ANNOTATION, Advice.FROZEN}
 NAMES = ("alpha", "beta", "gamma")
 KNOWN = frozenset(f"default/default/default/{name}" for name in NAMES)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from towpath.model.condition import Condition
-from towpath.status import ready, says, wanted_status
+from towpath.status import Arrival, ready, says, wanted_status
 
 VALID = Condition("Valid", "True", "Valid", "Exported by a.")
 AT = 1_700_000_000.0
@@ -33,7 +33,7 @@ def written(*conditions: Condition, before: Any = None, now: float = AT) -> dict
 def test_ready_is_what_members_say(
     importers: list[str], behind: list[str], lost: list[str], told: bool, status: str, reason: str
 ) -> None:
-    said = ready(importers, behind, lost, told=told)
+    said = ready(importers, Arrival(behind, lost, told=told))
 
     assert (said.type, said.status, said.reason) == ("Ready", status, reason)
     assert said.message.endswith(".")
@@ -42,10 +42,45 @@ def test_ready_is_what_members_say(
 def test_a_message_names_those_that_are_waited_for_but_not_hundreds() -> None:
     behind = [f"m{number:03}" for number in range(200)]
 
-    assert (
-        ready(["a", "b"], ["b"], [], told=True).message == "1 of 2 importing clusters have it; waiting for b."
-    )
-    assert ready(behind, behind, [], told=True).message.endswith("m009 and 190 more.")
+    assert ready(["a", "b"], Arrival(["b"])).message == "1 of 2 importing clusters have it; waiting for b."
+    assert ready(behind, Arrival(behind)).message.endswith("m009 and 190 more.")
+
+
+@pytest.mark.parametrize(
+    ("arrival", "reason", "message"),
+    [
+        (
+            Arrival(["b"], taken_by="multicluster.x-k8s.io/v1alpha1"),
+            "ImportNameTaken",
+            "The name belongs to multicluster.x-k8s.io/v1alpha1: ",
+        ),
+        (
+            Arrival(["b"], claimed_by="PropagationPolicy shop/all"),
+            "ClaimedElsewhere",
+            "PropagationPolicy shop/all: ",
+        ),
+        (
+            Arrival(["b"], failed={"b": 'serviceimports "web" already exists in the cluster'}),
+            "LeftInMember",
+            "1 of 2 importing clusters have it; in b a ServiceImport is there",
+        ),
+        (
+            Arrival(["a", "b"], lost=["a", "b"], failed={"a": "dial tcp: refused", "b": "dial tcp: refused"}),
+            "NotApplied",
+            "0 of 2 importing clusters have it; Karmada cannot write the import: a, and 1 more: dial tcp",
+        ),
+        (
+            Arrival(["b"], failed={"a": "of before"}),
+            "Pending",
+            "1 of 2 importing clusters have it; waiting for b.",
+        ),
+    ],
+)
+def test_what_keeps_imports_from_arriving_is_told(arrival: Arrival, reason: str, message: str) -> None:
+    said = ready(["a", "b"], arrival)
+
+    assert (said.status, said.reason) == ("False", reason)
+    assert said.message.startswith(message)
 
 
 def test_a_condition_keeps_its_time_until_its_status_changes() -> None:

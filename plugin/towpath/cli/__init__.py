@@ -18,7 +18,7 @@ import typer
 from towpath import __version__
 from towpath.cli.demo import demo
 from towpath.cli.explain import explain, members
-from towpath.cli.install import install
+from towpath.cli.install import install, uninstall
 from towpath.cli.local import app as local
 from towpath.cli.plan import plan
 from towpath.cli.serve import app as serve
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(install)
+app.command()(uninstall)
 app.command()(members)
 app.command()(explain)
 app.command()(plan)

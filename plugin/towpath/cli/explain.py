@@ -57,11 +57,11 @@ def members(socket: Socket = None, output: Form = Output.TABLE) -> None:
     """List the member clusters as Towpath sees them."""
     from towpath.rpc import client
 
-    answer = run(client.list_members(_address(socket)))
+    answer = run(client.list_clusters(_address(socket)))
     if output is Output.JSON:
         print_json(answer)
-    elif answer.members:
-        show(members_table(answer))
+    elif answer.clusters:
+        show(members_table(answer.clusters))
     else:
         show("Karmada has no members.")
 

@@ -6,7 +6,11 @@ import logging
 import sys
 from enum import StrEnum
 
+import msgspec
 import structlog
+
+# Twice as fast as the standard library: the webhook leaves a line a request.
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
 class LogFormat(StrEnum):
@@ -20,7 +24,7 @@ def log_as(log_format: LogFormat) -> None:
     """Set up logging for this process; warnings of libraries take the same way."""
     renderer: structlog.typing.Processor
     if log_format is LogFormat.JSON:
-        renderer = structlog.processors.JSONRenderer()
+        renderer = structlog.processors.JSONRenderer(_as_json)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     structlog.configure(
@@ -35,6 +39,10 @@ def log_as(log_format: LogFormat) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
+
+
+def _as_json(event: object, **_: object) -> str:
+    return _encode(event).decode()
 
 
 class _ToStructlog(logging.Handler):

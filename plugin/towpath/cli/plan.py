@@ -27,8 +27,6 @@ DIFFERENT = 2
 """Exit code of ``-o diff`` when something would change."""
 _REFUSED = 1
 _STDIN = "-"
-_LOOKUPS = 32
-"""Names that are looked up at the same time."""
 
 
 class Output(StrEnum):
@@ -117,9 +115,16 @@ def _check_files(files: Sequence[str]) -> None:
 
 
 def _live(kubeconfig: Path | None, context: str | None) -> list[Object]:
-    from towpath.cli.live import read_live
+    async def read() -> list[Object]:
+        from towpath import __version__
+        from towpath.karmada.client import Client
+        from towpath.karmada.live import read_live
 
-    return run(read_live(kubeconfig, context))
+        user_agent = f"towpath/{__version__}"
+        async with await Client.connect(kubeconfig, context=context, user_agent=user_agent) as client:
+            return await read_live(client)
+
+    return run(read())
 
 
 def _load(file: str) -> list[Source]:
@@ -160,7 +165,7 @@ def _read(
 @contextmanager
 def _naming(source: str = "") -> Iterator[None]:
     """Let errors begin with the file, and be one line whatever the file holds."""
-    from towpath.plan.wording import one_line
+    from towpath.wording import one_line
 
     try:
         yield
@@ -202,40 +207,36 @@ def _moment(at: str | None) -> float:
 
 def _looked_up(reading: Reading, known: Mapping[str, str]) -> dict[str, str]:
     """Ask DNS for the gateways' names. One without an answer is left out, and the plan says so."""
-    from concurrent.futures import ThreadPoolExecutor
-
     from towpath.plan.world import hosts
 
     unknown = sorted(hosts(reading) - known.keys())
     if not unknown:
         return {}
-    with ThreadPoolExecutor(_LOOKUPS) as threads:
-        return {name: ip for name, ip in zip(unknown, threads.map(_address, unknown), strict=True) if ip}
+    return run(_addresses(unknown))
 
 
-def _address(host: str) -> str:
-    import socket
+async def _addresses(names: Sequence[str]) -> dict[str, str]:
+    import asyncio
 
-    try:
-        return min(str(info[4][0]) for info in socket.getaddrinfo(host, None, socket.AF_INET))
-    except OSError:
-        return ""
+    from towpath import dns
+
+    found = await asyncio.gather(*map(dns.addresses, names))
+    return {name: ip for name, those in zip(names, found, strict=True) if (ip := dns.one_of(those))}
 
 
 def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
     """Print a plan and end with its exit code. ``there`` is what Karmada holds, None if none was asked."""
     import json
-    from dataclasses import replace
 
     from towpath import manifests
-    from towpath.cli.live import derived_in
     from towpath.cli.printing import write
-    from towpath.plan import difference, outcome
-    from towpath.plan.wording import one_line
+    from towpath.plan import outcome
+    from towpath.plan.difference import compared
+    from towpath.wording import one_line
 
-    held = derived_in(there or ())
-    made = replace(made, notes=(*made.notes, *difference.obstacles(made, held)))
-    differing = difference.difference(made, held) if there is not None else None
+    differing = None
+    if there is not None:
+        made, differing = compared(made, there)
     if output is Output.DIFF:
         write("".join(differing or ()))
         sys.stderr.writelines(f"note: {one_line(note)}\n" for note in made.notes)
@@ -255,10 +256,10 @@ def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
 
 def _show(made: Plan, differing: Sequence[str] | None) -> None:
     from towpath.cli.printing import explanation, inventory, show, warnings
-    from towpath.plan.wording import several
     from towpath.rpc import convert
+    from towpath.wording import several
 
-    parts: list[str | Table] = [inventory(convert.members_message(made.fleet.members))]
+    parts: list[str | Table] = [inventory(convert.clusters(made.fleet.members))]
     for one in made.services:
         parts += ["", *explanation(convert.explanation(one.service, one.derived, made.fleet))]
         parts += ["", _would_write(one)]
@@ -267,7 +268,7 @@ def _show(made: Plan, differing: Sequence[str] | None) -> None:
     for policy in made.traffic:
         spread, where = policy.applied.policy.lb_type.value, several(policy.applied.clusters) or "no cluster"
         parts += ["", f"GlobalTrafficPolicy {policy.applied.key}: {spread} in {where}"]
-        parts += warnings(convert.warning(caution) for caution in policy.advice)[1:]
+        parts += warnings(convert.findings(policy.advice))[1:]
         if policy.following:
             parts.append(f"would write {_name(policy.following)}")
     parts += ["", *(f"note: {note}" for note in made.notes)] if made.notes else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
-from towpath.plan.wording import one_line, several
+from towpath.wording import one_line, several
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from rich.table import Table
 
-    from towpath.proto.v1alpha1 import plugin_pb2 as pb
+    from towpath.proto.v1alpha1 import service_pb2 as pb
 
 T = TypeVar("T")
 _PIPE_WIDTH = 1000
@@ -73,24 +73,24 @@ def table(*columns: str) -> Table:
     return made
 
 
-def members_table(answer: pb.ListMembersResponse) -> Table:
+def members_table(members: Sequence[pb.Cluster]) -> Table:
     """Return the inventory."""
     rows = table("member", "cluster key", "gateway", "imports")
-    for member in answer.members:
+    for member in members:
         gateway = f"{member.gateway_host}:{member.gateway_port}" if member.gateway_host else "none"
         _add(rows, member.name, member.cluster_key, gateway, ", ".join(member.dialects) or "nothing")
     return rows
 
 
-def inventory(answer: pb.ListMembersResponse) -> str | Table:
+def inventory(members: Sequence[pb.Cluster]) -> str | Table:
     """Return the inventory as the beginning of something else: only their number if there are many."""
-    if 0 < len(answer.members) <= _ROWS:
-        return members_table(answer)
-    names = several(member.name for member in answer.members)
-    return f"{len(answer.members)} members: {names}" if names else "There are no members."
+    if 0 < len(members) <= _ROWS:
+        return members_table(members)
+    names = several(member.name for member in members)
+    return f"{len(members)} members: {names}" if names else "There are no members."
 
 
-def explanation(answer: pb.ExplainResponse) -> list[str | Table]:
+def explanation(answer: pb.Explanation) -> list[str | Table]:
     """Return one service: who exports it, who does not and why, who imports what, and what to know."""
     parts: list[str | Table] = [f"{answer.namespace}/{answer.name} ({answer.dialect})", ""]
     parts.append(_exporters_table(answer) if answer.exporters else "No cluster exports it.")
@@ -103,13 +103,13 @@ def explanation(answer: pb.ExplainResponse) -> list[str | Table]:
     return [*parts, *warnings(answer.warnings)]
 
 
-def warnings(those: Iterable[pb.Warning]) -> list[str | Table]:
+def warnings(those: Iterable[pb.Finding]) -> list[str | Table]:
     """Return what surprises, one a line."""
     lines = [f"warning: {one.text}" for one in those]
     return ["", *lines] if lines else []
 
 
-def _exporters_table(answer: pb.ExplainResponse) -> Table:
+def _exporters_table(answer: pb.Explanation) -> Table:
     rows = table("exported by", "cluster key")
     shown, more = _first(answer.exporters)
     for exporter in shown:
@@ -131,7 +131,7 @@ def _exclusions(title: str, those: Sequence[pb.Exclusion]) -> list[str | Table]:
     return ["", rows]
 
 
-def _imports_table(answer: pb.ExplainResponse) -> Table:
+def _imports_table(answer: pb.Explanation) -> Table:
     """Return what is imported. Clusters that see the same share a row."""
     rows = table("imported by", "port", "from", "address")
     shown, more = _first(_views(answer.importers))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end. Ctrl-C, SIGTERM and SIGHUP cancel the work; then KeyboardInterrupt is raised."""
+def run(work: Coroutine[Any, Any, T], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
+    """Run to the end, in a loop of asyncio unless ``loop`` makes another.
+
+    Ctrl-C, SIGTERM and SIGHUP cancel the work; then KeyboardInterrupt is raised.
+    """
 
     async def guarded() -> T:
         task = asyncio.current_task()
@@ -21,6 +24,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return await work
 
     try:
-        return asyncio.run(guarded())
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(guarded())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
@@ -13,6 +14,9 @@ from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.running import run
 from towpath.cli.serve_webhook import webhook
 from towpath.errors import ApiError, UsageError
+
+if TYPE_CHECKING:
+    from towpath.rpc.server import Port
 
 _IN_TROUBLE = 429
 """From this HTTP status on an answer says something of the apiserver, not of who asks."""
@@ -30,6 +34,17 @@ def plugin(
     ] = None,
     context: Annotated[str | None, typer.Option(help="Context in it; else the current one.")] = None,
     socket: Annotated[Path | None, typer.Option(help="Unix socket to answer gRPC calls on.")] = None,
+    grpc_listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to answer gRPC calls of clients with a certificate."),
+    ] = None,
+    grpc_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate for it, PEM; read anew when it changes.")
+    ] = None,
+    grpc_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the certificate.")] = None,
+    grpc_client_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CA of the clients' certificates.")
+    ] = None,
     health: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where to answer /healthz, /readyz and /metrics."),
@@ -45,15 +60,39 @@ def plugin(
     """Derive imports and policies from exports, and keep them right, until SIGTERM."""
     if lease is not None and not all(lease.partition("/")[::2]):
         raise UsageError(f"--lease {lease!r}: write NAMESPACE/NAME")
+    # gRPC's own lines of failed handshakes are no log of ours; who wants them sets it.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    port = _port(grpc_listen, grpc_cert, grpc_key, grpc_client_ca)
     log_as(log_format)
     try:
-        run(_plugin(kubeconfig, context, socket, health, lease))
+        run(_plugin(kubeconfig, context, socket=socket, port=port, health=health, lease=lease))
     except KeyboardInterrupt:
         structlog.get_logger().info("stopped")
 
 
+def _port(address: str | None, cert: Path | None, key: Path | None, ca: Path | None) -> Port | None:
+    """Return where to answer over TCP, None for nowhere. Raises UsageError for half of it."""
+    if address is None and cert is key is ca is None:
+        return None
+    if address is None or cert is None or key is None or ca is None:
+        raise UsageError("--grpc-listen needs --grpc-cert, --grpc-key and --grpc-client-ca, and they need it")
+    host, _, number = address.rpartition(":")
+    if not host or not number.isdigit():
+        raise UsageError(f"--grpc-listen {address!r}: write HOST:PORT")
+    from towpath.rpc.credentials import Files
+    from towpath.rpc.server import Port
+
+    return Port(address, Files(cert, key, ca))
+
+
 async def _plugin(
-    kubeconfig: Path | None, context: str | None, socket: Path | None, health: str | None, lease: str | None
+    kubeconfig: Path | None,
+    context: str | None,
+    *,
+    socket: Path | None,
+    port: Port | None,
+    health: str | None,
+    lease: str | None,
 ) -> None:
     from towpath.karmada.client import Client
     from towpath.serve_plugin import serve
@@ -66,4 +105,4 @@ async def _plugin(
         except ApiError as error:
             if error.status < _IN_TROUBLE:
                 raise
-        await serve(client, socket=socket, health=health, lease=lease)
+        await serve(client, socket=socket, port=port, health=health, lease=lease)

@@ -6,6 +6,9 @@ digest there is compared with the one derived. A Ready member that stays behind 
 template, after which Karmada works through its binding anew; that cures a scheduler that gave up (T2), a
 write that timed out (T13) and an override that came too early (T15). Each further touch waits longer.
 
+A Karmada that has much to do is left to it, or the touches would be what it has to do: while members report
+that they get on, nothing is touched but what has been overtaken by changes that came after it.
+
 No I/O and no clock of its own: ``look`` is told everything and keeps only since when a service lags.
 """
 
@@ -21,18 +24,23 @@ from towpath.model.keys import ServiceKey
 
 PATIENCE = (3.0, 10.0, 30.0, 60.0, 300.0)
 """Seconds before the first touch and each that follows; the last goes on for ever."""
+TELLING = (1.0, 2.0, 5.0, 10.0)
+"""Seconds before the first time that it is told who lags, and each that follows: a change is on its way as a
+matter of course, and of a hundred members each would else be worth a write."""
 
 
 class Seen(NamedTuple):
     """Who lags behind, whether to touch the template now, and when to look again if nothing is heard.
 
-    ``took`` is how many seconds it took until nobody lags any more, None if that is no news.
+    ``is_moving`` while it is too early to say so, or to say it again. ``took`` is how many seconds it took
+    until nobody lags any more, None if that is no news.
     """
 
     behind: tuple[str, ...] = ()
     touch: bool = False
     look_again: float = math.inf
     took: float | None = None
+    is_moving: bool = False
 
 
 @dataclass
@@ -40,8 +48,16 @@ class _Lag:
     wanted: Mapping[str, str]
     since: float
     due: float
+    tell: float
+    written: float
+    told: int = 0
     touches: int = 0
     behind: tuple[str, ...] = ()
+
+
+def behind(wanted: Mapping[str, str], held: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the clusters, sorted, that do not hold the view that is derived for them, by its digest."""
+    return tuple(sorted(name for name, digest in wanted.items() if held.get(name) != digest))
 
 
 class Convergence:
@@ -49,6 +65,10 @@ class Convergence:
 
     def __init__(self) -> None:
         self._lags: dict[ServiceKey, _Lag] = {}
+        self._progress = -math.inf
+        """When a member last got what it lacked."""
+        self._arrived = -math.inf
+        """Of the changes that are everywhere, when the latest was written."""
 
     def __len__(self) -> int:
         return len(self._lags)
@@ -74,20 +94,45 @@ class Convergence:
         held: Mapping[str, str],
         lost: Collection[str],
         now: float,
+        since: float | None = None,
+        *,
+        claimed: bool = False,
     ) -> Seen:
-        """Compare the digests derived for the clusters with those they report; ``lost`` can't be reached."""
-        behind = tuple(sorted(name for name, digest in wanted.items() if held.get(name) != digest))
+        """Compare the digests derived for the clusters with those they report; ``lost`` can't be reached.
+
+        ``claimed``: another policy than ours has the template, so it goes where that says (facts T8). A touch
+        takes that away, and nothing is gained by waiting. ``since`` is when the change was seen that made
+        them what they are, None if that is not known.
+        """
+        lagging = behind(wanted, held)
         lag = self._lags.get(key)
-        if not behind:
+        if lag and len(lagging) < len(lag.behind):
+            self._progress = now
+        if not lagging and not claimed:
             self._lags.pop(key, None)
+            self._arrived = max(self._arrived, lag.written if lag else self._arrived)
             return Seen(took=now - lag.since if lag else None)
         if lag is None or lag.wanted != wanted:
-            lag = self._lags[key] = _Lag(dict(wanted), now, now + PATIENCE[0])
-        lag.behind = behind
-        if all(name in lost for name in behind):
-            return Seen(behind)  # its return is an event
-        if now < lag.due:
-            return Seen(behind, look_again=lag.due)
-        lag.touches += 1
-        lag.due = now + PATIENCE[min(lag.touches, len(PATIENCE) - 1)]
-        return Seen(behind, touch=True, look_again=lag.due)
+            # What changes again and again is told of all the same.
+            tell = now + TELLING[0] if lag is None else min(lag.tell, now + TELLING[0])
+            began = now if since is None else since
+            due = now if claimed else now + PATIENCE[0]
+            lag = self._lags[key] = _Lag(dict(wanted), began, due, tell, now)
+        lag.behind = lagging
+        if not claimed and all(name in lost for name in lagging):
+            return Seen(lagging)  # its return is an event
+        is_moving = now < lag.tell and not claimed
+        if not is_moving:
+            lag.told += 1
+            lag.tell = now + TELLING[min(lag.told, len(TELLING) - 1)]
+        touch = now >= self._due(lag, claimed)
+        if touch:
+            lag.touches += 1
+            lag.due = now + PATIENCE[min(lag.touches, len(PATIENCE) - 1)]
+        return Seen(lagging, touch, min(self._due(lag, claimed), lag.tell), is_moving=is_moving)
+
+    def _due(self, lag: _Lag, claimed: bool) -> float:
+        """Return when to touch, as things are."""
+        if claimed or self._arrived >= lag.written + PATIENCE[0]:
+            return lag.due
+        return max(lag.due, self._progress + PATIENCE[0])

@@ -1,33 +1,46 @@
 """The world in memory: reflectors for all that a derivation reads, and which service each change touches.
 
-A service is touched by its export, its Service, the bindings of both and the objects derived from it.
+A service is touched by its export, its traffic policy, its Service, the bindings of these and the objects
+derived from it; all services of a namespace by a policy of the user there that may select or change them.
 What a change means for other services, of a member above all, ``incremental`` knows.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
+from towpath.controller.members import Members
+from towpath.controller.offers import offers_of
+from towpath.controller.users import ByNamespace, is_selected
+from towpath.following import followed
 from towpath.incremental import Incremental
 from towpath.karmada import decode, resources
-from towpath.karmada.client import Client
-from towpath.karmada.decode import Binding
+from towpath.karmada.client import Client, Resource
+from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredTraffic
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.cluster import Member
-from towpath.model.keys import Dialect, ServiceKey
-from towpath.model.world import ExportedService, Offer
+from towpath.model.keys import Dialect, GatewayKey, ServiceKey
+from towpath.model.world import AppliedPolicy, ExportedService
+from towpath.propagation.claims import Claim
+from towpath.propagation.policies import OverridePolicy, Policy
+from towpath.propagation.selection import Template
 from towpath.render import MANAGED_BY, service_of_policy
-from towpath.rules.gateway import with_flomesh_cluster
 
-Touch = Callable[[ServiceKey], None]
+Due = ServiceKey | GatewayKey
+"""What can be touched, and then has to be looked at."""
+Touch = Callable[[Due], None]
+ONE_CHANGE = 10.0
+"""Seconds within which what happens to a service belongs together: Karmada binds what a user has applied."""
 _OURS = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
+_THEIRS = ",".join(f"{label}!={value}" for label, value in MANAGED_BY.items())
 
 
 class Inventory:
-    """What Karmada's apiserver holds, as far as it matters. ``touch`` hears of every service touched.
+    """What Karmada's apiserver holds, as far as it matters. ``touch`` hears of everything touched.
 
     ``returned`` hears of members that are reached again.
 
@@ -38,29 +51,53 @@ class Inventory:
         self._touch = touch
         self._returned = returned
         self.world = Incremental()
+        self.changed_at: dict[ServiceKey, float] = {}
+        """When each service began to change (seconds since 1970), until whoever answers takes it out."""
         self.reporting = False
         """Whether any member has ever said what it holds: else nothing lets Karmada reflect it."""
-        self.clusters = Reflector(client, resources.CLUSTERS, decode.member, self._fleet_changed)
+        self._claiming = ByNamespace[Policy]()
+        self._overriding = ByNamespace[OverridePolicy]()
+        self._named: dict[str, dict[ServiceKey, int]] = {}
+
+        self.members = Members(client, self._put_members, self._retargeted, touch, self._address_in_imports)
         self.services = Reflector(client, resources.SERVICES, decode.service, self._service_changed)
         self.bindings = Reflector(client, resources.BINDINGS, decode.binding, self._binding_changed)
-        self.flomesh_clusters = {
-            d: Reflector(client, resources.flomesh_clusters(d), decode.flomesh_cluster, self._fleet_changed)
+        self.exports = {
+            d: Reflector(
+                client, resources.service_exports(d), decode.service_export, partial(self._export_changed, d)
+            )
             for d in Dialect
         }
-        self.exports = {
-            d: Reflector(client, resources.service_exports(d), decode.service_export, self._service_changed)
+        self.traffic = {
+            d: Reflector(
+                client,
+                resources.traffic_policies(d),
+                decode.traffic_policy,
+                partial(self._traffic_changed, d),
+            )
             for d in Dialect
         }
         self.imports = {
-            d: Reflector(client, resources.service_imports(d), decode.whole, self._import_changed)
+            d: Reflector(
+                client, resources.service_imports(d), decode.whole, self._import_changed, packed=True
+            )
             for d in Dialect
         }
-        self.propagation = Reflector(
-            client, resources.PROPAGATION_POLICIES, decode.whole, self._policy_changed, selector=_OURS
-        )
-        self.overrides = Reflector(
-            client, resources.OVERRIDE_POLICIES, decode.whole, self._policy_changed, selector=_OURS
-        )
+
+        def ours(resource: Resource) -> Reflector[dict[str, Any]]:
+            changed = self._derived_changed
+            return Reflector(client, resource, decode.whole, changed, selector=_OURS, packed=True)
+
+        self.propagation = ours(resources.PROPAGATION_POLICIES)
+        self.overrides = ours(resources.OVERRIDE_POLICIES)
+        self.users_policies = [
+            Reflector(client, resource, decode.policy, self._claims_changed, selector=_THEIRS)
+            for resource in (resources.PROPAGATION_POLICIES, resources.CLUSTER_PROPAGATION_POLICIES)
+        ]
+        self.users_overrides = [
+            Reflector(client, resource, decode.override, self._overrides_changed, selector=_THEIRS)
+            for resource in (resources.OVERRIDE_POLICIES, resources.CLUSTER_OVERRIDE_POLICIES)
+        ]
 
     @property
     def _derived(self) -> list[Reflector[dict[str, Any]]]:
@@ -71,18 +108,20 @@ class Inventory:
     def reflectors(self) -> list[Reflector[Any]]:
         """Every reflector."""
         return [
-            self.clusters,
-            *self.flomesh_clusters.values(),
+            *self.members.reflectors,
             *self.exports.values(),
+            *self.traffic.values(),
             self.services,
             self.bindings,
+            *self.users_policies,
+            *self.users_overrides,
             *self._derived,
         ]
 
     @property
     def hollow(self) -> tuple[str, ...]:
         """What cannot be where an import stands: kinds of which the last list held none, no gateway."""
-        kinds = (self.clusters, self.services, self.bindings)
+        kinds = (self.members.clusters, self.services, self.bindings)
         empty = [f"{reflector.resource} are none" for reflector in kinds if reflector.found_nothing]
         if not any(member.gateway_host for member in self.world.fleet.members.values()):
             empty.append("no cluster has a gateway")
@@ -95,32 +134,48 @@ class Inventory:
                 reflector.relist()
 
     async def synced(self) -> None:
-        """Wait until everything has been listed once."""
+        """Wait until everything has been listed once, and the gateways' names have been looked up."""
         await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
+        await self.members.lookup.refresh(all_=False)
 
-    def _member(self, member: Member) -> Member:
-        """Return a member with the gateway that its flomesh Cluster gives it."""
-        for clusters in self.flomesh_clusters.values():
-            cluster = clusters.get(member.name)
-            if cluster is not None:
-                return with_flomesh_cluster(member, cluster)
-        return member
+    @property
+    def lost(self) -> frozenset[str]:
+        """The members that Karmada can't reach."""
+        members = self.world.fleet.members
+        return frozenset(name for name, m in members.items() if m.unreachable_since is not None)
+
+    def _put_members(self, members: Mapping[str, Member]) -> None:
+        lost = self.lost
+        self._tell(self.world.put_members(members))
+        if lost - self.lost:
+            self._returned()
+
+    def _retargeted(self) -> None:
+        if self._overriding:
+            self._all_changed()
+
+    def _address_in_imports(self, host: str) -> str:
+        """Return the address that a host has in the imports there are."""
+        for imports in self.imports.values():
+            for obj in imports.items().values():
+                for target in _targets_in(obj):
+                    if target.get("host") == host and isinstance(target.get("ip"), str):
+                        return str(target["ip"])
+        return ""
 
     def _exported(self, key: ServiceKey) -> ExportedService | None:
         """Return one service as the members see it; None if it is not exported."""
         stored = self.exports[key.dialect].get(key.name, key.namespace)
-        if stored is None:
-            return None
+        return None if stored is None else self.exported(key, stored)
+
+    def exported(self, key: ServiceKey, stored: StoredExport) -> ExportedService:
+        """Return one service as the members see it, with this as its export."""
         binding = self._binding(key.dialect.api_version, "ServiceExport", key, stored.uid)
         service = self.services.get(key.name, key.namespace)
-        serving = self._binding("v1", "Service", key, service.uid).clusters if service else frozenset()
-        there = Offer(stored.export, service.service, service.going) if service else None
-        offers = {
-            c: there if there and c in serving else Offer(stored.export, None) for c in binding.clusters
-        }
-        for cluster, why in binding.reported.items():
-            if cluster in offers:
-                offers[cluster] = replace(offers[cluster], refused=why)
+        bound = self._binding("v1", "Service", key, service.uid) if service else None
+        serving = bound.clusters if bound else frozenset()
+        overrides = [*self._overriding.of(key.namespace)] if self._overriding else []
+        offers, faults = offers_of(key, stored, binding, service, serving, overrides, self.members.targets)
         return ExportedService(
             key,
             stored.uid,
@@ -128,15 +183,63 @@ class Inventory:
             created=stored.created,
             annotations=stored.annotations,
             serving=serving,
+            selected=self._is_selected(key, "ServiceExport", stored.labels),
+            taken_by=self._taken_by(key, "ServiceExport"),
+            frozen=service is not None and bound is not None and _is_frozen(service, bound),
+            faults=faults,
         )
 
-    def held(self, key: ServiceKey) -> Mapping[str, str]:
-        """Return the digest of the view that each cluster holds, as far as it has reported one."""
+    def _applied(self, key: ServiceKey) -> AppliedPolicy | None:
+        """Return the traffic policy of a service, None if there is none."""
+        stored = self.traffic[key.dialect].get(key.name, key.namespace)
+        return None if stored is None else self.applied(key, stored)
+
+    def applied(self, key: ServiceKey, stored: StoredTraffic) -> AppliedPolicy:
+        """Return the traffic policy of a service, with this as its template."""
+        bound = self._binding(key.dialect.api_version, "GlobalTrafficPolicy", key, stored.uid)
+        selected = self._is_selected(key, "GlobalTrafficPolicy", stored.labels)
+        return AppliedPolicy(key, stored.uid, stored.policy, bound.clusters, selected)
+
+    def services_of(self, claim: Claim) -> Iterator[Template]:
+        """Yield the Services behind exports that a policy has claimed."""
+        for namespace, name in {(key.namespace, key.name) for key in self.world.services}:
+            stored = self.services.get(name, namespace) if claim.namespace in {"", namespace} else None
+            if stored is not None and stored.claim == claim:
+                yield Template("v1", "Service", namespace, name, stored.labels)
+
+    def _is_selected(self, key: ServiceKey, kind: str, labels: Mapping[str, str]) -> bool:
+        template = Template(key.dialect.api_version, kind, key.namespace, key.name, labels)
+        return is_selected(self._claiming, template)
+
+    def _changed(self, namespace: str, name: str) -> None:
+        for dialect in Dialect:
+            key = ServiceKey(dialect, namespace, name)
+            self._tell(self.world.put_service(key, self._exported(key)))
+            for touched in self.world.put_policy(key, self._applied(key)):
+                self._touch(touched)
+
+    def _all_changed(self, namespace: str = "") -> None:
+        """Look again at what is exported or has a traffic policy, in one namespace or in all."""
+        those = [self._named.get(namespace, {})] if namespace else self._named.values()
+        for namespace_, name in {(key.namespace, key.name) for keys in those for key in keys}:
+            self._changed(namespace_, name)
+
+    def held(self, key: ServiceKey) -> Binding:
+        """Return the binding of a service's import, with what each cluster reports and where it fails."""
         template = self.imports[key.dialect].get(key.name, key.namespace)
-        if template is None:
-            return {}
-        uid = template["metadata"]["uid"]
-        return self._binding(key.dialect.api_version, "ServiceImport", key, uid).reported
+        uid = template["metadata"]["uid"] if template else ""
+        return self._binding(key.dialect.api_version, "ServiceImport", key, uid)
+
+    def import_taken_by(self, key: ServiceKey) -> str:
+        """Return the API version of a ServiceImport whose binding has the name of this one's (facts T1)."""
+        return self._taken_by(key, "ServiceImport")
+
+    def _taken_by(self, key: ServiceKey, kind: str) -> str:
+        binding = self.bindings.get(f"{key.name}-{kind.lower()}", key.namespace)
+        if binding is None or binding.kind != kind:
+            return ""
+        group = binding.api_version.partition("/")[0]
+        return binding.api_version if group != key.dialect else ""
 
     def former(self, key: ServiceKey) -> str:
         """Return the uid of a former import that the import's binding still names; empty if it does not."""
@@ -157,25 +260,30 @@ class Inventory:
             return Binding(api_version, kind, uid, frozenset())
         return binding
 
-    @property
-    def lost(self) -> frozenset[str]:
-        """The members that Karmada can't reach."""
-        members = self.world.fleet.members
-        return frozenset(name for name, m in members.items() if m.unreachable_since is not None)
+    def _export_changed(self, dialect: Dialect, name: Name, old: object, new: object) -> None:
+        self._count(ServiceKey(dialect, *name), (new is not None) - (old is not None))
+        self._service_changed(name)
 
-    def _fleet_changed(self, *_: object) -> None:
-        lost = self.lost
-        members = {name.name: self._member(member) for name, member in self.clusters.items().items()}
-        for key in self.world.put_members(members):
+    def _traffic_changed(self, dialect: Dialect, name: Name, old: object, new: object) -> None:
+        self._count(ServiceKey(dialect, *name), (new is not None) - (old is not None))
+        self._service_changed(name)
+        self._touch(ServiceKey(dialect, *name))
+
+    def _count(self, key: ServiceKey, more: int) -> None:
+        """Remember which services have an export or a traffic policy, and how many of these."""
+        keys = self._named.setdefault(key.namespace, {})
+        keys[key] = keys.get(key, 0) + more
+        if not keys[key]:
+            del keys[key]
+        if not keys:
+            del self._named[key.namespace]
+
+    def _tell(self, changed: Iterable[ServiceKey]) -> None:
+        now = time.time()
+        for key in changed:
+            if now - self.changed_at.get(key, 0.0) > ONE_CHANGE:
+                self.changed_at[key] = now
             self._touch(key)
-        if lost - self.lost:
-            self._returned()
-
-    def _changed(self, namespace: str, name: str) -> None:
-        for dialect in Dialect:
-            key = ServiceKey(dialect, namespace, name)
-            for touched in self.world.put_service(key, self._exported(key)):
-                self._touch(touched)
 
     def _service_changed(self, name: Name, *_: object) -> None:
         self._changed(*name)
@@ -195,7 +303,27 @@ class Inventory:
         for dialect in Dialect:
             self._touch(ServiceKey(dialect, *name))
 
-    def _policy_changed(self, name: Name, *_: object) -> None:
-        service = service_of_policy(name.name)
+    def _derived_changed(self, name: Name, *_: object) -> None:
+        service = service_of_policy(name.name) or followed(name.name)
         if service is not None:
             self._import_changed(Name(name.namespace, service))
+
+    def _claims_changed(self, name: Name, _: Policy | None, new: Policy | None) -> None:
+        self._claiming.put(name, new)
+        self._all_changed(name.namespace)
+
+    def _overrides_changed(self, name: Name, _: OverridePolicy | None, new: OverridePolicy | None) -> None:
+        self._overriding.put(name, new)
+        self._all_changed(name.namespace)
+
+
+def _is_frozen(service: StoredService, bound: Binding) -> bool:
+    """Tell whether members have a Service that no policy has any more (facts T9)."""
+    return bool(bound.clusters) and not (service.claim or service.going or bound.attached)
+
+
+def _targets_in(obj: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield where the endpoints of a ServiceImport are. It may be anything that a CRD allows."""
+    for port in obj.get("spec", {}).get("ports") or ():
+        for endpoint in port.get("endpoints") or ():
+            yield endpoint.get("target") or {}

@@ -1,43 +1,46 @@
 """Bringing the objects of one service to what they should be, and saying on the export what came of it.
 
 Derive, render, write what differs; then compare what the importing members report that they hold with what
-was derived for them, and put it all into the export's status.
+was derived for them, and put it all into the export's status. The traffic policy of a service is looked at
+with it (``traffic``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Container
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
 
 from towpath.changes import Change, Live, changes, is_foreign
-from towpath.controller.convergence import Convergence, Seen
-from towpath.controller.disowned import Cure, Disowned
-from towpath.controller.guard import AGAIN, CONFIRMING, PAUSE, Guard, Relisting, Verdict
-from towpath.controller.inventory import Inventory
+from towpath.controller.arriving import Arriving
+from towpath.controller.events import NORMAL, WARNING, About, Events, News, news
+from towpath.controller.guard import Verdict
+from towpath.controller.inventory import Due, Inventory
+from towpath.controller.traffic import Traffic
+from towpath.controller.withholding import Withholding
+from towpath.controller.writing import Writer
 from towpath.derive import Derived
-from towpath.errors import ApiError, NotFound
-from towpath.karmada.client import MERGE, Client, Resource
-from towpath.karmada.reflector import Reflector
-from towpath.karmada.resources import BINDINGS
-from towpath.metrics import FailedWrite, Metrics, Refusal, Verb, Write
-from towpath.model.condition import FALSE, READY, Condition
-from towpath.model.keys import ServiceKey
+from towpath.following import EXPORT, becoming, export_policy
+from towpath.karmada.client import Client
+from towpath.karmada.decode import StoredExport
+from towpath.karmada.reflector import Name, Reflector
+from towpath.metrics import Metrics
+from towpath.model.keys import GatewayKey, ServiceKey
+from towpath.model.world import ExportedService
 from towpath.render import MOST_POLICIES, Rendered, policy_name, render
-from towpath.rules.reasons import Stated
-from towpath.sameness import MANAGER
-from towpath.status import ready, says, wanted_status
+from towpath.rules import conditions
+from towpath.sameness import is_needed
+from towpath.status import Arrival, export_status, offering, stated, withheld
 
 log = structlog.get_logger()
-TOUCHED = "towpath.io/touched"
-"""Annotation on the template: when Karmada was last made to work through its binding anew."""
-_TOUCHING = f"{MANAGER}-touch"
-"""Field manager of that annotation: not the one that applies, which would take it away again."""
+AUDIT = 900.0
+"""Seconds after which a service is looked at though nothing has happened, and up to a third more."""
 
 
 class Reconciler:
@@ -52,107 +55,83 @@ class Reconciler:
         is_idle: Callable[[], bool],
         may_write: Callable[[], bool],
     ) -> None:
-        self._client = client
         self._inventory = inventory
         self._metrics = metrics
-        self._is_idle = is_idle
-        self._may_write = may_write
-        self._guard = Guard()
-        self._relisting = Relisting()
-        self._left_over: dict[ServiceKey, float] = {}
-        self._disowned = Disowned()
-        self.convergence = Convergence()
-        self._told: dict[ServiceKey, tuple[tuple[str, ...], object, object]] = {}
+        self._writer = Writer(client, metrics, may_write)
+        self.events = Events(self._writer.send_event)
+        self._traffic = Traffic(inventory, self._writer, self.events)
+        self._withholding = Withholding(inventory, metrics, is_idle)
+        self.arriving = Arriving(inventory, self._writer)
+        self._told: dict[ServiceKey, Derived] = {}
         self._withdrawing: dict[ServiceKey, bool] = {}
-        self._said: dict[ServiceKey, dict[str, Any]] = {}
 
-    async def reconcile(self, key: ServiceKey) -> float | None:
-        """Derive one service and write what differs. Raises ApiError: try again later.
+    @property
+    def withheld(self) -> Container[ServiceKey]:
+        """The services whose import is kept from going."""
+        return self._withholding.services
+
+    async def reconcile(self, due: Due) -> float | None:
+        """Look at what is due and write what differs. Raises ApiError: try again later.
 
         Returns the time (seconds since 1970) at which it is due again though nothing has happened, None if
-        never. What a deleted export leaves is the garbage collector's: it owns everything derived from it.
+        never.
+        """
+        if isinstance(due, GatewayKey):
+            await self._say_managed(due)
+            return None
+        await self._traffic.reconcile(due)
+        return await self._reconcile(due)
+
+    async def _reconcile(self, key: ServiceKey) -> float | None:
+        """Derive one service and write what differs.
+
+        What a deleted export leaves is the garbage collector's: it owns everything derived from it.
         """
         service = self._inventory.world.services.get(key)
         derived = self._inventory.world.derived(key, time.time())
+        live = self._live(key)
         if service is None or derived is None:
-            for kept in (self._told, self._said, self._withdrawing):
-                kept.pop(key, None)
-            self._guard.settle(key)
-            self._disowned.forget(key)
-            self.convergence.forget(key)
-            return self._look_for_export(key)
-        live, wanted = self._live(key), render(key, service.uid, derived)
-        verdict = self._ask(key, live, wanted)
+            self._forget(key)
+            return self._withholding.gone(key, live.service_import)
+        wanted = render(key, service.uid, derived, overwrites=service.overwrites)
+        verdict = self._withholding.judge(key, live, wanted)
         if verdict is not Verdict.GO:
             return await self._withhold(key, derived, wanted, verdict)
-        self._settle(key)
         if is_foreign(live.service_import):
             log.error("not written", service=str(key), reason="a ServiceImport of that name is not Towpath's")
         elif wanted.refused:
             log.error("not written", service=str(key), reason=wanted.refused.message)
+        await self._follow(service)
         for stage in changes(live, wanted):
-            await asyncio.gather(*map(self._write, stage))
+            await asyncio.gather(*(self._writer.change(self._reflector(change), change) for change in stage))
         self._tell(key, derived)
-        seen = await self._converge(key, wanted)
-        await self._report(key, derived, wanted, seen)
-        return min(derived.look_again, seen.look_again)
+        arrived = await self.arriving.look(key, wanted, self._began(key, service))
+        if arrived.took is not None:
+            fewer = self._withdrawing.pop(key, False)
+            (self._metrics.withdrawal if fewer else self._metrics.export_to_member).observe(arrived.took)
+        if not arrived.is_moving:
+            await self._report(key, derived, wanted, arrived.arrival)
+            await self._say_offered(key, derived)
+        return min(derived.look_again, arrived.look_again, _audit(key))
 
-    def _ask(self, key: ServiceKey, live: Live, wanted: Rendered) -> Verdict:
-        """Ask the guard whether an import may go, if it should.
+    def _began(self, key: ServiceKey, service: ExportedService) -> float | None:
+        """Return when the change was seen that is worked on now, None if that is not known."""
+        if not service.offers:
+            return self._inventory.changed_at.get(key)  # it has only begun: Karmada has yet to bind it
+        return self._inventory.changed_at.pop(key, None)
 
-        After an empty list also whether it may change: events bring back a part of what was left out.
-        """
-        template, hollow = live.service_import, bool(self._inventory.hollow)
-        stays = wanted.service_import is not None and not (hollow and any(changes(live, wanted)))
-        if stays or wanted.refused or template is None or is_foreign(template):
-            self._guard.settle(key)
-            return Verdict.GO
-        existing = sum(len(imports) for imports in self._inventory.imports.values())
-        return self._guard.ask(key, existing, time.time(), idle=self._is_idle(), hollow=hollow)
+    def _forget(self, key: ServiceKey) -> None:
+        for kept in (self._told, self._withdrawing, self._inventory.changed_at):
+            kept.pop(key, None)
+        for reflector in (self._inventory.exports[key.dialect], self._inventory.imports[key.dialect]):
+            self._writer.forget(reflector.resource, Name(key.namespace, key.name))
+        self.arriving.forget(key)
 
     async def _withhold(self, key: ServiceKey, derived: Derived, wanted: Rendered, verdict: Verdict) -> float:
         """Leave everything as it is, and come back."""
-        hollow = self._inventory.hollow
-        if hollow or verdict is Verdict.REFUSED:
-            self._list_again()
-        if verdict is Verdict.WAIT:
-            return time.time() + PAUSE
-        self._metrics.guard_refusals[Refusal.EMPTY_LIST if hollow else Refusal.TOO_MANY].inc()
-        log.error("withheld", service=str(key), reason=Stated.WITHHELD.text, empty=list(hollow))
-        said = Condition(READY, FALSE, Stated.WITHHELD, f"{Stated.WITHHELD.text}.")
-        await self._report(key, derived, replace(wanted, refused=said), Seen())
-        return self._look_again
-
-    def _look_for_export(self, key: ServiceKey) -> float | None:
-        """Leave an import without export to the garbage collector; where none was listed, look again."""
-        template = self._live(key).service_import
-        unsure = self._inventory.exports[key.dialect].found_nothing
-        if template is None or is_foreign(template) or not unsure:
-            self._settle(key)
-            return None
-        now = time.time()
-        since = self._left_over.setdefault(key, now)
-        if now < since + CONFIRMING:
-            return since + CONFIRMING
-        self._metrics.guard_refusals[Refusal.UNKNOWN_EXPORT].inc()
-        log.warning("left alone", service=str(key), reason="its import stands, but no export was listed")
-        self._list_again()
-        return self._look_again
-
-    def _settle(self, key: ServiceKey) -> None:
-        self._left_over.pop(key, None)
-        if not self._left_over and not self._guard.is_asked:
-            self._relisting.calm()
-
-    @property
-    def _look_again(self) -> float:
-        """When to look again at what was withheld."""
-        return min(time.time() + AGAIN, self._relisting.due)
-
-    def _list_again(self) -> None:
-        if self._relisting.is_due(time.time()):
-            log.warning("listing everything again")
-            self._inventory.relist()
+        if verdict is Verdict.REFUSED:
+            await self._report(key, derived, replace(wanted, refused=withheld()), Arrival())
+        return self._withholding.look_again(verdict)
 
     def _live(self, key: ServiceKey) -> Live:
         inventory, name = self._inventory, policy_name(key)
@@ -163,131 +142,106 @@ class Reconciler:
             {n: obj for n in numbered if (obj := inventory.overrides.get(n, key.namespace)) is not None},
         )
 
-    async def _write(self, change: Change) -> None:
-        live, wanted = change
-        obj = wanted or live or {}
-        reflector, meta = self._reflector(obj["kind"], obj["apiVersion"]), obj["metadata"]
-        name = f"{meta['namespace']}/{meta['name']}"
-        if wanted is None:
-            uid = meta.get("uid", "")  # one that we have just made is known without
-            with self._counted(reflector.resource, Verb.DELETE):
-                gone = await self._client.delete(reflector.resource, meta["name"], meta["namespace"], uid=uid)
-            if gone:
-                log.info("removed", kind=reflector.resource.kind, name=name)
-            return
-        with self._counted(reflector.resource, Verb.APPLY):
-            # What we have not made ourselves is not taken over: the apiserver then answers with a conflict.
-            answer = await self._client.apply(reflector.resource, wanted, MANAGER, force=live is not None)
-        reflector.learn(answer)
-        log.info("written", kind=reflector.resource.kind, name=name)
-
-    @contextmanager
-    def _counted(self, resource: Resource, verb: Verb) -> Iterator[None]:
-        """Count the write in the block. Raises ApiError if it is not for this process to write any more."""
-        if not self._may_write():
-            raise ApiError(f"{verb.value} of {resource.kind}: another process leads")
-        try:
-            yield
-        except ApiError as error:
-            self._metrics.write_failures[FailedWrite(resource.kind, verb, type(error).__name__)].inc()
-            raise
-        self._metrics.writes[Write(resource.kind, verb)].inc()
-
-    def _reflector(self, kind: str, api_version: str) -> Reflector[dict[str, Any]]:
-        match kind:
+    def _reflector(self, change: Change) -> Reflector[dict[str, Any]]:
+        """Return where the object of a change is kept."""
+        obj = change.wanted or change.live or {}
+        match obj["kind"]:
             case "OverridePolicy":
                 return self._inventory.overrides
             case "PropagationPolicy":
                 return self._inventory.propagation
-        return next(r for d, r in self._inventory.imports.items() if d.api_version == api_version)
+        imports = self._inventory.imports.items()
+        return next(r for dialect, r in imports if dialect.api_version == obj["apiVersion"])
 
-    async def _converge(self, key: ServiceKey, wanted: Rendered) -> Seen:
-        """Look who holds what was derived, and touch the template for those that stay behind."""
-        inventory = self._inventory
-        seen = self.convergence.look(key, wanted.digests, inventory.held(key), inventory.lost, time.time())
-        former = inventory.former(key)
-        cure, look_again = self._disowned.look(key, former, time.time())
-        if cure is not Cure.NOTHING and await self._binding_is_there(key, former):
-            cure = Cure.NOTHING
-        if not inventory.reporting:
-            return Seen(seen.behind, look_again=look_again)
-        seen = seen._replace(
-            touch=seen.touch or cure is Cure.TOUCH, look_again=min(seen.look_again, look_again)
-        )
-        if seen.took is not None:
-            fewer = self._withdrawing.pop(key, False)
-            (self._metrics.withdrawal if fewer else self._metrics.export_to_member).observe(seen.took)
-        if cure is Cure.TOUCH:
-            self._disowned.forget(key)
-        if seen.touch:
-            imports = inventory.imports[key.dialect]
-            stamp: Mapping[str, Any] = {"metadata": {"annotations": {TOUCHED: f"{time.time():.3f}"}}}
-            path = imports.resource.path(key.namespace, key.name)
-            query = [("fieldManager", _TOUCHING)]
-            with self._counted(imports.resource, Verb.TOUCH):
-                answer = await self._client.request(
-                    "PATCH", path, query=query, body=stamp, content_type=MERGE
-                )
-            imports.learn(answer)
-            log.warning("touched", service=str(key), behind=list(seen.behind))
-        return seen
+    async def _follow(self, service: ExportedService) -> None:
+        """Let an export that no policy of the user selects go where its Service goes."""
+        inventory, key = self._inventory, service.key
+        live = inventory.propagation.get(f"{EXPORT}{key.name}", key.namespace)
+        derived = export_policy(service, inventory.world.fleet.members)
+        wanted = becoming(live, None if service.taken_by else derived, service.uid, selected=service.selected)
+        if is_needed(live, wanted):
+            await self._writer.change(inventory.propagation, Change(live, wanted))
 
-    async def _binding_is_there(self, key: ServiceKey, former: str) -> bool:
-        """Tell whether a former import's binding is there still; delete it if it is that one's."""
-        name = f"{key.name}-serviceimport"
-        try:
-            binding = await self._client.get(BINDINGS, name, key.namespace)
-        except NotFound:
-            return False
-        if binding["spec"]["resource"]["uid"] == former:
-            with self._counted(BINDINGS, Verb.DELETE):
-                await self._client.delete(BINDINGS, name, key.namespace, uid=binding["metadata"]["uid"])
-            log.warning("removed a binding", service=str(key), reason="its owner was made anew unseen")
-            return True
-        return "deletionTimestamp" in binding["metadata"]
-
-    async def _report(self, key: ServiceKey, derived: Derived, wanted: Rendered, seen: Seen) -> None:
+    async def _report(self, key: ServiceKey, derived: Derived, wanted: Rendered, arrival: Arrival) -> None:
         """Bring the export's status to what there is to say."""
-        exports = self._inventory.exports[key.dialect]
+        exports, name = self._inventory.exports[key.dialect], Name(key.namespace, key.name)
         stored = exports.get(key.name, key.namespace)
         if stored is None:
             return
-        said: Condition = wanted.refused or ready(
-            sorted(wanted.digests), seen.behind, sorted(self._inventory.lost), told=self._inventory.reporting
-        )
-        status = wanted_status(
-            (*derived.conditions, said), sorted(derived.views), stored.generation, stored.status, time.time()
-        )
-        if says(stored.status, status) or (
-            # A CRD of ErieCanal's or FSM's own has no offeredTo: what it drops is not written again.
-            self._said.get(key) == status
-            and says({**stored.status, "offeredTo": status["offeredTo"]}, status)
-        ):
+        now, before = time.time(), stored.status
+        make = partial(export_status, derived, wanted, arrival, generation=stored.generation, now=now)
+        after = await self._writer.say(exports, name, before, make)
+        for one in news(before, after or {}):
+            self.events.tell(_about(key, stored), one, now)
+
+    async def _say_offered(self, key: ServiceKey, derived: Derived) -> None:
+        """Say on the import who exports it."""
+        imports, name = self._inventory.imports[key.dialect], Name(key.namespace, key.name)
+        template = imports.get(key.name, key.namespace)
+        if template is not None and not is_foreign(template) and derived.views:
+            status = offering(derived, self._inventory.world.fleet.members)
+            await self._writer.say(imports, name, template.get("status") or {}, lambda _: status)
+
+    async def _say_managed(self, key: GatewayKey) -> None:
+        """Say on a flomesh Cluster whether it stands for a member."""
+        clusters, name = self._inventory.members.flomesh_clusters[key.dialect], Name("", key.name)
+        stored = clusters.get(key.name)
+        if stored is None:
+            self._writer.forget(clusters.resource, name)
             return
-        resource = exports.resource
-        export = {
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-            "metadata": {"name": key.name, "namespace": key.namespace},
-            "status": status,
-        }
-        with self._counted(resource, Verb.STATUS):
-            answer = await self._client.apply(resource, export, MANAGER, subresource="status")
-        exports.learn(answer)
-        self._said[key] = status
+        now, before = time.time(), stored.status
+        said = conditions.managed(self._inventory.world.fleet.members.get(key.name))
+        after = await self._writer.say(
+            clusters, name, before, lambda known: stated([said], stored.generation, known, now)
+        )
+        about = About(key.dialect.api_version, "Cluster", "", key.name, stored.uid)
+        for one in news(before, after or {}):
+            self.events.tell(about, one, now)
 
     def _tell(self, key: ServiceKey, derived: Derived) -> None:
-        """Log who exports and imports a service, when that is news."""
-        news = (derived.exporters, tuple(derived.views), tuple(derived.excluded.items()))
+        """Tell who exports and imports a service, when that is news."""
         before = self._told.get(key)
-        if before != news:
-            self._told[key] = news
-            if before is not None:
-                self._withdrawing[key] = not set(before[0]) <= set(derived.exporters)
-            log.info(
-                "derived",
-                service=str(key),
-                exporters=list(derived.exporters),
-                importers=list(derived.views),
-                excluded={cluster: one.reason.value for cluster, one in derived.excluded.items()},
-            )
+        self._told[key] = derived
+        if before is not None and _gist(before) == _gist(derived):
+            return
+        log.info(
+            "derived",
+            service=str(key),
+            exporters=list(derived.exporters),
+            importers=list(derived.views),
+            excluded={cluster: one.reason.value for cluster, one in derived.excluded.items()},
+        )
+        stored = self._inventory.exports[key.dialect].get(key.name, key.namespace)
+        if before is None or stored is None:
+            return
+        self._withdrawing[key] = not set(before.exporters) <= set(derived.exporters)
+        for one in _moves(before, derived):
+            self.events.tell(_about(key, stored), one, time.time())
+
+
+def _about(key: ServiceKey, stored: StoredExport) -> About:
+    return About(key.dialect.api_version, "ServiceExport", key.namespace, key.name, stored.uid)
+
+
+def _gist(derived: Derived) -> object:
+    return derived.exporters, tuple(derived.views), derived.excluded
+
+
+def _moves(before: Derived, after: Derived) -> list[News]:
+    """Return what there is to tell of clusters that export now, or no more."""
+    lost = sorted(set(before.exporters) - set(after.exporters))
+    gained = sorted(set(after.exporters) - set(before.exporters))
+    return [
+        *(
+            News(WARNING, one.reason, f"{name} exports no more: {one.text}.")
+            for name in lost
+            if (one := after.excluded.get(name)) is not None
+        ),
+        *(News(NORMAL, "Exporting", f"{name} exports the service.") for name in gained),
+    ]
+
+
+def _audit(key: ServiceKey) -> float:
+    """Return when to look at a service again in any case: not all of them at once."""
+    spread = zlib.crc32(str(key).encode()) % 1000 / 3000
+    return time.time() + AUDIT * (1 + spread)

@@ -11,13 +11,13 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import partial
 
 import structlog
 
 from towpath import garbage
-from towpath.controller.inventory import Inventory
+from towpath.controller.inventory import Due, Inventory
 from towpath.controller.queue import Queue
 from towpath.controller.reconcile import Reconciler
 from towpath.errors import ApiError, Gone, NotFound, Unreachable
@@ -36,7 +36,7 @@ class Controller:
     """One run of the controller. ``inventory`` is there to be read beside it, once it is synced."""
 
     def __init__(self, client: Client, metrics: Metrics, leadership: Leadership | None = None) -> None:
-        self._queue: Queue[ServiceKey] = Queue()
+        self._queue: Queue[Due] = Queue()
         self._metrics = metrics
         self._leadership = leadership
         self.inventory = Inventory(client, self._queue.add, self._returned)
@@ -46,6 +46,11 @@ class Controller:
         for reflector in self.inventory.reflectors:
             reflector.interrupted = partial(self._interrupted, reflector.resource.kind)
         metrics.before_scrape(self._refresh)
+
+    @property
+    def withheld(self) -> Container[ServiceKey]:
+        """The services whose import may not go now."""
+        return self._reconciler.withheld
 
     def synced(self) -> Mapping[str, bool]:
         """Return for each kind whether it has been listed."""
@@ -57,6 +62,7 @@ class Controller:
             for reflector in self.inventory.reflectors:
                 tasks.create_task(reflector.run())
             await self.inventory.synced()
+            tasks.create_task(self.inventory.members.lookup.run())
             garbage.keep()
             world = self.inventory.world
             log.info("in sync", services=len(world.services), members=sorted(world.fleet.members))
@@ -66,9 +72,15 @@ class Controller:
         return self._leadership is None or self._leadership.is_leader
 
     async def _write(self) -> None:
+        self._queue.put_behind()  # most of it is as it should be: what changes now need not wait for that
+        began, due = time.monotonic(), len(self._queue)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._reconciler.events.run())
             for _ in range(WORKERS):
                 tasks.create_task(self._work())
+            await self._queue.caught_up()
+            garbage.keep()
+            log.info("caught up", services=due, seconds=round(time.monotonic() - began, 3))
 
     async def _work(self) -> None:
         queue = self._queue
@@ -80,7 +92,7 @@ class Controller:
             except ApiError as error:
                 outcome = Outcome.FAILED
                 pause = queue.failed(key)
-                log.warning("will try again", service=str(key), error=str(error), pause=pause)
+                log.warning("will try again", due=str(key), error=str(error), pause=pause)
             except asyncio.CancelledError:
                 queue.done(key)
                 queue.add(key)  # who leads next, perhaps this process, takes it up again
@@ -94,21 +106,21 @@ class Controller:
 
     def _returned(self) -> None:
         """A member is reached again: look at what waited for it."""
-        for key in self._reconciler.convergence.lagging:
+        for key in self._reconciler.arriving.convergence.lagging:
             self._queue.add(key)
 
     def _interrupted(self, kind: str, error: ApiError) -> None:
         self._metrics.watch_restarts[Restart(kind, _cause(error))].inc()
 
     def _refresh(self) -> None:
-        """Set what is only true at a moment."""
+        """Set what is only true at a moment. What is due counts again when it has been derived."""
         metrics, world = self._metrics, self.inventory.world
         metrics.queue_depth.set(len(self._queue))
         metrics.queue_oldest.set(self._queue.oldest)
         metrics.leader.set(self._leads())
         metrics.clusters.replace(Counter(map(_state, world.fleet.members.values())))
-        metrics.services_behind.replace(self._reconciler.convergence.behind)
-        known = list(world.everything(time.time()))
+        metrics.services_behind.replace(self._reconciler.arriving.convergence.behind)
+        known = world.known
         metrics.exports.replace(Counter(Stated(c.type, c.status) for d in known for c in d.conditions))
         metrics.left_out.replace(Counter(one.reason.value for d in known for one in d.excluded.values()))
 

@@ -19,7 +19,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from towpath.errors import ApiError, Conflict, Gone, NotFound, Unreachable
 
@@ -101,6 +102,7 @@ class Client:
                 await config.load_kube_config(
                     config_file=str(kubeconfig), context=context, client_configuration=configuration
                 )
+            configuration.proxy = configuration.proxy or _proxy(configuration.host)
             api = ApiClient(configuration)
         except Unreachable:
             raise
@@ -111,7 +113,7 @@ class Client:
         connector = aiohttp.TCPConnector(
             limit=pool, ssl=api.rest_client.ssl_context, keepalive_timeout=KEEP_ALIVE
         )
-        configuration.client_session_kwargs = {"connector": connector}
+        configuration.client_session_kwargs = {"connector": connector, "trust_env": False}
         return cls(api, connector, f"{configuration.host} ({kubeconfig or 'in-cluster'})")
 
     async def __aenter__(self) -> Client:
@@ -232,10 +234,12 @@ class Client:
         *,
         force: bool = True,
         subresource: str = "",
+        dry: bool = False,
     ) -> bytes:
         """Server-side apply one object as ``manager`` and return what the apiserver made of it."""
         meta = obj["metadata"]
         query = [("fieldManager", manager), ("force", "true" if force else "false")]
+        query += [("dryRun", "All")] if dry else []
         path = resource.path(meta.get("namespace", ""), meta["name"], subresource)
         return await self.request("PATCH", path, query=query, body=obj, content_type=APPLY)
 
@@ -249,6 +253,15 @@ class Client:
         except NotFound:
             return False
         return True
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for an address, None if there is none.
+
+    Asked once: aiohttp would ask for it, and for a netrc file, in a thread before every request.
+    """
+    where = urlsplit(url)
+    return None if proxy_bypass(where.netloc) else getproxies().get(where.scheme)
 
 
 def _short(error: BaseException) -> str:

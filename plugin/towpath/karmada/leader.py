@@ -38,6 +38,7 @@ import structlog
 
 from towpath.errors import ApiError, Conflict, NotFound, UsageError
 from towpath.karmada.client import Client, Object, Resource
+from towpath.render import MANAGED_BY
 
 log = structlog.get_logger()
 
@@ -220,7 +221,10 @@ class _Lease:
         self._client, self._identity, self._duration, self._deadline = client, identity, duration, deadline
         self._collection, self._path = LEASES.path(namespace), LEASES.path(namespace, name)
         head = {"apiVersion": LEASES.api_version, "kind": LEASES.kind}
-        self._new: Object = {**head, "metadata": {"name": name, "namespace": namespace}}
+        self._new: Object = {
+            **head,
+            "metadata": {"name": name, "namespace": namespace, "labels": dict(MANAGED_BY)},
+        }
         self._lease: Object | None = None  # None: there is none
         self._spec: Object = {}  # of the last one that there was
         self._changed_at = 0.0  # when that was first seen

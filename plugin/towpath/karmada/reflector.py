@@ -12,14 +12,21 @@ A list can be wrong and be believed for as long as its watch lasts. ``found_noth
 that it was empty, and ``relist`` lists anew.
 
 ``decode`` turns an object's bytes into what is worth keeping, or None for objects of no interest, so
-memory grows with what is needed and not with what the fleet has.
+memory grows with what is needed and not with what the fleet has. What is looked at rarely and as a whole can
+be kept packed, a hundredth of the size, and is decoded when it is asked for (``packed``).
+
+A list may be long: it is taken in page by page, so that no more than one page is held as bytes, and the
+event loop gets its turn every few milliseconds. What is in memory then is of different moments for a while,
+as it is between two events anyway; ``synced`` tells when the first list is through.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, NamedTuple, TypeVar
@@ -33,7 +40,10 @@ from towpath.karmada.client import Client, Resource
 log = structlog.get_logger()
 
 T = TypeVar("T")
-PAGE = 500
+PAGE = 200
+"""Objects asked for at once: of the largest, bindings to a hundred clusters, that is some 4 MiB."""
+_SLICE = 0.002
+"""Seconds of decoding after which others get their turn."""
 _WATCH_SECONDS = 60
 """The apiserver ends a watch after this and up to a third more. Short, because a kind in which nothing
 changes gets no bookmarks either (apiserver cache_watcher.go): only its end shows that the stream lives."""
@@ -44,6 +54,10 @@ _STEADY = 5.0
 _GONE = 410
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _NOT_SERVED_PAUSE = 5.0
+
+
+_FAST = 1
+"""Level of compression: what is kept packed repeats itself so much that more would gain little."""
 
 
 class Name(NamedTuple):
@@ -83,6 +97,19 @@ class _Status(msgspec.Struct):
     message: str = ""
 
 
+class _Kept(msgspec.Struct, Generic[T], gc=False):
+    """What is remembered of an object: its decoded form, or else its bytes."""
+
+    version: int
+    item: T | None
+    packed: bytes
+
+
+_pages = msgspec.json.Decoder(_Page)
+_events = msgspec.json.Decoder(_Event)
+_heads = msgspec.json.Decoder(_Head)
+
+
 class Reflector(Generic[T]):
     """One kind's objects, decoded, by name. ``changed(name, old, new)`` is called for every difference."""
 
@@ -94,6 +121,7 @@ class Reflector(Generic[T]):
         changed: Callable[[Name, T | None, T | None], None],
         *,
         selector: str = "",
+        packed: bool = False,
     ) -> None:
         self.resource = resource
         self.interrupted: Callable[[ApiError], None] = lambda _: None
@@ -105,21 +133,29 @@ class Reflector(Generic[T]):
         self._decode = decode
         self._changed = changed
         self._selector = [("labelSelector", selector)] if selector else []
-        self._items: dict[Name, T] = {}
-        self._versions: dict[Name, int] = {}
+        self._packed = packed
+        self._kept: dict[Name, _Kept[T]] = {}
+        self._ended: dict[Name, int] = {}
+        """Versions of what is there still and of no interest any more, as while it is being deleted."""
         self._version = ""
         self._watching: asyncio.Timeout | None = None
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._kept)
 
     def get(self, name: str, namespace: str = "") -> T | None:
         """Return what is remembered of an object, None if there is none."""
-        return self._items.get(Name(namespace, name))
+        return self._read(self._kept.get(Name(namespace, name)))
 
     def items(self) -> dict[Name, T]:
         """Return everything, by name: a copy that stays as it is."""
-        return dict(self._items)
+        read = ((name, self._read(kept)) for name, kept in self._kept.items())
+        return {name: item for name, item in read if item is not None}
+
+    def _read(self, kept: _Kept[T] | None) -> T | None:
+        if kept is None:
+            return None
+        return self._decode(zlib.decompress(kept.packed)) if kept.packed else kept.item
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -172,27 +208,30 @@ class Reflector(Generic[T]):
             self._watching.reschedule(asyncio.get_running_loop().time())
 
     async def _list(self) -> None:
-        found: dict[Name, tuple[int, bytes]] = {}
+        unseen = {name: kept.version for name, kept in self._kept.items()} | self._ended
         query = [("limit", str(PAGE)), *self._selector]
         token: list[tuple[str, str]] = []
+        found = False
         while True:
-            body = await self._client.request("GET", self.resource.path(), query=[*query, *token])
-            page = msgspec.json.decode(body, type=_Page)
+            page = _pages.decode(
+                await self._client.request("GET", self.resource.path(), query=[*query, *token])
+            )
+            found = found or bool(page.items)
+            pause = time.perf_counter() + _SLICE
             for raw in page.items:
-                meta = msgspec.json.decode(raw, type=_Head).metadata
-                found[Name(meta.namespace, meta.name)] = (int(meta.resource_version), bytes(raw))
+                name, version = _head(raw)
+                unseen.pop(name, None)
+                self._put(name, bytes(raw), version)
+                if time.perf_counter() > pause:
+                    await asyncio.sleep(0)
+                    pause = time.perf_counter() + _SLICE
             if not page.metadata.next_page:
                 break
             token = [("continue", page.metadata.next_page)]
-        self._replace(found)
+        for name, version in unseen.items():
+            self._remove(name, version)
         self.found_nothing = not found
         self._version = page.metadata.resource_version
-
-    def _replace(self, found: dict[Name, tuple[int, bytes]]) -> None:
-        for name in [name for name in self._items if name not in found]:
-            self._remove(name, self._versions.get(name, 0))
-        for name, (version, raw) in found.items():
-            self._put(name, raw, version)
 
     async def _watch(self) -> AsyncIterator[None]:
         """Follow one watch to its end; yields after every event."""
@@ -205,7 +244,7 @@ class Reflector(Generic[T]):
         ]
         async with self._client.stream(self.resource.path(), query=query, silence=SILENCE) as chunks:
             async for line in lines(chunks):
-                self._take(msgspec.json.decode(line, type=_Event))
+                self._take(_events.decode(line))
                 yield
 
     def _take(self, event: _Event) -> None:
@@ -213,13 +252,12 @@ class Reflector(Generic[T]):
             status = msgspec.json.decode(event.object, type=_Status)
             kind = Gone if status.code == _GONE else Unreachable
             raise kind(f"watch of {self.resource}: {status.message}", status.code)
-        meta = msgspec.json.decode(event.object, type=_Head).metadata
-        name, version = Name(meta.namespace, meta.name), int(meta.resource_version)
+        name, version = _head(event.object)
         if event.type == "DELETED":
             self._remove(name, version)
         elif event.type != "BOOKMARK":
             self._put(name, bytes(event.object), version)
-        self._version = meta.resource_version
+        self._version = str(version)
 
     def learn(self, raw: bytes) -> None:
         """Take in what the apiserver answered to a write of ours, before the watch brings it.
@@ -227,15 +265,18 @@ class Reflector(Generic[T]):
         Raises Unreachable if it is no object.
         """
         try:
-            meta = msgspec.json.decode(raw, type=_Head).metadata
+            name, version = _head(raw)
         except msgspec.DecodeError as error:
             raise _no_answer(error) from error
-        version = int(meta.resource_version)
         if version > int(self._version or 0):  # else the watch told of it already, or that it has gone since
-            self._put(Name(meta.namespace, meta.name), raw, version)
+            self._put(name, raw, version)
+
+    def _known(self, name: Name) -> int:
+        kept = self._kept.get(name)
+        return kept.version if kept else self._ended.get(name, 0)
 
     def _put(self, name: Name, raw: bytes, version: int) -> None:
-        if version <= self._versions.get(name, 0):
+        if version <= self._known(name):
             return  # the echo of a write that we learned from its answer
         try:
             new = self._decode(raw)
@@ -243,22 +284,32 @@ class Reflector(Generic[T]):
             # Its last good state stays in force: a broken object must not withdraw a service.
             log.error("object ignored", kind=str(self.resource), name="/".join(name), error=str(error))
             return
-        self._versions[name] = version
-        old = self._items.get(name)
-        if new is None:
-            self._items.pop(name, None)
-        else:
-            self._items[name] = new
+        kept = self._kept.get(name)
+        old = self._read(kept)
+        if new is not None:
+            self._ended.pop(name, None)
+            self._kept[name] = (
+                _Kept(version, None, zlib.compress(raw, _FAST)) if self._packed else _Kept(version, new, b"")
+            )
+        elif kept is not None or name in self._ended:
+            self._kept.pop(name, None)
+            self._ended[name] = version
         if new != old:
             self._changed(name, old, new)
 
     def _remove(self, name: Name, version: int) -> None:
-        if version < self._versions.get(name, 0):
+        if version < self._known(name):
             return  # it has been made anew since, and we learned of that first
-        self._versions.pop(name, None)
-        old = self._items.pop(name, None)
+        self._ended.pop(name, None)
+        old = self._read(self._kept.pop(name, None))
         if old is not None:
             self._changed(name, old, None)
+
+
+def _head(raw: bytes | msgspec.Raw) -> tuple[Name, int]:
+    """Return name and version of an object. Of namespaces there are few: equal ones are one string."""
+    meta = _heads.decode(raw).metadata
+    return Name(sys.intern(meta.namespace), meta.name), int(meta.resource_version)
 
 
 def _no_answer(error: msgspec.DecodeError) -> Unreachable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from towpath.karmada.client import Resource
 from towpath.model.keys import Dialect
 
+EVENTS = Resource("", "v1", "events", "Event")
 SERVICES = Resource("", "v1", "services", "Service")
 CLUSTERS = Resource("cluster.karmada.io", "v1alpha1", "clusters", "Cluster", namespaced=False)
 BINDINGS = Resource("work.karmada.io", "v1alpha2", "resourcebindings", "ResourceBinding")
@@ -19,6 +20,14 @@ CLUSTER_PROPAGATION_POLICIES = Resource(
 )
 CLUSTER_OVERRIDE_POLICIES = Resource(
     "policy.karmada.io", "v1alpha1", "clusteroverridepolicies", "ClusterOverridePolicy", namespaced=False
+)
+
+CUSTOMIZATIONS = Resource(
+    "config.karmada.io",
+    "v1alpha1",
+    "resourceinterpretercustomizations",
+    "ResourceInterpreterCustomization",
+    namespaced=False,
 )
 
 

@@ -25,7 +25,7 @@ from towpath.karmada.discovery import Discovery
 from towpath.local import members, objects, ports, processes, programs, store
 from towpath.local.build import Binaries
 from towpath.local.pki import write_kubeconfig, write_pki
-from towpath.local.spec import FIXED_PORTS, KARMADA, PLUGIN, Environment, Qps
+from towpath.local.spec import FIXED_PORTS, KARMADA, PLUGIN, WEBHOOK, Environment, Qps
 from towpath.waiting import accepted
 
 Report = Callable[[str], None]
@@ -110,6 +110,7 @@ def _prepare(
     apiserver = env.url("karmada-apiserver")
     write_kubeconfig(env.karmada, context=KARMADA, server=apiserver, ca=ca, identity=pki.admin)
     write_kubeconfig(env.plugin, context=PLUGIN, server=apiserver, ca=ca, identity=pki.plugin)
+    write_kubeconfig(env.webhook, context=WEBHOOK, server=apiserver, ca=ca, identity=pki.webhook)
     for name in names:
         members.write_member_kubeconfig(env, name)
     (root / "audit-policy.yaml").write_text(objects.AUDIT_POLICY)

@@ -10,16 +10,14 @@ from collections.abc import Callable, Sequence
 
 from towpath.errors import NotFound
 from towpath.install import CRDS, SHARING, Installed, remove
-from towpath.karmada.client import MERGE, Client, Object, Resource
+from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
 from towpath.local import processes, walkthrough, webhook
 from towpath.local.demo import NAMESPACES, Stage, exists, shows
 from towpath.local.members import USER_AGENT
 from towpath.local.spec import PLUGIN, Environment
+from towpath.uninstall import bindings_of_crds, release
 
-_CLUSTER_BINDINGS = Resource(
-    "work.karmada.io", "v1alpha2", "clusterresourcebindings", "ClusterResourceBinding", namespaced=False
-)
 _WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
 
 
@@ -69,25 +67,17 @@ async def uninstall(stage: Stage, installed: Sequence[Installed]) -> None:
     crds = {item.name for item in created if item.resource == CRDS}
     shared = [item for item in created if item.resource == SHARING]
 
-    async def bindings() -> list[Object]:
-        return [b for b in await karmada.list(_CLUSTER_BINDINGS) if b["spec"]["resource"]["name"] in crds]
+    policies = [await karmada.get(SHARING, item.name) for item in shared]
 
     async def traces() -> list[str]:
-        left = [f"binding {b['metadata']['name']}" for b in await bindings()]
+        left = [f"binding {b['metadata']['name']}" for b in await bindings_of_crds(karmada, policies)]
         return left + await _works(karmada, lambda manifest: manifest["metadata"]["name"] in crds)
 
-    for item in shared:
-        release = {"spec": {"preserveResourcesOnDeletion": False}}
-        await karmada.request("PATCH", SHARING.path("", item.name), body=release, content_type=MERGE)
-        await shows(bindings, _none_preserves, "the CRDs may be deleted from members")
+    await release(karmada, policies)
     # The policy last: what it brought to the members goes because its templates go.
     await remove(karmada, [*shared, *(item for item in created if item not in shared)])
     if shared:
         await shows(traces, lambda left: not left, "the CRDs are gone from the members")
-
-
-def _none_preserves(bindings: list[Object]) -> bool:
-    return not any(b["spec"].get("preserveResourcesOnDeletion") for b in bindings)
 
 
 async def reset(env: Environment, say: Callable[[str], None]) -> None:

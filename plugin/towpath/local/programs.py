@@ -18,12 +18,14 @@ class Process:
     """How to start one process, and what answers 200 once it works.
 
     ``ready`` is a URL, ``unix:PATH`` for a gRPC health check, or None where the program has no such
-    endpoint. An ``optional`` process is started only when asked for.
+    endpoint. An ``optional`` process is started only when asked for. One with its ``own_ca`` cannot be
+    checked with the environment's.
     """
 
     argv: tuple[str, ...]
     ready: str | None = None
     optional: bool = False
+    own_ca: bool = False
 
 
 def processes(env: Environment) -> dict[str, Process]:
@@ -239,8 +241,9 @@ def _towpath_webhook(env: Environment) -> Process:
         "towpath",
         "serve",
         "webhook",
-        f"--tls-cert={env.pki / 'tls.crt'}",
-        f"--tls-key={env.pki / 'tls.key'}",
+        f"--kubeconfig={env.webhook}",
         f"--port={env.ports[WEBHOOK]}",
+        f"--plugin-socket={env.plugin_socket}",
+        "--drain=0",
     )
-    return Process(argv, f"{env.url(WEBHOOK)}/readyz", optional=True)
+    return Process(argv, f"{env.url(WEBHOOK)}/readyz", optional=True, own_ca=True)

@@ -81,6 +81,11 @@ class Environment:
         """Kubeconfig of the plugin: a certificate of its own, so that its writes can be counted."""
         return self.kubeconfig(PLUGIN)
 
+    @property
+    def webhook(self) -> Path:
+        """Kubeconfig of the webhook, for its CAs and its registration."""
+        return self.kubeconfig(WEBHOOK)
+
     def kubeconfig(self, name: str) -> Path:
         """Return the kubeconfig of ``karmada`` or of a member."""
         return self.root / f"{name}.config"

@@ -1,34 +1,25 @@
-"""Towpath's webhook beside a local Karmada: the process, and the registration that makes Karmada ask it.
+"""Towpath's webhook beside a local Karmada: the process, and its registration as ``install`` does it.
 
-Server first, configuration after; the other way round when it ends. In between the configuration's
-``failurePolicy: Ignore`` lets everything pass, with the time a refused connection takes.
+Server first, configuration after; the other way round when it ends.
 """
 
 from __future__ import annotations
 
-from towpath.karmada.client import Client, Resource
+from towpath import __version__
+from towpath.karmada.client import Client
 from towpath.local import processes
-from towpath.local.boot import MANAGER
 from towpath.local.spec import WEBHOOK, Environment
-from towpath_webhook import registration
-
-CONFIGURATIONS = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "mutatingwebhookconfigurations",
-    "MutatingWebhookConfiguration",
-    namespaced=False,
-)
+from towpath.registering import register, unregister
+from towpath_webhook.registration import Settings
 
 
 async def start(env: Environment, karmada: Client) -> None:
     """Run the webhook, if it does not run, and register it."""
     await processes.ensure_running(env, WEBHOOK)
-    ca = (env.pki / "ca.crt").read_bytes()
-    await karmada.apply(CONFIGURATIONS, registration.configuration(env.url(WEBHOOK), ca), MANAGER)
+    await register(karmada, Settings(env.url(WEBHOOK), version=__version__))
 
 
 async def stop(env: Environment, karmada: Client) -> None:
     """Take the registration out and end the webhook, as far as they are there."""
-    await karmada.delete(CONFIGURATIONS, registration.NAME)
+    await unregister(karmada)
     processes.stop(env, WEBHOOK)

@@ -6,6 +6,11 @@ from typing import NamedTuple
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 VALID, CONFLICT, READY = "Valid", "Conflict", "Ready"
+"""Of a ServiceExport."""
+ACCEPTED, RESOLVED = "Accepted", "Resolved"
+"""Of a GlobalTrafficPolicy."""
+MANAGED = "Managed"
+"""Of a flomesh Cluster."""
 
 
 class Condition(NamedTuple):

@@ -9,6 +9,10 @@ from towpath.model.base import Model
 WHEN_UNREACHABLE = "towpath.io/when-unreachable"
 """Annotation: what becomes of the endpoints of a cluster that Karmada cannot reach (DESIGN, rule 7)."""
 
+CONFLICT_RESOLUTION = "towpath.io/conflict-resolution"
+"""Annotation: ``Overwrite`` lets Karmada take over ServiceImports that others left in members (facts T12)."""
+ABORT, OVERWRITE = "Abort", "Overwrite"
+
 
 class ExportRule(Model):
     """Puts one port of the Service on the gateway, under a path."""

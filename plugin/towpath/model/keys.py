@@ -34,6 +34,16 @@ class ServiceKey(NamedTuple):
         return f"{self.namespace}/{self.name} ({self.dialect.value})"
 
 
+class GatewayKey(NamedTuple):
+    """One flomesh Cluster, which says where a member's gateway is."""
+
+    dialect: Dialect
+    name: str
+
+    def __str__(self) -> str:
+        return f"Cluster {self.name} ({self.dialect.value})"
+
+
 def cluster_key(region: str, zone: str, group: str, name: str) -> str:
     """Return the name by which FSM and traffic policies know a cluster (ErieCanal cluster_types.go:139)."""
     return f"{region}/{zone}/{group}/{name}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from towpath.model.cluster import Member
-from towpath.model.export import Export
+from towpath.model.export import CONFLICT_RESOLUTION, OVERWRITE, Export
 from towpath.model.keys import ServiceKey
 from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
@@ -38,6 +38,10 @@ class ExportedService:
     Ages are RFC 3339 in UTC, so they sort as text. ``annotations`` are those of the export that begin
     with ``towpath.io/``. ``serving`` are the clusters that the Service itself is bound to, and
     ``selected`` tells whether a policy of the user selects the export (DESIGN, rule 9).
+
+    ``taken_by`` is the API version of a ServiceExport whose binding has the name of this one's (facts T1).
+    ``frozen``: the Service has lost its policy, so what changes in it reaches no member (facts T9).
+    ``faults`` are sentences on overrides that Karmada cannot apply, which it says nowhere (facts T3).
     """
 
     key: ServiceKey
@@ -47,6 +51,14 @@ class ExportedService:
     annotations: Mapping[str, str] = field(default_factory=dict)
     serving: frozenset[str] = NOBODY
     selected: bool = True
+    taken_by: str = ""
+    frozen: bool = False
+    faults: tuple[str, ...] = ()
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether Karmada may take over ServiceImports that it has not made."""
+        return self.annotations.get(CONFLICT_RESOLUTION) == OVERWRITE
 
     @property
     def age(self) -> tuple[str, ServiceKey]:

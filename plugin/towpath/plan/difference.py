@@ -8,19 +8,21 @@ more.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from towpath import manifests
 from towpath.changes import Change, Live, changes, is_foreign
-from towpath.following import EXPORT, TRAFFIC
+from towpath.following import EXPORT, TRAFFIC, becoming
 from towpath.model.keys import ServiceKey
+from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.plan.objects import Id, identity
 from towpath.plan.outcome import Plan, ServicePlan
-from towpath.render import POLICY_API, policy_name, service_of_policy
-from towpath.sameness import MANAGER, is_as_wanted
+from towpath.render import MANAGED_BY, POLICY_API, policy_name, service_of_policy
+from towpath.sameness import MANAGER, is_needed
 
 Object = Mapping[str, Any]
 _NAME_AND_SPEC: Object = {
@@ -74,6 +76,23 @@ def difference(plan: Plan, live: Iterable[Object]) -> tuple[str, ...]:
     return tuple(text for text in shown if text)
 
 
+def compared(plan: Plan, there: Sequence[Object]) -> tuple[Plan, tuple[str, ...]]:
+    """Return a plan with what is in its way, and what it would change. ``there`` is what Karmada holds."""
+    held = derived_in(there)
+    return replace(plan, notes=(*plan.notes, *obstacles(plan, held))), difference(plan, held)
+
+
+def derived_in(objects: Iterable[Object]) -> list[Object]:
+    """Return the objects that Towpath may have made: all ServiceImports, and the policies with its label."""
+    return [obj for obj in objects if obj["kind"] == "ServiceImport" or _is_ours(obj)]
+
+
+def _is_ours(obj: Object) -> bool:
+    labels = obj["metadata"].get("labels") or {}
+    policy = obj["kind"] in {"PropagationPolicy", "OverridePolicy"}
+    return policy and all(labels.get(name) == value for name, value in MANAGED_BY.items())
+
+
 def obstacles(plan: Plan, live: Iterable[Object]) -> tuple[str, ...]:
     """Return what keeps Towpath from writing: ServiceImports of somebody else."""
     foreign = {identity(obj) for obj in live if obj["kind"] == "ServiceImport" and is_foreign(obj)}
@@ -98,19 +117,19 @@ def _changes(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Change]:
 
 def _of_following(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Change]:
     """Yield what becomes of the policies by which exports and traffic policies follow."""
-    wanted: dict[Id, Object | None] = {}
-    named = [(EXPORT, one.service.key, one.following) for one in plan.services]
-    named += [(TRAFFIC, one.applied.key, one.following) for one in plan.traffic]
-    for prefix, key, following in named:
+    owners: list[tuple[str, ExportedService | AppliedPolicy, Object | None]] = [
+        *((EXPORT, one.service, one.following) for one in plan.services),
+        *((TRAFFIC, one.applied, one.following) for one in plan.traffic),
+    ]
+    planned: set[Id] = set()
+    for prefix, owner, following in owners:
+        key, uid, selected = owner.key, owner.uid, owner.selected
         which = Id(_POLICY_GROUP, "PropagationPolicy", key.namespace, f"{prefix}{key.name}")
-        wanted[which] = wanted.get(which) or following
-    for which, obj in wanted.items():
         there = held.get(which)
-        if obj is None:
-            if there is not None and "deletionTimestamp" not in there["metadata"]:
-                yield Change(there, None)
-        elif there is None or not is_as_wanted(there, obj):
-            yield Change(there, obj)
+        become = becoming(there, following, uid, selected=selected)
+        if which not in planned and is_needed(there, become):
+            planned.add(which)  # of two API groups' one goes by the name
+            yield Change(there, become)
 
 
 def _live(one: ServicePlan, held: Mapping[Id, Object]) -> Live:

@@ -95,7 +95,7 @@ def _service(service: ExportedService, derived: Derived, fleet: Fleet) -> Servic
     return ServicePlan(
         service,
         derived,
-        render(service.key, service.uid, derived),
+        render(service.key, service.uid, derived, overwrites=service.overwrites),
         export_policy(service, fleet.members),
         advise(service, derived, fleet),
     )

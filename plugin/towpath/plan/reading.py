@@ -16,18 +16,16 @@ import msgspec
 
 from towpath.errors import InvalidObject
 from towpath.karmada import decode
-from towpath.karmada.decode import Binding, StoredExport, StoredService
+from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredTraffic
 from towpath.model.cluster import FlomeshCluster, Member, changed
 from towpath.model.keys import Dialect, ServiceKey
-from towpath.model.traffic import TrafficPolicy
 from towpath.plan.applying import over
 from towpath.plan.objects import Id, Manifest, Named, identity, part, plain, what
-from towpath.plan.policies import OverridePolicy, Policy, Target, read_override, read_policy
-from towpath.plan.wording import one_line
+from towpath.propagation.policies import OverridePolicy, Policy, Target, read_override, read_policy
 from towpath.render import MANAGED_BY
+from towpath.wording import one_line
 
 T = TypeVar("T")
-_UNSCHEDULABLE = ("NoSchedule", "NoExecute")
 _HIGHEST_PORT = 65535
 
 
@@ -44,7 +42,7 @@ class Reading:
     )
     exports: dict[ServiceKey, StoredExport] = field(default_factory=dict)
     services: dict[Named, StoredService] = field(default_factory=dict)
-    traffic: dict[ServiceKey, TrafficPolicy] = field(default_factory=dict)
+    traffic: dict[ServiceKey, StoredTraffic] = field(default_factory=dict)
     policies: dict[Id, list[Policy]] = field(default_factory=dict)
     """Every version of a policy, the one in force last."""
     overrides: dict[Id, OverridePolicy] = field(default_factory=dict)
@@ -138,29 +136,12 @@ def _take_member(reading: Reading, one: Id, obj: Manifest) -> None:
         reading.silent.add(member.name)
         member = changed(member, imports=frozenset(Dialect))
     reading.members[member.name] = member
-    reading.targets[member.name] = _target(obj)
-
-
-def _target(obj: Manifest) -> Target:
-    """Return a Karmada Cluster, which a decoder has read already, as affinities see it."""
-    spec = part(obj, "spec")
-    taints, provider = spec.get("taints"), spec.get("provider", "")
-    if not isinstance(taints, list | None):
-        raise InvalidObject(f"{what(obj)}: spec.taints: not a list")
-    if not isinstance(provider, str):
-        raise InvalidObject(f"{what(obj)}: spec.provider: {provider!r} is no string")
-    return Target(
-        obj["metadata"]["name"],
-        part(obj["metadata"], "labels"),
-        provider,
-        spec.get("region", ""),
-        tuple(spec.get("zones") or ([spec["zone"]] if spec.get("zone") else [])),
-        any(isinstance(t, dict) and t.get("effect") in _UNSCHEDULABLE for t in taints or ()),
-    )
+    reading.targets[member.name] = _decoded(decode.target, obj)
 
 
 def _take_gateway(reading: Reading, one: Id, obj: Manifest) -> None:
-    _put(reading.gateways[Dialect(one.group)], one.name, _decoded(decode.flomesh_cluster, obj))
+    stored = _decoded(decode.flomesh_cluster, obj)
+    _put(reading.gateways[Dialect(one.group)], one.name, stored and stored.cluster)
 
 
 def _take_export(reading: Reading, one: Id, obj: Manifest) -> None:
@@ -183,9 +164,9 @@ def _take_service(reading: Reading, one: Id, obj: Manifest) -> None:
 
 
 def _take_traffic(reading: Reading, one: Id, obj: Manifest) -> None:
-    policy = TrafficPolicy.parse(obj.get("spec", {}), what(obj))
+    stored = _decoded(decode.traffic_policy, obj)
     reading.templates[one] = obj
-    _put(reading.traffic, _key(one), policy if "deletionTimestamp" not in obj["metadata"] else None)
+    _put(reading.traffic, _key(one), stored)
 
 
 def _take_policy(reading: Reading, one: Id, obj: Manifest) -> None:

@@ -19,13 +19,14 @@ from towpath.model.cluster import Member, changed
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService, Offer, World
 from towpath.plan.objects import Id, Manifest, Named, what
-from towpath.plan.overriding import overridden
-from towpath.plan.placement import place
-from towpath.plan.policies import Policy, Target
 from towpath.plan.reading import Reading, read
-from towpath.plan.selection import Template, claiming, template_of
-from towpath.plan.wording import several
+from towpath.propagation.claims import claim_of
+from towpath.propagation.overriding import overridden
+from towpath.propagation.placement import place
+from towpath.propagation.policies import Policy, Target
+from towpath.propagation.selection import Template, claiming, template_of
 from towpath.rules.gateway import is_dns_name, with_flomesh_cluster
+from towpath.wording import several
 
 UNKNOWN_UID = "known-when-applied"
 _MEMBER = ("cluster.karmada.io", "Cluster")
@@ -146,16 +147,16 @@ class Builder:
     def _copy(self, cluster: str, template: Id) -> Manifest:
         target = self._targets.get(cluster) or Target(cluster)
         overrides = list(self._reading.overrides.values())
-        obj, notes = overridden(self._reading.templates[template], target, overrides)
-        for note in notes:
+        copy = overridden(self._reading.templates[template], target, overrides)
+        for note in copy.notes:
             self._note(note, cluster)
-        return obj
+        return copy.manifest
 
     def _applied(self, key: ServiceKey) -> AppliedPolicy:
         reading, one = self._reading, Id(key.dialect.value, "GlobalTrafficPolicy", key.namespace, key.name)
         bound = self._bound(one)
         uid = str(reading.templates[one]["metadata"].get("uid", UNKNOWN_UID))
-        return AppliedPolicy(key, uid, reading.traffic[key], bound.clusters, bound.selected)
+        return AppliedPolicy(key, uid, reading.traffic[key].policy, bound.clusters, bound.selected)
 
     def _bound(self, one: Id) -> Bound:
         """Return where a template goes: by its binding, by the policy that claims it, or by one that did."""
@@ -237,11 +238,9 @@ def _id_of(policy: Policy) -> Id:
 
 def _holding(manifest: Manifest, policies: Iterable[Policy], template: Template) -> Policy | None:
     """Return the policy that has claimed a template: it keeps it, whatever others there are (facts T8)."""
-    annotations = manifest["metadata"].get("annotations") or {}
+    held = claim_of(manifest["metadata"].get("annotations") or {})
     for policy in policies:
-        prefix = f"{policy.kind.lower()}.karmada.io"
-        held = (annotations.get(f"{prefix}/namespace", ""), annotations.get(f"{prefix}/name"))
-        if held == (policy.namespace, policy.name) and claiming([policy], template):
+        if held == (policy.kind, policy.namespace, policy.name) and claiming([policy], template):
             return policy
     return None
 

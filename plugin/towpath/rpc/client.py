@@ -1,7 +1,7 @@
 """Asking the plugin: one function a call, each with a deadline and with errors that are one clear sentence.
 
-An address is a gRPC target, above all ``unix:/path/of/the.socket``. gRPC is imported on the first call:
-it costs 0.1 s, and most commands never ask.
+An address is a gRPC target: ``unix:/path/of/the.socket``, or ``host:port`` with the certificates that the
+plugin asks for there. gRPC is imported on the first call: it costs 0.1 s, and most commands never ask.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from towpath.errors import ApiError, NotFound, Unreachable, UsageError
 if TYPE_CHECKING:
     import grpc.aio
 
-    from towpath.proto.v1alpha1 import plugin_pb2 as pb
-    from towpath.proto.v1alpha1.plugin_pb2_grpc import PluginStub
+    from towpath.proto.v1alpha1.inventory_pb2 import ListClustersResponse
+    from towpath.proto.v1alpha1.service_pb2 import Explanation
+    from towpath.rpc.credentials import Files
 
 DEADLINE = 10.0
 """Seconds that a call may take: the plugin answers from memory."""
@@ -31,12 +32,12 @@ _OPTIONS = (
 )
 
 
-async def is_serving(address: str) -> bool:
+async def is_serving(address: str, files: Files | None = None) -> bool:
     """Tell whether a plugin answers at an address and is in sync with Karmada."""
     import grpc.aio
     from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+    async with _channel(address, files) as channel:
         check = channel.unary_unary(
             _HEALTH_CHECK,
             request_serializer=HealthCheckRequest.SerializeToString,
@@ -49,39 +50,52 @@ async def is_serving(address: str) -> bool:
         return answer.status == HealthCheckResponse.SERVING
 
 
-async def list_members(address: str) -> pb.ListMembersResponse:
+async def list_clusters(address: str, files: Files | None = None) -> ListClustersResponse:
     """Return the members as the plugin sees them. Raises Unreachable."""
-    from towpath.proto.v1alpha1 import plugin_pb2 as pb
+    from towpath.proto.v1alpha1.inventory_pb2 import ListClustersRequest
+    from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
 
-    async with _plugin(address) as stub:
-        return await stub.ListMembers(pb.ListMembersRequest(), timeout=DEADLINE)
+    async with _plugin(address, files) as channel:
+        return await InventoryStub(channel).ListClusters(ListClustersRequest(), timeout=DEADLINE)
 
 
-async def explain(address: str, namespace: str, name: str, dialect: str = "") -> pb.ExplainResponse:
+async def explain(
+    address: str, namespace: str, name: str, dialect: str = "", files: Files | None = None
+) -> Explanation:
     """Return who exports a service, who does not and why, and what each cluster imports.
 
     ``dialect`` is an API group, or empty for whichever there is. Raises NotFound if there is no such
     ServiceExport, UsageError if the names mean nothing, Unreachable if no plugin answers.
     """
-    from towpath.proto.v1alpha1 import plugin_pb2 as pb
+    from towpath.proto.v1alpha1.planner_pb2 import ExplainRequest
+    from towpath.proto.v1alpha1.planner_pb2_grpc import PlannerStub
 
-    request = pb.ExplainRequest(namespace=namespace, name=name, dialect=dialect)
-    async with _plugin(address) as stub:
-        return await stub.Explain(request, timeout=DEADLINE)
+    request = ExplainRequest(namespace=namespace, name=name, dialect=dialect)
+    async with _plugin(address, files) as channel:
+        return (await PlannerStub(channel).Explain(request, timeout=DEADLINE)).explanation
 
 
 @asynccontextmanager
-async def _plugin(address: str) -> AsyncIterator[PluginStub]:
+async def _plugin(address: str, files: Files | None) -> AsyncIterator[grpc.aio.Channel]:
     """Connect; what the calls in the block fail with becomes an error of ours."""
     import grpc.aio
 
-    from towpath.proto.v1alpha1.plugin_pb2_grpc import PluginStub
-
-    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+    async with _channel(address, files) as channel:
         try:
-            yield PluginStub(channel)
+            yield channel
         except grpc.aio.AioRpcError as error:
             raise _told(address, error) from None
+
+
+def _channel(address: str, files: Files | None) -> grpc.aio.Channel:
+    """Return a channel, on a port with the certificates as they are now."""
+    import grpc.aio
+
+    if files is None:
+        return grpc.aio.insecure_channel(address, options=_OPTIONS)
+    from towpath.rpc.credentials import for_client
+
+    return grpc.aio.secure_channel(address, for_client(files), options=_OPTIONS)
 
 
 def _told(address: str, error: grpc.aio.AioRpcError) -> Exception:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
 
 from towpath.advise import advise
 from towpath.derive import Derived, why_not_importing
 from towpath.model.cluster import Fleet, Member
+from towpath.model.condition import Condition
 from towpath.model.view import Endpoint, ImportPort, View
 from towpath.model.world import ExportedService
-from towpath.proto.v1alpha1 import plugin_pb2 as pb
+from towpath.plan.outcome import Plan, ServicePlan, TrafficPlan
+from towpath.proto.v1alpha1 import inventory_pb2, planner_pb2
+from towpath.proto.v1alpha1 import service_pb2 as pb
 from towpath.rules.reasons import Caution
 
 
-def member_message(member: Member) -> pb.Member:
+def cluster(member: Member) -> pb.Cluster:
     """Return one member of the inventory."""
-    return pb.Member(
+    return pb.Cluster(
         name=member.name,
         cluster_key=member.key,
         gateway_host=member.gateway_host,
@@ -24,16 +30,16 @@ def member_message(member: Member) -> pb.Member:
     )
 
 
-def members_message(members: Mapping[str, Member]) -> pb.ListMembersResponse:
+def clusters(members: Mapping[str, Member]) -> list[pb.Cluster]:
     """Return the inventory, sorted by name."""
-    return pb.ListMembersResponse(members=[member_message(m) for _, m in sorted(members.items())])
+    return [cluster(member) for _, member in sorted(members.items())]
 
 
-def explanation(service: ExportedService, derived: Derived, fleet: Fleet) -> pb.ExplainResponse:
+def explanation(service: ExportedService, derived: Derived, fleet: Fleet) -> pb.Explanation:
     """Return one derived service. ``fleet`` is what it was derived with."""
     key, members = service.key, fleet.members
     idle = {name: why_not_importing(service, derived, member, members) for name, member in members.items()}
-    return pb.ExplainResponse(
+    return pb.Explanation(
         namespace=key.namespace,
         name=key.name,
         dialect=key.dialect,
@@ -48,17 +54,68 @@ def explanation(service: ExportedService, derived: Derived, fleet: Fleet) -> pb.
             for name, reason in sorted(idle.items())
             if reason is not None
         ],
-        conditions=[
-            pb.Condition(type=c.type, status=c.status, reason=c.reason, message=c.message)
-            for c in derived.conditions
-        ],
-        warnings=[warning(one) for one in advise(service, derived, fleet)],
+        conditions=conditions(derived.conditions),
+        warnings=findings(advise(service, derived, fleet)),
     )
 
 
-def warning(one: Caution) -> pb.Warning:
-    """Return something that surprises."""
-    return pb.Warning(reason=one.reason.value, field=one.field, text=one.text)
+def summary(service: ExportedService, derived: Derived) -> inventory_pb2.ServiceSummary:
+    """Return one derived service in short."""
+    key = service.key
+    return inventory_pb2.ServiceSummary(
+        namespace=key.namespace,
+        name=key.name,
+        dialect=key.dialect,
+        exporters=derived.exporters,
+        importers=len(derived.views),
+        conditions=conditions(derived.conditions),
+    )
+
+
+def conditions(those: Iterable[Condition]) -> list[pb.Condition]:
+    """Return what a status has to say."""
+    return [pb.Condition(type=c.type, status=c.status, reason=c.reason, message=c.message) for c in those]
+
+
+def plan(made: Plan, differences: Iterable[str]) -> planner_pb2.PlanResponse:
+    """Return a plan, and what it would change."""
+    return planner_pb2.PlanResponse(
+        clusters=clusters(made.fleet.members),
+        services=[_planned_service(one, made.fleet) for one in made.services],
+        traffic_policies=[_planned_policy(one) for one in made.traffic],
+        notes=made.notes,
+        refusals=made.refusals,
+        differences=differences,
+    )
+
+
+def _planned_service(one: ServicePlan, fleet: Fleet) -> planner_pb2.PlannedService:
+    explained = explanation(one.service, one.derived, fleet)
+    del explained.conditions[:]
+    explained.conditions.extend(conditions(one.conditions))
+    return planner_pb2.PlannedService(explanation=explained, objects=_json(one.objects))
+
+
+def _planned_policy(one: TrafficPlan) -> planner_pb2.PlannedPolicy:
+    key = one.applied.key
+    return planner_pb2.PlannedPolicy(
+        namespace=key.namespace,
+        name=key.name,
+        dialect=key.dialect,
+        clusters=sorted(one.applied.clusters),
+        errors=findings(caution for caution in one.cautions if caution not in one.advice),
+        warnings=findings(one.advice),
+        objects=_json([one.following] if one.following else []),
+    )
+
+
+def _json(objects: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [msgspec.json.encode(obj).decode() for obj in objects]
+
+
+def findings(those: Iterable[Caution]) -> list[pb.Finding]:
+    """Return what is wrong or surprises."""
+    return [pb.Finding(reason=one.reason.value, field=one.field, text=one.text) for one in those]
 
 
 def importer(member: Member, view: View) -> pb.Importer:

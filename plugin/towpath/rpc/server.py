@@ -1,65 +1,137 @@
-"""Serving the contract on a unix socket, with the standard health service beside it.
+"""Serving the contract: on a unix socket, on a port for clients with a certificate, or on both.
 
-Health is NOT_SERVING from the start, SERVING once the world is known, and NOT_SERVING again while the
-server stops: who waits for SERVING never gets an answer from half a world.
+Beside its services stand the standard ones for health and reflection. Health is NOT_SERVING from the start,
+SERVING once the world is known, and NOT_SERVING again while the server stops: who waits for SERVING never
+gets an answer from half a world.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import grpc.aio
 import structlog
 from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
+from towpath.controller.aggregation import Aggregation
+from towpath.controller.inventory import Inventory
 from towpath.errors import SocketUnusable
-from towpath.incremental import Incremental
-from towpath.proto.v1alpha1 import plugin_pb2, plugin_pb2_grpc
+from towpath.proto.v1alpha1 import (
+    inventory_pb2,
+    inventory_pb2_grpc,
+    planner_pb2,
+    planner_pb2_grpc,
+    reviewer_pb2,
+    reviewer_pb2_grpc,
+)
 from towpath.rpc import socketfile
+from towpath.rpc.credentials import Files, for_server
+from towpath.rpc.guarding import Guard
 from towpath.rpc.health import HealthServicer
-from towpath.rpc.servicer import PluginServicer
+from towpath.rpc.inventory import InventoryServicer
+from towpath.rpc.planner import Live, PlannerServicer
+from towpath.rpc.reviewer import ReviewerServicer
 
 log = structlog.get_logger()
-SERVICE: str = plugin_pb2.DESCRIPTOR.services_by_name["Plugin"].full_name
+SERVICES: tuple[str, ...] = tuple(
+    service.full_name
+    for file in (planner_pb2, inventory_pb2, reviewer_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+)
 GRACE = 2.0
 """Seconds that calls in flight have to end when the server stops."""
+LARGEST_REQUEST, LARGEST_ANSWER = 8 << 20, 64 << 20
+"""Bytes: an object of the apiserver, old and new, or a folder of manifests; and a plan of a large fleet."""
+MOST_CALLS = 2000
+"""Calls and streams at the same time; to more it says RESOURCE_EXHAUSTED."""
+_OPTIONS = (
+    ("grpc.max_receive_message_length", LARGEST_REQUEST),
+    ("grpc.max_send_message_length", LARGEST_ANSWER),
+    # Two servers on one port would share its connections, without a word.
+    ("grpc.so_reuseport", 0),
+    # A watcher that is gone without a good-bye is noticed, and its stream ended.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
+
+
+class Port(NamedTuple):
+    """``host:port`` to listen on, and the certificates: the CA is that of the clients."""
+
+    address: str
+    files: Files
 
 
 class PluginServer:
     """The server: starts and stops as an async context manager.
 
-    Raises SocketUnusable on entering if another process answers on the socket or it cannot be made.
+    ``live`` reads for plans what Karmada holds. Raises on entering SocketUnusable if another process answers
+    on the socket or port, or it cannot be had, and UsageError if the certificates cannot be used.
     """
 
-    def __init__(self, world: Incremental, socket: Path) -> None:
-        self._path = socket.absolute()
+    def __init__(
+        self,
+        inventory: Inventory,
+        aggregation: Aggregation,
+        live: Live,
+        *,
+        socket: Path | None = None,
+        port: Port | None = None,
+    ) -> None:
+        self._path = socket.absolute() if socket else None
         self._file: socketfile.Identity | None = None
-        self._servicer = PluginServicer(world)
-        self._health = HealthServicer(("", SERVICE))
+        self._port = port
+        self.number = 0
+        """The port that is listened on, 0 before there is one."""
+        self._is_in_sync = False
+
+        def in_sync() -> bool:
+            return self._is_in_sync
+
+        self._inventory = InventoryServicer(inventory.world, in_sync)
+        self._planner = PlannerServicer(inventory.world, live, in_sync)
+        self._reviewer = ReviewerServicer(inventory, aggregation, in_sync)
+        self._health = HealthServicer(("", *SERVICES))
         self._server: grpc.aio.Server | None = None
 
     async def __aenter__(self) -> Self:
         try:
-            with socketfile.placed(self._path) as path:
-                await self._start(path)
+            if self._path is None:
+                await self._start()
+            else:
+                with socketfile.placed(self._path) as path:
+                    await self._start(path)
+                self._file = socketfile.identity(self._path)
         except BaseException:
             await self._stop(0)
             raise
-        self._file = socketfile.identity(self._path)
-        log.info("answering", socket=str(self._path))
+        log.info("answering", socket=str(self._path or ""), port=self.number)
         return self
 
-    async def _start(self, path: Path) -> None:
-        self._server = grpc.aio.server()
-        plugin_pb2_grpc.add_PluginServicer_to_server(self._servicer, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        try:
-            self._server.add_insecure_port(f"unix:{path}")
-        except RuntimeError as error:
-            raise SocketUnusable(f"socket {self._path}: {error}") from None
-        await self._server.start()
+    async def _start(self, path: Path | None = None) -> None:
+        self._server = server = grpc.aio.server(
+            interceptors=[Guard()], options=_OPTIONS, maximum_concurrent_rpcs=MOST_CALLS
+        )
+        inventory_pb2_grpc.add_InventoryServicer_to_server(self._inventory, server)
+        planner_pb2_grpc.add_PlannerServicer_to_server(self._planner, server)
+        reviewer_pb2_grpc.add_ReviewerServicer_to_server(self._reviewer, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((*SERVICES, reflection.SERVICE_NAME), server)
+        if path is not None:
+            try:
+                server.add_insecure_port(f"unix:{path}")
+            except RuntimeError as error:
+                raise SocketUnusable(f"socket {self._path}: {error}") from None
+        if self._port is not None:
+            credentials = for_server(self._port.files)
+            try:
+                self.number = server.add_secure_port(self._port.address, credentials)
+            except RuntimeError as error:
+                raise SocketUnusable(f"port {self._port.address}: {error}") from None
+        await server.start()
 
     async def _stop(self, grace: float) -> None:
         if self._server is not None:
@@ -67,14 +139,16 @@ class PluginServer:
 
     def in_sync(self) -> None:
         """Say that the source is complete: from now on calls are answered."""
-        self._servicer.in_sync = True
+        self._is_in_sync = True
         self._health.serving()
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._health.stop()
+        self._inventory.stop()
         try:
             await self._stop(GRACE)
         finally:
-            socketfile.remove(self._path, self._file)
+            if self._path is not None:
+                socketfile.remove(self._path, self._file)

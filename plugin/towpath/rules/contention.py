@@ -82,12 +82,17 @@ def lost(service: ExportedService, holders: Mapping[Claim, ServiceKey]) -> tuple
     return tuple(name or gone)
 
 
+def name_taken(by: str) -> Exclusion:
+    """Return why nobody exports: the name belongs to an export of another API group."""
+    return Exclusion(Excluded.NAME_TAKEN, f"the name belongs to {by}")
+
+
 def exclusions(lost: Iterable[Lost]) -> dict[str, Exclusion]:
     """Return what lost claims mean: why a cluster does not export, under ``EVERYWHERE`` why none does."""
     excluded: dict[str, Exclusion] = {}
     for (cluster, what, _), by in lost:
         if cluster == EVERYWHERE:
-            excluded[cluster] = Exclusion(Excluded.NAME_TAKEN, f"the name belongs to {by.dialect.value}")
+            excluded[cluster] = name_taken(by.dialect.value)
         else:
             detail = f"{what} belongs to {by.namespace}/{by.name}"
             excluded.setdefault(cluster, Exclusion(Excluded.PATH_CLAIMED, detail))

@@ -30,7 +30,7 @@ class Excluded(Reason):
     NOT_A_MEMBER = "NotAMember", "Karmada has no member of that name"
     NAME_TAKEN = (
         "NameTaken",
-        "an older ServiceExport of the other API group has this name, and Karmada mixes them up: delete one",
+        "a ServiceExport of another API group has this name, and Karmada mixes them up: delete one",
     )
     SERVICE_NOT_BOUND = (
         "ServiceNotBound",
@@ -124,6 +124,30 @@ class Stated(Reason):
         "an import would be larger than Karmada can carry: nothing is written, what is there stays",
     )
 
+    LEFT_IN_MEMBER = (
+        "LeftInMember",
+        "a ServiceImport is there that is not Karmada's: delete it, or see towpath.io/conflict-resolution",
+    )
+    NOT_APPLIED = "NotApplied", "Karmada cannot write the import"
+    IMPORT_NAME_TAKEN = (
+        "ImportNameTaken",
+        "a ServiceImport of another API group has this name, and Karmada mixes them up: delete one",
+    )
+    CLAIMED_ELSEWHERE = (
+        "ClaimedElsewhere",
+        "another policy has claimed the import, which goes where that says: let none select ServiceImports",
+    )
+
+
+class Judged(Reason):
+    """Reasons of the conditions of traffic policies and of flomesh Clusters."""
+
+    ACCEPTED = "Accepted", "the policy can do what it says"
+    RESOLVED = "Resolved", "every cluster that it names exports the service"
+    MANAGED = "Managed", "Karmada has a member of this name and reaches it"
+    NO_MEMBER = "NoMember", "Karmada has no member of this name: give the Cluster the name of one"
+    MEMBER_LOST = "MemberLost", "Karmada cannot reach the member of this name"
+
 
 class Advice(Reason):
     """What is legal and yet does not do what it says, because of how FSM consumes it."""
@@ -161,6 +185,10 @@ class Advice(Reason):
     TARGET_PORT_DIFFERS = (
         "TargetPortDiffers",
         "FSM's sidecar admits the gateway by the Service's port: make port and targetPort the same in a mesh",
+    )
+    FROZEN = (
+        "Frozen",
+        "no policy selects the Service any more: members keep it as it is, and no change reaches them",
     )
     SHARED_GATEWAY = (
         "SharedGateway",
@@ -200,6 +228,26 @@ class Advice(Reason):
         "FailOverSamePort",
         "a gateway port equals the local targetPort: FSM then retries with the local path",
     )
+
+    # policies of Karmada
+    FREEZES = (
+        "FreezesService",
+        "unless another policy selects it, it stays as members have it: no change of it reaches them",
+    )
+
+
+PLAIN = frozenset(
+    {
+        Advice.REPEATED_RULE,
+        Advice.EXACT_PATH,
+        Advice.ROOT_PATH,
+        Advice.LOCALITY_TARGET,
+        Advice.REPEATED_KEY,
+        Advice.WEIGHT_ZERO,
+        Advice.WEIGHT_IGNORED,
+    }
+)
+"""What an object tells by itself: nothing else needs to be known for it."""
 
 
 class Impossible(Reason):

@@ -10,8 +10,9 @@ All of facts/eriecanal.md, 3.4, and 3.5 for the exporting cluster.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+from towpath.model.export import Export, ExportRule
 from towpath.model.service import Service, ServicePort
 from towpath.rules.ports import Exporter, normal_path, unite
 from towpath.rules.reasons import Advice, Caution, Impossible
@@ -33,13 +34,24 @@ def shape_of(exporters: Sequence[Exporter], known: Collection[str]) -> tuple[Cau
     keys = frozenset(known)
     having: dict[Caution, list[str]] = {}
     for alike in _alike(exporters):
-        for warning in (*_of_scope(alike[0], keys), *_of_rules(alike[0])):
+        for warning in (*unknown_targets(alike[0].export, keys), *_of_rules(alike[0])):
             having.setdefault(warning, []).extend(one.member.name for one in alike)
     found = [
         warning if len(names) == len(exporters) else _only_in(names, warning)
         for warning, names in having.items()
     ]
     return tuple(sorted((*found, *_several_ports(exporters), *_shared_gateways(exporters)), key=_order))
+
+
+def shape_alone(export: Export) -> Iterator[Caution]:
+    """Yield what surprises about an export whatever its Service is like and whoever has it."""
+    last = _last(export.rules)
+    for index, rule in enumerate(export.rules):
+        field = f"spec.rules[{index}]"
+        if last[rule.port_number] != index:
+            yield Caution(Advice.REPEATED_RULE, f"{field}.portNumber", f"port {rule.port_number}")
+        else:
+            yield from _of_path(rule, field)
 
 
 def _alike(exporters: Iterable[Exporter]) -> Iterable[list[Exporter]]:
@@ -51,15 +63,16 @@ def _alike(exporters: Iterable[Exporter]) -> Iterable[list[Exporter]]:
     return groups.values()
 
 
-def _of_scope(exporter: Exporter, known: Collection[str]) -> Iterator[Caution]:
-    for index, key in enumerate(exporter.export.target_clusters):
+def unknown_targets(export: Export, known: Collection[str]) -> Iterator[Caution]:
+    """Yield what ``targetClusters`` lists that is no member's cluster key."""
+    for index, key in enumerate(export.target_clusters):
         if key not in known:
             yield Caution(Advice.UNKNOWN_TARGET_CLUSTER, f"spec.targetClusters[{index}]", key)
 
 
 def _of_rules(exporter: Exporter) -> Iterator[Caution]:
     rules, service = exporter.export.rules, exporter.service
-    last = {rule.port_number: index for index, rule in enumerate(rules)}
+    last = _last(rules)
     existing = {port.port for port in service.ports}
     offered = {port.port: port for port, _ in exporter.offered}
     for index, rule in enumerate(rules):
@@ -70,13 +83,22 @@ def _of_rules(exporter: Exporter) -> Iterator[Caution]:
         elif number not in existing:
             yield Caution(Advice.RULE_WITHOUT_PORT, f"{field}.portNumber", f"port {number}")
         elif number in offered:
-            if rule.path_type == "Exact":
-                yield Caution(Advice.EXACT_PATH, f"{field}.pathType", rule.path_type)
-            if normal_path(rule.path) == "/":
-                yield Caution(Advice.ROOT_PATH, f"{field}.path", f"'{rule.path}'")
+            yield from _of_path(rule, field)
             for reason, check in _PORT_CHECKS:
                 if detail := check(offered[number], service):
                     yield Caution(reason, f"{field}.portNumber", f"port {number} {detail}")
+
+
+def _last(rules: Sequence[ExportRule]) -> Mapping[int, int]:
+    """Return the rule that counts for each port."""
+    return {rule.port_number: index for index, rule in enumerate(rules)}
+
+
+def _of_path(rule: ExportRule, field: str) -> Iterator[Caution]:
+    if rule.path_type == "Exact":
+        yield Caution(Advice.EXACT_PATH, f"{field}.pathType", rule.path_type)
+    if normal_path(rule.path) == "/":
+        yield Caution(Advice.ROOT_PATH, f"{field}.path", f"'{rule.path}'")
 
 
 # What is special about a port, empty if it is fine.
@@ -140,7 +162,11 @@ def _only_in(names: Iterable[str], warning: Caution) -> Caution:
     return warning._replace(detail=f"{warning.detail} (in {', '.join(sorted(names))})")
 
 
+def by_field(field: str) -> list[tuple[int, str]]:
+    """Return by what fields are sorted: ``[10]`` comes after ``[9]``."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", field)]
+
+
 def _order(warning: Caution) -> tuple[list[tuple[int, str]], int, str]:
-    """Sort by field, where ``[10]`` comes after ``[9]``, then as in the registry."""
-    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", warning.field)]
-    return parts, _RANK[warning.reason], warning.detail
+    """Sort by field, then as in the registry."""
+    return by_field(warning.field), _RANK[warning.reason], warning.detail

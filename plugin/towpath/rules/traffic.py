@@ -19,11 +19,16 @@ from functools import cached_property
 from towpath.model.cluster import Member
 from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
 from towpath.rules.ports import Exporter
-from towpath.rules.reasons import Advice, Caution, Impossible
+from towpath.rules.reasons import PLAIN, Advice, Caution, Impossible
 
 _DEFAULT_WEIGHT = 100
 # The same as in the CRDs: what they let in must not be refused later.
 _KEY = re.compile(r"([^/\s]([^/]*[^/\s])?/){3}[a-z0-9]([-.a-z0-9]*[a-z0-9])?", re.ASCII)
+
+
+def is_key(text: str) -> bool:
+    """Tell whether a text can be a cluster's key."""
+    return _KEY.fullmatch(text) is not None
 
 
 def impossible(policy: TrafficPolicy) -> tuple[Caution, ...]:
@@ -35,7 +40,7 @@ def impossible(policy: TrafficPolicy) -> tuple[Caution, ...]:
         found.append(Caution(Impossible.FAIL_OVER_TARGETS, "spec.targets"))
     for index, target in enumerate(policy.targets):
         key, weight, field = target.cluster_key, target.weight, f"spec.targets[{index}]"
-        if not _KEY.fullmatch(key):
+        if not is_key(key):
             # Quoted, because what is wrong may be a space, or that nothing is there.
             found.append(Caution(Impossible.MALFORMED_KEY, f"{field}.clusterKey", repr(key)))
         if weight is not None and weight < 0:
@@ -64,6 +69,13 @@ def surprises(
         if (detail := rule(case)) is not None
     ]
     return (*found, *_of_targets(case))
+
+
+def surprises_alone(policy: TrafficPolicy) -> tuple[Caution, ...]:
+    """Return those surprises that the policy alone tells, wherever it acts."""
+    keys = {target.cluster_key for target in policy.targets}
+    found = surprises(policy, consumers=(), exporters=(), known=keys, local=())
+    return tuple(caution for caution in found if caution.reason in PLAIN)
 
 
 @dataclass(frozen=True)

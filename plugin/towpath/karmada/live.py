@@ -1,0 +1,47 @@
+"""Reading a live Karmada for a plan: the kinds that a derivation starts from, and what it made."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from towpath.errors import NotFound
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Resource
+from towpath.model.keys import Dialect
+
+_KINDS: tuple[Resource, ...] = (
+    resources.CLUSTERS,
+    resources.SERVICES,
+    resources.BINDINGS,
+    resources.PROPAGATION_POLICIES,
+    resources.CLUSTER_PROPAGATION_POLICIES,
+    resources.OVERRIDE_POLICIES,
+    resources.CLUSTER_OVERRIDE_POLICIES,
+    *(
+        of(dialect)
+        for dialect in Dialect
+        for of in (
+            resources.flomesh_clusters,
+            resources.service_exports,
+            resources.service_imports,
+            resources.traffic_policies,
+        )
+    ),
+)
+
+
+async def read_live(client: Client) -> list[dict[str, Any]]:
+    """Return all objects of these kinds; a kind that is not served has none. Raises ApiError."""
+    lists = await asyncio.gather(*(_all(client, resource) for resource in _KINDS))
+    return [obj for objects in lists for obj in objects]
+
+
+async def _all(client: Client, resource: Resource) -> list[dict[str, Any]]:
+    try:
+        objects = await client.list(resource)
+    except NotFound:
+        return []
+    # Lists of built-in kinds leave out what their items are.
+    own = {"apiVersion": resource.api_version, "kind": resource.kind}
+    return [{**own, **obj} for obj in objects]

@@ -1,0 +1,205 @@
+"""What a member's copy of a template looks like after the user's own OverridePolicies.
+
+``pkg/util/overridemanager/overridemanager.go``: first every ClusterOverridePolicy, then those of the
+template's namespace; among each kind the less precise selector first, then the name; all rules that match
+the member, in order. Within one rule labels, then annotations, fields, and the plaintext patches last.
+
+Plaintext is one JSON patch (RFC 6902), applied by evanphx/json-patch v5 with its default options:
+
+* ``remove`` and ``replace`` of what is not there, and an index outside of the list, **fail**
+  (AllowMissingPathOnRemove is off), and so does ``add`` under a parent that is not there
+  (EnsurePathExistsOnAdd is off);
+* ``add`` of a key that is there replaces it, ``-`` is the end of a list, and a negative index counts from it;
+* what stands before the first slash of a path is ignored.
+
+A patch that fails stops the whole update of that member, silently: its binding goes on to say that all is
+applied (facts T3), while the member keeps what it had. Then there is a note, and the template as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import jsonpatch
+
+from towpath.propagation.placement import matches
+from towpath.propagation.policies import MapOverrider, OverridePolicy, Overriders, PlaintextOverrider, Target
+from towpath.propagation.selection import Match, Template, best_match, template_of, text_map
+
+_Manifest = dict[str, Any]
+_INDEX = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+class _Inapplicable(Exception):
+    """An overrider cannot be applied: the field it stands in, and why."""
+
+
+class Copy(NamedTuple):
+    """A template as a member gets it.
+
+    ``fault`` says why Karmada cannot bring the member up to date, ``unread`` what was not worked out.
+    """
+
+    manifest: _Manifest
+    fault: str = ""
+    unread: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Both, for people."""
+        return (*self.unread, self.fault) if self.fault else self.unread
+
+
+def concerning(
+    overrides: Iterable[OverridePolicy], api_version: str, kind: str, namespace: str, name: str
+) -> Iterator[OverridePolicy]:
+    """Yield the policies that can change an object, whatever its labels are or become."""
+    for policy in overrides:
+        if policy.namespace in {"", namespace} and (
+            not policy.resource_selectors
+            or any(
+                (s.api_version, s.kind) == (api_version, kind)
+                and s.namespace in {"", namespace}
+                and s.name in {"", name}
+                for s in policy.resource_selectors
+            )
+        ):
+            yield policy
+
+
+def overridden(template_obj: Mapping[str, Any], cluster: Target, overrides: Sequence[OverridePolicy]) -> Copy:
+    """Return a template as a member gets it.
+
+    ``template_obj`` is a Service or a ServiceExport. Overriders of images, commands and arguments do
+    nothing to it, but for one: an image that is to be found at a path, and is not, fails like a patch.
+    """
+    manifest: _Manifest = deepcopy(dict(template_obj))
+    notes: list[str] = []
+    wide = [policy for policy in overrides if not policy.namespace]
+    for policies in (wide, [policy for policy in overrides if policy.namespace]):
+        # Selectors of the second kind see what the first has made of the labels.
+        for policy in _in_order(policies, template_of(manifest)):
+            try:
+                manifest, unread = _apply(policy, manifest, cluster)
+            except _Inapplicable as error:
+                lost = f"Karmada does not update it in cluster {cluster.name}, and says so only in events"
+                return Copy(deepcopy(dict(template_obj)), f"{policy.what}: {error}: {lost}", tuple(notes))
+            notes += [f"{policy.what}: {field} is not read; what it changes is not shown" for field in unread]
+    return Copy(manifest, unread=tuple(notes))
+
+
+def _in_order(policies: Sequence[OverridePolicy], template: Template) -> list[OverridePolicy]:
+    """Return the policies for a template, the last word last (overridemanager.go:202-227)."""
+    ranked = [(match, p.name, p) for p in policies if (match := _precision(p, template))]
+    return [policy for *_, policy in sorted(ranked, key=lambda rank: rank[:2])]
+
+
+def _precision(policy: OverridePolicy, template: Template) -> Match | None:
+    if policy.namespace not in {"", template.namespace}:
+        return None
+    return best_match(policy.resource_selectors, template) if policy.resource_selectors else Match.ALL
+
+
+def _apply(policy: OverridePolicy, manifest: _Manifest, cluster: Target) -> tuple[_Manifest, list[str]]:
+    """Return the manifest after a policy, and the fields of the policy that were not read."""
+    unread: list[str] = []
+    for place, rule in policy.rules.items():
+        if matches(rule.target_cluster, cluster):
+            unread += _images_not_read(rule.overriders, manifest, f"{place}.overriders")
+            manifest = _with_maps(rule.overriders, manifest)
+            unread += _fields_not_read(rule.overriders, manifest, f"{place}.overriders")
+            manifest = _patched(rule.overriders.plaintext, manifest, f"{place}.overriders")
+    return manifest, unread
+
+
+def _images_not_read(overriders: Overriders, manifest: _Manifest, place: str) -> Iterator[str]:
+    """Name the image overriders with a path of their own (imageoverride.go, buildPatchesWithPredicate)."""
+    for index, overrider in enumerate(overriders.image_overrider):
+        if overrider.predicate:
+            where = f"{place}.imageOverrider[{index}]"
+            _need_text(manifest, overrider.predicate.path, f"{where}.predicate.path")
+            yield where
+
+
+def _fields_not_read(overriders: Overriders, manifest: _Manifest, place: str) -> Iterator[str]:
+    """Name the field overriders: they patch a document inside of a string (applyFieldOverriders)."""
+    for index, overrider in enumerate(overriders.field_overrider):
+        where = f"{place}.fieldOverrider[{index}]"
+        _need_text(manifest, overrider.field_path, f"{where}.fieldPath")
+        yield where
+
+
+def _need_text(manifest: _Manifest, path: str, where: str) -> None:
+    try:
+        found = jsonpatch.JsonPointer(path).resolve(manifest)
+    except jsonpatch.JsonPointerException:
+        found = None
+    if not isinstance(found, str):
+        raise _Inapplicable(f"{where}: there is no text at {path!r} of the template")
+
+
+def _with_maps(overriders: Overriders, manifest: _Manifest) -> _Manifest:
+    """Return the manifest with labels and annotations changed (labelannotationoverrider.go). Never fails."""
+    metadata = manifest.get("metadata", {})
+    if not isinstance(metadata, dict):
+        return manifest
+    for key, changes in (
+        ("labels", overriders.labels_overrider),
+        ("annotations", overriders.annotations_overrider),
+    ):
+        for change in changes:
+            changed = _changed(text_map(metadata.get(key)), change)
+            metadata = metadata if changed is None else {**metadata, key: changed}
+    return {**manifest, "metadata": metadata}
+
+
+def _changed(held: dict[str, str] | None, change: MapOverrider) -> dict[str, str] | None:
+    """Return labels after a change, None if there is nothing to change."""
+    if change.operator == "add":
+        return {**(held or {}), **change.value} if change.value else None
+    if held is None:
+        return None
+    if change.operator == "remove":
+        return {key: value for key, value in held.items() if key not in change.value}
+    return {key: change.value.get(key, value) for key, value in held.items()}
+
+
+def _patched(patch: Sequence[PlaintextOverrider], manifest: _Manifest, place: str) -> _Manifest:
+    document: object = manifest
+    for index, overrider in enumerate(patch):
+        where = f"{place}.plaintext[{index}]"
+        try:
+            document = _step(document, overrider)
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
+            path = overrider.path
+            raise _Inapplicable(f"{where}: cannot {overrider.operator} {path!r} of the template") from None
+    if not isinstance(document, dict) or not isinstance(document.get("kind"), str) or not document["kind"]:
+        raise _Inapplicable(f"{place}.plaintext: it leaves no object with a kind")
+    return document
+
+
+def _step(document: object, overrider: PlaintextOverrider) -> object:
+    operation = {
+        "op": overrider.operator,
+        "path": _pointer(document, overrider.path, overrider.operator == "add"),
+        "value": overrider.value,
+    }
+    return jsonpatch.apply_patch(document, [operation])
+
+
+def _pointer(document: object, path: str, adding: bool) -> str:
+    """Return a path in the strict words of RFC 6901, from the looser ones of evanphx (findObject, Atoi)."""
+    if path and "/" not in path:
+        return path
+    found: list[str] = []
+    tokens = [token.replace("~1", "/").replace("~0", "~") for token in path.split("/")[1:]]
+    for position, token in enumerate(tokens, 1):
+        if isinstance(document, list) and _INDEX.fullmatch(token):
+            past_the_end = len(document) + (adding and position == len(tokens))
+            token = str(int(token) + (past_the_end if int(token) < 0 else 0))  # noqa: PLW2901
+        found.append(token)
+        document = jsonpatch.JsonPointer(jsonpatch.path_join([token])).resolve(document, None)
+    return jsonpatch.path_join(found)

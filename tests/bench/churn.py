@@ -1,0 +1,119 @@
+"""How many changes a second get through to every member, and who is the limit.
+
+    make bench BENCH=churn [OUT=file.json] [ARGS="--number 30 --seconds 20 --qps default"]
+
+So many exports change as fast as they can: each gets a new path, waits until every member imports it under
+that path, and changes again. Next to it as many chains of ConfigMaps (``ways``) do the same, in which this
+process writes what follows from a change, without waiting or thinking. Both in turn, in every round.
+
+"CPU" is what each process used meanwhile, as the share of one core: who is busiest is the limit, or Karmada's
+client limits if nobody is busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from tests.bench import wares
+from tests.bench.plane import CONFIG_MAPS, Say, plane
+from tests.bench.report import Goal, machine, summary, table
+from tests.bench.running import Options, busiest, finish, main_of, usage
+from tests.bench.wares import EXPORTERS, EXPORTS, IMPORTS
+from tests.bench.ways import (
+    CHAINED,
+    TOWPATH,
+    Stage,
+    chained_right,
+    derived_name,
+    follow_chained,
+    imports_right,
+    staged,
+)
+from towpath.local.spec import PLUGIN
+
+RATIO_GOAL = 1.15
+PATIENCE = 600.0
+
+Change = Callable[[Stage, str, str], Awaitable[object]]
+"""Gives something another path, and returns when all members have it."""
+
+
+async def _change_chained(stage: Stage, name: str, own: str) -> None:
+    await follow_chained(stage, name, own, EXPORTERS)
+    await stage.right(CONFIG_MAPS, derived_name(name), chained_right(own))
+
+
+async def _change_export(stage: Stage, name: str, own: str) -> None:
+    await stage.plane.apply(EXPORTS, wares.export(name, own))
+    await stage.right(IMPORTS, name, imports_right(own))
+
+
+KINDS = {CHAINED: _change_chained, TOWPATH: _change_export}
+
+
+async def _churn(
+    stage: Stage, change: Change, names: Sequence[str], seconds: float
+) -> tuple[float, Mapping[str, float]]:
+    """Return the changes a second, and what each process used."""
+    before, started = usage(stage.plane.env), time.monotonic()
+    done: list[str] = []
+
+    async def one(name: str) -> None:
+        for number in itertools.count():
+            if time.monotonic() > started + seconds:
+                return
+            await change(stage, name, f"/bench/{name}/{number}")
+            done.append(name)
+
+    await asyncio.gather(*map(one, names))
+    took, after = time.monotonic() - started, usage(stage.plane.env)
+    return len(done) / took, {name: (after[name] - before.get(name, 0.0)) / took for name in after}
+
+
+async def measure(options: Options, number: int, seconds: float, say: Say) -> dict[str, Any]:
+    """Boot a plane, and measure all rounds on it."""
+    document: dict[str, Any] = {"bench": "churn", "machine": machine(), "number": number}
+    rates: dict[str, list[float]] = {way.name: [] for way in KINDS}
+    used: dict[str, Mapping[str, float]] = {}
+    async with plane(options.qps, say) as booted, staged(booted, PATIENCE) as stage:
+        for round_, (way, change) in itertools.product(range(options.rounds), KINDS.items()):
+            names = [f"{way.name}-{round_:02}-{n:03}" for n in range(number)]
+            await asyncio.gather(*(way.prepare(stage, name) for name in names))
+            await asyncio.gather(*(way.carry(stage, name) for name in names))
+            rate, used[way.name] = await _churn(stage, change, names, seconds)
+            await way.clear(stage, *names)
+            rates[way.name].append(rate)
+            say(f"round {round_ + 1}  {way.name}: {rate:.1f} changes/s")
+    rows = {f"{name}, changes/s": summary(of_way) for name, of_way in rates.items()}
+    ratio = rows["chained, changes/s"]["p50"] / rows["towpath, changes/s"]["p50"]
+    goal = Goal("chained/towpath, changes a second", RATIO_GOAL, ratio, "x")
+    print(f"{number} at once, Karmada's client limits: {options.qps.value}")
+    print(table(rows, "", 1.0))
+    for name, of_way in used.items():
+        print(f"CPU, {name}: {busiest(of_way)}")
+    first = max(used[TOWPATH.name], key=used[TOWPATH.name].__getitem__)
+    print(
+        f"the plugin uses {used[TOWPATH.name].get(PLUGIN, 0.0):.2f} of a core; busiest is {first}",
+        goal,
+        sep="\n",
+    )
+    return {**document, "summary": rows, "cpu": used, "goals": [goal.dump()]}
+
+
+def main() -> int:
+    """Run; returns the exit code, which is 0 also when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.churn", description=__doc__)
+    parser.add_argument("--number", type=int, default=30, help="exports that change at the same time")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each measurement")
+    options, given = main_of(parser, rounds=3)
+    return finish(options, lambda say: measure(options, given.number, given.seconds, say))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

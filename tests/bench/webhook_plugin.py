@@ -1,0 +1,28 @@
+"""A plugin's gRPC server over a made-up world, for ``tests.bench.webhook``: a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.unit.inventories import clusters, exported, knowing
+from tests.unit.plugins import serving
+from towpath import garbage
+
+SERVICES = 100
+
+
+async def main(socket: Path) -> None:
+    members = [f"cluster-{number}" for number in range(3)]
+    services = [one for n in range(SERVICES) for one in exported(f"svc-{n}", *members)]
+    known = knowing(*clusters(*members), *exported("web", *members), *services)
+    garbage.collect_rarely()
+    garbage.keep()
+    async with serving(socket, known):
+        print("serving", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

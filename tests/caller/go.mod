@@ -1,0 +1,3 @@
+module towpath/caller
+
+go 1.24

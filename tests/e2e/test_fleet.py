@@ -1,0 +1,164 @@
+"""A member that comes late, moves, leaves and comes back: everybody knows, and nothing stale is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.conftest import MEMBERS, Plane, Plugin
+from tests.e2e.shop import Shop, gateways
+from tests.waiting import until
+from towpath.karmada import resources
+from towpath.karmada.client import Client
+from towpath.local import members as joining
+from towpath.local import store
+from towpath.model.keys import Dialect
+
+LATE = "late"
+SOON = 5.0
+"""Seconds within which a member that is Ready has every import (issue 5)."""
+REFRESH = 30.0
+"""Seconds in which Karmada has asked a member twice which APIs it serves."""
+
+
+@pytest.fixture(autouse=True)
+def reachable(plane: Plane) -> Iterator[None]:
+    with gateways(plane, "10.8.0"):
+        yield
+
+
+@pytest.fixture
+async def fleet(plane: Plane, members: dict[str, Client]) -> AsyncIterator[Fleet]:
+    fleet = Fleet(plane, dict(members))
+    yield fleet
+    await fleet.part()
+
+
+class Fleet:
+    """The members, and the one that comes and goes."""
+
+    def __init__(self, plane: Plane, members: dict[str, Client]) -> None:
+        self.plane, self.members = plane, members
+        self._open = AsyncExitStack()
+
+    async def join(self) -> None:
+        env = await joining.join_live(store.load(self.plane.env.root), LATE, lambda _: None)
+        client = await Client.connect(env.kubeconfig(LATE), user_agent="towpath-tests")
+        self.members[LATE] = await self._open.enter_async_context(client)
+
+    async def part(self) -> None:
+        await self._open.aclose()
+        self._open = AsyncExitStack()
+        env = store.load(self.plane.env.root)
+        if self.members.pop(LATE, None) or LATE in env.members:
+            await joining.leave(env, LATE, lambda _: None)
+
+    def place(self, dialect: Dialect, gateway: str, region: str = "default") -> None:
+        """Say with a flomesh Cluster where the late member is."""
+        self.plane.kubectl(
+            "apply",
+            "-f-",
+            stdin=f"""
+apiVersion: {dialect.api_version}
+kind: Cluster
+metadata: {{name: {LATE}}}
+spec: {{region: {region}, gatewayHost: {gateway}}}
+""",
+        )
+
+    async def managed(self, dialect: Dialect) -> str:
+        path = "jsonpath={.status.conditions[?(@.type=='Managed')].reason}"
+        return self.plane.kubectl("get", f"clusters.{dialect.value}", LATE, "-o", path).stdout
+
+    async def keys(self, shop: Shop) -> set[str]:
+        """Return the cluster keys that cluster-2 imports."""
+        found = await self.members["cluster-2"].get(
+            resources.service_imports(shop.dialect), "web", shop.namespace
+        )
+        return {endpoint["clusterKey"] for port in found["spec"]["ports"] for endpoint in port["endpoints"]}
+
+
+async def test_a_member_that_comes_late_moves_leaves_and_comes_back(
+    plane: Plane, plugin: Plugin, namespace: str, fleet: Fleet
+) -> None:
+    shop = Shop(plane, namespace)
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: shop.seen(fleet.members), lambda seen: sorted(seen) == MEMBERS)
+    others = ["cluster-1@10.8.0.1:80/web-80", "cluster-3@10.8.0.3:80/web-80"]
+
+    await fleet.join()
+    await until(lambda: shop.seen(fleet.members), lambda seen: seen.get(LATE) == {80: others}, SOON)
+
+    wider = Shop(plane, namespace, ("cluster-1", "cluster-3", LATE))
+    wider.apply(wider.policy())
+    fleet.place(shop.dialect, "10.8.0.4")
+    try:
+        own = f"{LATE}@10.8.0.4:80/web-80"
+        await until(lambda: shop.seen(fleet.members), lambda seen: seen["cluster-2"] == {80: [*others, own]})
+        assert (await shop.seen(fleet.members))[LATE] == {80: others}
+        await until(lambda: fleet.managed(shop.dialect), lambda reason: reason == "Managed")
+
+        fleet.place(shop.dialect, "10.8.0.40", "eu")
+        key = f"eu/default/default/{LATE}"
+        await until(lambda: fleet.keys(shop), lambda keys: key in keys and len(keys) == 3)
+        moved = f"{LATE}@10.8.0.40:80/web-80"
+        await until(
+            lambda: shop.seen(fleet.members), lambda seen: seen["cluster-1"] == {80: [others[1], moved]}
+        )
+
+        await fleet.part()
+        await until(lambda: shop.seen(fleet.members), lambda seen: seen["cluster-2"] == {80: others})
+        await until(lambda: fleet.managed(shop.dialect), lambda reason: reason == "NoMember")
+
+        await fleet.join()
+        await until(lambda: shop.seen(fleet.members), lambda seen: seen.get(LATE) == {80: others}, SOON)
+        await until(lambda: fleet.keys(shop), lambda keys: key in keys and len(keys) == 3)
+    finally:
+        plane.kubectl("delete", f"clusters.{shop.dialect.value}", LATE)
+
+    # Without its flomesh Cluster it has no gateway, so nobody is sent there any more.
+    await until(lambda: shop.seen(fleet.members), lambda seen: seen["cluster-2"] == {80: others})
+
+
+async def test_t2_a_member_that_serves_imports_later_gets_them_then(
+    plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+) -> None:
+    """Karmada's scheduler gives up on a member that does not serve a kind, and looks no more."""
+    shop = Shop(plane, namespace, dialect=Dialect.MULTICLUSTER)
+    crd = f"serviceimports.{shop.dialect.value}"
+    definition = plane.kubectl("get", "crd", crd, "-o", "json", member="cluster-2").stdout
+    plane.kubectl("delete", "crd", crd, member="cluster-2")
+    made = json.loads(definition)
+    bare = {
+        "apiVersion": made["apiVersion"],
+        "kind": made["kind"],
+        "metadata": {"name": crd},
+        "spec": made["spec"],
+    }
+
+    async def serves() -> bool:
+        return crd in _serving(plane)
+
+    try:
+        await until(serves, lambda yes: not yes, REFRESH)
+        shop.apply(shop.service(), shop.export(), shop.policy())
+        await until(lambda: shop.seen(members), lambda seen: sorted(seen) == ["cluster-1", "cluster-3"])
+    finally:
+        plane.kubectl("apply", "-f-", stdin=json.dumps(bare), member="cluster-2")
+    await until(serves, bool, REFRESH)
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS, SOON)
+
+
+def _serving(plane: Plane) -> set[str]:
+    """Return the kinds that Karmada knows cluster-2 to serve, as names of CRDs."""
+    cluster = json.loads(
+        plane.kubectl("get", "clusters.cluster.karmada.io", "cluster-2", "-o", "json").stdout
+    )
+    return {
+        f"{resource['name']}.{one['groupVersion'].partition('/')[0]}"
+        for one in cluster["status"].get("apiEnablements", [])
+        for resource in one["resources"]
+    }

@@ -1,0 +1,138 @@
+"""Propagation that nobody wrote is derived, and steps aside as soon as the user has a policy (rule 9)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import MEMBERS, Plane, Plugin
+from tests.e2e.shop import Shop, gateways
+from tests.waiting import until
+from towpath.karmada.client import Client
+from towpath.model.keys import Dialect
+
+BOTH = {"cluster-1", "cluster-3"}
+
+
+@pytest.fixture(autouse=True)
+def reachable(plane: Plane) -> Iterator[None]:
+    with gateways(plane, "10.5.0"):
+        yield
+
+
+@pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.value)
+def shop(request: pytest.FixtureRequest, plane: Plane, lasting_plugin: Plugin, namespace: str) -> Shop:
+    return Shop(plane, namespace, dialect=request.param)
+
+
+def traffic(shop: Shop, key: str = "default/default/default/cluster-1") -> str:
+    return f"""
+apiVersion: {shop.dialect.api_version}
+kind: GlobalTrafficPolicy
+metadata: {{name: web, namespace: {shop.namespace}}}
+spec: {{lbType: ActiveActive, targets: [{{clusterKey: {key}, weight: 0}}]}}
+"""
+
+
+async def policies(shop: Shop) -> set[str]:
+    found = shop.plane.kubectl("get", "propagationpolicies", "-n", shop.namespace, "-o", "name").stdout
+    return {line.partition("/")[2] for line in found.split()}
+
+
+def member_has(shop: Shop, kind: str) -> set[str]:
+    """Return the members that have an object called web."""
+    get = (
+        "get",
+        f"{kind}.{shop.dialect.value}",
+        "web",
+        "-n",
+        shop.namespace,
+        "-o",
+        "name",
+        "--ignore-not-found",
+    )
+    return {member for member in MEMBERS if shop.plane.kubectl(*get, member=member).stdout}
+
+
+def conditions(shop: Shop, kind: str) -> dict[str, dict[str, Any]]:
+    get = (
+        "get",
+        f"{kind}.{shop.dialect.value}",
+        "web",
+        "-n",
+        shop.namespace,
+        "-o",
+        "jsonpath={.status.conditions}",
+    )
+    return {c["type"]: c for c in json.loads(shop.plane.kubectl(*get).stdout or "[]")}
+
+
+async def test_an_export_without_a_policy_follows_its_service(shop: Shop, members: dict[str, Client]) -> None:
+    shop.apply(shop.service(), shop.export(), shop.policy(export=False))
+
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
+    assert member_has(shop, "serviceexports") == BOTH
+    assert "towpath-export-web" in await policies(shop)
+
+    fewer = Shop(shop.plane, shop.namespace, ("cluster-3",), shop.dialect)
+    fewer.apply(fewer.policy(export=False))
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == ["cluster-1", "cluster-2"])
+
+    async def exporting() -> set[str]:
+        return member_has(shop, "serviceexports")
+
+    await until(exporting, lambda seen: seen == {"cluster-3"})
+
+
+async def test_a_policy_of_the_user_takes_over_and_without_it_the_derived_one_is_back(
+    shop: Shop, members: dict[str, Client]
+) -> None:
+    shop.apply(shop.service(), shop.export(), shop.policy(export=False))
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
+
+    shop.apply(shop.policy())
+    await until(lambda: policies(shop), lambda seen: "towpath-export-web" not in seen)
+
+    def claimed() -> str:
+        kind = f"serviceexports.{shop.dialect.value}"
+        name = r"jsonpath={.metadata.annotations.propagationpolicy\.karmada\.io/name}"
+        return shop.plane.kubectl("get", kind, "web", "-n", shop.namespace, "-o", name).stdout
+
+    async def holder() -> str:
+        return claimed()
+
+    await until(holder, lambda seen: seen == "web")
+    assert sorted(await shop.seen(members)) == MEMBERS
+
+    shop.apply(shop.policy(export=False))
+    await until(holder, lambda seen: seen == "towpath-export-web")
+    assert sorted(await shop.seen(members)) == MEMBERS
+
+
+async def test_a_traffic_policy_goes_where_the_imports_go_and_is_judged(
+    shop: Shop, members: dict[str, Client]
+) -> None:
+    shop.apply(traffic(shop))
+
+    async def said() -> dict[str, tuple[str, str]]:
+        return {t: (c["status"], c["reason"]) for t, c in conditions(shop, "globaltrafficpolicies").items()}
+
+    await until(said, lambda seen: seen.get("Resolved") == ("False", "NotExported"))
+    assert "towpath-traffic-web" not in await policies(shop)
+
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(
+        said, lambda seen: seen == {"Accepted": ("True", "Accepted"), "Resolved": ("True", "Resolved")}
+    )
+    assert "weight 0 counts as 100" in conditions(shop, "globaltrafficpolicies")["Accepted"]["message"]
+
+    async def having() -> set[str]:
+        return member_has(shop, "globaltrafficpolicies")
+
+    await until(having, lambda seen: seen == set(MEMBERS))
+
+    shop.apply(traffic(shop, "default/default/default/paris"))
+    await until(said, lambda seen: seen.get("Resolved") == ("False", "UnknownClusterKey"))

@@ -1,0 +1,139 @@
+"""The contract on a real Karmada: plans, changes as they happen, and a status that two writers agree on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import msgspec
+import pytest
+
+from tests.cli import towpath
+from tests.conftest import Plane, Plugin
+from tests.e2e.shop import Shop, gateways
+from tests.unit.plugins import refusal
+from tests.waiting import until
+from towpath.proto.v1alpha1 import inventory_pb2, planner_pb2, reviewer_pb2
+from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
+from towpath.proto.v1alpha1.planner_pb2_grpc import PlannerStub
+from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
+
+KIND = "serviceexports.flomesh.io"
+
+
+@pytest.fixture(autouse=True)
+def reachable(plane: Plane) -> Iterator[None]:
+    with gateways(plane, "10.7.0"):
+        yield
+
+
+@pytest.fixture
+async def channel(plane: Plane, plugin: Plugin) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(f"unix:{plane.env.plugin_socket}") as channel:
+        yield channel
+
+
+@pytest.fixture
+async def shop(plane: Plane, plugin: Plugin, namespace: str) -> Shop:
+    """Export a service from cluster-1 and cluster-3, and wait until its status says that all is well."""
+    shop = Shop(plane, namespace)
+    shop.apply(shop.service(), shop.export(), shop.policy())
+
+    async def ready() -> dict[str, str]:
+        return {c["type"]: c["status"] for c in export(shop).get("status", {}).get("conditions", ())}
+
+    await until(ready, lambda seen: seen == {"Valid": "True", "Conflict": "False", "Ready": "True"})
+    return shop
+
+
+def export(shop: Shop) -> dict[str, Any]:
+    return get(shop, KIND, "web")
+
+
+def get(shop: Shop, kind: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        shop.plane.kubectl("get", kind, name, "-n", shop.namespace, "-o", "json").stdout
+    )
+    return found
+
+
+async def test_a_plan_over_the_socket_is_that_of_the_command(
+    shop: Shop, channel: grpc.aio.Channel, tmp_path: Path
+) -> None:
+    """Also: the plugin may read all that this takes."""
+    changed = shop.export(8080)
+    answer = await PlannerStub(channel).Plan(
+        planner_pb2.PlanRequest(manifests=[planner_pb2.Manifest(text=changed)])
+    )
+    (manifest := tmp_path / "changed.yaml").write_text(changed)
+    done = towpath("plan", "--kubeconfig", shop.plane.karmada, "--against-live", "-f", manifest, "-o", "json")
+    document = json.loads(done.stdout)
+    of_command = {(one["namespace"], one["name"]): one for one in document["services"]}
+    assert len(answer.services) == len(of_command)
+    for one in answer.services:
+        said = of_command[one.explanation.namespace, one.explanation.name]
+        assert [e.cluster for e in one.explanation.exporters] == said["exporters"]
+        assert [json.loads(text) for text in one.objects] == said["objects"]
+    assert [*answer.notes] == document["notes"]
+    assert any(f"{shop.namespace}/web" in text for text in answer.differences)
+
+
+async def test_a_service_is_followed_as_it_changes(shop: Shop, channel: grpc.aio.Channel) -> None:
+    stream = aiter(
+        InventoryStub(channel).WatchService(
+            inventory_pb2.WatchServiceRequest(namespace=shop.namespace, name="web")
+        )
+    )
+
+    async def exporters() -> list[str]:
+        async with asyncio.timeout(30):
+            return [one.cluster for one in (await anext(stream)).explanation.exporters]
+
+    assert await exporters() == ["cluster-1", "cluster-3"]
+    shop.apply(Shop(shop.plane, shop.namespace, ("cluster-1", "cluster-2")).policy())
+    await until(exporters, lambda seen: seen == ["cluster-1", "cluster-2"])
+    shop.plane.kubectl("delete", KIND, "web", "-n", shop.namespace)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await until(exporters, lambda _: False)
+    assert refusal(caught.value) == (grpc.StatusCode.NOT_FOUND, "EXPORT_GONE", {})
+
+
+async def test_karmada_is_told_what_the_controller_writes(shop: Shop, channel: grpc.aio.Channel) -> None:
+    reviewer = ReviewerStub(channel)
+
+    async def told(obj: dict[str, Any]) -> bytes | None:
+        binding = get(shop, "resourcebindings.work.karmada.io", "web-serviceexport")
+        answer = await reviewer.AggregateStatus(
+            reviewer_pb2.AggregateStatusRequest(
+                object=json.dumps(obj).encode(),
+                aggregated_status=json.dumps(binding["status"]["aggregatedStatus"]).encode(),
+            )
+        )
+        return answer.status if answer.HasField("status") else None
+
+    before = export(shop)
+    assert await told(before) is None
+    refused = {"type": "Valid", "status": "False", "reason": "Bad", "message": "no such port"}
+    refused["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    patch = json.dumps({"status": {"conditions": [refused]}})
+    shop.plane.kubectl(
+        *("patch", KIND, "web", "-n", shop.namespace, "--subresource=status", "--type=merge", "-p", patch),
+        member="cluster-3",
+    )
+
+    async def now() -> dict[str, Any]:
+        return export(shop)
+
+    def follows(seen: dict[str, Any]) -> bool:
+        conditions = {c["type"]: c for c in seen["status"]["conditions"]}
+        left_out = "cluster-3 (RefusedInMember: no such port)" in conditions["Valid"]["message"]
+        return left_out and conditions["Ready"]["status"] == "True"
+
+    after = await until(now, follows)
+    assert await told(after) is None
+    assert await told(before) == msgspec.json.encode(after["status"], order="sorted")

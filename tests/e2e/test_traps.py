@@ -1,0 +1,271 @@
+"""What Karmada does without a word (facts, section 0): told on the export, and cured where it can be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.audit import PLUGIN_USER
+from tests.conftest import MEMBERS, Plane, Plugin
+from tests.e2e.shop import Shop, gateways
+from tests.waiting import until
+from towpath.karmada import resources
+from towpath.karmada.client import Client
+from towpath.karmada.reflector import lines
+from towpath.model.keys import Dialect
+
+READY = ("True", "Exported")
+LONG = 60.0
+"""Seconds that Karmada may take to try again what it has failed to do."""
+
+
+@pytest.fixture(autouse=True)
+def reachable(plane: Plane) -> Iterator[None]:
+    with gateways(plane, "10.6.0"):
+        yield
+
+
+@pytest.fixture
+def shop(plane: Plane, lasting_plugin: Plugin, namespace: str) -> Shop:
+    return Shop(plane, namespace, dialect=Dialect.MULTICLUSTER)
+
+
+def conditions(shop: Shop) -> dict[str, dict[str, Any]]:
+    kind = f"serviceexports.{shop.dialect.value}"
+    get = ("get", kind, "web", "-n", shop.namespace, "-o", "jsonpath={.status.conditions}")
+    return {c["type"]: c for c in json.loads(shop.plane.kubectl(*get).stdout or "[]")}
+
+
+async def says(shop: Shop, aspect: str, status: str, reason: str, patience: float = 30.0) -> str:
+    """Wait until a condition says so; return its message."""
+
+    async def look() -> dict[str, Any]:
+        return conditions(shop).get(aspect, {})
+
+    found = await until(look, lambda c: (c.get("status"), c.get("reason")) == (status, reason), patience)
+    return str(found["message"])
+
+
+def events(shop: Shop) -> set[str]:
+    """Return the reasons of the events about the export."""
+    fields = "jsonpath={range .items[*]}{.involvedObject.kind}/{.reason} {end}"
+    found = shop.plane.kubectl("get", "events", "-n", shop.namespace, "-o", fields).stdout.split()
+    return {reason for kind, _, reason in (one.partition("/") for one in found) if kind == "ServiceExport"}
+
+
+async def test_t1_a_name_that_an_export_of_another_group_has_is_told_and_given_back(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    theirs = f"""
+apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ServiceExport
+metadata: {{name: web, namespace: {shop.namespace}}}
+---
+apiVersion: policy.karmada.io/v1alpha1
+kind: PropagationPolicy
+metadata: {{name: theirs, namespace: {shop.namespace}}}
+spec:
+  resourceSelectors: [{{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: ServiceExport, name: web}}]
+  placement: {{clusterAffinity: {{clusterNames: [cluster-1]}}}}
+"""
+    shop.apply(theirs)
+
+    async def bound() -> str:
+        get = ("get", "resourcebinding", "web-serviceexport", "-n", shop.namespace, "--ignore-not-found")
+        return plane.kubectl(*get, "-o", "jsonpath={.spec.resource.apiVersion}").stdout
+
+    await until(bound, lambda version: version == "multicluster.x-k8s.io/v1alpha1")
+    shop.apply(shop.service(), shop.export(), shop.policy())
+
+    message = await says(shop, "Valid", "False", "NameTaken")
+    assert message.startswith("The name belongs to multicluster.x-k8s.io/v1alpha1: ")
+    assert not await shop.seen(members)
+
+    plane.kubectl("delete", "serviceexports.multicluster.x-k8s.io", "web", "-n", shop.namespace)
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS, patience=LONG)
+    await says(shop, "Ready", *READY)
+
+
+async def test_t3_an_override_that_karmada_cannot_apply_is_told_on_the_export(
+    shop: Shop, members: dict[str, Client]
+) -> None:
+    change = "{operator: remove, path: /spec/none}"
+    shop.apply(
+        f"""
+apiVersion: policy.karmada.io/v1alpha1
+kind: OverridePolicy
+metadata: {{name: broken, namespace: {shop.namespace}}}
+spec:
+  resourceSelectors: [{{apiVersion: v1, kind: Service, name: web}}]
+  overrideRules:
+  - {{targetCluster: {{clusterNames: [cluster-1]}}, overriders: {{plaintext: [{change}]}}}}
+"""
+    )
+    shop.apply(shop.service(), shop.export(), shop.policy())
+
+    async def message() -> str:
+        return str(conditions(shop).get("Valid", {}).get("message"))
+
+    await until(message, lambda text: "broken: spec.overrideRules[0].overriders.plaintext[0]: cannot" in text)
+
+
+async def test_an_override_of_the_user_is_what_the_others_import(
+    shop: Shop, members: dict[str, Client]
+) -> None:
+    change = "{operator: replace, path: /spec/rules/0/path, value: /elsewhere/" + shop.namespace + "}"
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
+
+    shop.apply(
+        f"""
+apiVersion: policy.karmada.io/v1alpha1
+kind: OverridePolicy
+metadata: {{name: path, namespace: {shop.namespace}}}
+spec:
+  resourceSelectors: [{{apiVersion: {shop.dialect.api_version}, kind: ServiceExport, name: web}}]
+  overrideRules:
+  - {{targetCluster: {{clusterNames: [cluster-3]}}, overriders: {{plaintext: [{change}]}}}}
+"""
+    )
+
+    other = f"cluster-3@10.6.0.3:80/elsewhere/{shop.namespace}"
+    await until(lambda: shop.seen(members), lambda seen: seen["cluster-1"] == {80: [other]})
+
+
+async def test_t4_where_nobody_imports_nothing_goes_anywhere(shop: Shop, members: dict[str, Client]) -> None:
+    """To Karmada an empty list of clusters means all of them."""
+
+    def only(key: str) -> str:
+        return shop.export().replace("spec: {", f"spec: {{targetClusters: [{key}], ")
+
+    shop.apply(shop.service(), only("default/default/default/cluster-2"), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == ["cluster-2"])
+
+    shop.apply(only("default/default/default/nowhere"))
+    await says(shop, "Ready", "False", "NotImported")
+    await until(lambda: shop.seen(members), lambda seen: not seen)
+
+
+async def test_t5_what_changes_nothing_of_the_objects_writes_none_of_them(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    """A write of an OverridePolicy makes Karmada work through every binding that it matches."""
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await says(shop, "Ready", *READY)
+    written = len(plane.audit.writes(user=PLUGIN_USER, namespace=shop.namespace))
+
+    kind = f"serviceexports.{shop.dialect.value}"
+    plane.kubectl("annotate", kind, "web", "-n", shop.namespace, "towpath.io/drain=nobody")
+    shop.apply(shop.export(), shop.service())
+    plane.kubectl("annotate", kind, "web", "-n", shop.namespace, "towpath.io/drain=cluster-1", "--overwrite")
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == ["cluster-1", "cluster-2"])
+
+    later = plane.audit.writes(user=PLUGIN_USER, namespace=shop.namespace)[written:]
+    objects = [w for w in later if not w.subresource]
+    assert len([w for w in objects if w.resource == "serviceimports" and w.verb == "patch"]) == 1, objects
+
+
+async def test_t7_no_member_ever_sees_itself_while_placements_change(
+    shop: Shop, members: dict[str, Client]
+) -> None:
+    """Karmada reads template and override at different times."""
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
+    own: list[str] = []
+    watching = [asyncio.create_task(_watch(shop, name, client, own)) for name, client in members.items()]
+    for clusters in [
+        ("cluster-1",),
+        ("cluster-1", "cluster-2"),
+        ("cluster-2", "cluster-3"),
+        ("cluster-3",),
+    ] * 4:
+        one = Shop(shop.plane, shop.namespace, tuple(clusters), shop.dialect)
+        one.apply(one.policy())
+    shop.apply(shop.policy())
+    await says(shop, "Ready", *READY)
+    for task in watching:
+        task.cancel()
+
+    assert not own
+
+
+async def _watch(shop: Shop, member: str, client: Client, own: list[str]) -> None:
+    """Note each state of a member's import in which it sees itself."""
+    kind = resources.service_imports(shop.dialect)
+    async with client.stream(kind.path(shop.namespace), query=[("watch", "true")], silence=120) as chunks:
+        async for line in lines(chunks):
+            for port in json.loads(line)["object"].get("spec", {}).get("ports", ()):
+                own += [
+                    f"{member}: {endpoint['clusterKey']}"
+                    for endpoint in port["endpoints"]
+                    if endpoint["clusterKey"].endswith(f"/{member}")
+                ]
+
+
+async def test_t8_an_import_that_a_broad_policy_has_claimed_is_told_and_comes_back(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    def broad(priority: int) -> str:
+        return f"""
+apiVersion: policy.karmada.io/v1alpha1
+kind: PropagationPolicy
+metadata: {{name: everything, namespace: {shop.namespace}}}
+spec:
+  priority: {priority}
+  resourceSelectors: [{{apiVersion: {shop.dialect.api_version}, kind: ServiceImport}}]
+  placement: {{clusterAffinity: {{clusterNames: [cluster-2]}}}}
+"""
+
+    shop.apply(broad(2000))
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    message = await says(shop, "Ready", "False", "ClaimedElsewhere")
+    assert message.startswith(f"PropagationPolicy {shop.namespace}/everything: ")
+
+    shop.apply(broad(0))
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS, patience=LONG)
+    await says(shop, "Ready", *READY)
+    assert "ClaimedElsewhere" in events(shop)
+
+
+async def test_t9_a_service_that_has_lost_its_policy_is_told(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await says(shop, "Ready", *READY)
+
+    plane.kubectl("delete", "propagationpolicy", "web", "-n", shop.namespace)
+
+    async def message() -> str:
+        return str(conditions(shop).get("Valid", {}).get("message"))
+
+    await until(message, lambda text: "No policy selects the Service any more" in text)
+    assert sorted(await shop.seen(members)) == MEMBERS
+    shop.apply(shop.policy())
+    await until(message, lambda text: text == "Exported by cluster-1, cluster-3.")
+
+
+async def test_t12_an_import_that_eriecanal_left_in_a_member_is_told_and_taken_over_when_asked(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    plane.kubectl("create", "namespace", shop.namespace, member="cluster-2", check=False)
+    left = f"""
+apiVersion: {shop.dialect.api_version}
+kind: ServiceImport
+metadata: {{name: web, namespace: {shop.namespace}}}
+spec: {{type: ClusterSetIP, ports: []}}
+"""
+    plane.kubectl("apply", "-f-", stdin=left, member="cluster-2")
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    message = await says(shop, "Ready", "False", "LeftInMember")
+    assert "in cluster-2 a ServiceImport is there that is not Karmada's" in message
+    assert (await shop.seen(members))["cluster-2"] == {}
+
+    kind = f"serviceexports.{shop.dialect.value}"
+    take_over = "towpath.io/conflict-resolution=Overwrite"
+    plane.kubectl("annotate", kind, "web", "-n", shop.namespace, take_over)
+    await until(lambda: shop.seen(members), lambda seen: bool(seen["cluster-2"]), patience=LONG)
+    await says(shop, "Ready", *READY, patience=LONG)

@@ -1,0 +1,16 @@
+"""What several integration tests ask webhooks with."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.caller import Caller, build
+from tests.reviews import HOLDING, review
+from towpath_webhook.registry import MUTATE_CLUSTERS
+
+
+@pytest.fixture(scope="session")
+def caller(tmp_path_factory: pytest.TempPathFactory) -> Caller:
+    folder = tmp_path_factory.mktemp("caller")
+    (folder / "review.json").write_bytes(review(HOLDING))
+    return Caller(build(folder), folder / "review.json", MUTATE_CLUSTERS)

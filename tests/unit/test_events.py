@@ -1,0 +1,108 @@
+"""Which changes of conditions are worth an event, and that nobody is told too much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from towpath.controller.events import BURST, EACH, SAME, About, Events, News, event, news
+
+WEB = About("flomesh.io/v1alpha1", "ServiceExport", "shop", "web", "uid")
+HOST = About("flomesh.io/v1alpha1", "Cluster", "", "cluster-1", "uid")
+
+
+def status(*conditions: str) -> dict[str, Any]:
+    """Return a status of conditions like ``Valid=True/Valid``."""
+    made = []
+    for text in conditions:
+        kind, _, rest = text.partition("=")
+        value, _, reason = rest.partition("/")
+        made.append({"type": kind, "status": value, "reason": reason, "message": f"{reason}."})
+    return {"conditions": made}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ([], ["Valid=True/Valid", "Conflict=False/NoConflicts", "Ready=False/Pending"], []),
+        ([], ["Valid=False/NoService"], ["Warning NoService"]),
+        (["Valid=False/NoService"], ["Valid=True/Valid"], ["Normal Valid"]),
+        (["Valid=True/Valid"], ["Valid=False/NoMatchingPort"], ["Warning NoMatchingPort"]),
+        (["Valid=False/NoService"], ["Valid=False/NoGateway"], ["Warning NoGateway"]),
+        (["Conflict=False/NoConflicts"], ["Conflict=True/PortConflict"], ["Warning PortConflict"]),
+        (["Conflict=True/PortConflict"], ["Conflict=False/NoConflicts"], ["Normal NoConflicts"]),
+        (["Ready=False/Pending"], ["Ready=True/Exported"], ["Normal Exported"]),
+        (["Ready=True/Exported"], ["Ready=False/Pending"], []),
+        (["Ready=True/Exported"], ["Ready=False/WithdrawalWithheld"], ["Warning WithdrawalWithheld"]),
+        (["Managed=True/Managed"], ["Managed=False/MemberLost"], ["Warning MemberLost"]),
+        (["Valid=True/Valid"], [], []),
+    ],
+)
+def test_news_is_what_became_another(before: list[str], after: list[str], told: list[str]) -> None:
+    found = [f"{one.type} {one.reason}" for one in news(status(*before), status(*after))]
+
+    assert found == told
+
+
+def test_another_message_alone_is_no_news() -> None:
+    before, after = status("Valid=True/Valid"), status("Valid=True/Valid")
+    after["conditions"][0]["message"] = "Exported by more."
+
+    assert list(news(before, after)) == []
+
+
+class Sink:
+    """Where events are sent."""
+
+    def __init__(self) -> None:
+        self.events = Events(self.send)
+        self.sent: list[dict[str, Any]] = []
+
+    async def send(self, one: dict[str, Any]) -> None:
+        self.sent.append(one)
+
+    @property
+    def waiting(self) -> int:
+        return self.events._waiting.qsize()
+
+
+def test_the_same_is_not_said_again_for_a_while() -> None:
+    sink, one = Sink(), News("Normal", "Valid", "Exported.")
+    for now in (0.0, SAME - 1, SAME + 1):
+        sink.events.tell(WEB, one, now)
+    sink.events.tell(HOST, one, 0.0)
+
+    assert sink.waiting == 3
+
+
+def test_one_object_that_changes_its_mind_without_end_is_cut_short_and_others_are_not() -> None:
+    sink = Sink()
+    for number in range(10 * BURST):
+        sink.events.tell(WEB, News("Normal", "Valid", f"{number}"), 1000.0)
+    assert sink.waiting == BURST
+
+    sink.events.tell(HOST, News("Normal", "Managed", "It is."), 1000.0)
+    sink.events.tell(WEB, News("Normal", "Valid", "later"), 1000.0 + EACH)
+    assert sink.waiting == BURST + 2
+
+
+def test_what_is_remembered_does_not_grow_without_end() -> None:
+    sink = Sink()
+    for number in range(3000):
+        about = About("v1", "ServiceExport", "shop", f"web-{number}", "uid")
+        sink.events.tell(about, News("Normal", "Valid", "Exported."), float(number))
+
+    assert max(sink.waiting, len(sink.events._said), len(sink.events._allowed)) <= 1000
+
+
+@pytest.mark.parametrize(("about", "namespace"), [(WEB, "shop"), (HOST, "default")])
+def test_an_event_is_one_that_describe_finds(about: About, namespace: str) -> None:
+    made = event(about, News("Warning", "NoGateway", "x" * 5000), 1_700_000_000.0)
+
+    assert made["metadata"]["namespace"] == namespace
+    assert made["metadata"]["name"].startswith(f"{about.name}.")
+    assert made["involvedObject"]["uid"] == "uid"
+    assert ("namespace" in made["involvedObject"]) == bool(about.namespace)
+    assert made["firstTimestamp"] == "2023-11-14T22:13:20Z"
+    assert len(made["message"]) == 1024
