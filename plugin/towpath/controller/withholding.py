@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from towpath.changes import Live, is_foreign
+from towpath.changes import Live, changes, is_foreign
 from towpath.controller.guard import AGAIN, CONFIRMING, PAUSE, Guard, Relisting, Verdict
 from towpath.controller.inventory import Inventory
 from towpath.metrics import Metrics, Refusal
@@ -35,9 +35,13 @@ class Withholding:
         self.services: set[ServiceKey] = set()
 
     def judge(self, key: ServiceKey, live: Live, wanted: Rendered) -> Verdict:
-        """Tell whether an import may go, if it should; one that need not may anyway."""
+        """Tell whether an import may go, if it should; one that need not may anyway.
+
+        After an empty list also whether it may change: events bring back a part of what was left out.
+        """
         template, hollow = live.service_import, self._inventory.hollow
-        if wanted.service_import or wanted.refused or template is None or is_foreign(template):
+        stays = wanted.service_import is not None and not (hollow and any(changes(live, wanted)))
+        if stays or wanted.refused or template is None or is_foreign(template):
             verdict = Verdict.GO
             self._guard.settle(key)
         else:
@@ -70,7 +74,7 @@ class Withholding:
         if now < since + CONFIRMING:
             return since + CONFIRMING
         self._metrics.guard_refusals[Refusal.UNKNOWN_EXPORT].inc()
-        log.error("left alone", service=str(key), reason="its import stands, but no export at all is listed")
+        log.warning("left alone", service=str(key), reason="its import stands, but no export was listed")
         self._list_again()
         return self.look_again(Verdict.REFUSED)
 
