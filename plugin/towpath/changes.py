@@ -6,7 +6,9 @@ in between may a cluster see itself, whatever of it Karmada has read by then:
 * Where there is no template yet, both policies come before it: Karmada takes a template up the moment it
   appears, and they must be there by then.
 * Where there is one, overrides come first, then the template, then clusters that the old template would show
-  themselves, and last the overrides that nobody needs any more go (``_Move``).
+  themselves (``_Move``).
+* Karmada may go on for a while with templates of before (facts T7), and several changes can come in that
+  while. So an override that nobody needs any more stays until members report that all of it has arrived.
 * Where nobody imports any more, only the template is deleted: without its policies what is still in the
   members would for a moment be the full list, and without a template the policies do nothing. They go
   with the export.
@@ -21,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from towpath.render import MANAGED_BY, Rendered
+from towpath.render import MANAGED_BY, VIEW_ANNOTATION, Rendered, overriders
 from towpath.sameness import is_going, is_needed
 
 Object = Mapping[str, Any]
@@ -52,14 +54,18 @@ def is_foreign(live: Object | None) -> bool:
     return any(labels.get(name) != value for name, value in MANAGED_BY.items())
 
 
-def changes(live: Live, wanted: Rendered) -> Iterator[Sequence[Change]]:
-    """Yield the stages that lead from what is there to what should be; none if nothing is to be done."""
+def changes(live: Live, wanted: Rendered, *, arrived: bool = True) -> Iterator[Sequence[Change]]:
+    """Yield the stages that lead from what is there to what should be; none if nothing is to be done.
+
+    ``arrived``: what is wanted is in the members already, as they report it themselves. Before that nothing
+    is taken away that a template of before may need.
+    """
     if wanted.refused or is_foreign(live.service_import):
         return
     if wanted.service_import is None:
         yield from _stage([Change(live.service_import, None)])
         return
-    move = _Move(live, wanted)
+    move = _Move(live, wanted, arrived)
     overrides = [Change(live.overrides.get(name), obj) for name, obj in move.overrides.items()]
     propagation = Change(live.propagation, move.propagation)
     if live.service_import is None:
@@ -69,7 +75,8 @@ def changes(live: Live, wanted: Rendered) -> Iterator[Sequence[Change]]:
         yield from _stage([propagation])
     yield from _stage([Change(live.service_import, wanted.service_import)])
     yield from _stage([Change(move.propagation, wanted.propagation)])
-    yield from _stage(list(_last(live, move)))
+    if arrived:
+        yield from _stage(list(_last(live, move)))
 
 
 def _last(live: Live, move: _Move) -> Iterator[Change]:
@@ -93,8 +100,11 @@ def _stage(candidates: Sequence[Change]) -> Iterator[Sequence[Change]]:
 class _Move:
     """The policies as they have to be while the template changes.
 
-    * A cluster that stops exporting, or stops importing, keeps the value that it has now as an override,
-      if it stands in the old template or in the new one.
+    * A cluster that stops importing keeps the value that it has now as an override, if it stands in the old
+      template or in the new one.
+    * A cluster that stops exporting and imports gets its new view as an override as long as Karmada may read
+      an old template: it stands in the one that is there, or in one before, then it has an override still.
+      So does one that begins to import: nobody knows in which template of before it stands.
     * A cluster that begins to import comes after the template, if the old one shows it itself and no
       override prevents that. If that would leave no cluster at all, which means all of them to Karmada, the
       list stays as it is until then.
@@ -102,18 +112,39 @@ class _Move:
 
     live: Live
     wanted: Rendered
+    arrived: bool
 
     @cached_property
     def overrides(self) -> dict[str, Object]:
         """The OverridePolicies by name: what is wanted, and the rules that are needed for a while."""
         made: dict[str, Object] = {}
-        blank = [_blank(self.wanted)] if self._staying and not self.wanted.overrides else []
+        first = {**self._staying, **self._shielding}
+        blank = [_blank(self.wanted)] if first and not self.wanted.overrides else []
         for obj in (*self.wanted.overrides, *blank):
             name = obj["metadata"]["name"]
             own, there = _by_cluster(obj), _by_cluster(self.live.overrides.get(name))
-            kept = {c: r for c, r in there.items() if c not in own and (c in self._named or c in self._shown)}
-            made[name] = _with(obj, kept if made else {**self._staying, **kept})
+            kept = {c: r for c, r in there.items() if c not in own and self._is_kept(c)}
+            made[name] = _with(obj, kept if made else {**kept, **first})
         return made
+
+    def _is_kept(self, cluster: str) -> bool:
+        """Tell whether a rule that is there, and not wanted, stays as it is."""
+        if cluster in self._named:
+            return True  # it moves to another policy
+        return cluster in self._shown if self.arrived else cluster not in self._shielding
+
+    @cached_property
+    def _shielding(self) -> dict[str, Rule]:
+        """The new view of importers that a template of before shows themselves, until all has arrived."""
+        template = self.wanted.service_import
+        if self.arrived or template is None or self.live.service_import is None:
+            return {}
+        overridden = {name for obj in self.live.overrides.values() for name in _by_cluster(obj)}
+        once = overridden | _in_template(self.live.service_import)
+        importing, listed = (frozenset(_listed(p)) for p in (self.wanted.propagation, self.live.propagation))
+        view = template["metadata"]["annotations"][VIEW_ANNOTATION]
+        rule = {"overriders": overriders(template["spec"]["ports"], view)}
+        return dict.fromkeys(sorted((importing & once | importing - listed) - self._named), rule)
 
     @cached_property
     def propagation(self) -> Object | None:
@@ -122,7 +153,8 @@ class _Move:
         if final is None or self.live.service_import is None:
             return final
         importing, listed = _listed(final), _listed(self.live.propagation)
-        unsafe = _in_template(self.live.service_import) - self._named - set(listed)
+        safe = {*self._named, *self._shielding, *listed}
+        unsafe = _in_template(self.live.service_import) - safe
         at_once = [name for name in importing if name not in unsafe]
         if at_once == importing:
             return final
@@ -151,10 +183,17 @@ class _Move:
 
 
 def _with(policy: Object, kept: Mapping[str, Rule]) -> Object:
-    """Return an OverridePolicy with rules for further clusters, each for itself."""
+    """Return an OverridePolicy with rules for further clusters; those that get the same share one."""
     if not kept:
         return policy
-    rules = [{**rule, "targetCluster": {"clusterNames": [name]}} for name, rule in sorted(kept.items())]
+    groups: list[tuple[Rule, list[str]]] = []
+    for name, rule in sorted(kept.items()):
+        same = (names for one, names in groups if one["overriders"] == rule["overriders"])
+        names = next(same, None)
+        if names is None:
+            groups.append((rule, names := []))
+        names.append(name)
+    rules = [{**rule, "targetCluster": {"clusterNames": names}} for rule, names in groups]
     return {**policy, "spec": {**policy["spec"], "overrideRules": [*policy["spec"]["overrideRules"], *rules]}}
 
 

@@ -195,13 +195,17 @@ def _propagation(key: ServiceKey, uid: str, importers: list[str], overwrites: bo
 def _rule(view: View) -> _Rule:
     text = _json(view)
     own = _digest(text)
-    overriders = {
+    return _Rule(own, overriders(view.dump()["ports"], own), len(text) + _AROUND)
+
+
+def overriders(ports: Sequence[object], view: str) -> dict[str, Any]:
+    """Return what gives a cluster these ports, whatever the template has; ``view`` is their digest."""
+    return {
         "plaintext": [
-            {"path": "/spec/ports", "operator": "replace", "value": view.dump()["ports"]},
-            {"path": _ANNOTATION_PATH, "operator": "replace", "value": own},
+            {"path": "/spec/ports", "operator": "replace", "value": ports},
+            {"path": _ANNOTATION_PATH, "operator": "replace", "value": view},
         ]
     }
-    return _Rule(own, overriders, len(text) + _AROUND)
 
 
 def _too_large(full: int, clusters: Mapping[str, _Rule], *, fits: bool) -> Condition | None:
@@ -251,7 +255,7 @@ def _override(key: ServiceKey, uid: str, number: int, clusters: Mapping[str, _Ru
     names: dict[str, list[str]] = {}
     for name, rule in clusters.items():
         names.setdefault(rule.digest, []).append(name)
-    overriders = {rule.digest: rule.overriders for rule in clusters.values()}
+    views = {rule.digest: rule.overriders for rule in clusters.values()}
     return {
         "apiVersion": POLICY_API,
         "kind": "OverridePolicy",
@@ -259,7 +263,7 @@ def _override(key: ServiceKey, uid: str, number: int, clusters: Mapping[str, _Ru
         "spec": {
             "resourceSelectors": selector(key, "ServiceImport"),
             "overrideRules": [
-                {"targetCluster": {"clusterNames": those}, "overriders": overriders[one]}
+                {"targetCluster": {"clusterNames": those}, "overriders": views[one]}
                 for one, those in names.items()
             ],
         },

@@ -118,6 +118,8 @@ class Store:
     """The objects of one service at an apiserver that adds what the real one and Karmada add."""
 
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    templates: list[dict[str, Any] | None] = field(default_factory=list)
+    """Former templates, which Karmada may still go by."""
 
     def live(self) -> Live:
         overrides = {name: obj for (kind, name), obj in self.objects.items() if kind == "OverridePolicy"}
@@ -130,6 +132,9 @@ class Store:
     def write(self, change: Change) -> None:
         obj = change.wanted or change.live or {}
         place = (obj["kind"], obj["metadata"]["name"])
+        if obj["kind"] == "ServiceImport":
+            # One that is deleted takes its binding along: what is made anew begins anew.
+            self.templates = [*self.templates, self.objects.get(place)] if change.wanted else []
         if change.wanted is None:
             gone = self.objects.pop(place)
             uid = (change.live or {})["metadata"].get("uid", gone["metadata"]["uid"])
@@ -143,29 +148,43 @@ class Store:
         now["spec"].setdefault("defaulted", "by a webhook")
         self.objects[place] = now
 
-    def bring(self, wanted: Rendered, order: Callable[[list[Change]], list[Change]] = list) -> Iterator[None]:
+    def bring(
+        self,
+        wanted: Rendered,
+        order: Callable[[list[Change]], list[Change]] = list,
+        *,
+        arrived: bool = False,
+    ) -> Iterator[None]:
         """Write what is needed, each stage in this order, and stop after each write."""
-        for stage in changes(self.live(), wanted):
+        for stage in changes(self.live(), wanted, arrived=arrived):
             assert stage
             for change in order(list(stage)):
                 self.write(change)
                 yield
 
     def settle(self, wanted: Rendered) -> None:
-        for _ in self.bring(wanted):
-            pass
+        """Write all of it, and when it has arrived in the members, what is left to do then."""
+        for arrived in (False, True):
+            for _ in self.bring(wanted, arrived=arrived):
+                pass
+            self.templates.clear()
 
-    def sees(self, cluster: str) -> set[str] | None:
-        """Return the cluster keys that Karmada would send to a cluster now, None if it sends nothing.
+    def sees(self, cluster: str) -> set[str]:
+        """Return the cluster keys that Karmada may send to a cluster now.
 
-        It applies every matching rule, policies in the order of their names.
+        It goes by the template, or by one of before. It applies every matching rule, policies in the order of
+        their names.
         """
+        templates = [self.live().service_import, *self.templates]
+        return {key for template in templates for key in self._made_of(template, cluster)}
+
+    def _made_of(self, template: Mapping[str, Any] | None, cluster: str) -> set[str]:
         live = self.live()
-        if live.service_import is None or live.propagation is None:
-            return None
+        if template is None or live.propagation is None:
+            return set()
         if cluster not in live.propagation["spec"]["placement"]["clusterAffinity"]["clusterNames"]:
-            return None
-        ports = live.service_import["spec"]["ports"]
+            return set()
+        ports = template["spec"]["ports"]
         for _, policy in sorted(live.overrides.items()):
             for rule in policy["spec"]["overrideRules"]:
                 if cluster in rule["targetCluster"]["clusterNames"]:

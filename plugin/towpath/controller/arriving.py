@@ -92,6 +92,11 @@ class Arriving:
             log.warning("touched", service=str(key), behind=list(seen.behind), claimed=str(claim or ""))
         return Arrived(arrival, min(look_again, seen.look_again), seen.took, seen.is_moving)
 
+    def is_everywhere(self, key: ServiceKey, wanted: Rendered) -> bool:
+        """Tell whether every importer reports what is wanted; True where none ever reports anything."""
+        inventory = self._inventory
+        return not inventory.reporting or not behind(wanted.digests, inventory.held(key).reported)
+
     def forget(self, key: ServiceKey) -> None:
         """A service is gone."""
         self.convergence.forget(key)

@@ -106,7 +106,7 @@ class Reconciler:
         elif wanted.refused:
             log.error("not written", service=str(key), reason=wanted.refused.message)
         follow_again = await self._follow(service)
-        for stage in changes(live, wanted):
+        for stage in changes(live, wanted, arrived=self.arriving.is_everywhere(key, wanted)):
             await asyncio.gather(*(self._writer.change(self._reflector(change), change) for change in stage))
         self._tell(key, derived)
         arrived = await self.arriving.look(key, wanted, self._began(key, service))
