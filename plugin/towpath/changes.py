@@ -188,7 +188,7 @@ def _with(policy: Object, kept: Mapping[str, Rule]) -> Object:
         return policy
     groups: list[tuple[Rule, list[str]]] = []
     for name, rule in sorted(kept.items()):
-        same = (names for one, names in groups if one["overriders"] == rule["overriders"])
+        same = (names for one, names in groups if one.get("overriders") == rule.get("overriders"))
         names = next(same, None)
         if names is None:
             groups.append((rule, names := []))
