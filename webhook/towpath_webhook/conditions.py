@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from towpath.model.cluster import DRAIN_ANNOTATION
-from towpath.model.export import WHEN_UNREACHABLE
+from towpath.model.export import CONFLICT_RESOLUTION, WHEN_UNREACHABLE
 
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """The annotation in which ``kubectl apply`` keeps the manifest that it was given."""
@@ -89,7 +89,11 @@ SPEC = Condition("spec-changes", _SPEC_CHANGES)
 MEANING = Condition(
     "meaning-changes",
     _any(
-        _SPEC_CHANGES, *(_entry_differs("annotations", key) for key in (WHEN_UNREACHABLE, DRAIN_ANNOTATION))
+        _SPEC_CHANGES,
+        *(
+            _entry_differs("annotations", key)
+            for key in (WHEN_UNREACHABLE, DRAIN_ANNOTATION, CONFLICT_RESOLUTION)
+        ),
     ),
 )
 DERIVED = Condition("derived", _IS_DERIVED)
