@@ -29,13 +29,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", metavar="DIR", help="worked cases to run instead of tests/golden/cases")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Make two shares of the suite: what waits for a Karmada most of the time, and what works things out.
+    """Make two shares of the suite: what waits for a whole Karmada most of the time, and everything else.
 
     ``make test`` runs them side by side, one process each.
     """
     for item in items:
-        share = "karmada" if {"e2e", "integration", "chaos"} & set(item.path.parts) else "alone"
+        share = "fleet" if {"e2e", "chaos"} & set(item.path.parts) else "rest"
         item.add_marker(pytest.mark.xdist_group(share))
 
 

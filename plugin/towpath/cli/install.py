@@ -83,9 +83,9 @@ async def _install(
     from towpath.karmada.client import Client
 
     async with await Client.connect(kubeconfig, context=context, user_agent=_USER_AGENT) as client:
-        settings = given or await registering.stored(client)
         _tell(await installing.install(client, dry=dry), dry=dry)
         _tell(await installing.share_crds(client, dry=dry), dry=dry)
+        settings = given or await registering.stored(client)
         if settings is None:
             sys.stderr.write("no webhook is registered: give --webhook-url or --webhook-service\n")
             return
