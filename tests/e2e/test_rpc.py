@@ -73,13 +73,14 @@ async def test_a_plan_over_the_socket_is_that_of_the_command(
     (manifest := tmp_path / "changed.yaml").write_text(changed)
     done = towpath("plan", "--kubeconfig", shop.plane.karmada, "--against-live", "-f", manifest, "-o", "json")
     document = json.loads(done.stdout)
-    of_command = {(one["namespace"], one["name"]): one for one in document["services"]}
-    assert len(answer.services) == len(of_command)
-    for one in answer.services:
-        said = of_command[one.explanation.namespace, one.explanation.name]
-        assert [e.cluster for e in one.explanation.exporters] == said["exporters"]
-        assert [json.loads(text) for text in one.objects] == said["objects"]
-    assert [*answer.notes] == document["notes"]
+    # What other tests have left goes between the two.
+    [one] = [one for one in answer.services if one.explanation.namespace == shop.namespace]
+    [said] = [one for one in document["services"] if one["namespace"] == shop.namespace]
+    assert [e.cluster for e in one.explanation.exporters] == said["exporters"]
+    assert [json.loads(text) for text in one.objects] == said["objects"]
+    assert [note for note in answer.notes if shop.namespace in note] == [
+        note for note in document["notes"] if shop.namespace in note
+    ]
     assert any(f"{shop.namespace}/web" in text for text in answer.differences)
 
 

@@ -234,7 +234,7 @@ CONDITION = {"status": "True", "reason": "Success", "message": "", "lastTransiti
 COLUMNS = [
     ("ServiceExport", "sexp", "NAME VALID CONFLICT READY AGE"),
     ("ServiceImport", "simp", "NAME AGE"),
-    ("GlobalTrafficPolicy", "gtp", "NAME LB_TYPE AGE"),
+    ("GlobalTrafficPolicy", "gtp", "NAME LB_TYPE ACCEPTED RESOLVED AGE"),
     ("Cluster", None, "NAME REGION ZONE GROUP GATEWAY_HOST GATEWAY_PORT MANAGED MANAGED_AGE AGE"),
 ]
 
