@@ -83,7 +83,7 @@ class Reconciler:
             return None
         if self._inventory.going.get(due.namespace):
             return None
-        again = (await self._traffic.reconcile(due), await self._reconcile(due))
+        again = (await self._reconcile(due), await self._traffic.reconcile(due))
         return min((when for when in again if when is not None), default=None)
 
     async def _reconcile(self, key: ServiceKey) -> float | None:
@@ -105,7 +105,6 @@ class Reconciler:
             log.error("not written", service=str(key), reason="a ServiceImport of that name is not Towpath's")
         elif wanted.refused:
             log.error("not written", service=str(key), reason=wanted.refused.message)
-        follow_again = await self._follow(service)
         for stage in changes(live, wanted, arrived=self.arriving.is_everywhere(key, wanted)):
             await asyncio.gather(*(self._writer.change(self._reflector(change), change) for change in stage))
         self._tell(key, derived)
@@ -116,6 +115,7 @@ class Reconciler:
         if not arrived.is_moving:
             await self._report(key, derived, wanted, arrived.arrival)
             await self._say_offered(key, derived)
+        follow_again = await self._follow(service)
         return min(derived.look_again, follow_again, arrived.look_again, _audit(key))
 
     def _began(self, key: ServiceKey, service: ExportedService) -> float | None:
