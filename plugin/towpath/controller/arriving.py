@@ -17,13 +17,11 @@ from towpath.controller.inventory import Inventory
 from towpath.controller.writing import Writer
 from towpath.karmada.reflector import Name
 from towpath.model.keys import ServiceKey
-from towpath.propagation.claims import Claim, claim_of, without_claim
+from towpath.propagation.claims import Claim, claim_of
 from towpath.render import Rendered, policy_name
 from towpath.status import Arrival
 
 log = structlog.get_logger()
-TOUCHED = "towpath.io/touched"
-"""Annotation on the template: when Karmada was last made to work through its binding anew."""
 
 
 class Arrived(NamedTuple):
@@ -88,7 +86,8 @@ class Arriving:
         if cure is Cure.TOUCH:
             self._disowned.forget(key)
         if (seen.touch and not arrival.taken_by) or cure is Cure.TOUCH:
-            await self._touch(key, claim)
+            template = Name(key.namespace, key.name)
+            await self._writer.touch(inventory.imports[key.dialect], template, unclaim=claim is not None)
             log.warning("touched", service=str(key), behind=list(seen.behind), claimed=str(claim or ""))
         return Arrived(arrival, min(look_again, seen.look_again), seen.took, seen.is_moving)
 
@@ -101,11 +100,6 @@ class Arriving:
         """A service is gone."""
         self.convergence.forget(key)
         self._disowned.forget(key)
-
-    async def _touch(self, key: ServiceKey, claim: Claim | None) -> None:
-        patch = without_claim() if claim else {"annotations": {}}
-        patch["annotations"][TOUCHED] = f"{time.time():.3f}"
-        await self._writer.touch(self._inventory.imports[key.dialect], Name(key.namespace, key.name), patch)
 
     async def _binding_is_there(self, key: ServiceKey, former: str) -> bool:
         """Tell whether a former import's binding is there still; delete it if it is that one's."""

@@ -14,12 +14,10 @@ from towpath.controller.writing import Writer
 from towpath.following import becoming
 from towpath.karmada.client import Object
 from towpath.karmada.reflector import Name, Reflector
-from towpath.propagation.claims import Claim, without_claim
+from towpath.propagation.claims import Claim
 from towpath.sameness import is_needed
 
 log = structlog.get_logger()
-TOUCHED = "towpath.io/touched"
-"""Annotation on a template: when Karmada was last made to look at it anew."""
 
 
 class Follower(NamedTuple):
@@ -59,9 +57,7 @@ class Propagating:
             which, selected=one.selected, missing=missing, claimed=claimed, now=now
         )
         if step is Step.TOUCH:
-            patch = without_claim()
-            patch["annotations"][TOUCHED] = f"{now:.3f}"
-            await self._writer.touch(one.reflector, one.name, patch)
+            await self._writer.touch(one.reflector, one.name, unclaim=True)
             log.warning("touched", template=f"{one.reflector.resource} {'/'.join(one.name)}")
         if is_needed(live, become) and (not missing or step is Step.WRITE):
             await self._writer.change(policies, Change(live, become))

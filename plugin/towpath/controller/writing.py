@@ -8,7 +8,8 @@ FSM's own may drop a part of it, and what was dropped once is not written again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -20,10 +21,13 @@ from towpath.karmada import resources
 from towpath.karmada.client import MERGE, Client, Resource
 from towpath.karmada.reflector import Name, Reflector
 from towpath.metrics import FailedWrite, Metrics, Verb, Write
+from towpath.propagation.claims import without_claim
 from towpath.sameness import MANAGER
 from towpath.status import Status, says
 
 log = structlog.get_logger()
+TOUCHED = "towpath.io/touched"
+"""Annotation on a template: when Karmada was last made to look at it anew."""
 
 
 class _Said(NamedTuple):
@@ -59,9 +63,14 @@ class Writer:
         reflector.learn(answer)
         log.info("written", kind=resource.kind, name=name)
 
-    async def touch(self, reflector: Reflector[Any], name: Name, patch: Mapping[str, Any]) -> None:
-        """Change the metadata of an object by a merge patch, as another manager than the one that applies."""
+    async def touch(self, reflector: Reflector[Any], name: Name, *, unclaim: bool = False) -> None:
+        """Make Karmada look at a template anew, and ``unclaim``: decide anew which policy has it.
+
+        That is another manager's doing than what is applied, which would take it away again.
+        """
         path, query = reflector.resource.path(*name), [("fieldManager", f"{MANAGER}-touch")]
+        patch = without_claim() if unclaim else {"annotations": {}}
+        patch["annotations"][TOUCHED] = f"{time.time():.3f}"
         body = {"metadata": patch}
         with self._counted(reflector.resource, Verb.TOUCH):
             answer = await self._client.request("PATCH", path, query=query, body=body, content_type=MERGE)

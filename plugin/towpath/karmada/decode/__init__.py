@@ -1,0 +1,43 @@
+"""From an object's bytes to what is worth keeping of it: one function a kind, for the reflectors.
+
+msgspec reads only the fields that are named here, so what the fleet's objects hold besides costs
+neither time nor memory. Much of the rest is the same in many objects (the clusters of a placement, a Service
+with one port 80): equal values are kept once.
+"""
+
+from towpath.karmada.decode.bindings import Binding, binding, refusals
+from towpath.karmada.decode.members import StoredMember, karmada_cluster, member, target
+from towpath.karmada.decode.policies import override, policy, whole
+from towpath.karmada.decode.templates import (
+    StoredCluster,
+    StoredExport,
+    StoredService,
+    StoredTraffic,
+    flomesh_cluster,
+    namespace,
+    service,
+    service_export,
+    traffic_policy,
+)
+
+__all__ = [
+    "Binding",
+    "StoredCluster",
+    "StoredExport",
+    "StoredMember",
+    "StoredService",
+    "StoredTraffic",
+    "binding",
+    "flomesh_cluster",
+    "karmada_cluster",
+    "member",
+    "namespace",
+    "override",
+    "policy",
+    "refusals",
+    "service",
+    "service_export",
+    "target",
+    "traffic_policy",
+    "whole",
+]

@@ -1,0 +1,44 @@
+"""What all decoders share: the metadata that counts, and keeping equal values once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from typing import TypeVar, cast
+
+import msgspec
+
+H = TypeVar("H", bound=Hashable)
+NONE: Mapping[str, str] = {}
+"""No labels, annotations or reports: one for all that have none."""
+
+
+@lru_cache(maxsize=2048)
+def _first(value: Hashable) -> Hashable:
+    return value
+
+
+def shared(value: H) -> H:
+    """Return the one of equal values that is kept already, so that the others can go."""
+    return cast(H, _first(value))
+
+
+class Meta(msgspec.Struct, rename="camel", gc=False):
+    """The metadata that decoders look at."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+    generation: int = 0
+
+
+class Object(msgspec.Struct, gc=False):
+    """An object of which the rest is decoded later, or never."""
+
+    metadata: Meta
+    spec: msgspec.Raw = msgspec.Raw(b"{}")
+    status: msgspec.Raw = msgspec.Raw(b"{}")

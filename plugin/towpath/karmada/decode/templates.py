@@ -1,0 +1,174 @@
+"""Users' objects that Karmada carries: ServiceExports, Services, GlobalTrafficPolicies, flomesh Clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from towpath.karmada.decode.metadata import NONE, Object, shared
+from towpath.model.cluster import FlomeshCluster
+from towpath.model.export import Export
+from towpath.model.service import Service
+from towpath.model.traffic import TrafficPolicy
+from towpath.propagation.claims import Claim, claim_of
+
+_OURS = "towpath.io/"
+
+
+class StoredExport(NamedTuple):
+    """A ServiceExport template. ``created`` is RFC 3339 in UTC, so it sorts as text.
+
+    ``annotations`` are those that begin with ``towpath.io/``, ``says`` is the JSON of its status, and
+    ``template`` that of the object as overrides see it. ``labels`` are what policies may select it by, and
+    ``claim`` is which of them has it, None if none has.
+    """
+
+    uid: str
+    created: str
+    export: Export
+    annotations: Mapping[str, str]
+    generation: int = 0
+    says: bytes = b"{}"
+    template: bytes = b""
+    labels: Mapping[str, str] = NONE
+    claim: Claim | None = None
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """What its status says now."""
+        return _status(self.says)
+
+
+class StoredService(NamedTuple):
+    """A Service template. ``going`` while it is being deleted; the rest as of an export."""
+
+    uid: str
+    service: Service
+    going: bool
+    template: bytes = b""
+    labels: Mapping[str, str] = NONE
+    claim: Claim | None = None
+
+
+class StoredTraffic(NamedTuple):
+    """A GlobalTrafficPolicy template. ``says`` is the JSON of its status; the rest as of an export."""
+
+    uid: str
+    policy: TrafficPolicy
+    generation: int = 0
+    says: bytes = b"{}"
+    labels: Mapping[str, str] = NONE
+    claim: Claim | None = None
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """What its status says now."""
+        return _status(self.says)
+
+
+class StoredCluster(NamedTuple):
+    """A flomesh Cluster. ``says`` is the JSON of its status."""
+
+    uid: str
+    cluster: FlomeshCluster
+    generation: int = 0
+    says: bytes = b"{}"
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """What its status says now."""
+        return _status(self.says)
+
+
+def service_export(raw: bytes) -> StoredExport | None:
+    """Read a ServiceExport; None while it is being deleted. Raises InvalidObject."""
+    obj = msgspec.json.decode(raw, type=Object)
+    meta = obj.metadata
+    if meta.deletion_timestamp:
+        return None
+    export = Export.parse(msgspec.json.decode(obj.spec), f"ServiceExport {meta.namespace}/{meta.name}")
+    ours = {name: value for name, value in meta.annotations.items() if name.startswith(_OURS)}
+    stored = StoredExport(
+        meta.uid,
+        meta.creation_timestamp,
+        export,
+        ours or NONE,
+        meta.generation,
+        bytes(obj.status),
+        _template(raw),
+        meta.labels or NONE,
+        shared(claim_of(meta.annotations)),
+    )
+    _ = stored.status  # what can't be read is told here and now
+    return stored
+
+
+def service(raw: bytes) -> StoredService:
+    """Read a Service. Raises InvalidObject."""
+    obj = msgspec.json.decode(raw, type=Object)
+    meta = obj.metadata
+    what = f"Service {meta.namespace}/{meta.name}"
+    going = meta.deletion_timestamp is not None
+    spec = msgspec.json.decode(obj.spec)
+    if isinstance(spec, dict) and spec.get("clusterIP") != "None":
+        spec.pop("clusterIP", None)  # another for each Service, and without meaning elsewhere
+    return StoredService(
+        meta.uid,
+        shared(Service.parse(spec, what)),
+        going,
+        _template(raw),
+        meta.labels or NONE,
+        shared(claim_of(meta.annotations)),
+    )
+
+
+def traffic_policy(raw: bytes) -> StoredTraffic | None:
+    """Read a GlobalTrafficPolicy; None while it is being deleted. Raises InvalidObject."""
+    obj = msgspec.json.decode(raw, type=Object)
+    meta = obj.metadata
+    if meta.deletion_timestamp:
+        return None
+    what = f"GlobalTrafficPolicy {meta.namespace}/{meta.name}"
+    policy = TrafficPolicy.parse(msgspec.json.decode(obj.spec), what)
+    stored = StoredTraffic(
+        meta.uid,
+        policy,
+        meta.generation,
+        bytes(obj.status),
+        meta.labels or NONE,
+        shared(claim_of(meta.annotations)),
+    )
+    _ = stored.status
+    return stored
+
+
+def flomesh_cluster(raw: bytes) -> StoredCluster | None:
+    """Read a flomesh Cluster; None while it is being deleted. Raises InvalidObject."""
+    obj = msgspec.json.decode(raw, type=Object)
+    meta = obj.metadata
+    if meta.deletion_timestamp:
+        return None
+    cluster = FlomeshCluster.parse(msgspec.json.decode(obj.spec), f"Cluster {meta.name}")
+    stored = StoredCluster(meta.uid, cluster, meta.generation, bytes(obj.status))
+    _ = stored.status
+    return stored
+
+
+def namespace(raw: bytes) -> bool | None:
+    """Tell of a Namespace that it is being deleted; None of any other."""
+    return True if msgspec.json.decode(raw, type=Object).metadata.deletion_timestamp else None
+
+
+def _template(raw: bytes) -> bytes:
+    """Return the JSON of an object without what only the apiserver needs of it."""
+    obj = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    obj.pop("status", None)
+    metadata = msgspec.json.decode(obj["metadata"], type=dict[str, msgspec.Raw])
+    metadata.pop("managedFields", None)
+    return msgspec.json.encode({**obj, "metadata": metadata})
+
+
+def _status(says: bytes) -> dict[str, Any]:
+    return msgspec.json.decode(says, type=dict[str, Any])
