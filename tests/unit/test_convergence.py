@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.worlds import KEY
-from towpath.controller.convergence import PATIENCE, TELLING, Convergence
-from towpath.model.keys import ServiceKey
+from towpath.controller.convergence import MANY, PATIENCE, TELLING, Convergence
+from towpath.model.keys import Dialect, ServiceKey
 
 WANTED = {"a": "1", "b": "2"}
 
@@ -136,3 +136,15 @@ def test_between_two_touches_there_is_patience(
             assert not set(seen.behind) <= lost
             assert now - last.get("touch", -PATIENCE[0]) >= PATIENCE[0]
             last["touch"] = now
+
+
+def test_while_much_is_on_its_way_it_is_told_less_often() -> None:
+    convergence = Convergence()
+    for number in range(5 * MANY):
+        key = ServiceKey(Dialect.FLOMESH, "shop", f"web-{number}")
+        convergence.look(key, {"a": "new"}, {}, (), 0.0)
+    assert convergence.is_busy
+
+    first = ServiceKey(Dialect.FLOMESH, "shop", "web-0")
+    assert convergence.look(first, {"a": "new"}, {}, (), 4 * TELLING[0]).is_moving
+    assert not convergence.look(first, {"a": "new"}, {}, (), 5 * TELLING[0]).is_moving

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from towpath.controller import events
 from towpath.controller.events import BURST, EACH, SAME, About, Events, News, event, news
 
 WEB = About("flomesh.io/v1alpha1", "ServiceExport", "shop", "web", "uid")
@@ -56,11 +58,14 @@ class Sink:
     """Where events are sent."""
 
     def __init__(self) -> None:
-        self.events = Events(self.send)
+        self.busy = False
+        self.events = Events(self.send, lambda: self.busy)
         self.sent: list[dict[str, Any]] = []
+        self.arrived = asyncio.Event()
 
     async def send(self, one: dict[str, Any]) -> None:
         self.sent.append(one)
+        self.arrived.set()
 
     @property
     def waiting(self) -> int:
@@ -85,6 +90,23 @@ def test_one_object_that_changes_its_mind_without_end_is_cut_short_and_others_ar
     sink.events.tell(HOST, News("Normal", "Managed", "It is."), 1000.0)
     sink.events.tell(WEB, News("Normal", "Valid", "later"), 1000.0 + EACH)
     assert sink.waiting == BURST + 2
+
+
+async def test_while_karmada_is_busy_events_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_PAUSE", 0.001)
+    sink = Sink()
+    sink.busy = True
+    sink.events.tell(WEB, News("Normal", "Valid", "Exported."), 0.0)
+    running = asyncio.create_task(sink.events.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not sink.sent
+
+    sink.busy = False
+    async with asyncio.timeout(5):
+        await sink.arrived.wait()
+    running.cancel()
+    assert sink.sent[0]["reason"] == "Valid"
 
 
 def test_what_is_remembered_does_not_grow_without_end() -> None:

@@ -29,6 +29,10 @@ TELLING = (1.0, 2.0, 5.0, 10.0)
 matter of course, and of a hundred members each would else be worth a write."""
 
 
+MANY = 20
+"""Services that lag at the same time before Karmada counts as busy: what can wait does."""
+
+
 class Seen(NamedTuple):
     """Who lags behind, whether to touch the template now, and when to look again if nothing is heard.
 
@@ -48,7 +52,7 @@ class _Lag:
     wanted: Mapping[str, str]
     since: float
     due: float
-    tell: float
+    quiet_since: float
     written: float
     told: int = 0
     touches: int = 0
@@ -72,6 +76,16 @@ class Convergence:
 
     def __len__(self) -> int:
         return len(self._lags)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether so much is on its way that every further write would make it slower."""
+        return len(self._lags) > MANY
+
+    @property
+    def _pace(self) -> float:
+        """How much longer than usual nothing is told, for all that lags."""
+        return max(1.0, len(self._lags) / MANY)
 
     @property
     def behind(self) -> Mapping[str, int]:
@@ -114,22 +128,25 @@ class Convergence:
             return Seen(took=now - lag.since if lag else None)
         if lag is None or lag.wanted != wanted:
             # What changes again and again is told of all the same.
-            tell = now + TELLING[0] if lag is None else min(lag.tell, now + TELLING[0])
+            quiet = now if lag is None else min(self._tell_at(lag) - TELLING[0] * self._pace, now)
             began = now if since is None else since
             due = now if claimed else now + PATIENCE[0]
-            lag = self._lags[key] = _Lag(dict(wanted), began, due, tell, now)
+            lag = self._lags[key] = _Lag(dict(wanted), began, due, quiet, now)
         lag.behind = lagging
         if not claimed and all(name in lost for name in lagging):
             return Seen(lagging)  # its return is an event
-        is_moving = now < lag.tell and not claimed
+        is_moving = now < self._tell_at(lag) and not claimed
         if not is_moving:
-            lag.told += 1
-            lag.tell = now + TELLING[min(lag.told, len(TELLING) - 1)]
+            lag.told, lag.quiet_since = lag.told + 1, now
         touch = now >= self._due(lag, claimed)
         if touch:
             lag.touches += 1
             lag.due = now + PATIENCE[min(lag.touches, len(PATIENCE) - 1)]
-        return Seen(lagging, touch, min(self._due(lag, claimed), lag.tell), is_moving=is_moving)
+        return Seen(lagging, touch, min(self._due(lag, claimed), self._tell_at(lag)), is_moving=is_moving)
+
+    def _tell_at(self, lag: _Lag) -> float:
+        """Return when to tell who lags, as things are."""
+        return lag.quiet_since + TELLING[min(lag.told, len(TELLING) - 1)] * self._pace
 
     def _due(self, lag: _Lag, claimed: bool) -> float:
         """Return when to touch, as things are."""

@@ -2,7 +2,7 @@
 
 ``news`` says which changes of conditions are worth one. Events are sent beside the work and never delay or
 fail it: they are dropped when the apiserver does not take them, when the same has been said lately, and, as
-client-go's recorder does it, when one object has too much to say.
+client-go's recorder does it, when one object has too much to say. While Karmada is busy they wait.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ BURST, EACH = 25, 300.0
 _MOST = 1000
 """Events that wait to be sent, and objects that are remembered."""
 _LONGEST = 1024
+_PAUSE = 1.0
+"""Seconds after which to see whether Karmada is still busy."""
 _GOOD = {("Conflict", FALSE)}
 _SOURCE = "towpath"
 
@@ -69,10 +71,12 @@ def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[News]:
 
 
 class Events:
-    """Events to be sent. ``run`` sends them by ``send``, which gets one event."""
+    """Events to be sent. ``run`` sends them by ``send``, which gets one event, while not ``is_busy``."""
 
-    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-        self._send = send
+    def __init__(
+        self, send: Callable[[dict[str, Any]], Awaitable[None]], is_busy: Callable[[], bool]
+    ) -> None:
+        self._send, self._is_busy = send, is_busy
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MOST)
         self._said: OrderedDict[tuple[About, News], float] = OrderedDict()
         self._allowed: OrderedDict[About, Bucket] = OrderedDict()
@@ -96,6 +100,8 @@ class Events:
         """Send what is told until cancelled."""
         while True:
             one = await self._waiting.get()
+            while self._is_busy():  # noqa: ASYNC110 - nobody tells of the end
+                await asyncio.sleep(_PAUSE)
             try:
                 await self._send(one)
             except ApiError as error:

@@ -37,9 +37,11 @@ from towpath.model.keys import GatewayKey, ServiceKey
 from towpath.model.world import ExportedService
 from towpath.render import MOST_POLICIES, Rendered, policy_name, render
 from towpath.rules import conditions
-from towpath.status import Arrival, export_status, offering, stated, withheld
+from towpath.status import Arrival, export_status, offering, says, stated, withheld
 
 log = structlog.get_logger()
+LATER = 5.0
+"""Seconds after which to come back to what could wait while Karmada was busy."""
 AUDIT = 900.0
 """Seconds after which a service is looked at though nothing has happened, and up to a third more."""
 
@@ -59,11 +61,11 @@ class Reconciler:
         self._inventory = inventory
         self._metrics = metrics
         self._writer = Writer(client, metrics, may_write)
-        self.events = Events(self._writer.send_event)
+        self.arriving = Arriving(inventory, self._writer)
+        self.events = Events(self._writer.send_event, lambda: self.arriving.convergence.is_busy)
         self._propagating = Propagating(inventory, self._writer)
         self._traffic = Traffic(inventory, self._writer, self.events, self._propagating)
         self._withholding = Withholding(inventory, metrics, is_idle)
-        self.arriving = Arriving(inventory, self._writer)
         self._told: dict[ServiceKey, Derived] = {}
         self._withdrawing: dict[ServiceKey, bool] = {}
 
@@ -114,9 +116,9 @@ class Reconciler:
             (self._metrics.withdrawal if fewer else self._metrics.export_to_member).observe(arrived.took)
         if not arrived.is_moving:
             await self._report(key, derived, wanted, arrived.arrival)
-            await self._say_offered(key, derived)
+        offered_again = await self._say_offered(key, derived)
         follow_again = await self._follow(service)
-        return min(derived.look_again, follow_again, arrived.look_again, _audit(key))
+        return min(derived.look_again, follow_again, offered_again, arrived.look_again, _audit(key))
 
     def _began(self, key: ServiceKey, service: ExportedService) -> float | None:
         """Return when the change was seen that is worked on now, None if that is not known."""
@@ -181,13 +183,17 @@ class Reconciler:
         for one in news(before, after or {}):
             self.events.tell(_about(key, stored), one, now)
 
-    async def _say_offered(self, key: ServiceKey, derived: Derived) -> None:
-        """Say on the import who exports it."""
+    async def _say_offered(self, key: ServiceKey, derived: Derived) -> float:
+        """Say on the import who exports it, when there is nothing better to do; return when to look again."""
         imports, name = self._inventory.imports[key.dialect], Name(key.namespace, key.name)
         template = imports.get(key.name, key.namespace)
-        if template is not None and not is_foreign(template) and derived.views:
-            status = offering(derived, self._inventory.world.fleet.members)
-            await self._writer.say(imports, name, template.get("status") or {}, lambda _: status)
+        if template is None or is_foreign(template) or not derived.views:
+            return math.inf
+        status, before = offering(derived, self._inventory.world.fleet.members), template.get("status") or {}
+        if self.arriving.convergence.is_busy and not says(before, status):
+            return time.time() + LATER
+        await self._writer.say(imports, name, before, lambda _: status)
+        return math.inf
 
     async def _say_managed(self, key: GatewayKey) -> None:
         """Say on a flomesh Cluster whether it stands for a member."""
