@@ -192,8 +192,21 @@ class Fleet:
         rules = [{"portNumber": 8080, "path": f"/{namespace}/{name}", "pathType": "Prefix"}]
 
         def made(version: int) -> bytes:
-            meta = _meta(namespace, name, version, _uid(f"export-{name}"))
+            claim = {f"propagationpolicy.karmada.io/{field}": name for field in ("namespace", "name")}
+            meta = _meta(namespace, name, version, _uid(f"export-{name}"), annotations=claim)
             return _json({"metadata": meta, "spec": {"rules": rules, "serviceAccountName": "*"}})
+
+        return made
+
+    def policy(self, number: int) -> Made:
+        """Return the user's policy that has claimed an export."""
+        namespace, name = self.exports[number]
+        selector = {"apiVersion": DIALECT.api_version, "kind": "ServiceExport", "name": name}
+
+        def made(version: int) -> bytes:
+            meta = _meta(namespace, name, version, _uid(f"policy-{name}"))
+            body = {"apiVersion": "policy.karmada.io/v1alpha1", "kind": "PropagationPolicy", "metadata": meta}
+            return _json({**body, "spec": {"resourceSelectors": [selector], "placement": {}}})
 
         return made
 
@@ -232,6 +245,8 @@ def _json(value: object) -> bytes:
 CLUSTERS = "/apis/cluster.karmada.io/v1alpha1/clusters"
 SERVICES = "/api/v1/services"
 BINDINGS = "/apis/work.karmada.io/v1alpha2/resourcebindings"
+_USERS = "#users"
+"""Behind a kind: those that do not have our label, which are kept apart."""
 POLICY = "/apis/policy.karmada.io/v1alpha1/"
 EXPORTS = f"/apis/{DIALECT.api_version}/serviceexports"
 IMPORTS = f"/apis/{DIALECT.api_version}/serviceimports"
@@ -252,6 +267,7 @@ class Apiserver:
             self._put(SERVICES, key, fleet.service(number))
         for number, key in enumerate(fleet.exports):
             self._put(EXPORTS, key, fleet.export(number))
+            self._put(f"{POLICY}propagationpolicies{_USERS}", key, fleet.policy(number))
         for key, made in fleet.bindings():
             self._put(BINDINGS, key, made)
 
@@ -268,6 +284,8 @@ class Apiserver:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer whatever a client of an apiserver asks."""
         kind, key, subresource = _where(request.path)
+        if "!=" in request.query.get("labelSelector", ""):
+            kind += _USERS
         if request.method == "GET" and "watch" in request.query:
             return await self._watch(request, self.kinds[kind], int(request.query["resourceVersion"]))
         if request.method == "GET" and key is None:
