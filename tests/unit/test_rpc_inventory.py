@@ -86,11 +86,11 @@ async def test_services_are_listed_in_short(tmp_path: Path) -> None:
 async def test_a_list_of_many_lets_others_have_a_turn(tmp_path: Path) -> None:
     many = [one for number in range(400) for one in exported(f"web-{number}", "a", "b")]
     async with serving(tmp_path / "s", knowing(*FLEET, *many)) as channel:
-        began = time.monotonic()
+        began = time.thread_time()
         call = asyncio.ensure_future(InventoryStub(channel).ListServices(pb.ListServicesRequest()))
         turns = [began]
         while not call.done():
-            turns.append(time.monotonic())
+            turns.append(time.thread_time())
             await asyncio.sleep(0)
         assert len((await call).services) == 400
     longest = max(later - earlier for earlier, later in itertools.pairwise(turns))
