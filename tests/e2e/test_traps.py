@@ -189,6 +189,7 @@ async def test_t7_no_member_ever_sees_itself_while_placements_change(
     await says(shop, "Ready", *READY)
     for task in watching:
         task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
 
     assert not own
 

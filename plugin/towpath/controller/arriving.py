@@ -72,23 +72,21 @@ class Arriving:
         """
         inventory, now = self._inventory, time.time()
         arrival = arrival_of(inventory, key, wanted)
-        claim = claimed_elsewhere(inventory, key) if wanted.service_import else None
+        claimed = bool(arrival.claimed_by) and wanted.service_import is not None
         held = inventory.held(key).reported
-        seen = self.convergence.look(
-            key, wanted.digests, held, inventory.lost, now, since, claimed=claim is not None
-        )
+        seen = self.convergence.look(key, wanted.digests, held, inventory.lost, now, since, claimed=claimed)
         former = inventory.former(key)
         cure, look_again = self._disowned.look(key, former, now)
         if cure is not Cure.NOTHING and await self._binding_is_there(key, former):
             cure = Cure.NOTHING
-        if not inventory.reporting and claim is None and cure is Cure.NOTHING:
+        if not inventory.reporting and not claimed and cure is Cure.NOTHING:
             return Arrived(arrival, look_again)
         if cure is Cure.TOUCH:
             self._disowned.forget(key)
         if (seen.touch and not arrival.taken_by) or cure is Cure.TOUCH:
             template = Name(key.namespace, key.name)
-            await self._writer.touch(inventory.imports[key.dialect], template, unclaim=claim is not None)
-            log.warning("touched", service=str(key), behind=list(seen.behind), claimed=str(claim or ""))
+            await self._writer.touch(inventory.imports[key.dialect], template, unclaim=claimed)
+            log.warning("touched", service=str(key), behind=list(seen.behind), claimed=arrival.claimed_by)
         return Arrived(arrival, min(look_again, seen.look_again), seen.took, seen.is_moving)
 
     def is_everywhere(self, key: ServiceKey, wanted: Rendered) -> bool:

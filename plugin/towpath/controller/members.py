@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from towpath.controller.lookup import Lookup
 from towpath.karmada import decode, resources
 from towpath.karmada.client import Client
-from towpath.karmada.decode import StoredCluster, StoredMember
+from towpath.karmada.decode import StoredMember
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.cluster import Member, changed
 from towpath.model.keys import Dialect, GatewayKey
@@ -43,7 +42,7 @@ class Members:
                 client,
                 resources.flomesh_clusters(d),
                 decode.flomesh_cluster,
-                partial(self._gateway_changed, d),
+                self._gateway_changed,
             )
             for d in Dialect
         }
@@ -71,7 +70,7 @@ class Members:
             self._retargeted()
         self._member_changed(name.name)
 
-    def _gateway_changed(self, dialect: Dialect, name: Name, _: object, new: StoredCluster | None) -> None:
+    def _gateway_changed(self, name: Name, *_: object) -> None:
         self._member_changed(name.name)
 
     def _member_changed(self, name: str) -> None:

@@ -20,10 +20,11 @@ import structlog
 
 from towpath.changes import Change, Live, changes, is_foreign
 from towpath.controller.arriving import Arriving
-from towpath.controller.events import NORMAL, WARNING, About, Events, News, news
+from towpath.controller.events import NORMAL, WARNING, About, Events, News
 from towpath.controller.guard import Verdict
 from towpath.controller.inventory import Due, Inventory
 from towpath.controller.propagating import Follower, Propagating
+from towpath.controller.statuses import Statuses
 from towpath.controller.traffic import Traffic
 from towpath.controller.withholding import Withholding
 from towpath.controller.writing import Writer
@@ -64,7 +65,8 @@ class Reconciler:
         self.arriving = Arriving(inventory, self._writer)
         self.events = Events(self._writer.send_event, lambda: self.arriving.convergence.is_busy)
         self._propagating = Propagating(inventory, self._writer)
-        self._traffic = Traffic(inventory, self._writer, self.events, self._propagating)
+        self._statuses = Statuses(self._writer, self.events)
+        self._traffic = Traffic(inventory, self._writer, self._statuses, self._propagating)
         self._withholding = Withholding(inventory, metrics, is_idle)
         self._told: dict[ServiceKey, Derived] = {}
         self._withdrawing: dict[ServiceKey, bool] = {}
@@ -173,15 +175,12 @@ class Reconciler:
 
     async def _report(self, key: ServiceKey, derived: Derived, wanted: Rendered, arrival: Arrival) -> None:
         """Bring the export's status to what there is to say."""
-        exports, name = self._inventory.exports[key.dialect], Name(key.namespace, key.name)
+        exports = self._inventory.exports[key.dialect]
         stored = exports.get(key.name, key.namespace)
         if stored is None:
             return
-        now, before = time.time(), stored.status
-        make = partial(export_status, derived, wanted, arrival, generation=stored.generation, now=now)
-        after = await self._writer.say(exports, name, before, make)
-        for one in news(before, after or {}):
-            self.events.tell(_about(key, stored), one, now)
+        make = partial(export_status, derived, wanted, arrival, generation=stored.generation, now=time.time())
+        await self._statuses.bring(exports, _about(key, stored), stored.status, make)
 
     async def _say_offered(self, key: ServiceKey, derived: Derived) -> float:
         """Say on the import who exports it, when there is nothing better to do; return when to look again."""
@@ -197,19 +196,15 @@ class Reconciler:
 
     async def _say_managed(self, key: GatewayKey) -> None:
         """Say on a flomesh Cluster whether it stands for a member."""
-        clusters, name = self._inventory.members.flomesh_clusters[key.dialect], Name("", key.name)
+        clusters = self._inventory.members.flomesh_clusters[key.dialect]
         stored = clusters.get(key.name)
         if stored is None:
-            self._writer.forget(clusters.resource, name)
+            self._writer.forget(clusters.resource, Name("", key.name))
             return
-        now, before = time.time(), stored.status
         said = conditions.managed(self._inventory.world.fleet.members.get(key.name))
-        after = await self._writer.say(
-            clusters, name, before, lambda known: stated([said], stored.generation, known, now)
-        )
+        make = partial(stated, [said], stored.generation, now=time.time())
         about = About(key.dialect.api_version, "Cluster", "", key.name, stored.uid)
-        for one in news(before, after or {}):
-            self.events.tell(about, one, now)
+        await self._statuses.bring(clusters, about, stored.status, make)
 
     def _tell(self, key: ServiceKey, derived: Derived) -> None:
         """Tell who exports and imports a service, when that is news."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 
 from towpath.advise import advise_policy
-from towpath.controller.events import About, Events, news
+from towpath.controller.events import About
 from towpath.controller.inventory import Inventory
 from towpath.controller.propagating import Follower, Propagating
+from towpath.controller.statuses import Statuses
 from towpath.controller.writing import Writer
 from towpath.following import TRAFFIC, traffic_policy
 from towpath.karmada.reflector import Name
@@ -22,9 +24,9 @@ class Traffic:
     """The traffic policies of services."""
 
     def __init__(
-        self, inventory: Inventory, writer: Writer, events: Events, propagating: Propagating
+        self, inventory: Inventory, writer: Writer, statuses: Statuses, propagating: Propagating
     ) -> None:
-        self._inventory, self._writer, self._events = inventory, writer, events
+        self._inventory, self._writer, self._statuses = inventory, writer, statuses
         self._propagating = propagating
 
     async def reconcile(self, key: ServiceKey) -> float:
@@ -50,16 +52,12 @@ class Traffic:
     async def _judge(self, applied: AppliedPolicy) -> None:
         """Say on the policy what it can do, and what it does that nobody would think."""
         world, key, now = self._inventory.world, applied.key, time.time()
-        policies, name = self._inventory.traffic[key.dialect], Name(key.namespace, key.name)
+        policies = self._inventory.traffic[key.dialect]
         stored = policies.get(key.name, key.namespace)
         if stored is None:
             return
         cautions = advise_policy(applied, world.services.get(key), world.derived(key, now), world.fleet)
         said = [conditions.accepted(cautions), conditions.resolved(cautions)]
-        before = stored.status
-        after = await self._writer.say(
-            policies, name, before, lambda known: stated(said, stored.generation, known, now)
-        )
+        make = partial(stated, said, stored.generation, now=now)
         about = About(key.dialect.api_version, "GlobalTrafficPolicy", key.namespace, key.name, stored.uid)
-        for one in news(before, after or {}):
-            self._events.tell(about, one, now)
+        await self._statuses.bring(policies, about, stored.status, make)
