@@ -103,7 +103,8 @@ class App:
         if self._in_flight > MOST:
             raise Refused(503, f"more than {MOST} requests at a time")
         headers = dict(scope["headers"])
-        if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _JSON:
+        sort = headers.get(b"content-type", b"")
+        if sort != _JSON and sort.partition(b";")[0].strip().lower() != _JSON:
             raise Refused(415, "the body must be application/json")
         body = await _body(headers, receive)
         started = time.perf_counter()

@@ -7,7 +7,7 @@ mesh, so Prefix is meant. Nothing that is there is touched, so a second pass fin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from towpath.model.service import CLUSTER_SET_IP
@@ -25,7 +25,7 @@ def fill_in(request: Request) -> Verdict:
     return Verdict(patch) if patch else PASS
 
 
-def _missing(obj: dict[str, Any]) -> Iterator[tuple[str, object]]:
+def _missing(obj: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     kind, spec = obj.get("kind"), obj.get("spec")
     if kind == "GlobalTrafficPolicy":
         if spec is None:

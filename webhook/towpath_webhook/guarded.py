@@ -26,6 +26,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     receive_seconds: ClassVar[float] = 10.0
     _deadline: asyncio.TimerHandle | None = None
+    _is_receiving = False
     _known = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -35,14 +36,21 @@ class GuardedProtocol(HttpToolsProtocol):
         self._known = tls is not None and bool(tls.getpeercert())
         self._start()
 
+    def data_received(self, data: bytes) -> None:
+        """Start the clock for a later request, unless all of it has come at once: most do."""
+        super().data_received(data)
+        if self._is_receiving:
+            self._start()
+
     def on_message_begin(self) -> None:
-        """Start the clock for a later request."""
-        self._start()
+        """Begin to receive a request."""
+        self._is_receiving = True
         super().on_message_begin()
         self.scope["extensions"] = {KNOWN: {}} if self._known else {}
 
     def on_message_complete(self) -> None:
         """Stop the clock: the request is here."""
+        self._is_receiving = False
         self._stop()
         super().on_message_complete()
 
@@ -72,6 +80,10 @@ class _Joining:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        """Tell whether it is closed: asked after every answer, so not by ``__getattr__``."""
+        return self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
         """Keep it until the end of this turn."""

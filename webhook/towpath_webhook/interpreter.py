@@ -14,6 +14,7 @@ import msgspec
 
 from towpath.errors import InvalidObject
 from towpath.rules.health import why_unhealthy
+from towpath_webhook.objects import Standing
 from towpath_webhook.review import Code, Kind, read
 
 API_VERSION, KIND = "config.karmada.io/v1alpha1", "ResourceInterpreterContext"
@@ -25,11 +26,11 @@ class Context(msgspec.Struct, frozen=True, rename="camel"):
 
     uid: Annotated[str, msgspec.Meta(min_length=1)]
     operation: str
-    obj: dict[str, Any] = msgspec.field(name="object")
+    obj: Standing = msgspec.field(name="object")
     kind: Kind = Kind()
     namespace: str = ""
     name: str = ""
-    aggregated_status: list[dict[str, Any]] | None = None
+    aggregated_status: list[msgspec.Raw] | None = None
 
 
 class _Asked(msgspec.Struct, frozen=True, rename="camel"):

@@ -16,7 +16,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from towpath.errors import InvalidObject
-from towpath_webhook.fields import Problem
+from towpath_webhook.fields import Problem, part
+from towpath_webhook.objects import Object
 
 T = TypeVar("T")
 
@@ -57,11 +58,11 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
     name: str = ""
     user_info: User = User()
     dry_run: bool | None = None
-    obj: dict[str, Any] | None = msgspec.field(default=None, name="object")
+    obj: Object | None = msgspec.field(default=None, name="object")
     old_json: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="oldObject")
 
     @property
-    def old(self) -> dict[str, Any] | None:
+    def old(self) -> Object | None:
         """The stored object, decoded now: most answers do without it, and it is half of the question."""
         try:
             return _OLD.decode(self.old_json)
@@ -71,8 +72,7 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def goes(self) -> bool:
         """Whether the object is being deleted: what it says does not matter any more."""
-        metadata = (self.obj or {}).get("metadata")
-        return isinstance(metadata, dict) and metadata.get("deletionTimestamp") is not None
+        return part(self.obj, "metadata").get("deletionTimestamp") is not None
 
 
 class Code(IntEnum):
@@ -110,7 +110,7 @@ class _Review(msgspec.Struct, frozen=True, rename="camel"):
 
 
 _DECODER = msgspec.json.Decoder(_Review)
-_OLD: msgspec.json.Decoder[dict[str, Any] | None] = msgspec.json.Decoder(dict[str, Any] | None)
+_OLD: msgspec.json.Decoder[Object | None] = msgspec.json.Decoder(Object | None)
 _encode = msgspec.json.Encoder().encode
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 import structlog
@@ -23,10 +25,12 @@ class LogFormat(StrEnum):
 def log_as(log_format: LogFormat) -> None:
     """Set up logging for this process; warnings of libraries take the same way."""
     renderer: structlog.typing.Processor
+    factory: structlog.BytesLoggerFactory | structlog.WriteLoggerFactory
     if log_format is LogFormat.JSON:
-        renderer = structlog.processors.JSONRenderer(_as_json)
+        renderer, factory = _as_json, structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        factory = structlog.WriteLoggerFactory(sys.stderr)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -35,14 +39,14 @@ def log_as(log_format: LogFormat) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
 
 
-def _as_json(event: object, **_: object) -> str:
-    return _encode(event).decode()
+def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
+    return _encode(event)
 
 
 class _ToStructlog(logging.Handler):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from towpath.model.cluster import Member
 from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
@@ -26,8 +26,9 @@ _DEFAULT_WEIGHT = 100
 _KEY = re.compile(r"([^/\s]([^/]*[^/\s])?/){3}[a-z0-9]([-.a-z0-9]*[a-z0-9])?", re.ASCII)
 
 
+@lru_cache(4096)
 def is_key(text: str) -> bool:
-    """Tell whether a text can be a cluster's key."""
+    """Tell whether a text can be a cluster's key. A fleet has few, which are named in every object."""
     return _KEY.fullmatch(text) is not None
 
 
