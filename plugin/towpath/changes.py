@@ -11,7 +11,8 @@ in between may a cluster see itself, whatever of it Karmada has read by then:
   while. So an override that nobody needs any more stays until members report that all of it has arrived.
 * Where nobody imports any more, only the template is deleted: without its policies what is still in the
   members would for a moment be the full list, and without a template the policies do nothing. They go
-  with the export.
+  with the export. Should they belong to a former export of the name, whose end the garbage collector has
+  missed (facts T14), they go when the template has gone.
 * A ServiceImport that is not ours is never touched, and neither is an object that waits for its
   finalizers: of that we hear again when it has gone.
 """
@@ -54,8 +55,12 @@ def is_foreign(live: Object | None) -> bool:
     return any(labels.get(name) != value for name, value in MANAGED_BY.items())
 
 
-def changes(live: Live, wanted: Rendered, *, arrived: bool = True) -> Iterator[Sequence[Change]]:
+def changes(
+    live: Live, wanted: Rendered, *, export: str = "", arrived: bool = True
+) -> Iterator[Sequence[Change]]:
     """Yield the stages that lead from what is there to what should be; none if nothing is to be done.
+
+    ``export`` is the uid of the export that is there.
 
     ``arrived``: what is wanted is in the members already, as they report it themselves. Before that nothing
     is taken away that a template of before may need.
@@ -63,7 +68,8 @@ def changes(live: Live, wanted: Rendered, *, arrived: bool = True) -> Iterator[S
     if wanted.refused or is_foreign(live.service_import):
         return
     if wanted.service_import is None:
-        yield from _stage([Change(live.service_import, None)])
+        left = [] if live.service_import else _left(live, export)
+        yield from _stage([Change(live.service_import, None), *left])
         return
     move = _Move(live, wanted, arrived)
     overrides = [Change(live.overrides.get(name), obj) for name, obj in move.overrides.items()]
@@ -77,6 +83,17 @@ def changes(live: Live, wanted: Rendered, *, arrived: bool = True) -> Iterator[S
     yield from _stage([Change(move.propagation, wanted.propagation)])
     if arrived:
         yield from _stage(list(_last(live, move)))
+
+
+def _left(live: Live, export: str) -> list[Change]:
+    """Return what takes away the policies of another export than the one that is there."""
+    policies = [obj for obj in (live.propagation, *live.overrides.values()) if obj is not None]
+    return [Change(obj, None) for obj in policies if not _belongs(obj, export)]
+
+
+def _belongs(obj: Object, export: str) -> bool:
+    owners = obj["metadata"].get("ownerReferences") or ()
+    return not owners or not export or any(owner["uid"] == export for owner in owners)
 
 
 def _last(live: Live, move: _Move) -> Iterator[Change]:

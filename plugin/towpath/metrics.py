@@ -34,11 +34,14 @@ WORK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 
 
 class Verb(StrEnum):
-    """What a write does. ``TOUCH`` is the cure of a member that stays behind."""
+    """What a write does. ``TOUCH`` is the cure of a member that stays behind, ``ADOPT`` of a binding that
+    belongs to a former template.
+    """
 
     APPLY = "apply"
     DELETE = "delete"
     TOUCH = "touch"
+    ADOPT = "adopt"
     STATUS = "status"
     EVENT = "event"
 

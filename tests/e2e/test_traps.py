@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.karmada.reflector import lines
+from towpath.local import processes
 from towpath.model.keys import Dialect
 
 READY = ("True", "Exported")
@@ -270,3 +272,61 @@ spec: {{type: ClusterSetIP, ports: []}}
     plane.kubectl("annotate", kind, "web", "-n", shop.namespace, take_over)
     await until(lambda: shop.seen(members), lambda seen: bool(seen["cluster-2"]), patience=LONG)
     await says(shop, "Ready", *READY, patience=LONG)
+
+
+async def test_t14_what_is_made_anew_unseen_by_the_garbage_collector_reaches_the_members(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    """Bindings that former templates have left behind are used, and stay when they could be collected."""
+    before, after = {80: ["cluster-1@10.6.0.1:80/web-80"]}, {81: ["cluster-1@10.6.0.1:80/web-81"]}
+    spread = f"""
+apiVersion: {shop.dialect.api_version}
+kind: GlobalTrafficPolicy
+metadata: {{name: web, namespace: {shop.namespace}}}
+spec: {{lbType: %s}}
+"""
+    kinds = [f"{kind}.{shop.dialect.value}" for kind in ("serviceexports", "globaltrafficpolicies")]
+
+    async def spread_in_members() -> set[str]:
+        get = ("get", kinds[1], "web", "-n", shop.namespace, "--ignore-not-found")
+        return {plane.kubectl(*get, "-o", "jsonpath={.spec.lbType}", member=m).stdout for m in MEMBERS[1:]}
+
+    async def imported() -> list[Any]:
+        return [ports for name, ports in (await shop.seen(members)).items() if name != "cluster-1"]
+
+    shop = replace(shop, clusters=("cluster-1",))
+    shop.apply(shop.service(), shop.export(), shop.policy(), spread % "Locality")
+    await until(imported, lambda seen: seen == [before, before])
+    await until(spread_in_members, lambda seen: seen == {"Locality"}, patience=LONG)
+    collector = processes.running(plane.env.root)["karmada-kube-controller-manager"]
+    collector.suspend()
+    try:
+        plane.kubectl("delete", "-n", shop.namespace, "service/web", *(f"{kind}/web" for kind in kinds))
+        shop.apply(shop.service(81), shop.export(81), spread % "ActiveActive")
+        await until(imported, lambda seen: seen == [after, after], patience=LONG)
+        await until(spread_in_members, lambda seen: seen == {"ActiveActive"}, patience=LONG)
+        await says(shop, "Ready", *READY, patience=LONG)
+    finally:
+        collector.resume()
+    await collected(shop)
+    assert await imported() == [after, after]
+    assert await spread_in_members() == {"ActiveActive"}
+    bindings = plane.kubectl("get", "resourcebindings", "-n", shop.namespace, "-o", "name").stdout.split()
+    assert len(bindings) == 4
+
+
+async def collected(shop: Shop) -> None:
+    """Wait until the garbage collector has gone through what it has missed: then it takes this as well."""
+    owner = "{apiVersion: v1, kind: Service, name: none, uid: 0b1c7a52-4a52-4d9c-8f1e-3a4be8a7d9f1}"
+    orphan = f"""
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: orphan, namespace: {shop.namespace}, ownerReferences: [{owner}]}}
+"""
+    shop.apply(orphan)
+
+    async def there() -> str:
+        get = ("get", "configmap", "orphan", "-n", shop.namespace, "--ignore-not-found", "-o", "name")
+        return shop.plane.kubectl(*get).stdout
+
+    await until(there, lambda name: not name, patience=LONG)

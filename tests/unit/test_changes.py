@@ -226,6 +226,15 @@ def test_where_nobody_imports_only_the_template_goes() -> None:
     assert kinds(changes(Live(), NONE)) == []
 
 
+def test_policies_of_a_former_export_go_when_the_template_has_gone() -> None:
+    live = settled(BOTH).live()
+    without = replace(live, service_import=None)
+
+    assert kinds(changes(live, NONE, export="another")) == [{"-ServiceImport"}]
+    assert kinds(changes(without, NONE, export="another")) == [{"-PropagationPolicy", "-OverridePolicy"}]
+    assert kinds(changes(without, NONE, export=UID)) == []
+
+
 def test_what_is_too_large_leaves_everything_as_it_is() -> None:
     big = Offer(export((80, "/" + "x" * 300 * 1024)), service(80))
     refused = render(KEY, UID, derived({"a": big, "b": big}, ALL))

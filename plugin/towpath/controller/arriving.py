@@ -1,18 +1,18 @@
 """Whether imports arrive in the members, and helping along those that do not.
 
-``convergence`` and ``disowned`` judge; what they ask for is done here: a touch of the template, which makes
-Karmada work through its binding anew, and the removal of a binding that belongs to a former import.
+``convergence`` judges; what it asks for is done here: a touch of the template, which makes Karmada work
+through its binding anew.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from typing import NamedTuple
 
 import structlog
 
 from towpath.controller.convergence import Convergence, behind
-from towpath.controller.disowned import Cure, Disowned
 from towpath.controller.inventory import Inventory
 from towpath.controller.writing import Writer
 from towpath.karmada.reflector import Name
@@ -63,7 +63,6 @@ class Arriving:
     def __init__(self, inventory: Inventory, writer: Writer) -> None:
         self._inventory, self._writer = inventory, writer
         self.convergence = Convergence()
-        self._disowned = Disowned()
 
     async def look(self, key: ServiceKey, wanted: Rendered, since: float | None) -> Arrived:
         """Compare what members hold with what was derived for them, and do what helps. Raises ApiError.
@@ -75,19 +74,13 @@ class Arriving:
         claimed = bool(arrival.claimed_by) and wanted.service_import is not None
         held = inventory.held(key).reported
         seen = self.convergence.look(key, wanted.digests, held, inventory.lost, now, since, claimed=claimed)
-        former = inventory.former(key)
-        cure, look_again = self._disowned.look(key, former, now)
-        if cure is not Cure.NOTHING and await self._binding_is_there(key, former):
-            cure = Cure.NOTHING
-        if not inventory.reporting and not claimed and cure is Cure.NOTHING:
-            return Arrived(arrival, look_again)
-        if cure is Cure.TOUCH:
-            self._disowned.forget(key)
-        if (seen.touch and not arrival.taken_by) or cure is Cure.TOUCH:
+        if not inventory.reporting and not claimed:
+            return Arrived(arrival, math.inf)
+        if seen.touch and not arrival.taken_by:
             template = Name(key.namespace, key.name)
             await self._writer.touch(inventory.imports[key.dialect], template, unclaim=claimed)
             log.warning("touched", service=str(key), behind=list(seen.behind), claimed=arrival.claimed_by)
-        return Arrived(arrival, min(look_again, seen.look_again), seen.took, seen.is_moving)
+        return Arrived(arrival, seen.look_again, seen.took, seen.is_moving)
 
     def is_everywhere(self, key: ServiceKey, wanted: Rendered) -> bool:
         """Tell whether every importer reports what is wanted; True where none ever reports anything."""
@@ -97,16 +90,3 @@ class Arriving:
     def forget(self, key: ServiceKey) -> None:
         """A service is gone."""
         self.convergence.forget(key)
-        self._disowned.forget(key)
-
-    async def _binding_is_there(self, key: ServiceKey, former: str) -> bool:
-        """Tell whether a former import's binding is there still; delete it if it is that one's."""
-        name = Name(key.namespace, f"{key.name}-serviceimport")
-        binding = await self._writer.read_binding(name)
-        if binding is None:
-            return False
-        if binding["spec"]["resource"]["uid"] == former:
-            await self._writer.delete_binding(name, binding["metadata"]["uid"])
-            log.warning("removed a binding", service=str(key), reason="its owner was made anew unseen")
-            return True
-        return "deletionTimestamp" in binding["metadata"]

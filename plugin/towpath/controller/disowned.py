@@ -1,11 +1,10 @@
-"""An import's binding that stays bound to a former import of the name, and its cure (facts T14).
+"""A binding that stays bound to a former template of the name, and when to do something about it (facts T14).
 
 A template that is deleted and made anew has its binding collected and made anew as well. Should
-kube-controller-manager's watch be cut at that moment, it never learns of the deletion: the binding keeps
-the former template as its owner, Karmada refuses to use it for the new one ("different owner reference
-UID") and tries that without end, and the members stay as they are. So a binding that names another
-template than the present one for longer than collecting takes is deleted by us. Karmada has put off its
-next try by then, so once the binding has gone a touch of the template makes it look.
+kube-controller-manager's watch be cut at that moment, it sees an object that has changed and not that one has
+gone: what the former template owns stays. Karmada refuses to use such a binding for the new template
+("different owner reference UID"), tries that without end, and the members stay as they are. So a binding that
+names another template than the present one for longer than collecting takes is given to the present one.
 
 No I/O and no clock of its own.
 """
@@ -13,61 +12,43 @@ No I/O and no clock of its own.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from enum import Enum, auto
+from collections.abc import Hashable
 from typing import NamedTuple
-
-from towpath.model.keys import ServiceKey
 
 PATIENCE = 5.0
 """Seconds that the garbage collector has; it takes less than one. Also until the next try."""
-SOON = 0.3
-"""Seconds until to look again whether what was removed has gone: first it waits for its finalizers."""
 
 
-class Cure(Enum):
-    """What to do about an import's binding."""
+class Seen(NamedTuple):
+    """Whether to give the binding to the present template now, and when to look again if nothing is heard."""
 
-    NOTHING = auto()
-    REMOVE = auto()
-    TOUCH = auto()
-
-
-class Verdict(NamedTuple):
-    """What to do now, and when to look again if nothing is heard."""
-
-    cure: Cure = Cure.NOTHING
+    adopt: bool = False
     look_again: float = math.inf
 
 
-@dataclass
-class _Seen:
-    owner: str
+class _Waiting(NamedTuple):
+    former: str
     due: float
-    removed: bool = False
 
 
 class Disowned:
-    """The services whose import's binding belongs to a former import."""
+    """The templates whose binding belongs to a former one."""
 
     def __init__(self) -> None:
-        self._seen: dict[ServiceKey, _Seen] = {}
+        self._waiting: dict[Hashable, _Waiting] = {}
 
-    def look(self, key: ServiceKey, former: str, now: float) -> Verdict:
-        """Judge a service. ``former`` is the uid of the former import that the binding names, if it does."""
-        seen = self._seen.get(key)
+    def look(self, template: Hashable, former: str, now: float) -> Seen:
+        """Judge a template. ``former`` is the uid that its binding names instead of its own, if it does."""
         if not former:
-            if seen and seen.removed:
-                return Verdict(Cure.TOUCH, now + SOON)
-            self.forget(key)
-            return Verdict()
-        if seen is None or seen.owner != former:
-            seen = self._seen[key] = _Seen(former, now + PATIENCE)
-        if now < seen.due:
-            return Verdict(look_again=seen.due)
-        seen.due, seen.removed = now + PATIENCE, True
-        return Verdict(Cure.REMOVE, seen.due)
+            self.forget(template)
+            return Seen()
+        one = self._waiting.get(template)
+        if one is not None and one.former == former and now < one.due:
+            return Seen(look_again=one.due)
+        due = now + PATIENCE
+        self._waiting[template] = _Waiting(former, due)
+        return Seen(one is not None and one.former == former, due)
 
-    def forget(self, key: ServiceKey) -> None:
-        """A service is gone, or cured."""
-        self._seen.pop(key, None)
+    def forget(self, template: Hashable) -> None:
+        """A template is gone, or has its binding."""
+        self._waiting.pop(template, None)

@@ -244,14 +244,6 @@ class Inventory:
         group = binding.api_version.partition("/")[0]
         return binding.api_version if group != key.dialect else ""
 
-    def former(self, key: ServiceKey) -> str:
-        """Return the uid of a former import that the import's binding still names; empty if it does not."""
-        template = self.imports[key.dialect].get(key.name, key.namespace)
-        binding = self.bindings.get(f"{key.name}-serviceimport", key.namespace)
-        if template is None or binding is None or binding.api_version != key.dialect.api_version:
-            return ""
-        return "" if binding.uid == template["metadata"]["uid"] else binding.uid
-
     def _binding(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> Binding:
         """Return the binding of a template; one without clusters if there is none.
 

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from towpath.changes import Change, Live, changes, is_foreign
+from towpath.controller.adopting import Adopting
 from towpath.controller.arriving import Arriving
 from towpath.controller.events import NORMAL, WARNING, About, Events, News
 from towpath.controller.guard import Verdict
@@ -67,6 +68,7 @@ class Reconciler:
         self._propagating = Propagating(inventory, self._writer)
         self._statuses = Statuses(self._writer, self.events)
         self._traffic = Traffic(inventory, self._writer, self._statuses, self._propagating)
+        self._adopting = Adopting(inventory, self._writer)
         self._withholding = Withholding(inventory, metrics, is_idle)
         self._told: dict[ServiceKey, Derived] = {}
         self._withdrawing: dict[ServiceKey, bool] = {}
@@ -87,7 +89,11 @@ class Reconciler:
             return None
         if self._inventory.going.get(due.namespace):
             return None
-        again = (await self._reconcile(due), await self._traffic.reconcile(due))
+        again = (
+            await self._reconcile(due),
+            await self._traffic.reconcile(due),
+            await self._adopting.look(due),
+        )
         return min((when for when in again if when is not None), default=None)
 
     async def _reconcile(self, key: ServiceKey) -> float | None:
@@ -109,7 +115,8 @@ class Reconciler:
             log.error("not written", service=str(key), reason="a ServiceImport of that name is not Towpath's")
         elif wanted.refused:
             log.error("not written", service=str(key), reason=wanted.refused.message)
-        for stage in changes(live, wanted, arrived=self.arriving.is_everywhere(key, wanted)):
+        everywhere = self.arriving.is_everywhere(key, wanted)
+        for stage in changes(live, wanted, export=service.uid, arrived=everywhere):
             await asyncio.gather(*(self._writer.change(self._reflector(change), change) for change in stage))
         self._tell(key, derived)
         arrived = await self.arriving.look(key, wanted, self._began(key, service))

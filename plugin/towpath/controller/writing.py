@@ -106,17 +106,26 @@ class Writer:
         """An object has gone."""
         self._said.pop((resource, name), None)
 
-    async def read_binding(self, name: Name) -> dict[str, Any] | None:
-        """Return a ResourceBinding as it is now, None if there is none."""
+    async def read(self, resource: Resource, name: Name) -> dict[str, Any] | None:
+        """Return an object as it is now, None if there is none."""
         try:
-            return await self._client.get(resources.BINDINGS, name.name, name.namespace)
+            return await self._client.get(resource, name.name, name.namespace)
         except NotFound:
             return None
 
-    async def delete_binding(self, name: Name, uid: str) -> None:
-        """Delete the ResourceBinding of this uid."""
-        with self._counted(resources.BINDINGS, Verb.DELETE):
-            await self._client.delete(resources.BINDINGS, name.name, name.namespace, uid=uid)
+    async def adopt(self, binding: dict[str, Any], former: str, uid: str) -> None:
+        """Make a ResourceBinding that of the template of this uid. A Conflict if it has changed meanwhile."""
+        meta = binding["metadata"]
+        owners = [
+            {**one, "uid": uid} if one["uid"] == former else one for one in meta.get("ownerReferences", ())
+        ]
+        body = {
+            "metadata": {"resourceVersion": meta["resourceVersion"], "ownerReferences": owners},
+            "spec": {"resource": {"uid": uid}},
+        }
+        path, query = resources.BINDINGS.path(meta["namespace"], meta["name"]), [("fieldManager", MANAGER)]
+        with self._counted(resources.BINDINGS, Verb.ADOPT):
+            await self._client.request("PATCH", path, query=query, body=body, content_type=MERGE)
 
     async def send_event(self, event: dict[str, Any]) -> None:
         """Create an Event."""
