@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.audit import PLUGIN_USER
 from tests.conftest import MEMBERS, Plane, Plugin
 from tests.e2e.shop import Shop, gateways
 from tests.waiting import until
+from towpath.install import install
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.karmada.reflector import lines
@@ -171,6 +172,59 @@ async def test_t5_what_changes_nothing_of_the_objects_writes_none_of_them(
     assert len([w for w in objects if w.resource == "serviceimports" and w.verb == "patch"]) == 1, objects
 
 
+async def test_t6_a_view_larger_than_karmada_carries_is_told_and_what_is_there_stays(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    """Karmada puts a cluster's overrides into an annotation; too long, it fails without a word."""
+    most = range(1, 129)
+    shop.apply(service_with(shop, most), shop.export(), shop.policy())
+    small = await until(
+        lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS and all(seen.values())
+    )
+    far = json.dumps({"spec": {"region": "r" * 250}})
+    try:
+        for member in MEMBERS:
+            plane.kubectl("patch", "clusters.cluster.karmada.io", member, "--type=merge", "-p", far)
+        shop.apply(long_export(shop, most))
+        message = await says(shop, "Ready", "False", "ViewTooLarge")
+        assert "KiB" in message
+        assert await shop.seen(members) == small
+
+        shop.apply(long_export(shop, most[:64]))
+        await until(
+            lambda: shop.seen(members), lambda seen: all(len(one) == 64 for one in seen.values()), LONG
+        )
+        await says(shop, "Ready", *READY)
+    finally:
+        for member in MEMBERS:
+            near = json.dumps({"spec": {"region": None}})
+            plane.kubectl("patch", "clusters.cluster.karmada.io", member, "--type=merge", "-p", near)
+
+
+def service_with(shop: Shop, ports: Iterable[int]) -> str:
+    listed = ", ".join(f"{{name: p{port}, port: {port + 79}, protocol: TCP}}" for port in ports)
+    return f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: web, namespace: {shop.namespace}}}
+spec: {{ports: [{listed}]}}
+"""
+
+
+def long_export(shop: Shop, ports: Iterable[int]) -> str:
+    """Return an export with paths as long as the CRD allows."""
+    rules = ", ".join(
+        f"{{portNumber: {port + 79}, path: {f'/{shop.namespace}/{port}/'.ljust(512, 'x')}, pathType: Prefix}}"
+        for port in ports
+    )
+    return f"""
+apiVersion: {shop.dialect.api_version}
+kind: ServiceExport
+metadata: {{name: web, namespace: {shop.namespace}}}
+spec: {{rules: [{rules}]}}
+"""
+
+
 async def test_t7_no_member_ever_sees_itself_while_placements_change(
     shop: Shop, members: dict[str, Client]
 ) -> None:
@@ -249,6 +303,25 @@ async def test_t9_a_service_that_has_lost_its_policy_is_told(
     assert sorted(await shop.seen(members)) == MEMBERS
     shop.apply(shop.policy())
     await until(message, lambda text: text == "Exported by cluster-1, cluster-3.")
+
+
+async def test_t11_a_dialect_whose_crds_come_later_is_served_without_a_restart(
+    shop: Shop, plane: Plane, karmada: Client, members: dict[str, Client]
+) -> None:
+    """Karmada looks for new kinds every half a minute only, and what is made before waits for that."""
+    kinds = ("serviceexports", "serviceimports", "globaltrafficpolicies", "clusters")
+    crds = [f"{kind}.{shop.dialect.value}" for kind in kinds]
+    plane.kubectl("delete", "crd", *crds)
+    try:
+        other = replace(shop, dialect=Dialect.FLOMESH)
+        other.apply(other.service(), other.export(), other.policy())
+        await until(lambda: other.seen(members), lambda seen: sorted(seen) == MEMBERS)
+        plane.kubectl("delete", f"serviceexports.{other.dialect.value}", "web", "-n", shop.namespace)
+    finally:
+        await install(karmada)
+    shop.apply(shop.export(), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS, patience=2 * LONG)
+    await says(shop, "Ready", *READY, patience=LONG)
 
 
 async def test_t12_an_import_that_eriecanal_left_in_a_member_is_told_and_taken_over_when_asked(

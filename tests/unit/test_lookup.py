@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 import pytest
+from structlog.testing import capture_logs
 
 from towpath import dns
 from towpath.controller.lookup import Lookup
@@ -102,3 +103,17 @@ async def test_a_name_that_nobody_wants_is_forgotten() -> None:
 async def test_names_are_really_looked_up() -> None:
     assert await dns.addresses("localhost") == {"127.0.0.1"}
     assert await dns.addresses("no-such-name.invalid") == frozenset()
+
+
+async def test_a_name_that_stays_unfound_is_told_once() -> None:
+    names = Names({}, {})
+    names.lookup.want({"gw"})
+    with capture_logs() as told:
+        for _ in range(3):
+            await names.lookup.refresh()
+        names.found["gw"] = {"10.0.0.1"}
+        await names.lookup.refresh()
+        names.found.clear()
+        await names.lookup.refresh()
+
+    assert [one["kept"] for one in told] == ["", "10.0.0.1"]

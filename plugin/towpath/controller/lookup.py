@@ -34,6 +34,7 @@ class Lookup:
         self._changed, self._remembered, self._ask = changed, remembered, ask
         self._known: dict[str, str] = {}
         self._wanted: frozenset[str] = frozenset()
+        self._missing: frozenset[str] = frozenset()
         self._new = asyncio.Event()
 
     def want(self, names: Collection[str]) -> None:
@@ -55,8 +56,10 @@ class Lookup:
         for name, those in zip(names, found, strict=True):
             last = before.get(name) or self._remembered(name)
             self._known[name] = dns.one_of(those, last) or last
-            if not those:
+            if not those and name not in self._missing:
                 log.warning("name not found", name=name, kept=last)
+        missing = {name for name, those in zip(names, found, strict=True) if not those}
+        self._missing = frozenset(missing | self._missing - set(names)) & self._wanted
         if any(before.get(name, "") != address for name, address in self._known.items()):
             self._changed()
 
