@@ -176,15 +176,14 @@ async def test_t6_a_view_larger_than_karmada_carries_is_told_and_what_is_there_s
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     """Karmada puts a cluster's overrides into an annotation; too long, it fails without a word."""
-    most = range(1, 129)
+    most, shop = range(1, 129), replace(shop, clusters=tuple(MEMBERS))
     shop.apply(service_with(shop, most), shop.export(), shop.policy())
     small = await until(
         lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS and all(seen.values())
     )
-    far = json.dumps({"spec": {"region": "r" * 250}})
+    group = ("annotate", "--overwrite", "clusters.cluster.karmada.io", *MEMBERS)
     try:
-        for member in MEMBERS:
-            plane.kubectl("patch", "clusters.cluster.karmada.io", member, "--type=merge", "-p", far)
+        plane.kubectl(*group, f"towpath.io/group={'g' * 200}")
         shop.apply(long_export(shop, most))
         message = await says(shop, "Ready", "False", "ViewTooLarge")
         assert "KiB" in message
@@ -196,9 +195,7 @@ async def test_t6_a_view_larger_than_karmada_carries_is_told_and_what_is_there_s
         )
         await says(shop, "Ready", *READY)
     finally:
-        for member in MEMBERS:
-            near = json.dumps({"spec": {"region": None}})
-            plane.kubectl("patch", "clusters.cluster.karmada.io", member, "--type=merge", "-p", near)
+        plane.kubectl(*group, "towpath.io/group-")
 
 
 def service_with(shop: Shop, ports: Iterable[int]) -> str:
