@@ -36,6 +36,8 @@ from towpath.local import processes
 from towpath.local.spec import PLUGIN
 
 IN_SYNC_GOAL = 10.0
+AT_ONCE = 25
+"""Objects that are applied at the same time: more would wait for the apiserver in vain."""
 PATIENCE = 1800.0
 REST = 3.0
 
@@ -47,7 +49,8 @@ async def _export_all(stage: Stage, names: Sequence[str]) -> None:
         policy = wares.policy(kind.plural, objects[0], members)
         del policy["spec"]["resourceSelectors"][0]["name"]
         await stage.plane.apply(resources.PROPAGATION_POLICIES, policy)
-        await asyncio.gather(*(stage.plane.apply(kind, obj) for obj in objects))
+        for start in range(0, len(objects), AT_ONCE):
+            await asyncio.gather(*(stage.plane.apply(kind, one) for one in objects[start : start + AT_ONCE]))
         right = dict.fromkeys(members, wares.present)
         await asyncio.gather(*(stage.right(kind, name, right) for name in names))
 

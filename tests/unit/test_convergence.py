@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.worlds import KEY
-from towpath.controller.convergence import MANY, PATIENCE, TELLING, Convergence
+from towpath.controller.convergence import AGAIN, BINDING, BUSY, MANY, PATIENCE, QUIET, TELLING, Convergence
 from towpath.model.keys import Dialect, ServiceKey
 
 WANTED = {"a": "1", "b": "2"}
@@ -145,6 +146,42 @@ def test_while_much_is_on_its_way_it_is_told_less_often() -> None:
         convergence.look(key, {"a": "new"}, {}, (), 0.0)
     assert convergence.is_busy
 
-    first = ServiceKey(Dialect.FLOMESH, "shop", "web-0")
-    assert convergence.look(first, {"a": "new"}, {}, (), 4 * TELLING[0]).is_moving
-    assert not convergence.look(first, {"a": "new"}, {}, (), 5 * TELLING[0]).is_moving
+    first, told = ServiceKey(Dialect.FLOMESH, "shop", "web-0"), 5 * TELLING[BUSY]
+    assert convergence.look(first, {"a": "new"}, {}, (), told - 0.1).is_moving
+    assert not convergence.look(first, {"a": "new"}, {}, (), told).is_moving
+
+
+def test_while_much_is_on_its_way_an_arrival_is_told_later_but_told() -> None:
+    convergence = Convergence()
+    for number in range(2 * MANY):
+        convergence.look(other(f"web-{number}"), {"a": "new"}, {}, (), 0.0)
+
+    arrived = convergence.look(other("web-0"), {"a": "new"}, {"a": "new"}, (), 1.0)
+    assert (arrived.took, arrived.is_moving, arrived.look_again) == (1.0, True, 1.0 + AGAIN)
+    again = convergence.look(other("web-0"), {"a": "new"}, {"a": "new"}, (), 1.0 + AGAIN)
+    assert (again.took, again.is_moving) == (None, True)
+    assert not convergence.look(other("web-0"), {"a": "new"}, {"a": "new"}, (), 1.0 + QUIET).is_moving
+    assert convergence.is_busy
+    assert not convergence.look(other("cart"), {"a": "x"}, {"a": "x"}, (), 1.0).is_moving, "it was there"
+
+
+def test_that_an_export_is_bound_nowhere_is_told_when_it_should_have_been() -> None:
+    convergence = Convergence()
+
+    assert convergence.unbound(KEY, None, now=9.0) == math.inf, "nobody knows since when"
+    assert convergence.unbound(KEY, 10.0, now=11.0) == 10 + BINDING
+    assert convergence.unbound(KEY, 10.0, now=10.0 + BINDING) == math.inf
+
+
+def test_among_many_each_is_given_its_turn() -> None:
+    convergence = Convergence()
+    many = [ServiceKey(Dialect.FLOMESH, "shop", f"web-{number}") for number in range(4 * MANY)]
+    for key in many:
+        convergence.unbound(key, 0.0, now=0.1)
+
+    assert convergence.is_busy
+    assert convergence.unbound(many[0], 0.0, now=BINDING) == 4 * BINDING
+    for key in many[MANY:]:
+        convergence.bound(key)
+    assert convergence.unbound(many[0], 0.0, now=BINDING) == math.inf
+    assert not convergence.is_busy

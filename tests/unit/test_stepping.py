@@ -59,3 +59,16 @@ def test_touching_never_ends_and_never_comes_more_often_than_the_longest_patienc
 
     step, again = stepping.look("web", selected=True, missing=False, claimed=False, now=now)
     assert (step, again - now) == (Step.TOUCH, PATIENCE[-1])
+
+
+def test_while_much_is_on_its_way_everything_selected_waits_longer_and_what_is_missing_does_not() -> None:
+    stepping, slow = Stepping(), 4.0
+    selected = {"selected": True, "missing": False, "claimed": False}
+    stepping.look("web", **selected, now=0.0, pace=slow)
+
+    assert stepping.look("web", **selected, now=PATIENCE[0], pace=slow) == (Step.NOTHING, slow * PATIENCE[0])
+    assert stepping.look("web", **selected, now=PATIENCE[0]).step is Step.TOUCH
+
+    missing = {"selected": False, "missing": True, "claimed": False}
+    stepping.look("cart", **missing, now=0.0, pace=slow)
+    assert stepping.look("cart", **missing, now=MOMENT, pace=slow).step is Step.WRITE

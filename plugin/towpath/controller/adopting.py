@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import structlog
@@ -20,6 +19,7 @@ from towpath.controller.disowned import Disowned
 from towpath.controller.inventory import Inventory
 from towpath.controller.writing import Writer
 from towpath.karmada import resources
+from towpath.karmada.client import Resource
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.keys import ServiceKey
 
@@ -27,20 +27,31 @@ log = structlog.get_logger()
 
 
 class _Template(NamedTuple):
-    """A template, and the uid of the former one that its binding names; empty if it names this one."""
+    """Where a template is kept, if it is there."""
 
     reflector: Reflector[Any]
     name: Name
-    former: str
+
+    @property
+    def resource(self) -> Resource:
+        return self.reflector.resource
 
     @property
     def binding(self) -> Name:
         """Where Karmada keeps its binding (pkg/util/names)."""
-        return Name(self.name.namespace, f"{self.name.name}-{self.reflector.resource.kind.lower()}")
+        return Name(self.name.namespace, f"{self.name.name}-{self.resource.kind.lower()}")
+
+    @property
+    def uid(self) -> str:
+        """Its uid; empty if it is not there, or is an import of somebody else."""
+        there = self.reflector.get(self.name.name, self.name.namespace)
+        if isinstance(there, dict):
+            return "" if is_foreign(there) else str(there["metadata"]["uid"])
+        return there.uid if there else ""
 
 
 class Adopting:
-    """The bindings of what belongs to a service: its export, Service, traffic policy and import."""
+    """The bindings of what belongs to a service: its Service, export, traffic policy and import."""
 
     def __init__(self, inventory: Inventory, writer: Writer) -> None:
         self._inventory, self._writer = inventory, writer
@@ -49,42 +60,34 @@ class Adopting:
     async def look(self, key: ServiceKey) -> float:
         """Do what is to be done; return when to look again (seconds since 1970). Raises ApiError."""
         again, now = math.inf, time.time()
-        for one in self._templates(key):
-            seen = self._disowned.look((one.reflector.resource, one.name), one.former, now)
+        inventory, dialect, name = self._inventory, key.dialect, Name(key.namespace, key.name)
+        ours = (kind[dialect] for kind in (inventory.exports, inventory.traffic, inventory.imports))
+        for reflector in (inventory.services, *ours):
+            template = _Template(reflector, name)
+            seen = self._disowned.look((template.resource, name), self._former(template), now)
             again = min(again, seen.look_again)
             if seen.adopt:
-                await self._adopt(one)
+                await self._adopt(template)
         return again
 
-    def _templates(self, key: ServiceKey) -> Iterator[_Template]:
-        inventory, name = self._inventory, Name(key.namespace, key.name)
-        of_dialect = (inventory.exports, inventory.traffic, inventory.imports)
-        for reflector in (inventory.services, *(kind[key.dialect] for kind in of_dialect)):
-            there = reflector.get(name.name, name.namespace)
-            if there is None or (isinstance(there, dict) and is_foreign(there)):
-                uid = ""
-            else:
-                uid = there["metadata"]["uid"] if isinstance(there, dict) else there.uid
-            yield _Template(reflector, name, self._former(reflector, name, uid) if uid else "")
-
-    def _former(self, reflector: Reflector[Any], name: Name, uid: str) -> str:
-        resource = reflector.resource
-        binding = self._inventory.bindings.get(f"{name.name}-{resource.kind.lower()}", name.namespace)
-        if binding is None or binding.uid == uid:
+    def _former(self, template: _Template) -> str:
+        """Return the uid of the former template that a template's binding names; empty if it does not."""
+        binding = self._inventory.bindings.get(template.binding.name, template.binding.namespace)
+        resource, uid = template.resource, template.uid
+        if binding is None or not uid or binding.uid == uid:
             return ""
         its_own = (binding.api_version, binding.kind) == (resource.api_version, resource.kind)
         return binding.uid if its_own else ""
 
-    async def _adopt(self, one: _Template) -> None:
-        resource = one.reflector.resource
-        template = await self._writer.read(resource, one.name)
-        binding = await self._writer.read(resources.BINDINGS, one.binding)
-        if template is None or binding is None or "deletionTimestamp" in binding["metadata"]:
+    async def _adopt(self, template: _Template) -> None:
+        there = await self._writer.read(template.resource, template.name)
+        binding = await self._writer.read(resources.BINDINGS, template.binding)
+        if there is None or binding is None or "deletionTimestamp" in binding["metadata"]:
             return
-        uid, former = template["metadata"]["uid"], binding["spec"]["resource"]["uid"]
+        uid, former = there["metadata"]["uid"], binding["spec"]["resource"]["uid"]
         if former == uid:
             return
         await self._writer.adopt(binding, former, uid)
-        log.warning("adopted a binding", template=f"{resource} {'/'.join(one.name)}", former=former)
-        if resource is not resources.SERVICES:
-            await self._writer.touch(one.reflector, one.name)
+        log.warning("adopted a binding", template=f"{template.resource} {'/'.join(template.name)}")
+        if template.reflector is not self._inventory.services:
+            await self._writer.touch(template.reflector, template.name)

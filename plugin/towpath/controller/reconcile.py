@@ -39,11 +39,9 @@ from towpath.model.keys import GatewayKey, ServiceKey
 from towpath.model.world import ExportedService
 from towpath.render import MOST_POLICIES, Rendered, policy_name, render
 from towpath.rules import conditions
-from towpath.status import Arrival, export_status, offering, says, stated, withheld
+from towpath.status import Arrival, export_status, offering, stated, withheld
 
 log = structlog.get_logger()
-LATER = 5.0
-"""Seconds after which to come back to what could wait while Karmada was busy."""
 AUDIT = 900.0
 """Seconds after which a service is looked at though nothing has happened, and up to a third more."""
 
@@ -65,7 +63,7 @@ class Reconciler:
         self._writer = Writer(client, metrics, may_write)
         self.arriving = Arriving(inventory, self._writer)
         self.events = Events(self._writer.send_event, lambda: self.arriving.convergence.is_busy)
-        self._propagating = Propagating(inventory, self._writer)
+        self._propagating = Propagating(inventory, self._writer, self.arriving.convergence)
         self._statuses = Statuses(self._writer, self.events)
         self._traffic = Traffic(inventory, self._writer, self._statuses, self._propagating)
         self._adopting = Adopting(inventory, self._writer)
@@ -123,11 +121,22 @@ class Reconciler:
         if arrived.took is not None:
             fewer = self._withdrawing.pop(key, False)
             (self._metrics.withdrawal if fewer else self._metrics.export_to_member).observe(arrived.took)
-        if not arrived.is_moving:
+        tell_at = self._too_early(key, service)
+        if not arrived.is_moving and tell_at == math.inf:
             await self._report(key, derived, wanted, arrived.arrival)
-        offered_again = await self._say_offered(key, derived)
+        if not arrived.is_moving:
+            await self._say_offered(key, derived)
         follow_again = await self._follow(service)
-        return min(derived.look_again, follow_again, offered_again, arrived.look_again, _audit(key))
+        look_again = (derived.look_again, follow_again, arrived.look_again, tell_at)
+        return min(*look_again, _audit(key))
+
+    def _too_early(self, key: ServiceKey, service: ExportedService) -> float:
+        """Return when to say what Karmada has yet to do for an export; infinity for now."""
+        convergence = self.arriving.convergence
+        if service.offers:
+            convergence.bound(key)
+            return math.inf
+        return convergence.unbound(key, self._inventory.changed_at.get(key), time.time())
 
     def _began(self, key: ServiceKey, service: ExportedService) -> float | None:
         """Return when the change was seen that is worked on now, None if that is not known."""
@@ -189,17 +198,14 @@ class Reconciler:
         make = partial(export_status, derived, wanted, arrival, generation=stored.generation, now=time.time())
         await self._statuses.bring(exports, _about(key, stored), stored.status, make)
 
-    async def _say_offered(self, key: ServiceKey, derived: Derived) -> float:
-        """Say on the import who exports it, when there is nothing better to do; return when to look again."""
+    async def _say_offered(self, key: ServiceKey, derived: Derived) -> None:
+        """Say on the import who exports it."""
         imports, name = self._inventory.imports[key.dialect], Name(key.namespace, key.name)
         template = imports.get(key.name, key.namespace)
         if template is None or is_foreign(template) or not derived.views:
-            return math.inf
-        status, before = offering(derived, self._inventory.world.fleet.members), template.get("status") or {}
-        if self.arriving.convergence.is_busy and not says(before, status):
-            return time.time() + LATER
-        await self._writer.say(imports, name, before, lambda _: status)
-        return math.inf
+            return
+        status = offering(derived, self._inventory.world.fleet.members)
+        await self._writer.say(imports, name, template.get("status") or {}, lambda _: status)
 
     async def _say_managed(self, key: GatewayKey) -> None:
         """Say on a flomesh Cluster whether it stands for a member."""

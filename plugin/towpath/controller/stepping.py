@@ -4,7 +4,8 @@ Users and pipelines apply a template and its policy one after the other, and rep
 them first: so a template that no policy selects is given a moment before it gets a derived one. Two policies
 that come and go within a second can leave a template with nobody (T8): a policy of the user selects it, and
 yet Karmada has not claimed it for that, or for ours that is gone. A touch of the template, without the marks
-of any claim, makes Karmada decide anew.
+of any claim, makes Karmada decide anew. Among many templates made at once it is only not their turn yet, and
+touches would make that longer: so the more is on its way, the longer each waits.
 
 No I/O and no clock of its own.
 """
@@ -41,8 +42,14 @@ class Seen(NamedTuple):
 @dataclass
 class _Waiting:
     selected: bool
-    due: float
+    since: float
     touches: int = 0
+
+    def due(self, pace: float) -> float:
+        """Return when its time is over."""
+        if not self.selected:
+            return self.since + MOMENT
+        return self.since + PATIENCE[min(self.touches, len(PATIENCE) - 1)] * pace
 
 
 class Stepping:
@@ -51,11 +58,21 @@ class Stepping:
     def __init__(self) -> None:
         self._waiting: dict[Hashable, _Waiting] = {}
 
-    def look(self, template: Hashable, *, selected: bool, missing: bool, claimed: bool, now: float) -> Seen:
+    def look(
+        self,
+        template: Hashable,
+        *,
+        selected: bool,
+        missing: bool,
+        claimed: bool,
+        now: float,
+        pace: float = 1.0,
+    ) -> Seen:
         """Judge a template.
 
         ``selected``: a policy of the user selects it. ``missing``: it should have a derived policy and has
-        none. ``claimed``: some policy that is there has it, to Karmada.
+        none. ``claimed``: some policy that is there has it, to Karmada. ``pace`` is how much longer than
+        usual things take.
         """
         waits = not claimed if selected else missing
         if not waits:
@@ -63,15 +80,13 @@ class Stepping:
             return Seen()
         one = self._waiting.get(template)
         if one is None or one.selected != selected:
-            pause = PATIENCE[0] if selected else MOMENT
-            one = self._waiting[template] = _Waiting(selected, now + pause)
-        if now < one.due:
-            return Seen(look_again=one.due)
+            one = self._waiting[template] = _Waiting(selected, now)
+        if now < one.due(pace):
+            return Seen(look_again=one.due(pace))
         if not selected:
             return Seen(Step.WRITE)
-        one.touches += 1
-        one.due = now + PATIENCE[min(one.touches, len(PATIENCE) - 1)]
-        return Seen(Step.TOUCH, one.due)
+        one.touches, one.since = one.touches + 1, now
+        return Seen(Step.TOUCH, one.due(pace))
 
     def forget(self, template: Hashable) -> None:
         """A template is gone, or waits for nothing any more."""
