@@ -132,6 +132,7 @@ class Plugin:
 
 def change_of(request: Request) -> pb.ReviewAdmissionRequest:
     """Return an admission request in the contract's words."""
+    old = bytes(request.old_json)
     return pb.ReviewAdmissionRequest(
         uid=request.uid,
         operation=_OPERATIONS.get(request.operation, pb.OPERATION_UNSPECIFIED),
@@ -145,7 +146,7 @@ def change_of(request: Request) -> pb.ReviewAdmissionRequest:
         user_groups=request.user_info.groups or (),
         dry_run=bool(request.dry_run),
         object=b"" if request.obj is None else _encode(request.obj),
-        old_object=b"" if request.old is None else bytes(request.old_json),
+        old_object=old if old.startswith(b"{") else b"",
     )
 
 

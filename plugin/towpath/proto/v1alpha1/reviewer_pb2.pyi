@@ -88,9 +88,9 @@ class ReviewAdmissionRequest(_message.Message):
     dry_run: _builtins.bool
     """Whether nothing will be stored. Changes nothing about the answer."""
     object: _builtins.bytes
-    """The object as it would be stored, as JSON. Empty on DELETE."""
+    """The object as it would be stored, as JSON. Empty on DELETE. Status and managedFields may be left out."""
     old_object: _builtins.bytes
-    """The object as it is stored now, as JSON. Empty on CREATE."""
+    """The object as it is stored now, as JSON. Empty on CREATE. Status and managedFields may be left out."""
     @_builtins.property
     def user_groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The groups of that user."""
