@@ -86,7 +86,8 @@ class Reconciler:
             await self._say_managed(due)
             return None
         if self._inventory.going.get(due.namespace):
-            return None
+            # Nothing can be made there, and what was on its way there must not count for ever.
+            return None if due in self._inventory.world.services else self._gone(due)
         again = (
             await self._reconcile(due),
             await self._traffic.reconcile(due),
@@ -101,10 +102,9 @@ class Reconciler:
         """
         service = self._inventory.world.services.get(key)
         derived = self._inventory.world.derived(key, time.time())
-        live = self._live(key)
         if service is None or derived is None:
-            self._forget(key)
-            return self._withholding.gone(key, live.service_import)
+            return self._gone(key)
+        live = self._live(key)
         wanted = render(key, service.uid, derived, overwrites=service.overwrites)
         verdict = self._withholding.judge(key, live, wanted)
         if verdict is not Verdict.GO:
@@ -144,13 +144,16 @@ class Reconciler:
             return self._inventory.changed_at.get(key)  # it has only begun: Karmada has yet to bind it
         return self._inventory.changed_at.pop(key, None)
 
-    def _forget(self, key: ServiceKey) -> None:
+    def _gone(self, key: ServiceKey) -> float | None:
+        """Forget an export that is gone; return when to look again, if at all."""
+        imports = self._inventory.imports[key.dialect]
         for kept in (self._told, self._withdrawing, self._inventory.changed_at):
             kept.pop(key, None)
-        for reflector in (self._inventory.exports[key.dialect], self._inventory.imports[key.dialect]):
+        for reflector in (self._inventory.exports[key.dialect], imports):
             self._writer.forget(reflector.resource, Name(key.namespace, key.name))
         self._propagating.forget(self._inventory.exports[key.dialect], Name(key.namespace, key.name))
         self.arriving.forget(key)
+        return self._withholding.gone(key, imports.get(key.name, key.namespace))
 
     async def _withhold(self, key: ServiceKey, derived: Derived, wanted: Rendered, verdict: Verdict) -> float:
         """Leave everything as it is, and come back."""
