@@ -75,7 +75,7 @@ async def test_t14_an_import_made_anew_unseen_gets_a_binding_of_its_own(
         lambda: shop.seen(members),
         lambda seen: sorted(seen) == MEMBERS and all(list(ports) == [8080] for ports in seen.values()),
     )
-    assert "removed a binding" in processes.tail(plane.env.log("towpath-plugin"), 50)
+    assert "adopted a binding" in processes.tail(plane.env.log("towpath-plugin"), 50)
 
 
 @pytest.fixture

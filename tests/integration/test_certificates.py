@@ -209,7 +209,7 @@ async def test_a_secret_that_is_lost_is_put_back(karmada: Client, store: Store, 
     assert shown(certificates).serial_number == serial, "nobody notices"
 
 
-async def test_a_clock_that_jumps_is_noticed_by_the_next_look(store: Store) -> None:
+async def test_promise_7_a_clock_that_jumps_is_noticed_by_the_next_look(store: Store) -> None:
     assert Times().look <= 60
     ahead = dt.timedelta()
     certificates = OwnAuthority(Context(), store, times=Times(look=0.05), clock=lambda: wall_clock() + ahead)
@@ -265,7 +265,7 @@ def _is_by(certificate: x509.Certificate, pem: bytes) -> bool:
     return True
 
 
-async def test_no_call_fails_while_certificates_and_ca_rotate(
+async def test_promise_7_no_call_fails_while_certificates_and_ca_rotate(
     plane: Plane, karmada: Client, store: Store, caller: Caller, tmp_path: Path
 ) -> None:
     """500 calls a second at two webhooks, by a client that trusts what the configuration says."""

@@ -169,7 +169,7 @@ async def test_a_body_too_large_is_refused_before_its_end(here: Server, framing:
         assert b" 413 " in await reader.readline()
 
 
-async def test_with_a_client_ca_admission_is_for_those_with_a_certificate(
+async def test_promise_6_with_a_client_ca_admission_is_for_those_with_a_certificate(
     server: Server, tmp_path: Path
 ) -> None:
     clients, others = (make_authority(name, validity=DAY) for name in ("apiservers", "others"))
@@ -210,7 +210,7 @@ def test_a_client_ca_that_cannot_be_used_is_told(tmp_path: Path, content: str | 
         Context(clients=tmp_path / "ca.crt")
 
 
-async def test_plain_http_is_not_answered(here: Server) -> None:
+async def test_promise_6_plain_http_is_not_answered(here: Server) -> None:
     async with here.connection(tls=False) as (reader, writer):
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
         answer = b""
@@ -229,7 +229,7 @@ async def test_plain_http_is_not_answered(here: Server) -> None:
         ("1.2", "1.1", False),
     ],
 )
-def test_tls_versions(server: Server, lowest: str, spoken: str, answered: bool) -> None:
+def test_promise_6_tls_versions(server: Server, lowest: str, spoken: str, answered: bool) -> None:
     listening = Context(TlsVersion(lowest))
     listening.present(*((server.folder / name).read_bytes() for name in ("tls.crt", "tls.key")), "it")
     trust = server.trust
@@ -288,7 +288,9 @@ async def test_a_connection_is_kept_and_its_later_requests_are_guarded_as_well(
             assert await reader.read() == b""
 
 
-async def test_sigterm_lets_a_call_in_flight_end(server: Server, process: subprocess.Popen[str]) -> None:
+async def test_promise_8_sigterm_lets_a_call_in_flight_end(
+    server: Server, process: subprocess.Popen[str]
+) -> None:
     body = review(HOLDING)
     await server.ready()
     async with server.connection() as (reader, writer):
