@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
@@ -12,13 +13,15 @@ import pytest
 from tests.chaos.proxy import Act, Fault
 from tests.chaos.victim import victim
 from tests.conftest import MEMBERS, Plane, Plugin
-from tests.e2e.shop import Shop, gateways
+from tests.e2e.shop import Endpoints, Shop, gateways
 from tests.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.local import processes
 
 COLLECTOR, CONTROLLERS = "karmada-kube-controller-manager", "karmada-controller-manager"
+HANGS = 40.0
+"""Seconds: longer than Karmada's client waits, and not so long that it says of the member that it is lost."""
 GRACE, PROMPT = 3.0, 2.0
 """Seconds: the grace that the exports give, and what may pass after its end, or after a member's return."""
 
@@ -76,6 +79,28 @@ async def test_t14_an_import_made_anew_unseen_gets_a_binding_of_its_own(
         lambda seen: sorted(seen) == MEMBERS and all(list(ports) == [8080] for ports in seen.values()),
     )
     assert "adopted a binding" in processes.tail(plane.env.log("towpath-plugin"), 50)
+
+
+async def test_t13_what_karmada_lost_while_a_member_hung_reaches_it_when_it_is_back(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    """Karmada gives a write up after 32 s, says that it is applied and never tries again."""
+    frozen = "cluster-2"
+    others = {name: client for name, client in members.items() if name != frozen}
+
+    def moved(seen: dict[str, Endpoints]) -> bool:
+        return all(list(ports) == [8080] for ports in seen.values())
+
+    apiserver = processes.running(plane.env.root)[f"{frozen}-apiserver"]
+    apiserver.suspend()
+    try:
+        shop.apply(shop.service(8080), shop.export(8080))
+        await until(lambda: shop.seen(others), moved)
+        await asyncio.sleep(HANGS)
+    finally:
+        apiserver.resume()
+
+    await until(lambda: shop.seen(members), moved, patience=60)
 
 
 @pytest.fixture
