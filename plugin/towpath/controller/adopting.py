@@ -18,7 +18,7 @@ from towpath.changes import is_foreign
 from towpath.controller.disowned import Disowned
 from towpath.controller.inventory import Inventory
 from towpath.controller.writing import Writer
-from towpath.karmada import resources
+from towpath.karmada import decode, resources
 from towpath.karmada.client import Resource
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.keys import ServiceKey
@@ -38,8 +38,8 @@ class _Template(NamedTuple):
 
     @property
     def binding(self) -> Name:
-        """Where Karmada keeps its binding (pkg/util/names)."""
-        return Name(self.name.namespace, f"{self.name.name}-{self.resource.kind.lower()}")
+        """Where Karmada keeps its binding."""
+        return Name(self.name.namespace, decode.binding_name(self.name.name, self.resource.kind))
 
     @property
     def uid(self) -> str:

@@ -238,7 +238,7 @@ class Inventory:
         return self._taken_by(key, "ServiceImport")
 
     def _taken_by(self, key: ServiceKey, kind: str) -> str:
-        binding = self.bindings.get(f"{key.name}-{kind.lower()}", key.namespace)
+        binding = self.bindings.get(decode.binding_name(key.name, kind), key.namespace)
         if binding is None or binding.kind != kind:
             return ""
         group = binding.api_version.partition("/")[0]
@@ -247,10 +247,10 @@ class Inventory:
     def _binding(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> Binding:
         """Return the binding of a template; one without clusters if there is none.
 
-        It is found by Karmada's name for it (pkg/util/names), which two groups share: what it says of its
-        template decides whether it is the one.
+        It is found by its name, which two groups share: what it says of its template decides whether it is
+        the one.
         """
-        binding = self.bindings.get(f"{key.name}-{kind.lower()}", key.namespace)
+        binding = self.bindings.get(decode.binding_name(key.name, kind), key.namespace)
         if binding is None or (binding.api_version, binding.kind, binding.uid) != (api_version, kind, uid):
             return Binding(api_version, kind, uid, frozenset())
         return binding
@@ -287,7 +287,7 @@ class Inventory:
         binding = new or old
         if binding is None:
             return
-        service = Name(name.namespace, name.name.removesuffix(f"-{binding.kind.lower()}"))
+        service = Name(name.namespace, name.name.removesuffix(decode.binding_name("", binding.kind)))
         if binding.kind == "ServiceImport":
             self.reporting = self.reporting or bool(binding.reported)
             self._import_changed(service)

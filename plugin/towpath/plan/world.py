@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from towpath.errors import InvalidObject
-from towpath.karmada.decode import StoredExport
+from towpath.karmada.decode import StoredExport, binding_name
 from towpath.model.cluster import Member, changed
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService, Offer, World
@@ -229,7 +229,7 @@ def _offer_of(objects: Sequence[Manifest]) -> Offer:
 
 
 def _binding_of(one: Id) -> Id:
-    return Id("work.karmada.io", "ResourceBinding", one.namespace, f"{one.name}-{one.kind.lower()}")
+    return Id("work.karmada.io", "ResourceBinding", one.namespace, binding_name(one.name, one.kind))
 
 
 def _id_of(policy: Policy) -> Id:

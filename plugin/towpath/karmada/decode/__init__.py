@@ -5,7 +5,7 @@ neither time nor memory. Much of the rest is the same in many objects (the clust
 with one port 80): equal values are kept once.
 """
 
-from towpath.karmada.decode.bindings import Binding, binding, refusals
+from towpath.karmada.decode.bindings import Binding, binding, binding_name, refusals
 from towpath.karmada.decode.members import StoredMember, karmada_cluster, member, target
 from towpath.karmada.decode.policies import override, policy, whole
 from towpath.karmada.decode.templates import (
@@ -28,6 +28,7 @@ __all__ = [
     "StoredService",
     "StoredTraffic",
     "binding",
+    "binding_name",
     "flomesh_cluster",
     "karmada_cluster",
     "member",

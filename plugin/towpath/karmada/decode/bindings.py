@@ -29,6 +29,11 @@ class Binding(NamedTuple):
     attached: bool = False
 
 
+def binding_name(name: str, kind: str) -> str:
+    """Return Karmada's name for the binding of a template (pkg/util/names): groups share it (facts T1)."""
+    return f"{name}-{kind.lower()}"
+
+
 class _Named(msgspec.Struct, gc=False):
     name: str
 
