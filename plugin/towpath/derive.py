@@ -23,7 +23,7 @@ from towpath.model.view import View
 from towpath.model.world import ExportedService, World
 from towpath.rules import conditions, contention
 from towpath.rules.conflict import disagreements
-from towpath.rules.contention import EVERYWHERE, Claim
+from towpath.rules.contention import EVERYWHERE, Lost
 from towpath.rules.eligibility import drained, why_not_exporting
 from towpath.rules.ports import Exporter, United, exporter, of_one_type, stand_in, unite, view_of
 from towpath.rules.reachability import DEFAULT_GRACE, Standing, grace, standing
@@ -60,20 +60,19 @@ def derive(world: World) -> Derivation:
     fleet, holders = Fleet(world.members), contention.holders(world.services)
     return Derivation(
         {
-            key: derive_service(service, fleet, holders, world.now)
+            key: derive_service(
+                service, fleet, contention.lost(key, contention.claims_of(service), holders), world.now
+            )
             for key, service in sorted(world.services.items())
         }
     )
 
 
-def derive_service(
-    service: ExportedService, fleet: Fleet, holders: Mapping[Claim, ServiceKey], now: float
-) -> Derived:
+def derive_service(service: ExportedService, fleet: Fleet, lost: Sequence[Lost], now: float) -> Derived:
     """Derive one service: what the controller does when something about it has changed.
 
-    ``holders`` has to know at least the claims that this service makes.
+    ``lost`` is what it claims and others have.
     """
-    lost = contention.lost(service, holders)
     taken = contention.exclusions(lost)
     if service.taken_by:
         taken[EVERYWHERE] = contention.name_taken(service.taken_by)

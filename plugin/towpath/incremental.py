@@ -18,7 +18,7 @@ from towpath.derive import Derived, derive_service
 from towpath.model.cluster import Fleet, Member
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService
-from towpath.rules.contention import Claim, claims_of, holder
+from towpath.rules.contention import Claim, Lost, claims_of, holder, lost
 
 
 class Incremental:
@@ -44,8 +44,12 @@ class Incremental:
             return None
         known = self._derived.get(key)
         if known is None or now >= known.look_again:
-            known = self._derived[key] = derive_service(service, self.fleet, self.holders, now)
+            known = self._derived[key] = derive_service(service, self.fleet, self.lost(key), now)
         return known
+
+    def lost(self, key: ServiceKey) -> tuple[Lost, ...]:
+        """Return what a service claims and others have."""
+        return lost(key, self._claims.get(key, ()), self.holders)
 
     @property
     def known(self) -> Collection[Derived]:

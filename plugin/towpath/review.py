@@ -10,11 +10,11 @@ Nothing here refuses: the order in which a user applies manifests must not matte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,20 +23,22 @@ from towpath.controller.inventory import Inventory
 from towpath.derive import derive_service
 from towpath.errors import InvalidObject
 from towpath.incremental import Incremental
+from towpath.karmada import decode
 from towpath.karmada.decode import StoredExport
 from towpath.model.cluster import DRAIN_ANNOTATION, Fleet
 from towpath.model.export import Export
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import ExportedService, Offer
-from towpath.plan.reading import Reading, read
 from towpath.propagation.claims import Claim as PolicyClaim
-from towpath.propagation.policies import Policy
+from towpath.propagation.policies import Policy, read_policy
 from towpath.propagation.selection import best_match
-from towpath.rules.contention import EVERYWHERE, Claim, claims_of, holder, lost, name_taken
+from towpath.rules.contention import EVERYWHERE, Lost, claims_of, holder, lost, name_taken
 from towpath.rules.ports import normal_path
 from towpath.rules.reasons import PLAIN, Advice, Caution, Excluded, Exclusion, Impossible
 from towpath.rules.shape import by_field, unknown_targets
 from towpath.wording import several
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,19 +83,18 @@ def review(change: Change, inventory: Inventory, now: float) -> tuple[Finding, .
 
 def _export(change: Change, inventory: Inventory, now: float) -> Iterator[Finding]:
     key = ServiceKey(Dialect(change.group), change.namespace, change.name)
-    stored = _read(change.obj, change).exports.get(key)
+    stored = _stored(decode.service_export, change)
     if stored is None:  # it goes
         return
     fleet = inventory.world.fleet
     service = _as_exported(key, stored, inventory, now)
     # As if it had all that it claims: what it does not get must not hide what else there is to say.
-    mine = dict.fromkeys(claims_of(service), key)
-    derived = derive_service(service, _Exporting(fleet.members), mine, now)
+    derived = derive_service(service, _Exporting(fleet.members), (), now)
     advice = (one for one in advise(service, derived, fleet) if _is_news(one))
     # Of the keys is spoken also where nothing exports yet.
     yield from map(_said, unknown_targets(stored.export, fleet.keys))
     yield from (_said(one) for one in advice if one.reason is not Advice.UNKNOWN_TARGET_CLUSTER)
-    yield from _taken(service, stored.export, _holders(service, inventory.world))
+    yield from _taken(_lost(service, inventory.world), stored.export)
 
 
 def _as_exported(key: ServiceKey, stored: StoredExport, inventory: Inventory, now: float) -> ExportedService:
@@ -107,22 +108,20 @@ def _as_exported(key: ServiceKey, stored: StoredExport, inventory: Inventory, no
     return replace(service, offers=dict.fromkeys(sorted(service.serving), offer))
 
 
-def _holders(service: ExportedService, world: Incremental) -> dict[Claim, ServiceKey]:
-    """Return who would have what a service claims."""
-    holders = {}
-    for claim in claims_of(service):
+def _lost(service: ExportedService, world: Incremental) -> tuple[Lost, ...]:
+    """Return what a service would claim and others would have."""
+    claims, holders = claims_of(service), {}
+    for claim in claims:
         held = world.holders.get(claim, service.key)
         rivals = [service] if held == service.key else [service, world.services[held]]
         holders[claim] = holder(rivals)
-    return holders
+    return lost(service.key, claims, holders)
 
 
-def _taken(
-    service: ExportedService, export: Export, holders: Mapping[Claim, ServiceKey]
-) -> Iterator[Finding]:
+def _taken(lost: Iterable[Lost], export: Export) -> Iterator[Finding]:
     """Yield what an older export has, each path once for all clusters."""
     clusters: dict[tuple[str, str, ServiceKey], list[str]] = {}
-    for (cluster, what, kind), by in lost(service, holders):
+    for (cluster, what, kind), by in lost:
         if cluster == EVERYWHERE:
             why = name_taken(by.dialect.value)
             yield Finding(why.reason.value, "metadata.name", f"metadata.name: {why.text}")
@@ -139,7 +138,7 @@ def _taken(
 
 def _traffic(change: Change, inventory: Inventory, now: float) -> Iterator[Finding]:
     key = ServiceKey(Dialect(change.group), change.namespace, change.name)
-    policy = _read(change.obj, change).traffic.get(key)
+    policy = _stored(decode.traffic_policy, change)
     if policy is None:  # it goes
         return
     world = inventory.world
@@ -155,7 +154,7 @@ def _propagation(change: Change, inventory: Inventory, _: float) -> Iterator[Fin
 
     An export that is left behind follows its Service, a traffic policy the imports (DESIGN, rule 9).
     """
-    before, after = _policy(change.old, change), _policy(change.obj, change)
+    before, after = _policy(change.old), _policy(change.obj)
     if before is None:
         return
     selectors = after.resource_selectors if after else ()
@@ -175,20 +174,21 @@ _RULES: Mapping[tuple[str, str], Callable[[Change, Inventory, float], Iterator[F
 }
 
 
-def _read(raw: bytes | None, change: Change) -> Reading:
-    return read([_decoded(raw)] if raw else [], namespace=change.namespace or "default")
+def _stored(read: Callable[[bytes], T | None], change: Change) -> T | None:
+    """Return what would be stored, as the controller would read it; None if it goes."""
+    return _read(read, change.obj) if change.obj else None
 
 
-def _policy(raw: bytes | None, change: Change) -> Policy | None:
-    """Return the policy in a JSON text; None if there is none, or one of ours."""
-    return next((versions[-1] for versions in _read(raw, change).policies.values()), None)
+def _policy(raw: bytes | None) -> Policy | None:
+    """Return the policy in a JSON text; None if there is none."""
+    return _read(lambda raw: read_policy(msgspec.json.decode(raw)), raw) if raw else None
 
 
-def _decoded(raw: bytes) -> dict[str, Any]:
+def _read(read: Callable[[bytes], T], raw: bytes) -> T:
     try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidObject(f"this is no JSON object: {error}") from None
+        return read(raw)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # a number beyond Python's, say
+        raise InvalidObject(f"this cannot be read: {error}") from None
 
 
 def _is_news(caution: Caution) -> bool:

@@ -205,7 +205,7 @@ def test_whatever_is_claimed_is_held_by_the_oldest_claimant_alone(some: World) -
     held = holders(some.services)
     for key, each in some.services.items():
         mine = {claim for claim in claims_of(each) if held[claim] == key}
-        gone = {claim for claim, _ in lost(each, held)}
+        gone = {claim for claim, _ in lost(key, claims_of(each), held)}
         name_is_gone = any(claim.cluster == EVERYWHERE for claim in gone)
         assert len(gone) == 1 if name_is_gone else mine | gone == claims_of(each)
         for claim in mine:

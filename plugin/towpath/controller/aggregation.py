@@ -83,7 +83,7 @@ class Aggregation:
         known = world.derived(service.key, now)
         if known is not None and offers == service.offers:
             return known
-        return derive_service(replace(service, offers=offers), world.fleet, world.holders, now)
+        return derive_service(replace(service, offers=offers), world.fleet, world.lost(service.key), now)
 
     def _wanted(self, service: ExportedService, derived: Derived) -> Rendered:
         """Render, once for each derivation."""

@@ -71,13 +71,12 @@ def holders(services: Mapping[ServiceKey, ExportedService]) -> dict[Claim, Servi
     return {claim: holder(those) for claim, those in claimants.items()}
 
 
-def lost(service: ExportedService, holders: Mapping[Claim, ServiceKey]) -> tuple[Lost, ...]:
-    """Return the claims that this service does not get, in a fixed order.
+def lost(key: ServiceKey, claims: Iterable[Claim], holders: Mapping[Claim, ServiceKey]) -> tuple[Lost, ...]:
+    """Return which of its claims a service does not get, in a fixed order.
 
     Without its name it has nothing else to lose: then that is the only one.
     """
-    taken = (Lost(claim, holders[claim]) for claim in claims_of(service))
-    gone = sorted(one for one in taken if one.holder != service.key)
+    gone = sorted(Lost(claim, holders[claim]) for claim in claims if holders[claim] != key)
     name = [one for one in gone if one.claim.cluster == EVERYWHERE]
     return tuple(name or gone)
 
