@@ -31,6 +31,7 @@ from towpath.model.keys import Dialect
 from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 from towpath.proto.v1alpha1.service_pb2 import Finding
+from towpath.rpc.server import GRACE
 
 pytestmark = pytest.mark.timeout(60)
 KNOWN = knowing(*clusters("a", "b", "c"), *exported("web", "a", "b"))
@@ -179,6 +180,99 @@ async def test_before_the_world_is_known(tmp_path: Path) -> None:
         unchanged = await reviewer.AggregateStatus(pb.AggregateStatusRequest(object=obj))
         assert not unchanged.HasField("status")
         assert not (await reviewer.InterpretHealth(pb.InterpretHealthRequest(object=obj))).healthy
+
+
+def asked(*objects: Object) -> pb.ReviewRequest:
+    return pb.ReviewRequest(
+        questions=[pb.Question(review_admission=question(CREATE, obj)) for obj in objects]
+    )
+
+
+async def test_on_a_stream_each_question_gets_its_answer_in_its_place(reviewer: ReviewerStub) -> None:
+    change = question(CREATE, EXPORT)
+    reported = pb.AggregateStatusRequest(
+        object=msgspec.json.encode(export()), aggregated_status=msgspec.json.encode(aggregated({}))
+    )
+    copy = pb.InterpretHealthRequest(object=msgspec.json.encode({**export(), "status": CONFLICT}))
+    stream = reviewer.Review()
+    await stream.write(
+        pb.ReviewRequest(
+            questions=[
+                pb.Question(review_admission=change),
+                pb.Question(interpret_health=copy),
+                pb.Question(),
+                pb.Question(review_admission=pb.ReviewAdmissionRequest(object=b"{}")),
+                pb.Question(aggregate_status=reported),
+            ]
+        )
+    )
+    await stream.write(pb.ReviewRequest())
+    await stream.write(asked(export()))
+    await stream.done_writing()
+    first, second, third = [response async for response in stream]
+    review, health, *refused, status = first.answers
+    assert review.review_admission == await reviewer.ReviewAdmission(change)
+    assert health.interpret_health == await reviewer.InterpretHealth(copy)
+    assert status.aggregate_status.status
+    assert status.aggregate_status == await reviewer.AggregateStatus(reported)
+    invalid_argument = grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert [(one.refusal.code, one.refusal.reason, one.refusal.text) for one in refused] == [
+        (invalid_argument, "INVALID_REQUEST", "a question must be given"),
+        (invalid_argument, "INVALID_REQUEST", "an operation must be given: CREATE, UPDATE or DELETE"),
+    ]
+    assert second == pb.ReviewResponse()
+    assert third == pb.ReviewResponse(answers=[pb.Answer(review_admission=pb.ReviewAdmissionResponse())])
+    assert await stream.code() is grpc.StatusCode.OK
+
+
+class _Broken:
+    """A container that nobody can look into."""
+
+    def __contains__(self, _: object) -> bool:
+        raise ZeroDivisionError
+
+
+async def test_neither_a_bug_of_ours_nor_an_early_question_ends_a_stream(tmp_path: Path) -> None:
+    status = pb.AggregateStatusRequest(object=msgspec.json.encode(export()))
+    path = tmp_path / "s"
+    async with (
+        server(KNOWN, path, kept=_Broken()) as made,
+        grpc.aio.insecure_channel(f"unix:{path}") as channel,
+    ):
+        stream = ReviewerStub(channel).Review()
+        await stream.write(asked(EXPORT))
+        early = (await answer_on(stream)).refusal
+        made.in_sync()
+        await stream.write(pb.ReviewRequest(questions=[pb.Question(aggregate_status=status)]))
+        bug = (await answer_on(stream)).refusal
+        await stream.write(asked(EXPORT))
+        assert (await answer_on(stream)).review_admission.warnings
+    assert (early.code, early.reason) == (grpc.StatusCode.UNAVAILABLE.value[0], "NOT_IN_SYNC")
+    assert (bug.code, bug.reason) == (grpc.StatusCode.INTERNAL.value[0], "BUG")
+
+
+async def test_streams_end_when_the_plugin_stops(tmp_path: Path) -> None:
+    """Those that wait do so with OK and at once: they are not what its grace is for."""
+    path = tmp_path / "s"
+    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        async with server(KNOWN, path) as made:
+            made.in_sync()
+            streams = [ReviewerStub(channel).Review() for _ in range(3)]
+            for stream in streams:
+                await stream.write(asked(EXPORT))
+                await answer_on(stream)
+            began = time.monotonic()
+        assert time.monotonic() - began < GRACE
+        for stream in streams:
+            assert await stream.read() is grpc.aio.EOF
+            assert await stream.code() is grpc.StatusCode.OK
+
+
+async def answer_on(stream: grpc.aio.StreamStreamCall[pb.ReviewRequest, pb.ReviewResponse]) -> pb.Answer:
+    response = await stream.read()
+    assert isinstance(response, pb.ReviewResponse)
+    (answer,) = response.answers
+    return answer
 
 
 Call = Callable[[object], Awaitable[object]]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from tests.fuzz.bodies import interpreted
@@ -18,9 +21,13 @@ from tests.unit.inventories import aggregated, clusters, export, exported, inval
 from tests.unit.plugins import server
 from tests.waiting import until
 from towpath.issuing import Identity, issue, make_authority
+from towpath.proto.v1alpha1 import reviewer_pb2 as pb
+from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerServicer, add_ReviewerServicer_to_server
+from towpath.proto.v1alpha1.service_pb2 import Finding
 from towpath.rpc.credentials import Files, for_client
 from towpath.rpc.server import Port
 from towpath_webhook import plugin as hop
+from towpath_webhook.asking import AT_ONCE, LARGEST
 from towpath_webhook.endpoints import SILENT
 from towpath_webhook.metrics import Call, Metrics
 from towpath_webhook.plugin import Address, Plugin
@@ -85,6 +92,182 @@ async def test_the_status_of_an_export_is_its_word(tmp_path: Path) -> None:
         assert patch["path"] == "/status"
         conditions = {one["type"]: one for one in patch["value"]["conditions"]}
         assert "no such port" in conditions["Valid"]["message"]
+
+
+class Odd(ReviewerServicer):
+    """A plugin that reads a message and does with it what a test says, until the stream is over."""
+
+    def __init__(self, *turns: Turn) -> None:
+        self._turns = iter(turns)
+        self.sizes: list[int] = []
+
+    async def Review(  # noqa: N802 - named by the contract
+        self, request_iterator: AsyncIterator[pb.ReviewRequest], context: Any
+    ) -> AsyncIterator[pb.ReviewResponse]:
+        turn = next(self._turns)
+        async for request in request_iterator:
+            self.sizes.append(len(request.questions))
+            response = await turn(request, context)
+            if response is None:
+                return
+            yield response
+
+    async def ReviewAdmission(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Not what the webhook calls."""
+
+    async def AggregateStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Not what the webhook calls."""
+
+    async def InterpretHealth(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Not what the webhook calls."""
+
+
+Turn = Callable[[pb.ReviewRequest, Any], Awaitable[pb.ReviewResponse | None]]
+
+
+async def named(request: pb.ReviewRequest, _: Any = None) -> pb.ReviewResponse:
+    """Answer each question with the name of what it is about."""
+    return pb.ReviewResponse(
+        answers=(
+            pb.Answer(
+                review_admission=pb.ReviewAdmissionResponse(
+                    warnings=[Finding(text=question.review_admission.name)]
+                )
+            )
+            for question in request.questions
+        )
+    )
+
+
+@asynccontextmanager
+async def asking(odd: Odd, path: Path) -> AsyncIterator[tuple[Plugin, Metrics]]:
+    made = grpc.aio.server()
+    add_ReviewerServicer_to_server(odd, made)
+    made.add_insecure_port(f"unix:{path}")
+    await made.start()
+    metrics = Metrics()
+    try:
+        async with Plugin(Address(f"unix:{path}"), metrics) as plugin:
+            yield plugin, metrics
+    finally:
+        await made.stop(None)
+
+
+def failures(metrics: Metrics) -> dict[str, float]:
+    counted = {code: metrics.plugin_failures[code]._value.get() for code in metrics.plugin_failures}
+    return {code: number for code, number in counted.items() if number}
+
+
+def about(name: str) -> dict[str, Any]:
+    return {**EXPORT, "metadata": {**EXPORT["metadata"], "name": name}}
+
+
+async def test_what_is_asked_at_once_goes_together_and_each_hears_its_own(tmp_path: Path) -> None:
+    odd = Odd(named)
+    names = [f"web-{number}" for number in range(200)]
+    async with asking(odd, tmp_path / "s") as (plugin, _):
+        said = await asyncio.gather(*(warned(plugin, about(name)) for name in names))
+    assert said == [[name] for name in names]
+    assert sum(odd.sizes) == len(names)
+    assert max(odd.sizes) == AT_ONCE
+    assert len(odd.sizes) < len(names) / 2
+
+
+async def test_a_large_question_goes_alone(tmp_path: Path) -> None:
+    odd = Odd(named)
+    large = {"labels": {"x": "y" * LARGEST}}
+    objects = [about("a"), {**EXPORT, "metadata": {**EXPORT["metadata"], **large}}, about("b"), about("c")]
+    async with asking(odd, tmp_path / "s") as (plugin, _):
+        said = await asyncio.gather(*(warned(plugin, obj) for obj in objects))
+    assert said == [["a"], ["web"], ["b"], ["c"]]
+    assert odd.sizes == [2, 2]
+
+
+async def test_a_plugin_that_stops_before_it_answers_is_asked_again(tmp_path: Path) -> None:
+    async def stops(*_: Any) -> None:
+        return None
+
+    async with asking(Odd(stops, named), tmp_path / "s") as (plugin, metrics):
+        said = await asyncio.gather(*(warned(plugin, about(name)) for name in "abc"))
+        assert said == [["a"], ["b"], ["c"]]
+        assert failures(metrics) == {}
+
+
+async def test_a_plugin_that_stops_and_stops_is_silent(tmp_path: Path) -> None:
+    async def stops(*_: Any) -> None:
+        return None
+
+    async with asking(Odd(stops, stops, named), tmp_path / "s") as (plugin, metrics):
+        assert await warned(plugin) == [SILENT]
+        assert failures(metrics) == {"OK": 1}
+        assert await warned(plugin) == ["web"]
+
+
+async def test_a_plugin_that_hangs_is_waited_for_once_and_not_by_those_who_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hop, "DEADLINE", 0.2)
+
+    async def hangs(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with asking(Odd(hangs, named), tmp_path / "s") as (plugin, metrics):
+        assert await warned(plugin) == [SILENT]
+        assert await warned(plugin) == ["web"], "on a stream of its own"
+        assert failures(metrics) == {"DEADLINE_EXCEEDED": 1}
+
+
+async def test_a_plugin_that_answers_what_nobody_asked_is_not_believed(tmp_path: Path) -> None:
+    async def twice(request: pb.ReviewRequest, _: Any) -> pb.ReviewResponse:
+        answers = (await named(request)).answers
+        return pb.ReviewResponse(answers=[*answers, *answers])
+
+    async def nothing(*_: Any) -> pb.ReviewResponse:
+        return pb.ReviewResponse()
+
+    async with asking(Odd(twice, nothing, named), tmp_path / "s") as (plugin, metrics):
+        assert await warned(plugin) == [SILENT]
+        assert await warned(plugin) == [SILENT]
+        assert await warned(plugin) == ["web"]
+        assert failures(metrics) == {"INTERNAL": 2}
+
+
+async def test_a_refused_question_is_one_failure_and_the_stream_goes_on(tmp_path: Path) -> None:
+    refusal = pb.Answer(refusal=pb.Refusal(code=grpc.StatusCode.UNAVAILABLE.value[0], reason="X", text="no"))
+
+    async def refuses_first(request: pb.ReviewRequest, _: Any) -> pb.ReviewResponse:
+        response = await named(request)
+        if len(odd.sizes) == 1:
+            response.answers[0].CopyFrom(refusal)
+        return response
+
+    odd = Odd(refuses_first)
+    async with asking(odd, tmp_path / "s") as (plugin, metrics):
+        assert await warned(plugin) == [SILENT]
+        assert await warned(plugin) == ["web"]
+        assert failures(metrics) == {"UNAVAILABLE": 1}
+
+
+async def test_whoever_gives_up_leaves_the_others_their_answers(tmp_path: Path) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(request: pb.ReviewRequest, _: Any) -> pb.ReviewResponse:
+        begun.set()
+        await go_on.wait()
+        return await named(request)
+
+    async with asking(Odd(slowly), tmp_path / "s") as (plugin, metrics):
+        asked = [asyncio.create_task(warned(plugin, about(name))) for name in "abcd"]
+        await begun.wait()
+        late = [asyncio.create_task(warned(plugin, about(name))) for name in "efg"]
+        await asyncio.sleep(0)
+        asked[1].cancel()
+        late[1].cancel()
+        go_on.set()
+        said = await asyncio.gather(*asked, *late, return_exceptions=True)
+        heard = ["".join(one) for one in said if isinstance(one, list)]
+        assert heard == ["a", "c", "d", "e", "g"]
+        assert failures(metrics) == {}
 
 
 def written(folder: Path, identity: Identity, ca: Identity) -> Files:

@@ -1,5 +1,8 @@
 """Asking the plugin, over gRPC, with a deadline: what it says, or that it says nothing.
 
+All is asked on one stream (``asking``), which lasts until somebody ends it: the plugin, because it stops, or
+we, because it has not answered in time. Then the next question opens another.
+
 Nobody waits for a plugin that is not there: gRPC tells at once that nobody answers, and tries to connect
 again in the background every second at the latest. An answer that comes late counts as none.
 
@@ -9,10 +12,11 @@ connections that cannot be made: then the channel is made anew, and the files ar
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
 import grpc
 import grpc.aio
@@ -23,6 +27,7 @@ from towpath.errors import UsageError
 from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 from towpath.proto.v1alpha1.service_pb2 import Finding
+from towpath_webhook.asking import Stream, Unanswered
 from towpath_webhook.fields import Problem
 from towpath_webhook.interpreter import Context
 from towpath_webhook.metrics import Call, Metrics
@@ -38,6 +43,8 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),
 )
+_GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+"""What is said of a plugin, or a certificate, that the connection was made with and is no more."""
 _OPERATIONS = {
     "CREATE": pb.OPERATION_CREATE,
     "UPDATE": pb.OPERATION_UPDATE,
@@ -45,7 +52,6 @@ _OPERATIONS = {
 }
 _encode = msgspec.json.Encoder().encode
 
-A = TypeVar("A")
 log = structlog.get_logger()
 
 
@@ -64,6 +70,7 @@ class Plugin:
         self._metrics = metrics
         self._silent = False
         self._made_at = 0.0
+        self._stream: Stream | None = None
 
     async def __aenter__(self) -> Self:
         self._connect()
@@ -81,46 +88,75 @@ class Plugin:
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self._end(grpc.StatusCode.CANCELLED, "the webhook stops")
         await self._channel.close()
 
     async def review(self, request: Request) -> Verdict | None:
         """Return what the plugin says of a change, None if it says nothing."""
-        asked = change_of(request)
-        said = await self._ask(Call.REVIEW, lambda: self._stub.ReviewAdmission(asked, timeout=DEADLINE))
-        if said is None:
+        answer = await self._ask(Call.REVIEW, pb.Question(review_admission=change_of(request)))
+        if answer is None:
             return None
+        said = answer.review_admission
         return Verdict(
             warnings=tuple(one.text for one in said.warnings), problems=tuple(_problems(said.errors))
         )
 
     async def status(self, context: Context) -> bytes | None:
         """Return the status that an export should have, None for the one that it has."""
-        asked = copies_of(context)
-        said = await self._ask(Call.STATUS, lambda: self._stub.AggregateStatus(asked, timeout=DEADLINE))
-        return said.status if said is not None and said.HasField("status") else None
+        answer = await self._ask(Call.STATUS, pb.Question(aggregate_status=copies_of(context)))
+        if answer is None or not answer.aggregate_status.HasField("status"):
+            return None
+        return answer.aggregate_status.status
 
-    async def _ask(self, call: Call, ask: Callable[[], Awaitable[A]]) -> A | None:
+    async def _ask(self, call: Call, question: pb.Question) -> pb.Answer | None:
         with self._metrics.plugin_seconds[call].time():
             try:
-                said = await ask()
-            except grpc.aio.AioRpcError as error:
-                self._metrics.plugin_failures[error.code().name].inc()
+                answer = await self._answered(question)
+            except Unanswered as error:
+                self._metrics.plugin_failures[error.code.name].inc()
                 if not self._silent:
                     self._silent = True
-                    log.warning("the plugin does not answer", code=error.code().name, why=error.details())
-                if error.code() is grpc.StatusCode.UNAVAILABLE:
+                    log.warning("the plugin does not answer", code=error.code.name, why=str(error))
+                if error.code in _GONE:
                     await self._renew()
                 return None
         if self._silent:
             self._silent = False
             log.info("the plugin answers again")
-        return said
+        return answer
+
+    async def _answered(self, question: pb.Question) -> pb.Answer:
+        """Ask, and ask again if the plugin that was asked stopped. Raises Unanswered."""
+        try:
+            async with asyncio.timeout(DEADLINE):
+                try:
+                    return await self._open().ask(question)
+                except Unanswered as error:
+                    if error.code is not grpc.StatusCode.OK:
+                        raise
+                return await self._open().ask(question)
+        except TimeoutError:
+            late = Unanswered(grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer within {DEADLINE:g} s")
+            # What is on its way has waited behind this one, and is of no use to anybody when it comes.
+            self._end(late.code, str(late))
+            raise late from None
+
+    def _open(self) -> Stream:
+        """Return a stream that is open, as far as is known."""
+        if self._stream is None or self._stream.over:
+            self._stream = Stream(self._stub)
+        return self._stream
+
+    def _end(self, code: grpc.StatusCode, why: str) -> None:
+        if self._stream is not None:
+            self._stream.end(code, why)
 
     async def _renew(self) -> None:
         """Make the channel anew, with what the certificates are now; not more often than makes sense."""
         if self._address.credentials is None or time.monotonic() - self._made_at < RENEWAL:
             return
         old = self._channel
+        self._end(grpc.StatusCode.UNAVAILABLE, "the connection is made anew")
         try:
             self._connect()
         except UsageError as error:

@@ -55,6 +55,12 @@ class Guard(ServerInterceptor):
             follow = cast("Callable[[Request, Context], AsyncIterator[Response]]", handler.unary_stream)
             stream: Any = _stream(method, follow)
             return grpc.unary_stream_rpc_method_handler(stream, *serialization)
+        if handler.stream_stream is not None:
+            converse = cast(
+                "Callable[[AsyncIterator[Request], Context], AsyncIterator[Response]]", handler.stream_stream
+            )
+            streams: Any = _stream(method, converse)
+            return grpc.stream_stream_rpc_method_handler(streams, *serialization)
         return handler
 
 
@@ -92,14 +98,18 @@ async def _told(method: str, context: Context) -> AsyncIterator[None]:
     """Tell the client what the block fails with."""
     try:
         yield
-    except Refused as error:
-        refusal = error
     except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
         raise
-    except Exception:
-        log.exception("a bug of ours", method=method)
-        refusal = Refused(grpc.StatusCode.INTERNAL, "BUG", "internal error: the plugin's log has it")
+    except Exception as error:
+        status = refusal_of(error, method).status()
     else:
         return
-    status = refusal.status()
     await context.abort(status.code, status.details, status.trailing_metadata)
+
+
+def refusal_of(error: Exception, method: str) -> Refused:
+    """Return what a client hears of an error. The log has what was not meant for it."""
+    if isinstance(error, Refused):
+        return error
+    log.error("a bug of ours", method=method, exc_info=error)
+    return Refused(grpc.StatusCode.INTERNAL, "BUG", "internal error: the plugin's log has it")

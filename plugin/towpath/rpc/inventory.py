@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import grpc
 from grpc.aio import ServicerContext
 
 from towpath.incremental import Incremental
@@ -17,7 +16,7 @@ from towpath.proto.v1alpha1 import inventory_pb2_grpc
 from towpath.proto.v1alpha1.service_pb2 import Explanation
 from towpath.rpc import convert
 from towpath.rpc.asked import service_key
-from towpath.rpc.refusals import Refused, not_found, not_in_sync
+from towpath.rpc.refusals import not_found, not_in_sync, stopping
 from towpath.rpc.watching import Watches
 
 EXPORT_GONE = "EXPORT_GONE"
@@ -85,7 +84,7 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
                         await woken.wait()
                 except TimeoutError:
                     pass  # the passing of time alone may have changed it
-        raise Refused(grpc.StatusCode.UNAVAILABLE, "STOPPING", "the plugin stops: watch again")
+        raise stopping()
 
     def _explained(self, key: ServiceKey) -> tuple[Explanation, float]:
         """Return the explanation, and when time alone may change it. Raises Refused if the export is gone."""

@@ -24,7 +24,7 @@ class Refused(Exception):
 
     def __init__(self, code: grpc.StatusCode, reason: str, text: str, *details: Message) -> None:
         super().__init__(text)
-        self.code = code
+        self.code, self.reason = code, reason
         self._details = (ErrorInfo(reason=reason, domain=DOMAIN), *details)
 
     def status(self) -> grpc.Status:
@@ -49,6 +49,11 @@ def invalid(fields: Mapping[str, str]) -> Refused:
 def not_in_sync() -> Refused:
     """Return the refusal of everything before the world is known."""
     return Refused(grpc.StatusCode.UNAVAILABLE, "NOT_IN_SYNC", NOT_IN_SYNC)
+
+
+def stopping() -> Refused:
+    """Return how streams end, and what new ones hear, while the server stops."""
+    return Refused(grpc.StatusCode.UNAVAILABLE, "STOPPING", "the plugin stops: try again")
 
 
 def not_found(reason: str, text: str) -> Refused:

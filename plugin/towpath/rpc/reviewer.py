@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -17,6 +17,8 @@ from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1 import reviewer_pb2_grpc
 from towpath.proto.v1alpha1.service_pb2 import Finding
 from towpath.review import Change, review
+from towpath.rpc.conversing import Conversations
+from towpath.rpc.guarding import refusal_of
 from towpath.rpc.refusals import invalid, not_in_sync
 from towpath.rules.health import why_unhealthy
 
@@ -61,6 +63,11 @@ class ReviewerServicer(reviewer_pb2_grpc.ReviewerServicer):
         self._inventory = inventory
         self._aggregation = aggregation
         self._in_sync = in_sync
+        self._conversations = Conversations()
+
+    def stop(self) -> None:
+        """End every stream, each after its last answer."""
+        self._conversations.stop()
 
     async def ReviewAdmission(  # noqa: N802 - named by the contract
         self,
@@ -68,6 +75,9 @@ class ReviewerServicer(reviewer_pb2_grpc.ReviewerServicer):
         context: ServicerContext[pb.ReviewAdmissionRequest, Awaitable[pb.ReviewAdmissionResponse]],
     ) -> pb.ReviewAdmissionResponse:
         """Answer with what surprises about a change."""
+        return self._review_admission(request)
+
+    def _review_admission(self, request: pb.ReviewAdmissionRequest) -> pb.ReviewAdmissionResponse:
         needed = _HAS.get(request.operation)
         if needed is None:
             raise invalid({"operation": "an operation must be given: CREATE, UPDATE or DELETE"})
@@ -91,6 +101,9 @@ class ReviewerServicer(reviewer_pb2_grpc.ReviewerServicer):
         context: ServicerContext[pb.AggregateStatusRequest, Awaitable[pb.AggregateStatusResponse]],
     ) -> pb.AggregateStatusResponse:
         """Answer with the status that the controller would write."""
+        return self._aggregate_status(request)
+
+    def _aggregate_status(self, request: pb.AggregateStatusRequest) -> pb.AggregateStatusResponse:
         asked = _asked(request)
         if asked is None or not self._in_sync():
             return pb.AggregateStatusResponse()
@@ -105,9 +118,37 @@ class ReviewerServicer(reviewer_pb2_grpc.ReviewerServicer):
         context: ServicerContext[pb.InterpretHealthRequest, Awaitable[pb.InterpretHealthResponse]],
     ) -> pb.InterpretHealthResponse:
         """Answer with what a member says of its copy."""
+        return self._interpret_health(request)
+
+    @staticmethod
+    def _interpret_health(request: pb.InterpretHealthRequest) -> pb.InterpretHealthResponse:
         obj, status = _read(request.object)
         text = why_unhealthy({"apiVersion": obj.api_version, "kind": obj.kind, "status": status})
         return pb.InterpretHealthResponse(healthy=not text, text=text)
+
+    async def Review(  # noqa: N802 - named by the contract
+        self,
+        request_iterator: AsyncIterator[pb.ReviewRequest],
+        context: ServicerContext[AsyncIterator[pb.ReviewRequest], AsyncIterator[pb.ReviewResponse]],
+    ) -> AsyncIterator[pb.ReviewResponse]:
+        """Answer what is asked, request by request."""
+        async for request in self._conversations.requests(request_iterator):
+            yield pb.ReviewResponse(answers=map(self._answer, request.questions))
+
+    def _answer(self, question: pb.Question) -> pb.Answer:
+        try:
+            match question.WhichOneof("asked"):
+                case "review_admission":
+                    return pb.Answer(review_admission=self._review_admission(question.review_admission))
+                case "aggregate_status":
+                    return pb.Answer(aggregate_status=self._aggregate_status(question.aggregate_status))
+                case "interpret_health":
+                    return pb.Answer(interpret_health=self._interpret_health(question.interpret_health))
+                case _:
+                    raise invalid({"asked": "a question must be given"})
+        except Exception as error:
+            why = refusal_of(error, "Review")
+            return pb.Answer(refusal=pb.Refusal(code=why.code.value[0], reason=why.reason, text=str(why)))
 
 
 def _asked(request: pb.AggregateStatusRequest) -> Asked | None:

@@ -147,6 +147,7 @@ class PluginServer:
     ) -> None:
         self._health.stop()
         self._inventory.stop()
+        self._reviewer.stop()
         try:
             await self._stop(GRACE)
         finally:

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from towpath.proto.v1alpha1 import service_pb2 as towpath_dot_proto_dot_v1alpha1_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%towpath/proto/v1alpha1/reviewer.proto\x12\x16towpath.proto.v1alpha1\x1a$towpath/proto/v1alpha1/service.proto\"\x99\x02\n\x16ReviewAdmissionRequest\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x34\n\toperation\x18\x02 \x01(\x0e\x32!.towpath.proto.v1alpha1.Operation\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x10\n\x08resource\x18\x06 \x01(\t\x12\x11\n\tnamespace\x18\x07 \x01(\t\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x11\n\tuser_name\x18\t \x01(\t\x12\x13\n\x0buser_groups\x18\n \x03(\t\x12\x0f\n\x07\x64ry_run\x18\x0b \x01(\x08\x12\x0e\n\x06object\x18\x0c \x01(\x0c\x12\x12\n\nold_object\x18\r \x01(\x0c\"}\n\x17ReviewAdmissionResponse\x12/\n\x06\x65rrors\x18\x01 \x03(\x0b\x32\x1f.towpath.proto.v1alpha1.Finding\x12\x31\n\x08warnings\x18\x02 \x03(\x0b\x32\x1f.towpath.proto.v1alpha1.Finding\"C\n\x16\x41ggregateStatusRequest\x12\x0e\n\x06object\x18\x01 \x01(\x0c\x12\x19\n\x11\x61ggregated_status\x18\x02 \x01(\x0c\"9\n\x17\x41ggregateStatusResponse\x12\x13\n\x06status\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x42\t\n\x07_status\"(\n\x16InterpretHealthRequest\x12\x0e\n\x06object\x18\x01 \x01(\x0c\"8\n\x17InterpretHealthResponse\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x0c\n\x04text\x18\x02 \x01(\t*h\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n\x10OPERATION_CREATE\x10\x01\x12\x14\n\x10OPERATION_UPDATE\x10\x02\x12\x14\n\x10OPERATION_DELETE\x10\x03\x32\xe6\x02\n\x08Reviewer\x12r\n\x0fReviewAdmission\x12..towpath.proto.v1alpha1.ReviewAdmissionRequest\x1a/.towpath.proto.v1alpha1.ReviewAdmissionResponse\x12r\n\x0f\x41ggregateStatus\x12..towpath.proto.v1alpha1.AggregateStatusRequest\x1a/.towpath.proto.v1alpha1.AggregateStatusResponse\x12r\n\x0fInterpretHealth\x12..towpath.proto.v1alpha1.InterpretHealthRequest\x1a/.towpath.proto.v1alpha1.InterpretHealthResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%towpath/proto/v1alpha1/reviewer.proto\x12\x16towpath.proto.v1alpha1\x1a$towpath/proto/v1alpha1/service.proto\"\x99\x02\n\x16ReviewAdmissionRequest\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x34\n\toperation\x18\x02 \x01(\x0e\x32!.towpath.proto.v1alpha1.Operation\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x10\n\x08resource\x18\x06 \x01(\t\x12\x11\n\tnamespace\x18\x07 \x01(\t\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x11\n\tuser_name\x18\t \x01(\t\x12\x13\n\x0buser_groups\x18\n \x03(\t\x12\x0f\n\x07\x64ry_run\x18\x0b \x01(\x08\x12\x0e\n\x06object\x18\x0c \x01(\x0c\x12\x12\n\nold_object\x18\r \x01(\x0c\"}\n\x17ReviewAdmissionResponse\x12/\n\x06\x65rrors\x18\x01 \x03(\x0b\x32\x1f.towpath.proto.v1alpha1.Finding\x12\x31\n\x08warnings\x18\x02 \x03(\x0b\x32\x1f.towpath.proto.v1alpha1.Finding\"C\n\x16\x41ggregateStatusRequest\x12\x0e\n\x06object\x18\x01 \x01(\x0c\x12\x19\n\x11\x61ggregated_status\x18\x02 \x01(\x0c\"9\n\x17\x41ggregateStatusResponse\x12\x13\n\x06status\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x42\t\n\x07_status\"(\n\x16InterpretHealthRequest\x12\x0e\n\x06object\x18\x01 \x01(\x0c\"8\n\x17InterpretHealthResponse\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x0c\n\x04text\x18\x02 \x01(\t\"D\n\rReviewRequest\x12\x33\n\tquestions\x18\x01 \x03(\x0b\x32 .towpath.proto.v1alpha1.Question\"A\n\x0eReviewResponse\x12/\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1e.towpath.proto.v1alpha1.Answer\"\xf7\x01\n\x08Question\x12J\n\x10review_admission\x18\x01 \x01(\x0b\x32..towpath.proto.v1alpha1.ReviewAdmissionRequestH\x00\x12J\n\x10\x61ggregate_status\x18\x02 \x01(\x0b\x32..towpath.proto.v1alpha1.AggregateStatusRequestH\x00\x12J\n\x10interpret_health\x18\x03 \x01(\x0b\x32..towpath.proto.v1alpha1.InterpretHealthRequestH\x00\x42\x07\n\x05\x61sked\"\xab\x02\n\x06\x41nswer\x12K\n\x10review_admission\x18\x01 \x01(\x0b\x32/.towpath.proto.v1alpha1.ReviewAdmissionResponseH\x00\x12K\n\x10\x61ggregate_status\x18\x02 \x01(\x0b\x32/.towpath.proto.v1alpha1.AggregateStatusResponseH\x00\x12K\n\x10interpret_health\x18\x03 \x01(\x0b\x32/.towpath.proto.v1alpha1.InterpretHealthResponseH\x00\x12\x32\n\x07refusal\x18\x04 \x01(\x0b\x32\x1f.towpath.proto.v1alpha1.RefusalH\x00\x42\x06\n\x04said\"5\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t*h\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n\x10OPERATION_CREATE\x10\x01\x12\x14\n\x10OPERATION_UPDATE\x10\x02\x12\x14\n\x10OPERATION_DELETE\x10\x03\x32\xc3\x03\n\x08Reviewer\x12r\n\x0fReviewAdmission\x12..towpath.proto.v1alpha1.ReviewAdmissionRequest\x1a/.towpath.proto.v1alpha1.ReviewAdmissionResponse\x12r\n\x0f\x41ggregateStatus\x12..towpath.proto.v1alpha1.AggregateStatusRequest\x1a/.towpath.proto.v1alpha1.AggregateStatusResponse\x12r\n\x0fInterpretHealth\x12..towpath.proto.v1alpha1.InterpretHealthRequest\x1a/.towpath.proto.v1alpha1.InterpretHealthResponse\x12[\n\x06Review\x12%.towpath.proto.v1alpha1.ReviewRequest\x1a&.towpath.proto.v1alpha1.ReviewResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'towpath.proto.v1alpha1.reviewer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATION']._serialized_start=742
-  _globals['_OPERATION']._serialized_end=846
+  _globals['_OPERATION']._serialized_start=1486
+  _globals['_OPERATION']._serialized_end=1590
   _globals['_REVIEWADMISSIONREQUEST']._serialized_start=104
   _globals['_REVIEWADMISSIONREQUEST']._serialized_end=385
   _globals['_REVIEWADMISSIONRESPONSE']._serialized_start=387
@@ -46,6 +46,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INTERPRETHEALTHREQUEST']._serialized_end=682
   _globals['_INTERPRETHEALTHRESPONSE']._serialized_start=684
   _globals['_INTERPRETHEALTHRESPONSE']._serialized_end=740
-  _globals['_REVIEWER']._serialized_start=849
-  _globals['_REVIEWER']._serialized_end=1207
+  _globals['_REVIEWREQUEST']._serialized_start=742
+  _globals['_REVIEWREQUEST']._serialized_end=810
+  _globals['_REVIEWRESPONSE']._serialized_start=812
+  _globals['_REVIEWRESPONSE']._serialized_end=877
+  _globals['_QUESTION']._serialized_start=880
+  _globals['_QUESTION']._serialized_end=1127
+  _globals['_ANSWER']._serialized_start=1130
+  _globals['_ANSWER']._serialized_end=1429
+  _globals['_REFUSAL']._serialized_start=1431
+  _globals['_REFUSAL']._serialized_end=1484
+  _globals['_REVIEWER']._serialized_start=1593
+  _globals['_REVIEWER']._serialized_end=2044
 # @@protoc_insertion_point(module_scope)

@@ -251,3 +251,163 @@ class InterpretHealthResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InterpretHealthResponse: _TypeAlias = InterpretHealthResponse  # noqa: Y015
+
+@_typing.final
+class ReviewRequest(_message.Message):
+    """Questions of one moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Question]:
+        """What is asked."""
+
+    def __init__(
+        self,
+        *,
+        questions: _abc.Iterable[Global___Question] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["questions", b"questions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewRequest: _TypeAlias = ReviewRequest  # noqa: Y015
+
+@_typing.final
+class ReviewResponse(_message.Message):
+    """The answers to the questions of one request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answer]:
+        """As many as there were questions, and in their order."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___Answer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewResponse: _TypeAlias = ReviewResponse  # noqa: Y015
+
+@_typing.final
+class Question(_message.Message):
+    """One question."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEW_ADMISSION_FIELD_NUMBER: _builtins.int
+    AGGREGATE_STATUS_FIELD_NUMBER: _builtins.int
+    INTERPRET_HEALTH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def review_admission(self) -> Global___ReviewAdmissionRequest:
+        """As in the call ReviewAdmission."""
+
+    @_builtins.property
+    def aggregate_status(self) -> Global___AggregateStatusRequest:
+        """As in the call AggregateStatus."""
+
+    @_builtins.property
+    def interpret_health(self) -> Global___InterpretHealthRequest:
+        """As in the call InterpretHealth."""
+
+    def __init__(
+        self,
+        *,
+        review_admission: Global___ReviewAdmissionRequest | None = ...,
+        aggregate_status: Global___AggregateStatusRequest | None = ...,
+        interpret_health: Global___InterpretHealthRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aggregate_status", b"aggregate_status", "asked", b"asked", "interpret_health", b"interpret_health", "review_admission", b"review_admission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregate_status", b"aggregate_status", "asked", b"asked", "interpret_health", b"interpret_health", "review_admission", b"review_admission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_asked: _TypeAlias = _typing.Literal["review_admission", "aggregate_status", "interpret_health"]  # noqa: Y015
+    _WhichOneofArgType_asked: _TypeAlias = _typing.Literal["asked", b"asked"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_asked) -> _WhichOneofReturnType_asked | None: ...
+
+Global___Question: _TypeAlias = Question  # noqa: Y015
+
+@_typing.final
+class Answer(_message.Message):
+    """The answer to one question."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEW_ADMISSION_FIELD_NUMBER: _builtins.int
+    AGGREGATE_STATUS_FIELD_NUMBER: _builtins.int
+    INTERPRET_HEALTH_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def review_admission(self) -> Global___ReviewAdmissionResponse:
+        """As of the call ReviewAdmission."""
+
+    @_builtins.property
+    def aggregate_status(self) -> Global___AggregateStatusResponse:
+        """As of the call AggregateStatus."""
+
+    @_builtins.property
+    def interpret_health(self) -> Global___InterpretHealthResponse:
+        """As of the call InterpretHealth."""
+
+    @_builtins.property
+    def refusal(self) -> Global___Refusal:
+        """Why there is no answer."""
+
+    def __init__(
+        self,
+        *,
+        review_admission: Global___ReviewAdmissionResponse | None = ...,
+        aggregate_status: Global___AggregateStatusResponse | None = ...,
+        interpret_health: Global___InterpretHealthResponse | None = ...,
+        refusal: Global___Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aggregate_status", b"aggregate_status", "interpret_health", b"interpret_health", "refusal", b"refusal", "review_admission", b"review_admission", "said", b"said"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregate_status", b"aggregate_status", "interpret_health", b"interpret_health", "refusal", b"refusal", "review_admission", b"review_admission", "said", b"said"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_said: _TypeAlias = _typing.Literal["review_admission", "aggregate_status", "interpret_health", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_said: _TypeAlias = _typing.Literal["said", b"said"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_said) -> _WhichOneofReturnType_said | None: ...
+
+Global___Answer: _TypeAlias = Answer  # noqa: Y015
+
+@_typing.final
+class Refusal(_message.Message):
+    """Why a question has no answer: what the status of its call would say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """Number of the gRPC code: 3 for INVALID_ARGUMENT, 14 for UNAVAILABLE."""
+    reason: _builtins.str
+    """A word for programs: INVALID_REQUEST, NOT_IN_SYNC, BUG."""
+    text: _builtins.str
+    """The sentence for people. It names the fields that are wrong."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "reason", b"reason", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Refusal: _TypeAlias = Refusal  # noqa: Y015

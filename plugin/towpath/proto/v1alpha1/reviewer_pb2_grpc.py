@@ -52,6 +52,11 @@ class ReviewerStub:
                 request_serializer=towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.InterpretHealthRequest.SerializeToString,
                 response_deserializer=towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.InterpretHealthResponse.FromString,
                 _registered_method=True)
+        self.Review = channel.stream_stream(
+                '/towpath.proto.v1alpha1.Reviewer/Review',
+                request_serializer=towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.ReviewRequest.SerializeToString,
+                response_deserializer=towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.ReviewResponse.FromString,
+                _registered_method=True)
 
 
 class ReviewerServicer:
@@ -95,6 +100,18 @@ class ReviewerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Review(self, request_iterator, context):
+        """Answers the same questions for who has many: a call costs more than what is asked. Each request is
+        answered by one response, in their order, with one answer to each of its questions, in theirs. A question
+        that cannot be answered ends nothing: what the call's status would be is its answer.
+
+        When the plugin stops, the stream ends with OK. What has no answer then may be asked again, on another
+        connection.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReviewerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +129,11 @@ def add_ReviewerServicer_to_server(servicer, server):
                     servicer.InterpretHealth,
                     request_deserializer=towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.InterpretHealthRequest.FromString,
                     response_serializer=towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.InterpretHealthResponse.SerializeToString,
+            ),
+            'Review': grpc.stream_stream_rpc_method_handler(
+                    servicer.Review,
+                    request_deserializer=towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.ReviewRequest.FromString,
+                    response_serializer=towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.ReviewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -198,6 +220,33 @@ class Reviewer:
             '/towpath.proto.v1alpha1.Reviewer/InterpretHealth',
             towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.InterpretHealthRequest.SerializeToString,
             towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.InterpretHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Review(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/towpath.proto.v1alpha1.Reviewer/Review',
+            towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.ReviewRequest.SerializeToString,
+            towpath_dot_proto_dot_v1alpha1_dot_reviewer__pb2.ReviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,14 @@ class ReviewerStub:
 
     INVALID_ARGUMENT, INVALID_REQUEST: it is no JSON object with apiVersion and kind.
     """
+    Review: _aio.StreamStreamMultiCallable[_reviewer_pb2.ReviewRequest, _reviewer_pb2.ReviewResponse]
+    """Answers the same questions for who has many: a call costs more than what is asked. Each request is
+    answered by one response, in their order, with one answer to each of its questions, in theirs. A question
+    that cannot be answered ends nothing: what the call's status would be is its answer.
+
+    When the plugin stops, the stream ends with OK. What has no answer then may be asked again, on another
+    connection.
+    """
 
 class ReviewerServicer(metaclass=_abc_1.ABCMeta):
     """Judges objects by the world that the plugin holds in memory. The same question gets the same answer as
@@ -88,6 +96,20 @@ class ReviewerServicer(metaclass=_abc_1.ABCMeta):
         Valid=False or Conflict=True; all else is.
 
         INVALID_ARGUMENT, INVALID_REQUEST: it is no JSON object with apiVersion and kind.
+        """
+
+    @_abc_1.abstractmethod
+    def Review(
+        self,
+        request_iterator: _abc.AsyncIterator[_reviewer_pb2.ReviewRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_reviewer_pb2.ReviewRequest], _abc.AsyncIterator[_reviewer_pb2.ReviewResponse]],
+    ) -> _abc.AsyncIterator[_reviewer_pb2.ReviewResponse]:
+        """Answers the same questions for who has many: a call costs more than what is asked. Each request is
+        answered by one response, in their order, with one answer to each of its questions, in theirs. A question
+        that cannot be answered ends nothing: what the call's status would be is its answer.
+
+        When the plugin stops, the stream ends with OK. What has no answer then may be asked again, on another
+        connection.
         """
 
 def add_ReviewerServicer_to_server(servicer: ReviewerServicer, server: _aio.Server) -> None: ...
