@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -38,8 +37,7 @@ _SHOWN = 253
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A response."""
 
     status: int
@@ -143,15 +141,14 @@ async def _replied(asked: Asked) -> Reply:
 
 async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
     """Read the body to its end. Too large is told by its announced length, else as soon as it is."""
-    too_large = Refused(413, f"the body has more than {BODY_LIMIT} bytes")
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and int(announced) > BODY_LIMIT:
-        raise too_large
+        raise _too_large()
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         whole: bytes = message.get("body", b"")
         if len(whole) > BODY_LIMIT:
-            raise too_large
+            raise _too_large()
         return whole
     body = bytearray()
     while True:
@@ -159,7 +156,11 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
             raise _Gone
         body += message.get("body", b"")
         if len(body) > BODY_LIMIT:
-            raise too_large
+            raise _too_large()
         if not message.get("more_body", False):
             return bytes(body)
         message = await receive()
+
+
+def _too_large() -> Refused:
+    return Refused(413, f"the body has more than {BODY_LIMIT} bytes")

@@ -6,9 +6,8 @@ A question is decoded first, so that whatever happens afterwards can be answered
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from towpath_webhook import interpreter, review
 from towpath_webhook.admission import RULES, Admission, together
@@ -40,8 +39,7 @@ Question = Request | Context
 Reply = tuple[bytes, Outcome]
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """One question: what it is, how to answer it, and what to answer when that fails."""
 
     question: Question

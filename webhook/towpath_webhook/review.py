@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -86,8 +85,7 @@ class Code(IntEnum):
 _REASONS = {Code.FORBIDDEN: "Forbidden", Code.INVALID: "Invalid", Code.INTERNAL: "InternalError"}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A rule's answer: problems for which the object is refused, or the object may pass, changed by a JSON
     patch (RFC 6902). Warnings are for the user in either case.
 

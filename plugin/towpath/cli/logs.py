@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import MutableMapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -34,7 +36,7 @@ def log_as(log_format: LogFormat) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _stamped,
             structlog.processors.format_exc_info,
             renderer,
         ],
@@ -43,6 +45,18 @@ def log_as(log_format: LogFormat) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
+
+
+def _stamped(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add the time, RFC 3339 in UTC: structlog's own stamp is a third of what a line costs."""
+    second, of_second = divmod(time.time(), 1)
+    event["timestamp"] = f"{_second(int(second))}.{int(of_second * 1_000_000):06d}Z"
+    return event
+
+
+@lru_cache(maxsize=1)
+def _second(since_1970: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_1970))
 
 
 def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
-from towpath.model.export import Export, ExportRule
+from towpath.model.export import Export
 from towpath.model.service import Service, ServicePort
 from towpath.rules.ports import Exporter, normal_path, unite
 from towpath.rules.reasons import Advice, Caution, Impossible
@@ -43,10 +44,26 @@ def shape_of(exporters: Sequence[Exporter], known: Collection[str]) -> tuple[Cau
     return tuple(sorted((*found, *_several_ports(exporters), *_shared_gateways(exporters)), key=_order))
 
 
-def shape_alone(export: Export) -> Iterator[Caution]:
-    """Yield what surprises about an export whatever its Service is like and whoever has it."""
-    last = _last(export.rules)
-    for index, rule in enumerate(export.rules):
+class Rule(Protocol):
+    """A rule of an export, as a model or not."""
+
+    @property
+    def port_number(self) -> int:
+        """The port of the Service."""
+
+    @property
+    def path(self) -> str:
+        """Where the gateway has it."""
+
+    @property
+    def path_type(self) -> str:
+        """How paths are compared."""
+
+
+def shape_alone(rules: Sequence[Rule]) -> Iterator[Caution]:
+    """Yield what surprises about an export's rules whatever its Service is like and whoever has it."""
+    last = _last(rules)
+    for index, rule in enumerate(rules):
         field = f"spec.rules[{index}]"
         if last[rule.port_number] != index:
             yield Caution(Advice.REPEATED_RULE, f"{field}.portNumber", f"port {rule.port_number}")
@@ -89,12 +106,12 @@ def _of_rules(exporter: Exporter) -> Iterator[Caution]:
                     yield Caution(reason, f"{field}.portNumber", f"port {number} {detail}")
 
 
-def _last(rules: Sequence[ExportRule]) -> Mapping[int, int]:
+def _last(rules: Sequence[Rule]) -> Mapping[int, int]:
     """Return the rule that counts for each port."""
     return {rule.port_number: index for index, rule in enumerate(rules)}
 
 
-def _of_path(rule: ExportRule, field: str) -> Iterator[Caution]:
+def _of_path(rule: Rule, field: str) -> Iterator[Caution]:
     if rule.path_type == "Exact":
         yield Caution(Advice.EXACT_PATH, f"{field}.pathType", rule.path_type)
     if normal_path(rule.path) == "/":
