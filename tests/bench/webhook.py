@@ -1,6 +1,6 @@
 """What an answer of the webhook costs, next to the same work in Go in the same run.
 
-    make bench BENCH=webhook [OUT=file.json] [ARGS="--seconds 3 --rounds 3"]
+    make bench BENCH=webhook [OUT=file.json] [ARGS="--seconds 2 --rounds 5"]
 
 admission       a ServiceExport is updated: decoded, judged by the static rules, answered.
 health, status  Karmada's InterpretHealth and AggregateStatus.
@@ -220,8 +220,8 @@ def shown(rows: Mapping[str, Mapping[str, float]]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench BENCH=webhook")
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     before = machine()
