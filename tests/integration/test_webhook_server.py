@@ -24,7 +24,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.asgi import application
 from tests.conftest import Plane
-from tests.reviews import HOLDING, PLAIN, SECRET, patched, review
+from tests.reviews import (
+    HOLDING,
+    PLAIN,
+    RULE,
+    SECRET,
+    document,
+    patched,
+    question,
+    response,
+    review,
+)
+from tests.unit.inventories import clusters, knowing
+from tests.unit.plugins import server as plugin
 from tests.waiting import until
 from towpath.errors import UsageError
 from towpath.issuing import Identity, issue, make_authority
@@ -32,13 +44,15 @@ from towpath.karmada.client import Client
 from towpath.local import pki, processes, webhook
 from towpath.local.ports import free_ports
 from towpath.local.spec import WEBHOOK
+from towpath.rpc.credentials import Files
+from towpath.rpc.server import Port
 from towpath_webhook.app import BODY_LIMIT
 from towpath_webhook.certificates import DAY
 from towpath_webhook.certificates_context import Context, TlsVersion
 from towpath_webhook.certificates_keeping import FilePair
 from towpath_webhook.clusters import DROPPED, IF_APPLIED, WAS_STORED
 from towpath_webhook.guarded import GuardedProtocol
-from towpath_webhook.registry import INTERPRET, MUTATE_CLUSTERS
+from towpath_webhook.registry import INTERPRET, MUTATE_CLUSTERS, VALIDATE_EXPORTS
 from towpath_webhook.server import serve
 
 NINE_MIB = 9 << 20
@@ -167,6 +181,36 @@ async def test_a_body_too_large_is_refused_before_its_end(here: Server, framing:
             % (MUTATE_CLUSTERS.encode(), framing)
         )
         assert b" 413 " in await reader.readline()
+
+
+async def test_the_plugin_is_elsewhere_and_asked_by_mutual_tls(server: Server, tmp_path: Path) -> None:
+    plugins, webhooks = (make_authority(name, validity=DAY) for name in ("plugins", "webhooks"))
+    serving = issue(plugins, "plugin", validity=DAY, serves=["127.0.0.1"])
+    port = Port("127.0.0.1:0", pems(tmp_path / "plugin", serving, webhooks))
+    shown = pems(tmp_path / "webhook", issue(webhooks, "webhook", validity=DAY), plugins)
+    options = [f"--plugin-{name}={file}" for name, file in zip(("cert", "key", "ca"), shown, strict=True)]
+    export = document("ServiceExport", {"rules": [RULE], "targetClusters": ["r/z/g/nowhere"]})
+    async with plugin(knowing(*clusters("a")), port=port) as known, server.session() as session:
+        known.in_sync()
+        argv = [*server.argv, f"--plugin=127.0.0.1:{known.number}", *options]
+        process = await asyncio.create_subprocess_exec(*argv, stderr=subprocess.DEVNULL)
+        try:
+            await server.ready()
+            async with session.post(VALIDATE_EXPORTS, data=question(export), headers=JSON) as said:
+                told = response(await said.read(), question(export))
+        finally:
+            process.terminate()
+            await process.wait()
+    assert told["warnings"] == ["spec.targetClusters[0]: r/z/g/nowhere: no member has this cluster key"]
+
+
+def pems(folder: Path, identity: Identity, ca: Identity) -> Files:
+    folder.mkdir()
+    files = Files(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+    contents = (identity.certificate_pem, identity.key_pem, ca.certificate_pem)
+    for path, content in zip(files, contents, strict=True):
+        path.write_bytes(content)
+    return files
 
 
 async def test_promise_6_with_a_client_ca_admission_is_for_those_with_a_certificate(

@@ -450,5 +450,5 @@ async def test_without_a_socket_the_local_karmadas_plugin_is_asked(
     assert (code, out) == (1, "")
     assert err == (
         f"error: no local Karmada in {tmp_path / 'towpath' / 'local'}: `towpath local up` makes one,"
-        " --socket PATH asks another plugin\n"
+        " --socket PATH or --plugin HOST:PORT asks another plugin\n"
     )

@@ -14,9 +14,11 @@ import grpc.aio
 import pytest
 from cryptography import x509
 
+from tests.cli import assert_one_line, towpath
 from tests.unit.certificates import HOSTS, authority, identity
 from tests.unit.inventories import clusters, knowing
 from tests.unit.plugins import server
+from towpath.cli.reaching import Reached, reached
 from towpath.cli.serve import _port
 from towpath.errors import SocketUnusable, Unreachable, UsageError
 from towpath.issuing import Identity
@@ -26,6 +28,7 @@ from towpath.rpc.server import PluginServer, Port
 
 pytestmark = pytest.mark.timeout(60)
 KNOWN = knowing(*clusters("a", "b"))
+F = Path("f")
 SERVERS, CLIENTS, STRANGERS = (authority(name) for name in ("servers", "clients", "strangers"))
 
 
@@ -187,6 +190,51 @@ async def test_files_that_are_wrong_from_the_start(
         path.write_bytes(content)
     with pytest.raises(UsageError, match=told):
         await _started(server(KNOWN, port=Port("127.0.0.1:0", ours)))
+
+
+async def test_commands_reach_a_port_with_certificates(
+    address: str, theirs: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TOWPATH_SOCKET", raising=False)
+    files = [f"--plugin-{name}={file}" for name, file in zip(("cert", "key", "ca"), theirs, strict=True)]
+    done = await asyncio.to_thread(towpath, "members", f"--plugin={address}", *files)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["a", "b"]
+    by_name = {f"TOWPATH_PLUGIN_{name}": str(file) for name, file in zip(_NAMES, theirs, strict=True)}
+    env = {"TOWPATH_PLUGIN": address, **by_name}
+    done = await asyncio.to_thread(towpath, "explain", "shop/web", env=env)
+    assert_one_line(done, "there is no ServiceExport shop/web")
+    stranger = written(tmp_path / "stranger", identity(STRANGERS, "x"), SERVERS)
+    env = {**env, "TOWPATH_PLUGIN_CERT": str(stranger.certificate), "TOWPATH_PLUGIN_KEY": str(stranger.key)}
+    assert_one_line(await asyncio.to_thread(towpath, "members", env=env), f"a plugin at {address}")
+
+
+_NAMES = ("CERT", "KEY", "CA")
+
+
+@pytest.mark.parametrize(
+    ("socket", "at", "files", "told"),
+    [
+        (Path("s"), "h:1", [F, F, F], "--plugin and --socket are two places: give one"),
+        (None, "h:1", [F, F, None], "--plugin needs --plugin-cert, --plugin-key and --plugin-ca"),
+        (None, "h:1", [None, None, None], "--plugin needs --plugin-cert"),
+        (Path("s"), None, [None, F, None], "go with --plugin HOST:PORT"),
+        (None, "h", [F, F, F], "--plugin 'h': write HOST:PORT"),
+        (None, ":1", [F, F, F], "write HOST:PORT"),
+    ],
+)
+def test_what_does_not_say_where_the_plugin_is(
+    socket: Path | None, at: str | None, files: list[Path | None], told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        reached(socket, at, *files, option="--socket")
+
+
+def test_where_the_plugin_is() -> None:
+    assert reached(None, None, None, None, None, option="--socket") is None
+    on_socket = reached(Path("/run/s"), None, None, None, None, option="--socket")
+    assert on_socket == Reached("unix:/run/s")
+    assert reached(None, "h:1", F, F, F, option="--socket") == Reached("h:1", Files(F, F, F))
 
 
 def test_a_port_without_certificates_cannot_be_asked_for() -> None:

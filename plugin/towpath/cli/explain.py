@@ -1,4 +1,4 @@
-"""``towpath explain`` and ``towpath members``: what the running plugin knows, asked over its socket."""
+"""``towpath explain`` and ``towpath members``: what the running plugin knows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from towpath.cli import reaching
 from towpath.cli.printing import explanation, members_table, print_json, show
 from towpath.cli.running import run
 from towpath.errors import NoEnvironment, UsageError
@@ -38,6 +39,10 @@ def explain(
         Dialect | None, typer.Option(help="API group of its ServiceExport.", show_default="whichever it has")
     ] = None,
     socket: Socket = None,
+    plugin: reaching.At = None,
+    plugin_cert: reaching.Cert = None,
+    plugin_key: reaching.Key = None,
+    plugin_ca: reaching.Ca = None,
     output: Form = Output.TABLE,
 ) -> None:
     """Show who exports a service, why the others do not, and what each cluster imports."""
@@ -46,18 +51,26 @@ def explain(
     namespace, slash, name = service.partition("/")
     if not (namespace and slash and name) or "/" in name:
         raise UsageError(f"{service!r} names no service: write NAMESPACE/NAME")
-    answer = run(client.explain(_address(socket), namespace, name, dialect or ""))
+    target, files = _reached(socket, plugin, plugin_cert, plugin_key, plugin_ca)
+    answer = run(client.explain(target, namespace, name, dialect or "", files))
     if output is Output.JSON:
         print_json(answer)
     else:
         show(*explanation(answer))
 
 
-def members(socket: Socket = None, output: Form = Output.TABLE) -> None:
+def members(
+    socket: Socket = None,
+    plugin: reaching.At = None,
+    plugin_cert: reaching.Cert = None,
+    plugin_key: reaching.Key = None,
+    plugin_ca: reaching.Ca = None,
+    output: Form = Output.TABLE,
+) -> None:
     """List the member clusters as Towpath sees them."""
     from towpath.rpc import client
 
-    answer = run(client.list_clusters(_address(socket)))
+    answer = run(client.list_clusters(*_reached(socket, plugin, plugin_cert, plugin_key, plugin_ca)))
     if output is Output.JSON:
         print_json(answer)
     elif answer.clusters:
@@ -66,13 +79,16 @@ def members(socket: Socket = None, output: Form = Output.TABLE) -> None:
         show("Karmada has no members.")
 
 
-def _address(socket: Path | None) -> str:
-    """Return the gRPC target. Raises NoEnvironment where none is given and there is no local Karmada."""
-    if socket is None:
-        from towpath.local.store import default_root, load
+def _reached(
+    socket: Path | None, plugin: str | None, cert: Path | None, key: Path | None, ca: Path | None
+) -> reaching.Reached:
+    """Return where to ask. Raises NoEnvironment where nothing is said and there is no local Karmada."""
+    found = reaching.reached(socket, plugin, cert, key, ca, option="--socket")
+    if found is not None:
+        return found
+    from towpath.local.store import default_root, load
 
-        try:
-            socket = load(default_root()).plugin_socket
-        except NoEnvironment as error:
-            raise NoEnvironment(f"{error}, --socket PATH asks another plugin") from None
-    return f"unix:{socket.absolute()}"
+    try:
+        return reaching.Reached(f"unix:{load(default_root()).plugin_socket}")
+    except NoEnvironment as error:
+        raise NoEnvironment(f"{error}, --socket PATH or --plugin HOST:PORT asks another plugin") from None

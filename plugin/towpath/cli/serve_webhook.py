@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,7 @@ import structlog
 import typer
 
 from towpath import __version__
+from towpath.cli import reaching
 from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.running import run
 from towpath.errors import UsageError
@@ -51,21 +54,10 @@ def webhook(
         Path | None,
         typer.Option(help="Unix socket of the plugin, which knows more than one object.", show_default=False),
     ] = None,
-    plugin: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="The plugin elsewhere, by mutual TLS with the three files.",
-            show_default=False,
-        ),
-    ] = None,
-    plugin_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificate to show to the plugin, in PEM.")
-    ] = None,
-    plugin_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of that certificate.")] = None,
-    plugin_ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CA of the plugin's own certificate.")
-    ] = None,
+    plugin: reaching.At = None,
+    plugin_cert: reaching.Cert = None,
+    plugin_key: reaching.Key = None,
+    plugin_ca: reaching.Ca = None,
     health: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +77,11 @@ def webhook(
     if tls_ca and not tls_cert:
         raise UsageError("--tls-ca goes with --tls-cert")
     log_as(log_format)
-    address = _plugin(plugin_socket, plugin, plugin_cert, plugin_key, plugin_ca)
+    # gRPC's own lines of lost connections are no log of ours; who wants them sets it.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    address = _address(
+        reaching.reached(plugin_socket, plugin, plugin_cert, plugin_key, plugin_ca, option="--plugin-socket")
+    )
     files = (tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None
     try:
         run(
@@ -135,20 +131,14 @@ async def _serve(
         await serve(app, host, port, certificates, drain=drain)
 
 
-def _plugin(
-    socket: Path | None, target: str | None, cert: Path | None, key: Path | None, ca: Path | None
-) -> Address | None:
-    """Return whom to ask. Raises UsageError for options that do not go together."""
-    if socket is None and target is None:
+def _address(plugin: reaching.Reached | None) -> Address | None:
+    """Return whom to ask, with certificates that are read anew for each connection."""
+    if plugin is None:
         return None
     from towpath_webhook.plugin import Address
 
-    if socket is not None:
-        if target is not None:
-            raise UsageError("--plugin and --plugin-socket are two places: give one")
-        return Address(f"unix:{socket.absolute()}")
-    if cert is None or key is None or ca is None:
-        raise UsageError("--plugin needs --plugin-cert, --plugin-key and --plugin-ca")
-    from towpath.rpc.credentials import Files, for_client
+    if plugin.files is None:
+        return Address(plugin.target)
+    from towpath.rpc.credentials import for_client
 
-    return Address(str(target), lambda: for_client(Files(cert, key, ca)))
+    return Address(plugin.target, partial(for_client, plugin.files))
