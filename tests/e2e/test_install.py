@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -73,6 +74,34 @@ async def test_installing_again_changes_nothing_and_a_dry_run_never_does(
     with pytest.raises(NotFound):
         await karmada.get(ROLES, "towpath-plugin")
     assert "clusterrole/towpath-plugin created" in towpath(*command).stdout.splitlines()
+
+
+async def test_the_webhook_is_found_by_its_service(bare: Plane, karmada: Client, namespace: str) -> None:
+    """By the apiserver and by Karmada; of type ExternalName, as for what runs beside Karmada elsewhere."""
+    await processes.start(bare.env, WEBHOOK)
+    port = urlsplit(bare.env.url(WEBHOOK)).port
+    service = ("service", "--namespace", NAMESPACE, "towpath-webhook")
+    shop = Shop(bare, namespace)
+
+    async def asked_for_health() -> bool:
+        lines = bare.env.log(WEBHOOK).read_text().splitlines()
+        return any("InterpretHealth" in line and namespace in line for line in lines)
+
+    kind, *where = service
+    bare.kubectl("create", kind, "externalname", *where, "--external-name=localhost")
+    try:
+        address = f"{NAMESPACE}/towpath-webhook:{port}"
+        made = towpath("install", "--kubeconfig", bare.karmada, "--webhook-service", address)
+        assert made.returncode == 0, made.stderr
+        for configuration in (await configured(karmada)).values():
+            for hook in configuration["webhooks"]:
+                assert hook["clientConfig"]["service"]["port"] == port
+        asked = bare.kubectl("create", "--dry-run=server", "-f-", stdin=json.dumps(registration.probed()))
+        assert "kubeconfig was dropped" in asked.stderr
+        shop.apply(shop.service(), shop.export(), shop.policy())
+        await until(asked_for_health, bool)
+    finally:
+        bare.kubectl("delete", *service)
 
 
 async def test_nothing_is_registered_before_the_webhook_answers(bare: Plane, karmada: Client) -> None:
