@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.worlds import KEY
-from towpath.controller.convergence import AGAIN, BINDING, BUSY, MANY, PATIENCE, QUIET, TELLING, Convergence
-from towpath.model.keys import Dialect, ServiceKey
+from towpath.controller.convergence import Convergence
+from towpath.controller.patience import PATIENCE
+from towpath.controller.telling import AGAIN, BUSY, QUIET, TELLING, Telling
+from towpath.controller.underway import MANY, Underway
+from towpath.model.keys import ServiceKey
 
 WANTED = {"a": "1", "b": "2"}
 
 
+def nothing_yet(underway: Underway | None = None) -> Convergence:
+    underway = underway or Underway()
+    return Convergence(underway, Telling(underway))
+
+
+def other(name: str) -> ServiceKey:
+    return KEY._replace(name=name)
+
+
 def test_members_that_hold_what_was_derived_are_left_alone() -> None:
-    convergence = Convergence()
+    convergence = nothing_yet()
 
     seen = convergence.look(KEY, WANTED, {"a": "1", "b": "2", "c": "3"}, (), now=0)
 
-    assert (seen.behind, seen.touch, len(convergence)) == ((), False, 0)
+    assert (seen.behind, seen.touch, convergence.lagging) == ((), False, ())
 
 
 def test_one_that_stays_behind_is_touched_for_and_then_ever_less_often() -> None:
-    convergence, now, touches = Convergence(), 100.0, [100.0]
+    convergence, now, touches = nothing_yet(), 100.0, [100.0]
     while len(touches) < 9:
         seen = convergence.look(KEY, WANTED, {"a": "1"}, (), now)
         if seen.touch:
@@ -37,7 +48,7 @@ def test_one_that_stays_behind_is_touched_for_and_then_ever_less_often() -> None
 
 
 def test_a_new_view_gives_new_patience() -> None:
-    convergence = Convergence()
+    convergence = nothing_yet()
     convergence.look(KEY, WANTED, {}, (), now=0)
     newer = {"a": "9", "b": "2"}
 
@@ -46,7 +57,7 @@ def test_a_new_view_gives_new_patience() -> None:
 
 
 def test_nothing_is_touched_for_members_that_cannot_be_reached() -> None:
-    convergence = Convergence()
+    convergence = nothing_yet()
     for now in (0.0, 10.0, 1000.0):
         seen = convergence.look(KEY, WANTED, {"a": "1"}, ("b",), now)
         assert (seen.behind, seen.touch) == (("b",), False)
@@ -56,7 +67,7 @@ def test_nothing_is_touched_for_members_that_cannot_be_reached() -> None:
 
 
 def test_what_has_only_begun_is_not_worth_saying_and_what_goes_on_ever_less_often() -> None:
-    convergence, now, told = Convergence(), 0.0, []
+    convergence, now, told = nothing_yet(), 0.0, []
     while len(told) < 6:
         seen = convergence.look(KEY, WANTED, {"a": "1"}, (), now)
         if not seen.is_moving:
@@ -68,7 +79,7 @@ def test_what_has_only_begun_is_not_worth_saying_and_what_goes_on_ever_less_ofte
 
 
 def test_what_changes_again_and_again_is_told_of_all_the_same() -> None:
-    convergence = Convergence()
+    convergence = nothing_yet()
     seen = [
         convergence.look(KEY, {"a": str(number)}, {}, (), now=number * TELLING[0] / 2).is_moving
         for number in range(8)
@@ -76,12 +87,8 @@ def test_what_changes_again_and_again_is_told_of_all_the_same() -> None:
     assert seen == [True, True, False, True, True, False, True, True]
 
 
-def other(name: str) -> ServiceKey:
-    return KEY._replace(name=name)
-
-
 def test_nothing_is_touched_while_karmada_gets_on_with_its_work() -> None:
-    convergence = Convergence()
+    convergence = nothing_yet()
     for number in range(20):
         convergence.look(other(f"s{number}"), WANTED, {}, (), now=0)
     for number in range(19):
@@ -95,7 +102,7 @@ def test_nothing_is_touched_while_karmada_gets_on_with_its_work() -> None:
 
 
 def test_what_has_been_overtaken_is_touched_however_busy_karmada_is() -> None:
-    convergence = Convergence()
+    convergence = nothing_yet()
     convergence.look(KEY, WANTED, {}, (), now=0)
     convergence.look(other("later"), WANTED, {}, (), now=PATIENCE[0])
     convergence.look(other("later"), WANTED, WANTED, (), now=PATIENCE[0] + 0.5)
@@ -104,7 +111,7 @@ def test_what_has_been_overtaken_is_touched_however_busy_karmada_is() -> None:
 
 
 def test_the_time_counts_from_the_change_and_not_from_the_first_look() -> None:
-    convergence = Convergence()
+    convergence = nothing_yet()
     convergence.look(KEY, WANTED, {}, (), now=10.0, since=7.0)
     convergence.look(KEY, WANTED, {"a": "1"}, (), now=10.5, since=10.4)
 
@@ -113,7 +120,7 @@ def test_the_time_counts_from_the_change_and_not_from_the_first_look() -> None:
 
 
 def test_what_is_gone_is_forgotten() -> None:
-    convergence = Convergence()
+    convergence = nothing_yet()
     convergence.look(KEY, WANTED, {}, (), now=0)
     convergence.forget(KEY)
     assert not convergence.lagging
@@ -127,7 +134,7 @@ digests = st.dictionaries(names, st.sampled_from(["1", "2"]))
 def test_between_two_touches_there_is_patience(
     looks: list[tuple[dict[str, str], dict[str, str], set[str], float]],
 ) -> None:
-    convergence, now = Convergence(), 0.0
+    convergence, now = nothing_yet(), 0.0
     last: dict[str, float] = {}
     for wanted, held, lost, passes in looks:
         now += passes
@@ -140,19 +147,18 @@ def test_between_two_touches_there_is_patience(
 
 
 def test_while_much_is_on_its_way_it_is_told_less_often() -> None:
-    convergence = Convergence()
+    convergence = nothing_yet(underway := Underway())
     for number in range(5 * MANY):
-        key = ServiceKey(Dialect.FLOMESH, "shop", f"web-{number}")
-        convergence.look(key, {"a": "new"}, {}, (), 0.0)
-    assert convergence.is_busy
+        convergence.look(other(f"web-{number}"), {"a": "new"}, {}, (), 0.0)
+    assert underway.is_busy
 
-    first, told = ServiceKey(Dialect.FLOMESH, "shop", "web-0"), 5 * TELLING[BUSY]
+    first, told = other("web-0"), 5 * TELLING[BUSY]
     assert convergence.look(first, {"a": "new"}, {}, (), told - 0.1).is_moving
     assert not convergence.look(first, {"a": "new"}, {}, (), told).is_moving
 
 
 def test_while_much_is_on_its_way_an_arrival_is_told_later_but_told() -> None:
-    convergence = Convergence()
+    convergence = nothing_yet(underway := Underway())
     for number in range(2 * MANY):
         convergence.look(other(f"web-{number}"), {"a": "new"}, {}, (), 0.0)
 
@@ -161,27 +167,5 @@ def test_while_much_is_on_its_way_an_arrival_is_told_later_but_told() -> None:
     again = convergence.look(other("web-0"), {"a": "new"}, {"a": "new"}, (), 1.0 + AGAIN)
     assert (again.took, again.is_moving) == (None, True)
     assert not convergence.look(other("web-0"), {"a": "new"}, {"a": "new"}, (), 1.0 + QUIET).is_moving
-    assert convergence.is_busy
+    assert underway.is_busy
     assert not convergence.look(other("cart"), {"a": "x"}, {"a": "x"}, (), 1.0).is_moving, "it was there"
-
-
-def test_that_an_export_is_bound_nowhere_is_told_when_it_should_have_been() -> None:
-    convergence = Convergence()
-
-    assert convergence.unbound(KEY, None, now=9.0) == math.inf, "nobody knows since when"
-    assert convergence.unbound(KEY, 10.0, now=11.0) == 10 + BINDING
-    assert convergence.unbound(KEY, 10.0, now=10.0 + BINDING) == math.inf
-
-
-def test_among_many_each_is_given_its_turn() -> None:
-    convergence = Convergence()
-    many = [ServiceKey(Dialect.FLOMESH, "shop", f"web-{number}") for number in range(4 * MANY)]
-    for key in many:
-        convergence.unbound(key, 0.0, now=0.1)
-
-    assert convergence.is_busy
-    assert convergence.unbound(many[0], 0.0, now=BINDING) == 4 * BINDING
-    for key in many[MANY:]:
-        convergence.bound(key)
-    assert convergence.unbound(many[0], 0.0, now=BINDING) == math.inf
-    assert not convergence.is_busy

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from towpath.controller.stepping import MOMENT, PATIENCE, Step, Stepping
+from towpath.controller.patience import PATIENCE
+from towpath.controller.stepping import MOMENT, Step, Stepping
 
 
 def looks(

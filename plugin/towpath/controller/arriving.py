@@ -14,6 +14,8 @@ import structlog
 
 from towpath.controller.convergence import Convergence, behind
 from towpath.controller.inventory import Inventory
+from towpath.controller.telling import Telling
+from towpath.controller.underway import Underway
 from towpath.controller.writing import Writer
 from towpath.karmada.reflector import Name
 from towpath.model.keys import ServiceKey
@@ -62,7 +64,9 @@ class Arriving:
 
     def __init__(self, inventory: Inventory, writer: Writer) -> None:
         self._inventory, self._writer = inventory, writer
-        self.convergence = Convergence()
+        self.underway = Underway()
+        self.telling = Telling(self.underway)
+        self.convergence = Convergence(self.underway, self.telling)
 
     async def look(self, key: ServiceKey, wanted: Rendered, since: float | None) -> Arrived:
         """Compare what members hold with what was derived for them, and do what helps. Raises ApiError.
@@ -90,3 +94,4 @@ class Arriving:
     def forget(self, key: ServiceKey) -> None:
         """A service is gone."""
         self.convergence.forget(key)
+        self.telling.forget(key)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import structlog
 
 from towpath.changes import Change
-from towpath.controller.convergence import Convergence
 from towpath.controller.inventory import Inventory
 from towpath.controller.stepping import Step, Stepping
+from towpath.controller.underway import Underway
 from towpath.controller.writing import Writer
 from towpath.following import becoming
 from towpath.karmada.client import Object
@@ -38,8 +38,8 @@ class Follower(NamedTuple):
 class Propagating:
     """Derived policies of exports and traffic policies."""
 
-    def __init__(self, inventory: Inventory, writer: Writer, convergence: Convergence) -> None:
-        self._inventory, self._writer, self._convergence = inventory, writer, convergence
+    def __init__(self, inventory: Inventory, writer: Writer, underway: Underway) -> None:
+        self._inventory, self._writer, self._underway = inventory, writer, underway
         self._stepping = Stepping()
 
     async def follow(self, one: Follower, wanted: Object | None) -> float:
@@ -54,7 +54,7 @@ class Propagating:
         claimed = one.claim is not None and (one.claim != ours or live is not None)
         missing = live is None and become is not None
         which = (one.reflector.resource, one.name)
-        pace = self._convergence.pace
+        pace = self._underway.pace
         step, look_again = self._stepping.look(
             which, selected=one.selected, missing=missing, claimed=claimed, now=now, pace=pace
         )

@@ -62,8 +62,8 @@ class Reconciler:
         self._metrics = metrics
         self._writer = Writer(client, metrics, may_write)
         self.arriving = Arriving(inventory, self._writer)
-        self.events = Events(self._writer.send_event, lambda: self.arriving.convergence.is_busy)
-        self._propagating = Propagating(inventory, self._writer, self.arriving.convergence)
+        self.events = Events(self._writer.send_event, lambda: self.arriving.underway.is_busy)
+        self._propagating = Propagating(inventory, self._writer, self.arriving.underway)
         self._statuses = Statuses(self._writer, self.events)
         self._traffic = Traffic(inventory, self._writer, self._statuses, self._propagating)
         self._adopting = Adopting(inventory, self._writer)
@@ -132,11 +132,11 @@ class Reconciler:
 
     def _too_early(self, key: ServiceKey, service: ExportedService) -> float:
         """Return when to say what Karmada has yet to do for an export; infinity for now."""
-        convergence = self.arriving.convergence
+        telling = self.arriving.telling
         if service.offers:
-            convergence.bound(key)
+            telling.bound(key)
             return math.inf
-        return convergence.unbound(key, self._inventory.changed_at.get(key), time.time())
+        return telling.unbound(key, self._inventory.changed_at.get(key), time.time())
 
     def _began(self, key: ServiceKey, service: ExportedService) -> float | None:
         """Return when the change was seen that is worked on now, None if that is not known."""

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
+from towpath.controller.patience import Patience
+
 MOMENT = 3.0
 """Seconds that a template waits for a policy of the user."""
-PATIENCE = (3.0, 10.0, 30.0, 60.0, 300.0)
-"""Seconds before the first touch and each that follows."""
 
 
 class Step(Enum):
@@ -42,14 +42,11 @@ class Seen(NamedTuple):
 @dataclass
 class _Waiting:
     selected: bool
-    since: float
-    touches: int = 0
+    patience: Patience
 
     def due(self, pace: float) -> float:
         """Return when its time is over."""
-        if not self.selected:
-            return self.since + MOMENT
-        return self.since + PATIENCE[min(self.touches, len(PATIENCE) - 1)] * pace
+        return self.patience.due(pace) if self.selected else self.patience.since + MOMENT
 
 
 class Stepping:
@@ -80,12 +77,12 @@ class Stepping:
             return Seen()
         one = self._waiting.get(template)
         if one is None or one.selected != selected:
-            one = self._waiting[template] = _Waiting(selected, now)
+            one = self._waiting[template] = _Waiting(selected, Patience(now))
         if now < one.due(pace):
             return Seen(look_again=one.due(pace))
         if not selected:
             return Seen(Step.WRITE)
-        one.touches, one.since = one.touches + 1, now
+        one.patience.touched(now)
         return Seen(Step.TOUCH, one.due(pace))
 
     def forget(self, template: Hashable) -> None:
