@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## the walk-through on a real local Karmada (ARGS=--kee
 
 test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export" for some)
 	@$(TOWPATH) local build
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 golden: $(VENV)/.installed ## worked cases, one line each (CASES=DIR for those of another folder)
 	@$(BIN)/python -m pytest tests/golden -v --no-header --tb=short --cases "$(CASES)"

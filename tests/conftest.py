@@ -7,6 +7,7 @@ fails with the reason; nothing is skipped.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,7 @@ import pytest
 from tests.audit import AuditLog
 from tests.waiting import until
 from towpath.karmada.client import Client
-from towpath.local import boot, processes
+from towpath.local import boot, processes, programs
 from towpath.local.build import ensure_binaries
 from towpath.local.spec import PLUGIN, Environment, Qps
 
@@ -27,17 +28,6 @@ MEMBERS = ["cluster-1", "cluster-2", "cluster-3"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", metavar="DIR", help="worked cases to run instead of tests/golden/cases")
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in a hook of its own
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Make two shares of the suite: what waits for a whole Karmada most of the time, and everything else.
-
-    ``make test`` runs them side by side, one process each.
-    """
-    for item in items:
-        share = "fleet" if {"e2e", "chaos"} & set(item.path.parts) else "rest"
-        item.add_marker(pytest.mark.xdist_group(share))
 
 
 @dataclass(frozen=True)
@@ -61,22 +51,36 @@ class Plane:
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl against Karmada, or against a member."""
         config = self.env.kubeconfig(member) if member else self.karmada
-        return subprocess.run(
+        done = subprocess.run(
             [self.env.binaries / "kubectl", f"--kubeconfig={config}", *args],
             input=stdin,
-            check=check,
+            check=False,
             text=True,
             capture_output=True,
         )
+        if check and done.returncode:
+            pytest.fail(f"kubectl {' '.join(args)}: {done.stderr}{self._dead}")
+        return done
+
+    @property
+    def _dead(self) -> str:
+        """Which processes should run and do not: empty if all do."""
+        alive = processes.running(self.env.root)
+        known = programs.processes(self.env).items()
+        dead = [name for name, one in known if name not in alive and not one.optional]
+        return f"not running: {' '.join(dead)}" if dead else ""
 
 
 @pytest.fixture(scope="session")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+def plane(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Plane]:
+    """Boot a Karmada. Its logs stay in the session's folder if a test has failed."""
     root = tmp_path_factory.mktemp("karmada") / "root"
     env = asyncio.run(boot.up(root, ensure_binaries(), names=MEMBERS, qps=Qps.HIGH))
     try:
         yield Plane(env)
     finally:
+        if request.session.testsfailed:
+            shutil.copytree(env.logs, root.parent / "logs")
         boot.down(root)
 
 

@@ -19,7 +19,7 @@ from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.local import processes
 
-COLLECTOR, CONTROLLERS = "karmada-kube-controller-manager", "karmada-controller-manager"
+CONTROLLERS = "karmada-controller-manager"
 HANGS = 40.0
 """Seconds: longer than Karmada's client waits, and not so long that it says of the member that it is lost."""
 GRACE, PROMPT = 3.0, 2.0
@@ -39,46 +39,6 @@ async def shop(plane: Plane, plugin: Plugin, namespace: str, members: dict[str, 
     shop.apply(shop.service(), shop.export(), shop.policy())
     await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
     return shop
-
-
-@pytest.fixture
-async def no_collector(plane: Plane) -> AsyncIterator[None]:
-    processes.stop(plane.env, COLLECTOR)
-    yield
-    await processes.ensure_running(plane.env, COLLECTOR)
-
-
-async def test_t14_an_import_made_anew_unseen_gets_a_binding_of_its_own(
-    shop: Shop, plane: Plane, members: dict[str, Client], no_collector: None
-) -> None:
-    """Nobody collects the binding of the import that was deleted.
-
-    What comes by it is chance: Karmada still looks at it when an override changes, never for the template.
-    """
-
-    async def is_its_own() -> bool:
-        """Tell whether the binding names the present import."""
-        fields = {"serviceimports.flomesh.io/web": "metadata.uid"}
-        fields["resourcebindings/web-serviceimport"] = "spec.resource.uid"
-        uids = {
-            plane.kubectl(
-                "get", what, "-n", shop.namespace, "-o", f"jsonpath={{.{field}}}", check=False
-            ).stdout
-            for what, field in fields.items()
-        }
-        return len(uids) == 1 and "" not in uids
-
-    assert await is_its_own()
-    plane.kubectl("delete", "serviceimports.flomesh.io", "web", "-n", shop.namespace, "--wait=false")
-    await until(is_its_own, lambda own: not own)
-    shop.apply(shop.service(8080), shop.export(8080))
-
-    await until(is_its_own, bool)
-    await until(
-        lambda: shop.seen(members),
-        lambda seen: sorted(seen) == MEMBERS and all(list(ports) == [8080] for ports in seen.values()),
-    )
-    assert "adopted a binding" in processes.tail(plane.env.log("towpath-plugin"), 50)
 
 
 async def test_t13_what_karmada_lost_while_a_member_hung_reaches_it_when_it_is_back(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -368,21 +369,64 @@ spec: {{lbType: %s}}
     shop.apply(shop.service(), shop.export(), shop.policy(), spread % "Locality")
     await until(imported, lambda seen: seen == [before, before])
     await until(spread_in_members, lambda seen: seen == {"Locality"}, patience=LONG)
-    collector = processes.running(plane.env.root)["karmada-kube-controller-manager"]
-    collector.suspend()
-    try:
+    with nobody_collects(plane):
         plane.kubectl("delete", "-n", shop.namespace, "service/web", *(f"{kind}/web" for kind in kinds))
         shop.apply(shop.service(81), shop.export(81), spread % "ActiveActive")
         await until(imported, lambda seen: seen == [after, after], patience=LONG)
         await until(spread_in_members, lambda seen: seen == {"ActiveActive"}, patience=LONG)
         await says(shop, "Ready", *READY, patience=LONG)
-    finally:
-        collector.resume()
     await collected(shop)
     assert await imported() == [after, after]
     assert await spread_in_members() == {"ActiveActive"}
     bindings = plane.kubectl("get", "resourcebindings", "-n", shop.namespace, "-o", "name").stdout.split()
     assert len(bindings) == 4
+
+
+async def test_t14_an_import_made_anew_unseen_is_given_the_binding_of_the_former(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    """What comes of it else is chance: Karmada looks at it for an override, never for the template."""
+
+    def field(what: str, path: str) -> str:
+        get = ("get", what, "-n", shop.namespace, "-o", f"jsonpath={{.{path}}}")
+        return plane.kubectl(*get, check=False).stdout
+
+    async def bound_for() -> tuple[str, str]:
+        """Return the uids of the binding and of what it binds."""
+        binding = "resourcebindings/web-serviceimport"
+        return field(binding, "metadata.uid"), field(binding, "spec.resource.uid")
+
+    async def uid() -> str:
+        return field(template, "metadata.uid")
+
+    async def is_used() -> bool:
+        return await bound_for() == (binding, await uid())
+
+    template = f"serviceimports.{shop.dialect.value}/web"
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
+    (binding, of_former) = await bound_for()
+    assert of_former == await uid()
+    with nobody_collects(plane):
+        plane.kubectl("delete", template, "-n", shop.namespace, "--wait=false")
+        await until(uid, lambda uid: uid not in {"", of_former})
+        shop.apply(shop.service(8080), shop.export(8080))
+        await until(is_used, bool)
+        await until(
+            lambda: shop.seen(members),
+            lambda seen: sorted(seen) == MEMBERS and all(list(ports) == [8080] for ports in seen.values()),
+        )
+
+
+@contextmanager
+def nobody_collects(plane: Plane) -> Iterator[None]:
+    """Keep the garbage collector still until the block ends."""
+    collector = processes.running(plane.env.root)["karmada-kube-controller-manager"]
+    collector.suspend()
+    try:
+        yield
+    finally:
+        collector.resume()
 
 
 async def collected(shop: Shop) -> None:
