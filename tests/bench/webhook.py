@@ -60,7 +60,7 @@ def bodies() -> dict[str, tuple[str, bytes]]:
         {"type": kind, "status": status, "reason": "Seen", "message": "x" * 60, "observedGeneration": 3}
         for kind, status in (("Valid", "True"), ("Conflict", "False"), ("Ready", "True"))
     ]
-    metadata = {
+    metadata: dict[str, Any] = {
         "uid": "0b1c7a52-4a52-4d9c-8f1e-3a4be8a7d9f1",
         "labels": {f"example.test/label-{n}": "some-value" for n in range(8)},
         "annotations": {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"spec": spec})},
@@ -90,7 +90,7 @@ def measure(seconds: float, rounds: int, say: Any = print) -> dict[str, dict[str
             server: stack.enter_context(serving(server, port, folder, yardstick, asked_of, log))
             for server, port in ports.items()
         }
-        rows = {}
+        rows: dict[str, tuple[str, str, str]] = {}
         for what, (path, body) in bodies().items():
             (folder / what).write_bytes(body)
             rows |= {f"{what} {server}": (server, path, what) for server in ("go", "webhook")}

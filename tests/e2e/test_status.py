@@ -82,4 +82,4 @@ async def test_t15_a_copy_that_karmada_left_behind_is_noticed_and_put_right(
 
 def _is_import_of(work: dict[str, Any], namespace: str) -> bool:
     manifest = work["spec"]["workload"]["manifests"][0]
-    return manifest["kind"] == "ServiceImport" and manifest["metadata"]["namespace"] == namespace
+    return (manifest["kind"], manifest["metadata"]["namespace"]) == ("ServiceImport", namespace)

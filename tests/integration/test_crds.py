@@ -38,12 +38,14 @@ Object = dict[str, Any]
 
 
 def crd(group: str, kind: str) -> Object:
-    return yaml.safe_load((CRDS / f"{group}_{PLURALS[kind]}.yaml").read_text())
+    found: Object = yaml.safe_load((CRDS / f"{group}_{PLURALS[kind]}.yaml").read_text())
+    return found
 
 
 def schema(group: str, kind: str) -> Object:
     (version,) = crd(group, kind)["spec"]["versions"]
-    return version["schema"]["openAPIV3Schema"]
+    found: Object = version["schema"]["openAPIV3Schema"]
+    return found
 
 
 def document(
@@ -244,11 +246,11 @@ COLUMNS = [
 def test_short_names_and_columns(
     plane: Plane, namespace: str, group: str, kind: str, short: str | None, columns: str
 ) -> None:
-    spec = {"ServiceExport": {"rules": [RULE]}, "ServiceImport": {"ports": []}}.get(kind)
+    specs: dict[str, Object] = {"ServiceExport": {"rules": [RULE]}, "ServiceImport": {"ports": []}}
     scope = [] if kind == "Cluster" else [f"--namespace={namespace}"]
     # where both groups are installed, kubectl takes a short name for the first group's and warns
     resource = short if short and group == GROUPS[0] else f"{PLURALS[kind]}.{group}"
-    created = document(group, kind, spec, name=namespace, namespace=namespace)
+    created = document(group, kind, specs.get(kind), name=namespace, namespace=namespace)
     plane.kubectl("create", "-f", "-", stdin=json.dumps(created))
     try:
         shown = plane.kubectl("get", resource, namespace, *scope).stdout.splitlines()

@@ -218,8 +218,8 @@ async def test_promise_6_with_a_client_ca_admission_is_for_those_with_a_certific
 ) -> None:
     clients, others = (make_authority(name, validity=DAY) for name in ("apiservers", "others"))
     (tmp_path / "clients.crt").write_bytes(clients.certificate_pem)
-    files = {"cert": server.folder / "tls.crt", "key": server.folder / "tls.key"}
-    certificates = FilePair(Context(clients=tmp_path / "clients.crt"), None, **files)
+    cert, key = server.folder / "tls.crt", server.folder / "tls.key"
+    certificates = FilePair(Context(clients=tmp_path / "clients.crt"), None, cert=cert, key=key)
     task = asyncio.create_task(serve(application(), "127.0.0.1", server.port, certificates, drain=0))
 
     async def ask(path: str, by: Identity | None) -> int:
@@ -275,7 +275,8 @@ async def test_promise_6_plain_http_is_not_answered(here: Server) -> None:
 )
 def test_promise_6_tls_versions(server: Server, lowest: str, spoken: str, answered: bool) -> None:
     listening = Context(TlsVersion(lowest))
-    listening.present(*((server.folder / name).read_bytes() for name in ("tls.crt", "tls.key")), "it")
+    certificate, key = ((server.folder / name).read_bytes() for name in ("tls.crt", "tls.key"))
+    listening.present(certificate, key, "it")
     trust = server.trust
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of asking for TLS 1.1

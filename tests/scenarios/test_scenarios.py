@@ -24,8 +24,9 @@ from towpath import manifests
 from towpath.incremental import Incremental
 from towpath.model.keys import DEFAULT, Dialect, cluster_key
 from towpath.model.service import CLUSTER_SET_IP
+from towpath.plan.objects import identity
 from towpath.plan.outcome import Plan, ServicePlan, TrafficPlan, document, make
-from towpath.plan.reading import identity, read
+from towpath.plan.reading import read
 from towpath.plan.world import Builder
 from towpath.propagation.overriding import overridden
 from towpath.propagation.placement import place
@@ -72,8 +73,8 @@ def steps_of(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def _same(wanted: Manifest, found: Manifest, where: str) -> None:
-    texts = [manifests.dump(dict(sorted(one.items()))).splitlines() for one in (wanted, found)]
-    if diff := list(difflib.unified_diff(*texts, where, "towpath", lineterm="", n=20)):
+    before, after = (manifests.dump(dict(sorted(one.items()))).splitlines() for one in (wanted, found))
+    if diff := list(difflib.unified_diff(before, after, where, "towpath", lineterm="", n=20)):
         pytest.fail("\n".join(diff), pytrace=False)
 
 
@@ -125,7 +126,8 @@ class Run:
 
     def _translated(self, text: str) -> str:
         """Let the two API groups change places, or leave them where they are."""
-        other = {} if self.dialect is WRITTEN_IN else dict(itertools.permutations(map(str, Dialect)))
+        one, two = map(str, Dialect)
+        other = {} if self.dialect is WRITTEN_IN else {one: two, two: one}
         return re.sub(r"(multicluster\.)?flomesh\.io", lambda match: other.get(match[0], match[0]), text)
 
 
@@ -142,7 +144,7 @@ def _service(one: ServicePlan, said: Manifest, targets: Sequence[Target]) -> Man
     imports, derived = dict(_arriving(one.rendered, targets)), one.derived
     meant = {name: _carried(obj) for name, obj in said["imports"].items()}
     assert {name: _carried(obj) for name, obj in imports.items()} == meant, "the objects give something else"
-    spec = next((obj["spec"] for obj in imports.values()), {})
+    spec: Manifest = next((obj["spec"] for obj in imports.values()), {})
     config = spec.get("sessionAffinityConfig", {}).get("clientIP", {})
     return {
         "goes to": _reach(one.following, targets),

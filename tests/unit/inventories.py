@@ -81,7 +81,7 @@ def export(
     targets: Iterable[str] = (),
     version: str = GROUP,
     created: str = "2026-01-01T00:00:00Z",
-    **meta: object,
+    **meta: Any,
 ) -> Object:
     spec: Object = {
         "rules": [{"portNumber": port, "path": path} for port, path in rules or ((80, f"/{name}"),)]
@@ -96,7 +96,7 @@ def export(
     }
 
 
-def service(name: str = "web", *ports: Mapping[str, object], **meta: object) -> Object:
+def service(name: str = "web", *ports: Mapping[str, object], **meta: Any) -> Object:
     """Return a Service that some policy has claimed."""
     obj = {
         "apiVersion": "v1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -50,7 +50,7 @@ async def serving(path: Path, known: Inventory | Incremental, **more: Any) -> As
 def refusal(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, dict[str, str]]:
     """Return code, reason and wrong fields of a refused call, as other programs read them."""
     info, fields = ErrorInfo(), BadRequest()
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(cast("grpc.Call", error))  # it has all that is asked of one
     assert status is not None, "an error without details"
     assert (status.message, status.code) == (error.details(), error.code().value[0])
     for detail in status.details:

@@ -29,7 +29,7 @@ GO_MOD = (deployed("local") / "go.mod").read_text()
 # As go names a program: after its package's folder, or the one above a folder such as v3.
 MADE_BY_GO = [
     re.sub(r"/v\d+$", "", package).rpartition("/")[2]
-    for package in re.search(r"^tool \((.*?)\)", GO_MOD, re.MULTILINE | re.DOTALL)[1].split()
+    for package in "".join(re.findall(r"^tool \((.*?)\)", GO_MOD, re.MULTILINE | re.DOTALL)).split()
 ]
 PROGRAMS = [
     *("etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "karmadactl"),

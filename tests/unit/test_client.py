@@ -19,7 +19,7 @@ APISERVER = "http://apiserver.invalid:8080"
 async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """Run a proxy that answers everything by itself."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.BaseRequest) -> web.Response:
         return web.json_response(
             {"asked": request.raw_path, "login": "Proxy-Authorization" in request.headers}
         )

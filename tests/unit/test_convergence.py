@@ -67,7 +67,8 @@ def test_nothing_is_touched_for_members_that_cannot_be_reached() -> None:
 
 
 def test_what_has_only_begun_is_not_worth_saying_and_what_goes_on_ever_less_often() -> None:
-    convergence, now, told = nothing_yet(), 0.0, []
+    told: list[float] = []
+    convergence, now = nothing_yet(), 0.0
     while len(told) < 6:
         seen = convergence.look(KEY, WANTED, {"a": "1"}, (), now)
         if not seen.is_moving:

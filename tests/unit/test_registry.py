@@ -23,7 +23,7 @@ PLUGIN = {"username": "towpath-plugin", "groups": ["towpath", "system:authentica
 GARBAGE = {"username": "system:serviceaccount:kube-system:generic-garbage-collector"}
 NAMESPACES = {"username": "system:serviceaccount:kube-system:namespace-controller"}
 OWNER = [{"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceExport", "name": "web", "uid": "u"}]
-OURS = {"labels": MANAGED_BY, "ownerReferences": OWNER, "annotations": {VIEW_ANNOTATION: "1"}}
+OURS: dict[str, Any] = {"labels": MANAGED_BY, "ownerReferences": OWNER, "annotations": {VIEW_ANNOTATION: "1"}}
 
 
 class Sent(NamedTuple):
@@ -75,7 +75,7 @@ def changed(obj: dict[str, Any], spec: object = None, **metadata: object) -> dic
 
 
 def policy(
-    name: str, kind: str = "PropagationPolicy", selects: str = "ServiceExport", **metadata: object
+    name: str, kind: str = "PropagationPolicy", selects: str = "ServiceExport", **metadata: Any
 ) -> dict[str, Any]:
     spec = {"resourceSelectors": [{"apiVersion": "flomesh.io/v1alpha1", "kind": selects}]}
     made = document(kind, spec, name=name, **metadata)
@@ -83,7 +83,7 @@ def policy(
 
 
 CLAIM = {"propagationpolicy.karmada.io/permanent-id": "1234"}
-CLAIMED = {
+CLAIMED: dict[str, Any] = {
     "labels": CLAIM,
     "annotations": {
         "propagationpolicy.karmada.io/name": "web",

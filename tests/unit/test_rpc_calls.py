@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -117,7 +117,8 @@ async def test_calls_have_a_largest_number(tmp_path: Path, monkeypatch: pytest.M
 
 async def test_what_can_be_asked_can_be_found_out(tmp_path: Path) -> None:
     async with serving(tmp_path / "s", KNOWN) as channel:
-        call = ServerReflectionStub(channel).ServerReflectionInfo()
+        stub: Any = ServerReflectionStub(cast("Any", channel))  # its stubs know no asyncio
+        call = stub.ServerReflectionInfo()
         await call.write(ServerReflectionRequest(list_services=""))
         listed = await call.read()
         await call.write(ServerReflectionRequest(file_containing_symbol=f"{SERVICES[0]}"))
@@ -130,7 +131,9 @@ async def test_what_can_be_asked_can_be_found_out(tmp_path: Path) -> None:
 
 async def test_a_method_that_is_none_is_said(tmp_path: Path) -> None:
     async with serving(tmp_path / "s", KNOWN) as channel:
-        call = channel.unary_unary(f"/{SERVICES[0]}/Apply", lambda _: b"", bytes)
+        call: grpc.aio.UnaryUnaryMultiCallable[object, bytes] = channel.unary_unary(
+            f"/{SERVICES[0]}/Apply", lambda _: b"", bytes
+        )
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(None)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

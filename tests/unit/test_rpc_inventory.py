@@ -134,8 +134,8 @@ async def test_time_alone_is_a_change_too(stub: InventoryStub, inventory: Invent
     now = time.time()
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     lost["status"]["conditions"] = [{"type": "Ready", "status": "False", "lastTransitionTime": since}]
-    grace = {"annotations": {"towpath.io/when-unreachable": "WithdrawAfter=2s"}}
-    tell(inventory, export(**grace), lost)
+    grace = {"towpath.io/when-unreachable": "WithdrawAfter=2s"}
+    tell(inventory, export(annotations=grace), lost)
     watch = Watch(stub)
     assert await watch.exporters() == ["a", "b"]
     assert await watch.exporters() == ["b"]

@@ -14,10 +14,10 @@ def looks(
     *moments: float, selected: bool = False, missing: bool = False, claimed: bool = False
 ) -> list[tuple[Step, float]]:
     stepping = Stepping()
-    return [
-        tuple(stepping.look("web", selected=selected, missing=missing, claimed=claimed, now=now))
-        for now in moments
+    seen = [
+        stepping.look("web", selected=selected, missing=missing, claimed=claimed, now=now) for now in moments
     ]
+    return [(one.step, one.look_again) for one in seen]
 
 
 def test_a_template_that_nobody_selects_gets_a_policy_after_a_moment() -> None:
