@@ -225,11 +225,15 @@ async def test_a_plugin_that_answers_what_nobody_asked_is_not_believed(tmp_path:
     async def nothing(*_: Any) -> pb.ReviewResponse:
         return pb.ReviewResponse()
 
-    async with asking(Odd(twice, nothing, named), tmp_path / "s") as (plugin, metrics):
-        assert await warned(plugin) == [SILENT]
-        assert await warned(plugin) == [SILENT]
-        assert await warned(plugin) == ["web"]
-        assert failures(metrics) == {"INTERNAL": 2}
+    async def healthy(*_: Any) -> pb.ReviewResponse:
+        return pb.ReviewResponse(answers=[pb.Answer(interpret_health=pb.InterpretHealthResponse())])
+
+    for odd in (twice, nothing, healthy):
+        async with asking(Odd(odd, named), tmp_path / odd.__name__) as (plugin, metrics):
+            assert await warned(plugin) == [SILENT]
+            assert failures(metrics) == {"INTERNAL": 1}
+    async with asking(Odd(twice, named), tmp_path / "s") as (plugin, _):
+        assert [await warned(plugin) for _ in range(2)] == [[SILENT], ["web"]], "on another stream"
 
 
 async def test_a_refused_question_is_one_failure_and_the_stream_goes_on(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 
 AT_ONCE, LARGEST = 16, 1 << 20
 """Questions in one message, and bytes after which no more are added: nobody shall wait long for others."""
+_ODD = "the plugin answers what it was not asked"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -60,9 +61,12 @@ class Stream:
         self._unsent.append(asked)
         self._more.set()
         answer = await asked.answer
-        if answer.HasField("refusal"):
+        said = answer.WhichOneof("said")
+        if said == "refusal":
             code = _CODES.get(answer.refusal.code, grpc.StatusCode.UNKNOWN)
             raise Unanswered(code, answer.refusal.text)
+        if said != question.WhichOneof("asked"):
+            raise Unanswered(grpc.StatusCode.INTERNAL, _ODD)
         return answer
 
     def end(self, code: grpc.StatusCode, why: str) -> None:
@@ -106,7 +110,7 @@ class Stream:
             while isinstance(response := await self._call.read(), pb.ReviewResponse):
                 batch = self._sent[0] if self._sent else []
                 if len(batch) != len(response.answers):
-                    self.end(grpc.StatusCode.INTERNAL, "the plugin answers what it was not asked")
+                    self.end(grpc.StatusCode.INTERNAL, _ODD)
                     return
                 self._sent.popleft()
                 for asked, answer in zip(batch, response.answers, strict=True):
