@@ -35,6 +35,7 @@ from tests.reviews import (
     response,
     review,
 )
+from tests.unit.certificates import HOSTS, authority, identity, written
 from tests.unit.inventories import clusters, knowing
 from tests.unit.plugins import server as plugin
 from tests.waiting import until
@@ -44,7 +45,6 @@ from towpath.karmada.client import Client
 from towpath.local import pki, processes, webhook
 from towpath.local.ports import free_ports
 from towpath.local.spec import WEBHOOK
-from towpath.rpc.credentials import Files
 from towpath.rpc.server import Port
 from towpath_webhook.app import BODY_LIMIT
 from towpath_webhook.certificates import DAY
@@ -184,10 +184,10 @@ async def test_a_body_too_large_is_refused_before_its_end(here: Server, framing:
 
 
 async def test_the_plugin_is_elsewhere_and_asked_by_mutual_tls(server: Server, tmp_path: Path) -> None:
-    plugins, webhooks = (make_authority(name, validity=DAY) for name in ("plugins", "webhooks"))
-    serving = issue(plugins, "plugin", validity=DAY, serves=["127.0.0.1"])
-    port = Port("127.0.0.1:0", pems(tmp_path / "plugin", serving, webhooks))
-    shown = pems(tmp_path / "webhook", issue(webhooks, "webhook", validity=DAY), plugins)
+    plugins, webhooks = (authority(name) for name in ("plugins", "webhooks"))
+    serving = identity(plugins, "plugin", serves=HOSTS)
+    port = Port("127.0.0.1:0", written(tmp_path / "plugin", serving, webhooks))
+    shown = written(tmp_path / "webhook", identity(webhooks, "webhook"), plugins)
     options = [f"--plugin-{name}={file}" for name, file in zip(("cert", "key", "ca"), shown, strict=True)]
     export = document("ServiceExport", {"rules": [RULE], "targetClusters": ["r/z/g/nowhere"]})
     async with plugin(knowing(*clusters("a")), port=port) as known, server.session() as session:
@@ -202,15 +202,6 @@ async def test_the_plugin_is_elsewhere_and_asked_by_mutual_tls(server: Server, t
             process.terminate()
             await process.wait()
     assert told["warnings"] == ["spec.targetClusters[0]: r/z/g/nowhere: no member has this cluster key"]
-
-
-def pems(folder: Path, identity: Identity, ca: Identity) -> Files:
-    folder.mkdir()
-    files = Files(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
-    contents = (identity.certificate_pem, identity.key_pem, ca.certificate_pem)
-    for path, content in zip(files, contents, strict=True):
-        path.write_bytes(content)
-    return files
 
 
 async def test_promise_6_with_a_client_ca_admission_is_for_those_with_a_certificate(

@@ -15,13 +15,12 @@ import pytest
 from cryptography import x509
 
 from tests.cli import assert_one_line, towpath
-from tests.unit.certificates import HOSTS, authority, identity
+from tests.unit.certificates import HOSTS, authority, identity, replaced, written
 from tests.unit.inventories import clusters, knowing
 from tests.unit.plugins import server
 from towpath.cli.reaching import Reached, reached
 from towpath.cli.serve import _port
 from towpath.errors import SocketUnusable, Unreachable, UsageError
-from towpath.issuing import Identity
 from towpath.rpc import client
 from towpath.rpc.credentials import Files
 from towpath.rpc.server import PluginServer, Port
@@ -30,21 +29,6 @@ pytestmark = pytest.mark.timeout(60)
 KNOWN = knowing(*clusters("a", "b"))
 F = Path("f")
 SERVERS, CLIENTS, STRANGERS = (authority(name) for name in ("servers", "clients", "strangers"))
-
-
-def written(folder: Path, mine: Identity, ca: Identity) -> Files:
-    """Write a side's files, each replaced at once, as whoever renews certificates does it."""
-    folder.mkdir(exist_ok=True)
-    files = Files(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
-    contents = (mine.certificate_pem, mine.key_pem, ca.certificate_pem)
-    for path, content in zip(files, contents, strict=True):
-        replaced(path, content)
-    return files
-
-
-def replaced(path: Path, content: bytes) -> None:
-    path.with_suffix(".new").write_bytes(content)
-    path.with_suffix(".new").rename(path)
 
 
 @pytest.fixture

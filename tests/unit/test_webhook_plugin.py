@@ -7,7 +7,6 @@ import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,14 @@ import pytest
 
 from tests.fuzz.bodies import interpreted
 from tests.reviews import answer, question, response
+from tests.unit.certificates import HOSTS, authority, identity, written
 from tests.unit.inventories import aggregated, clusters, export, exported, invalid, knowing
 from tests.unit.plugins import server
 from tests.waiting import until
-from towpath.issuing import Identity, issue, make_authority
 from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerServicer, add_ReviewerServicer_to_server
 from towpath.proto.v1alpha1.service_pb2 import Finding
-from towpath.rpc.credentials import Files, for_client
+from towpath.rpc.credentials import for_client
 from towpath.rpc.server import Port
 from towpath_webhook import plugin as hop
 from towpath_webhook.asking import AT_ONCE, LARGEST
@@ -36,7 +35,6 @@ from towpath_webhook.registry import INTERPRET, VALIDATE_EXPORTS, VALIDATE_POLIC
 pytestmark = pytest.mark.timeout(60)
 KNOWN = knowing(*clusters("a", "b"), *exported("web", "a", "b"))
 TOLD = "spec.targetClusters[0]: r/z/g/nowhere: no member has this cluster key"
-DAY = timedelta(days=1)
 
 
 def written_by_user(path_type: str = "Prefix", target: str = "r/z/g/nowhere") -> dict[str, Any]:
@@ -274,27 +272,18 @@ async def test_whoever_gives_up_leaves_the_others_their_answers(tmp_path: Path) 
         assert failures(metrics) == {}
 
 
-def written(folder: Path, identity: Identity, ca: Identity) -> Files:
-    folder.mkdir(exist_ok=True)
-    files = Files(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
-    contents = (identity.certificate_pem, identity.key_pem, ca.certificate_pem)
-    for path, content in zip(files, contents, strict=True):
-        path.write_bytes(content)
-    return files
-
-
 async def test_by_mutual_tls_with_certificates_that_are_renewed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hop, "RENEWAL", 0.1)
-    ours, theirs, strange = (make_authority(name, validity=DAY) for name in ("a", "b", "c"))
-    serving = issue(ours, "plugin", validity=DAY, serves=["127.0.0.1"])
+    ours, theirs, strange = (authority(name) for name in ("a", "b", "c"))
+    serving = identity(ours, "plugin", serves=HOSTS)
     port = Port("127.0.0.1:0", written(tmp_path / "plugin", serving, theirs))
-    mine = written(tmp_path / "webhook", issue(strange, "webhook", validity=DAY), ours)
+    mine = written(tmp_path / "webhook", identity(strange, "webhook"), ours)
     async with (
         running(None, port) as target,
         Plugin(Address(target, lambda: for_client(mine)), Metrics()) as plugin,
     ):
         assert await warned(plugin) == [SILENT], "a certificate of a stranger"
-        written(tmp_path / "webhook", issue(theirs, "webhook", validity=DAY), ours)
+        written(tmp_path / "webhook", identity(theirs, "webhook"), ours)
         await until(lambda: warned(plugin), lambda told: told == [TOLD], patience=10)
