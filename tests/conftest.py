@@ -64,11 +64,11 @@ class Plane:
 
     @property
     def _dead(self) -> str:
-        """Which processes should run and do not: empty if all do."""
+        """What became of processes that should run and do not: empty if all do."""
         alive = processes.running(self.env.root)
         known = programs.processes(self.env).items()
         dead = [name for name, one in known if name not in alive and not one.optional]
-        return f"not running: {' '.join(dead)}" if dead else ""
+        return "".join(f"\n{name} does not run:\n{processes.tail(self.env.log(name))}" for name in dead)
 
 
 @pytest.fixture(scope="session")
