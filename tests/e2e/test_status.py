@@ -82,4 +82,5 @@ async def test_t15_a_copy_that_karmada_left_behind_is_noticed_and_put_right(
 
 def _is_import_of(work: dict[str, Any], namespace: str) -> bool:
     manifest = work["spec"]["workload"]["manifests"][0]
-    return (manifest["kind"], manifest["metadata"]["namespace"]) == ("ServiceImport", namespace)
+    is_import: bool = manifest["kind"] == "ServiceImport"
+    return is_import and manifest["metadata"]["namespace"] == namespace

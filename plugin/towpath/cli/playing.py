@@ -135,18 +135,12 @@ def _show(seen: dict[str, Seen]) -> None:
         table.add_row(
             member,
             "yes" if held.service else "no",
-            _exports(held),
+            "yes" if held.export else "no",
             imports or "nothing",
             held.traffic or "none",
         )
     _say("\nWhat each cluster sees, read from the cluster itself:")
     Console(width=110).print(table)
-
-
-def _exports(held: Seen) -> str:
-    if not held.export:
-        return "no"
-    return "yes" if held.service else "asked to, has no Service"
 
 
 def _how_to_look(env: Environment) -> None:

@@ -176,6 +176,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
     for member in stage.members:
         others = ", ".join(key.rpartition("/")[2] for key, *_ in seen[member].imports or ())
         say(f"   {member} imports httpbin from {others}")
+    say(f"   ({client} was asked to export it too, and has no such Service: nobody is sent there)")
 
     say(f"\n4. curl, the client, propagated to {client}")
     await stage.apply(walkthrough.CURL)
@@ -192,4 +193,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
     await stage.apply(walkthrough.TRAFFIC)
     seen = await shows(stage.see_all, lambda s: s == want, "everything is as the text tells it")
     say(f"   {client} has it, and it alone: FSM there now spreads calls over {first} and {third}")
+    say(
+        f"   (the policy httpbin is now for this, and the export goes where its Service is: {first}, {third})"
+    )
     return seen

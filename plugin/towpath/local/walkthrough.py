@@ -63,7 +63,11 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def expected(members: Sequence[str] = PLAYERS) -> dict[str, Seen]:
-    """Return what each member must hold in the end."""
+    """Return what each member must hold in the end.
+
+    The text asks all three to export, but by a policy whose name it uses again for another kind. So nothing
+    selects the export any more, and after a moment it goes where its Service is (DESIGN, rule 9).
+    """
     first, client, third = members
 
     def endpoint(player: str, name: str) -> tuple[str, str, int, str]:
@@ -72,7 +76,7 @@ def expected(members: Sequence[str] = PLAYERS) -> dict[str, Seen]:
     one, three = endpoint("cluster-1", first), endpoint("cluster-3", third)
     return {
         first: Seen(service=True, export=True, imports=(three,)),
-        client: Seen(export=True, imports=tuple(sorted((one, three))), traffic="ActiveActive"),
+        client: Seen(imports=tuple(sorted((one, three))), traffic="ActiveActive"),
         third: Seen(service=True, export=True, imports=(one,)),
     }
 
