@@ -58,6 +58,7 @@ class Derivation:
 def derive(world: World) -> Derivation:
     """Derive every service of the world."""
     fleet, holders = Fleet(world.members), contention.holders(world.services)
+    # Claims are worked out twice: to hold them all between takes as long, and longer in larger worlds.
     return Derivation(
         {
             key: derive_service(

@@ -80,15 +80,14 @@ async def test_the_webhook_is_found_by_its_service(bare: Plane, karmada: Client,
     """By the apiserver and by Karmada; of type ExternalName, as for what runs beside Karmada elsewhere."""
     await processes.start(bare.env, WEBHOOK)
     port = urlsplit(bare.env.url(WEBHOOK)).port
-    service = ("service", "--namespace", NAMESPACE, "towpath-webhook")
+    service = ("towpath-webhook", "--namespace", NAMESPACE)
     shop = Shop(bare, namespace)
 
     async def asked_for_health() -> bool:
         lines = bare.env.log(WEBHOOK).read_text().splitlines()
         return any("InterpretHealth" in line and namespace in line for line in lines)
 
-    kind, *where = service
-    bare.kubectl("create", kind, "externalname", *where, "--external-name=localhost")
+    bare.kubectl("create", "service", "externalname", *service, "--external-name=localhost")
     try:
         address = f"{NAMESPACE}/towpath-webhook:{port}"
         made = towpath("install", "--kubeconfig", bare.karmada, "--webhook-service", address)
@@ -101,7 +100,7 @@ async def test_the_webhook_is_found_by_its_service(bare: Plane, karmada: Client,
         shop.apply(shop.service(), shop.export(), shop.policy())
         await until(asked_for_health, bool)
     finally:
-        bare.kubectl("delete", *service)
+        bare.kubectl("delete", "service", *service)
 
 
 async def test_nothing_is_registered_before_the_webhook_answers(bare: Plane, karmada: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import MutableMapping
@@ -25,7 +26,11 @@ class LogFormat(StrEnum):
 
 
 def log_as(log_format: LogFormat) -> None:
-    """Set up logging for this process; warnings of libraries take the same way."""
+    """Set up logging for this process; warnings of libraries take the same way.
+
+    Before gRPC is imported: its own lines, of lost connections and failed handshakes, go to no logger.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # who wants them sets it
     renderer: structlog.typing.Processor
     factory: structlog.BytesLoggerFactory | structlog.WriteLoggerFactory
     if log_format is LogFormat.JSON:

@@ -59,9 +59,14 @@ def reached(
         raise UsageError(f"--plugin and {option} are two places: give one")
     if cert is None or key is None or ca is None:
         raise UsageError("--plugin needs --plugin-cert, --plugin-key and --plugin-ca")
-    host, _, number = at.rpartition(":")
-    if not host or not number.isdigit():
-        raise UsageError(f"--plugin {at!r}: write HOST:PORT")
+    check_address(at, "--plugin")
     from towpath.rpc.credentials import Files
 
     return Reached(at, Files(cert, key, ca))
+
+
+def check_address(address: str, option: str) -> None:
+    """Raise UsageError if what an option gives is no ``host:port``."""
+    host, _, number = address.rpartition(":")
+    if not host or not number.isdigit():
+        raise UsageError(f"{option} {address!r}: write HOST:PORT")

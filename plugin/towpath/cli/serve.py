@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from towpath import __version__
 from towpath.cli.logs import LogFormat, log_as
+from towpath.cli.reaching import check_address
 from towpath.cli.running import run
 from towpath.cli.serve_webhook import webhook
 from towpath.errors import ApiError, UsageError
@@ -60,10 +60,8 @@ def plugin(
     """Derive imports and policies from exports, and keep them right, until SIGTERM."""
     if lease is not None and not all(lease.partition("/")[::2]):
         raise UsageError(f"--lease {lease!r}: write NAMESPACE/NAME")
-    # gRPC's own lines of failed handshakes are no log of ours; who wants them sets it.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    port = _port(grpc_listen, grpc_cert, grpc_key, grpc_client_ca)
     log_as(log_format)
+    port = _port(grpc_listen, grpc_cert, grpc_key, grpc_client_ca)
     try:
         run(_plugin(kubeconfig, context, socket=socket, port=port, health=health, lease=lease))
     except KeyboardInterrupt:
@@ -76,9 +74,7 @@ def _port(address: str | None, cert: Path | None, key: Path | None, ca: Path | N
         return None
     if address is None or cert is None or key is None or ca is None:
         raise UsageError("--grpc-listen needs --grpc-cert, --grpc-key and --grpc-client-ca, and they need it")
-    host, _, number = address.rpartition(":")
-    if not host or not number.isdigit():
-        raise UsageError(f"--grpc-listen {address!r}: write HOST:PORT")
+    check_address(address, "--grpc-listen")
     from towpath.rpc.credentials import Files
     from towpath.rpc.server import Port
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -77,8 +76,6 @@ def webhook(
     if tls_ca and not tls_cert:
         raise UsageError("--tls-ca goes with --tls-cert")
     log_as(log_format)
-    # gRPC's own lines of lost connections are no log of ours; who wants them sets it.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     address = _address(
         reaching.reached(plugin_socket, plugin, plugin_cert, plugin_key, plugin_ca, option="--plugin-socket")
     )
