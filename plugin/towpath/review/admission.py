@@ -101,7 +101,7 @@ def _as_exported(key: ServiceKey, stored: StoredExport, inventory: Inventory, no
     """Return a service as it would be. What Karmada has not bound yet is taken to follow its Service."""
     created = stored.created or datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     service = inventory.exported(key, stored._replace(created=created))
-    there = inventory.services.get(key.name, key.namespace)
+    there = inventory.watched.services.get(key.name, key.namespace)
     if service.offers or there is None:
         return service
     offer = Offer(stored.export, there.service, there.going)

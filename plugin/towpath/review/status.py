@@ -12,11 +12,12 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from towpath.controller.rollout.act import arrival_of
+from towpath.controller.rollout.decide import arrival_of
 from towpath.derivation.derive import Derived, derive_service
 from towpath.derivation.render import Rendered, render
 from towpath.derivation.status import Status, applied, export_status, keep_times, withheld
 from towpath.inventory.inventory import Inventory
+from towpath.inventory.snapshot import import_state
 from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
 
@@ -53,7 +54,7 @@ class Aggregation:
         That is also so for an export that is not known as it is asked about: deleted, or changed since.
         """
         key, inventory = asked.key, self._inventory
-        stored = inventory.exports[key.dialect].get(key.name, key.namespace)
+        stored = inventory.watched.exports[key.dialect].get(key.name, key.namespace)
         service = inventory.world.services.get(key)
         if stored is None or service is None:
             return None
@@ -62,7 +63,7 @@ class Aggregation:
         self._forget()
         derived = self._derived(service, asked.refused, now)
         wanted = self._wanted(service, derived)
-        arrival = arrival_of(inventory, key, wanted)
+        arrival = arrival_of(import_state(inventory, key), wanted.digests)
         status = export_status(derived, wanted, arrival, {}, generation=asked.generation, now=now)
         known, promised = (asked.status, stored.status), self._answered.get(asked.uid, {})
         self._answered[asked.uid] = timed = keep_times(status, known, promised)
