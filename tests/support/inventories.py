@@ -38,7 +38,7 @@ def knowing(*objects: Object, world: Incremental | None = None, client: object =
 def tell(inventory: Inventory, *objects: Object) -> None:
     """Let an inventory hear of objects as they are now."""
     watched = inventory.watched
-    users = {*watched.user_policies, *watched.user_overrides}
+    users: list[Reflector[Any]] = [*watched.user_policies, *watched.user_overrides]
     # Two reflectors read policies: one those of users, and one those that are derived.
     derived = {_type(reflector): reflector for reflector in watched.reflectors if reflector not in users}
     reflectors = derived | {_type(reflector): reflector for reflector in users}

@@ -1,5 +1,4 @@
-"""The world in memory: each change that a reflector sees is applied here, and touches the services it
-concerns.
+"""The world in memory: applies each change that a reflector sees, and touches the services that it concerns.
 
 The table in ``watched`` names the effect of each kind; the effects are the methods below. A service is
 touched by its export, its traffic policy, its Service, the bindings of these, and the objects derived from

@@ -31,7 +31,7 @@ from towpath.inventory.inventory import Inventory
 from towpath.karmada import decode
 from towpath.karmada.client import Client
 from towpath.model.keys import ServiceKey
-from towpath.review.status import Aggregation, Asked
+from towpath.review.status import Aggregation, StatusQuestion
 
 NOW = 1_800_000_000.0
 STAMP = "2027-01-15T08:00:00Z"
@@ -47,10 +47,10 @@ FOREIGN: Object = {
 }
 
 
-def asked(obj: Object, reported: Mapping[str, Object] | None = None) -> Asked:
+def asked(obj: Object, reported: Mapping[str, Object] | None = None) -> StatusQuestion:
     meta = obj["metadata"]
     refused = decode.refusals(msgspec.json.encode({"aggregatedStatus": aggregated(reported or {})}))
-    return Asked(key(), meta["uid"], meta["generation"], obj.get("status", {}), dict(refused))
+    return StatusQuestion(key(), meta["uid"], meta["generation"], obj.get("status", {}), dict(refused))
 
 
 def say(status: Mapping[str, Any] | None) -> dict[str, tuple[str, str, str]]:
@@ -165,10 +165,10 @@ def test_what_a_foreign_crd_drops_is_not_said_for_ever(inventory: Inventory) -> 
         asked(export("web", uid="another")),
         asked(export(generation=2)),
         asked(export(generation=0)),
-        Asked(key("other"), "uid-of-other", 1, {}, {}),
+        StatusQuestion(key("other"), "uid-of-other", 1, {}, {}),
     ],
 )
-def test_what_is_not_known_so_is_not_changed(inventory: Inventory, question: Asked) -> None:
+def test_what_is_not_known_so_is_not_changed(inventory: Inventory, question: StatusQuestion) -> None:
     assert Aggregation(inventory, ()).status(question, NOW) is None
 
 
