@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 import msgspec
 
 from towpath.derivation.index import Incremental
-from towpath.derivation.render import MANAGED_BY
 from towpath.inventory.inventory import Inventory
 from towpath.karmada.reflector import Reflector
 from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.ownership import MANAGED_BY
 
 Object = dict[str, Any]
 GROUP = Dialect.FLOMESH.api_version

@@ -11,7 +11,6 @@ import asyncio
 import itertools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import structlog
@@ -19,6 +18,7 @@ import structlog
 from towpath.controller.token_bucket import TokenBucket
 from towpath.errors import ApiError
 from towpath.model.condition import FALSE, READY, TRUE
+from towpath.model.times import rfc3339
 from towpath.rules.reasons import ConditionReason
 
 log = structlog.get_logger()
@@ -115,7 +115,7 @@ def event(subject: Subject, news: News, now: float, number: int = 0) -> dict[str
     ``number`` tells apart the events of one moment.
     """
     namespace = subject.namespace or "default"
-    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = rfc3339(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",

@@ -25,17 +25,20 @@ from towpath.controller.rollout.decide import Rollout, Rollouts, arrival_of
 from towpath.controller.rollout.load import Load
 from towpath.controller.rollout.throttle import StatusThrottle
 from towpath.derivation.derive import Derived
-from towpath.derivation.followpolicy import EXPORT, export_policy
+from towpath.derivation.followpolicy import export_policy
 from towpath.derivation.render import Rendered, render
 from towpath.derivation.stages import is_foreign, stages
-from towpath.derivation.status import Arrival, export_status, offering, withheld
+from towpath.derivation.status import export_status, offering
 from towpath.inventory.snapshot import Snapshot
 from towpath.karmada import resources
 from towpath.karmada.client import Resource
 from towpath.karmada.decode import StoredExport
 from towpath.karmada.reflector import Name
+from towpath.model.arrival import Arrival
 from towpath.model.keys import ServiceKey
+from towpath.model.ownership import EXPORT_PREFIX
 from towpath.model.world import ExportedService
+from towpath.rules.conditions import withheld
 
 AUDIT_SECONDS = 900.0
 """The time after which a service is reconciled although nothing has happened; up to a third more."""
@@ -190,7 +193,7 @@ class ServiceExports:
             return Decision()
         key, live = snapshot.key, snapshot.export_policy
         follower = Follower(
-            *_export_of(key), service.uid, f"{EXPORT}{key.name}", live, service.selected, export.claim
+            *_export_of(key), service.uid, f"{EXPORT_PREFIX}{key.name}", live, service.selected, export.claim
         )
         wanted = export_policy(service, snapshot.fleet.members)
         return self._follow.decide(follower, wanted, snapshot.now)
@@ -243,7 +246,7 @@ def _changes(before: Derived, after: Derived) -> list[News]:
     gained = sorted(set(after.exporters) - set(before.exporters))
     return [
         *(
-            News(WARNING, why.reason, f"Cluster {name} no longer exports the service: {why.text}.")
+            News(WARNING, why.reason, f"Cluster {name} no longer exports the service. {why.text}")
             for name in lost
             if (why := after.excluded.get(name)) is not None
         ),

@@ -7,12 +7,13 @@ from functools import partial
 from towpath.controller.decision import Decision, PatchStatus
 from towpath.controller.events import Subject
 from towpath.controller.followpolicy.decide import Follower, FollowPolicies
-from towpath.derivation.followpolicy import TRAFFIC, traffic_policy
+from towpath.derivation.followpolicy import traffic_policy
 from towpath.derivation.status import stated
 from towpath.derivation.warnings import advise_policy
 from towpath.inventory.snapshot import Snapshot
 from towpath.karmada import resources
 from towpath.karmada.reflector import Name
+from towpath.model.ownership import TRAFFIC_PREFIX
 from towpath.rules import conditions
 
 
@@ -25,7 +26,7 @@ def decide(snapshot: Snapshot, follow: FollowPolicies) -> Decision:
         return Decision(forgotten=((resource, name),))
     live = snapshot.traffic_policy
     follower = Follower(
-        resource, name, policy.uid, f"{TRAFFIC}{key.name}", live, policy.selected, stored.claim
+        resource, name, policy.uid, f"{TRAFFIC_PREFIX}{key.name}", live, policy.selected, stored.claim
     )
     followed = follow.decide(follower, traffic_policy(policy, snapshot.derived), now)
     cautions = advise_policy(policy, snapshot.service, snapshot.derived, snapshot.fleet)

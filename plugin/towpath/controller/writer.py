@@ -16,13 +16,13 @@ import structlog
 
 from towpath.controller.decision import PatchStatus
 from towpath.controller.metrics import FailedWriteLabels, Metrics, Verb, WriteLabels
-from towpath.derivation.drift import MANAGER
 from towpath.derivation.stages import Write
 from towpath.derivation.status import Status, says
 from towpath.errors import ApiError, NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import MERGE, Client, Resource
 from towpath.karmada.reflector import Name, Reflector
+from towpath.model.ownership import FIELD_MANAGER
 from towpath.propagation.claims import without_claim
 
 log = structlog.get_logger()
@@ -78,7 +78,9 @@ class Writer:
                 log.info("deleted", kind=resource.kind, name=name)
             return
         with self._counted(resource, Verb.APPLY):
-            answer = await self._client.apply(resource, write.wanted, MANAGER, force=write.live is not None)
+            answer = await self._client.apply(
+                resource, write.wanted, FIELD_MANAGER, force=write.live is not None
+            )
         self._kept[resource].learn(answer)
         log.info("applied", kind=resource.kind, name=name)
 
@@ -87,7 +89,7 @@ class Writer:
 
         Another field manager writes the annotation, or the next apply would remove it.
         """
-        path, query = resource.path(*name), [("fieldManager", f"{MANAGER}-touch")]
+        path, query = resource.path(*name), [("fieldManager", f"{FIELD_MANAGER}-touch")]
         patch = without_claim() if unclaim else {"annotations": {}}
         patch["annotations"][TOUCHED_ANNOTATION] = f"{now:.3f}"
         body = {"metadata": patch}
@@ -114,7 +116,7 @@ class Writer:
         }
         with self._counted(resource, Verb.STATUS):
             try:
-                answer = await self._client.apply(resource, obj, MANAGER, subresource="status")
+                answer = await self._client.apply(resource, obj, FIELD_MANAGER, subresource="status")
             except NotFound:  # the object is gone, or its CRD has no status
                 self._statuses[which] = _Written(wanted, before)
                 return None
@@ -144,7 +146,10 @@ class Writer:
             "metadata": {"resourceVersion": meta["resourceVersion"], "ownerReferences": owners},
             "spec": {"resource": {"uid": uid}},
         }
-        path, query = resources.BINDINGS.path(meta["namespace"], meta["name"]), [("fieldManager", MANAGER)]
+        path, query = (
+            resources.BINDINGS.path(meta["namespace"], meta["name"]),
+            [("fieldManager", FIELD_MANAGER)],
+        )
         with self._counted(resources.BINDINGS, Verb.ADOPT):
             await self._client.request("PATCH", path, query=query, body=body, content_type=MERGE)
 

@@ -12,9 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from towpath.derivation.followpolicy import followed
 from towpath.derivation.index import Incremental
-from towpath.derivation.render import service_of_policy
 from towpath.inventory.members import Members
 from towpath.inventory.offers import offers_of
 from towpath.inventory.policies import PoliciesByNamespace, is_selected
@@ -32,6 +30,7 @@ from towpath.karmada.decode import (
 from towpath.karmada.reflector import Name
 from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, GatewayKey, ServiceKey
+from towpath.model.ownership import followed_service, imported_service
 from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.propagation.claims import Claim
 from towpath.propagation.policies import OverridePolicy, Policy, Target
@@ -199,10 +198,10 @@ class Inventory:
         self, name: Name, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
     ) -> None:
         """Touch the service that the policy belongs to."""
-        service = service_of_policy(name.name)
+        service = imported_service(name.name)
         if service is not None and "." in name.name:
             self._number(Name(name.namespace, service), name.name, exists=new is not None)
-        service = service or followed(name.name)
+        service = service or followed_service(name.name)
         if service is not None:
             self._touch(Name(name.namespace, service))
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from towpath.derivation.derive import Derived
-from towpath.derivation.followpolicy import EXPORT, TRAFFIC
-from towpath.derivation.render import policy_name
 from towpath.derivation.stages import Current, is_foreign
 from towpath.inventory.inventory import Inventory
 from towpath.karmada import decode, resources
@@ -21,6 +19,7 @@ from towpath.karmada.decode import Binding, StoredExport, StoredTraffic
 from towpath.karmada.reflector import Name
 from towpath.model.cluster import Fleet
 from towpath.model.keys import ServiceKey
+from towpath.model.ownership import EXPORT_PREFIX, TRAFFIC_PREFIX, import_policy_name
 from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.propagation.claims import Claim, claim_of
 
@@ -103,10 +102,12 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
         export=export,
         service=world.services.get(key),
         derived=world.derived(key, now),
-        export_policy=watched.propagation.get(f"{EXPORT}{key.name}", key.namespace),
+        export_policy=watched.propagation.get(f"{EXPORT_PREFIX}{key.name}", key.namespace),
         traffic=traffic,
         policy=world.policies.get(key),
-        traffic_policy=watched.propagation.get(f"{TRAFFIC}{key.name}", key.namespace) if traffic else None,
+        traffic_policy=watched.propagation.get(f"{TRAFFIC_PREFIX}{key.name}", key.namespace)
+        if traffic
+        else None,
         templates=_templates(inventory, key, template, export, traffic),
         terminating=bool(watched.namespaces.get(key.namespace)),
         idle=idle,
@@ -126,7 +127,7 @@ def _import_state(inventory: Inventory, key: ServiceKey, template: Object | None
     watched = inventory.watched
     uid = template["metadata"]["uid"] if template else ""
     claim = claim_of(template["metadata"].get("annotations") or {}) if template else None
-    derived = Claim("PropagationPolicy", key.namespace, policy_name(key))
+    derived = Claim("PropagationPolicy", key.namespace, import_policy_name(key))
     return ImportState(
         watched.binding_of(key.dialect.api_version, "ServiceImport", key, uid),
         watched.taken_by(key, "ServiceImport"),
@@ -137,7 +138,7 @@ def _import_state(inventory: Inventory, key: ServiceKey, template: Object | None
 
 
 def _current(inventory: Inventory, key: ServiceKey, template: Object | None) -> Current:
-    watched, name = inventory.watched, policy_name(key)
+    watched, name = inventory.watched, import_policy_name(key)
     names = (name, *sorted(inventory.numbered.get(Name(key.namespace, key.name), ())))
     overrides = {n: obj for n in names if (obj := watched.overrides.get(n, key.namespace)) is not None}
     return Current(template, watched.propagation.get(name, key.namespace), overrides)

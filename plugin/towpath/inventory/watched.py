@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from towpath.derivation.render import MANAGED_BY
 from towpath.karmada import decode, resources
 from towpath.karmada.client import Client, Resource
 from towpath.karmada.decode import (
@@ -25,12 +24,11 @@ from towpath.karmada.decode import (
 )
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.ownership import OTHER_OBJECTS, OWN_OBJECTS
 from towpath.propagation.policies import OverridePolicy, Policy
 
 T = TypeVar("T")
 Object = dict[str, Any]
-_DERIVED = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
-_USERS = ",".join(f"{label}!={value}" for label, value in MANAGED_BY.items())
 
 
 class Effects(Protocol):
@@ -121,17 +119,17 @@ class Watched:
         self.services = watch(resources.SERVICES, decode.service, effects.service_changed)
         self.bindings = watch(resources.BINDINGS, decode.binding, effects.binding_changed)
         self.user_policies = [
-            watch(policies, decode.policy, policy, selector=_USERS),
-            watch(cluster_policies, decode.policy, policy, selector=_USERS),
+            watch(policies, decode.policy, policy, selector=OTHER_OBJECTS),
+            watch(cluster_policies, decode.policy, policy, selector=OTHER_OBJECTS),
         ]
         self.user_overrides = [
-            watch(overrides, decode.override, override, selector=_USERS),
-            watch(cluster_overrides, decode.override, override, selector=_USERS),
+            watch(overrides, decode.override, override, selector=OTHER_OBJECTS),
+            watch(cluster_overrides, decode.override, override, selector=OTHER_OBJECTS),
         ]
         self._inputs = tuple(self.reflectors)
         self.imports = each(resources.service_imports, whole, effects.import_changed, packed=True)
-        self.propagation = watch(policies, whole, derived, selector=_DERIVED, packed=True)
-        self.overrides = watch(overrides, whole, derived, selector=_DERIVED, packed=True)
+        self.propagation = watch(policies, whole, derived, selector=OWN_OBJECTS, packed=True)
+        self.overrides = watch(overrides, whole, derived, selector=OWN_OBJECTS, packed=True)
 
     async def synced(self) -> None:
         """Wait until every kind has been listed once."""

@@ -15,11 +15,12 @@ from typing import Any
 from towpath.controller.rollout.decide import arrival_of
 from towpath.derivation.derive import Derived, derive_service
 from towpath.derivation.render import Rendered, render
-from towpath.derivation.status import Status, applied, export_status, keep_times, withheld
+from towpath.derivation.status import Status, applied, export_status, keep_times
 from towpath.inventory.inventory import Inventory
 from towpath.inventory.snapshot import import_state
 from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
+from towpath.rules.conditions import withheld
 
 _MAX_STALE = 100
 """Remembered exports beyond twice the present ones, before those that are gone are forgotten."""

@@ -23,8 +23,8 @@ from typing import NamedTuple
 from towpath.controller.backoff import TOUCH_DELAYS_SECONDS, Backoff
 from towpath.controller.rollout.load import Load
 from towpath.controller.rollout.throttle import StatusThrottle
-from towpath.derivation.status import Arrival
 from towpath.inventory.snapshot import ImportState
+from towpath.model.arrival import Arrival
 from towpath.model.keys import ServiceKey
 
 
