@@ -126,7 +126,7 @@ def policy(name: str = "web", kind: str = "ActiveActive", *targets: Mapping[str,
 
 
 def binding(template: Object, *clusters: str, reported: Mapping[str, Object] | None = None) -> Object:
-    """Return Karmada's binding of a template; ``reported`` is what clusters say of their copies."""
+    """Return Karmada's binding of a template that all clusters have; ``reported`` is the status of copies."""
     meta = template["metadata"]
     return {
         "apiVersion": "work.karmada.io/v1alpha2",
@@ -142,7 +142,7 @@ def binding(template: Object, *clusters: str, reported: Mapping[str, Object] | N
             },
             "clusters": [{"name": name} for name in clusters],
         },
-        "status": {"aggregatedStatus": aggregated(reported or {})},
+        "status": {"aggregatedStatus": aggregated({name: {} for name in clusters} | dict(reported or {}))},
     }
 
 

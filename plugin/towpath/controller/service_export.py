@@ -124,7 +124,7 @@ class ServiceExports:
         rollout = self._rollouts.look(
             snapshot.key,
             wanted.digests,
-            imports.binding.reported,
+            imports.binding.copies.reported,
             imports.lost,
             snapshot.now,
             snapshot.changed_at,

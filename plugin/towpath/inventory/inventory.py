@@ -21,6 +21,7 @@ from towpath.karmada import decode
 from towpath.karmada.client import Client
 from towpath.karmada.decode import (
     Binding,
+    Copies,
     StoredCluster,
     StoredExport,
     StoredMember,
@@ -58,6 +59,8 @@ class Inventory:
         """The members that Karmada cannot reach."""
         self.changed_at: dict[ServiceKey, float] = {}
         """When each service began to change (seconds since 1970), until a pass takes the change up."""
+        self.exporting: dict[ServiceKey, frozenset[str]] = {}
+        """The clusters whose endpoints each derived ServiceImport holds: they have had both objects."""
         self.reflecting = False
         """Whether any member has ever reported a digest: without the interpreter none does."""
         self.numbered: dict[Name, frozenset[str]] = {}
@@ -85,15 +88,23 @@ class Inventory:
 
     # --- what the objects say of one service
 
-    def exported(self, key: ServiceKey, stored: StoredExport) -> ExportedService:
-        """Return one service as the members see it, with this as its export."""
+    def exported(
+        self, key: ServiceKey, stored: StoredExport, copies: Copies | None = None
+    ) -> ExportedService:
+        """Return one service as the members see it, with this as its export.
+
+        ``copies`` is what members report of the export, if that is newer than its binding.
+        """
         watched = self.watched
         binding = watched.binding_of(key.dialect.api_version, "ServiceExport", key, stored.uid)
+        if copies is not None:
+            binding = binding._replace(copies=copies)
         service = watched.services.get(key.name, key.namespace)
         bound = watched.binding_of("v1", "Service", key, service.uid) if service else None
         serving = bound.clusters if bound else frozenset()
         overrides = [*self._user_overrides.of(key.namespace)] if self._user_overrides else []
-        offers, faults = offers_of(key, stored, binding, service, serving, overrides, self._targets)
+        exporting = self.exporting.get(key, frozenset())
+        offers, faults = offers_of(key, stored, binding, service, bound, overrides, self._targets, exporting)
         return ExportedService(
             key,
             stored.uid,
@@ -183,7 +194,7 @@ class Inventory:
             return
         service = Name(name.namespace, name.name.removesuffix(decode.binding_name("", binding.kind)))
         if binding.kind == "ServiceImport":
-            self.reflecting = self.reflecting or bool(binding.reported)
+            self.reflecting = self.reflecting or bool(binding.copies.reported)
             self._touch(service)
         else:
             self._service_changed(*service)
@@ -192,6 +203,17 @@ class Inventory:
         self, dialect: Dialect, name: Name, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
     ) -> None:
         """Touch the service that the import belongs to."""
+        key = ServiceKey(dialect, *name)
+        was = self.exporting.pop(key, frozenset())
+        if exporting := decode.exporting(new):
+            self.exporting[key] = exporting
+        service = self.world.services.get(key)
+        if (
+            was != exporting
+            and service
+            and (service.faults or any(o.absence for o in service.offers.values()))
+        ):
+            self._service_changed(*name)
         self._touch(name)
 
     def derived_policy_changed(

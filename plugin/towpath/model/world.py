@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from towpath.model.cluster import Member
 from towpath.model.export import CONFLICT_RESOLUTION, OVERWRITE, Export
@@ -14,14 +15,22 @@ from towpath.model.traffic import TrafficPolicy
 NOBODY: frozenset[str] = frozenset()
 
 
+class Absence(Enum):
+    """Why a cluster that Karmada has bound an object to does not have it."""
+
+    SUSPENDED = auto()
+    FAILED = auto()
+    PENDING = auto()
+
+
 @dataclass(frozen=True)
 class Offer:
     """One service as one member sees it, after the user's own overrides.
 
     ``service`` is None where Karmada did not bind the Service, and ``going`` is set while it is being
     deleted. ``created`` is the age of the member's own ServiceExport, empty where it has that of the
-    template. ``refused`` is what the member's controller says with ``Valid=False``, None while it says
-    nothing of the kind.
+    template. ``refused`` is the message of the member's own controller with ``Valid=False``, None without
+    one. ``absence``: the cluster is bound and does not have the objects; ``obstacle`` is Karmada's message.
     """
 
     export: Export
@@ -29,6 +38,8 @@ class Offer:
     going: bool = False
     created: str = ""
     refused: str | None = None
+    absence: Absence | None = None
+    obstacle: str = ""
 
 
 @dataclass(frozen=True)

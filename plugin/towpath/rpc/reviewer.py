@@ -158,11 +158,12 @@ def _asked(request: pb.AggregateStatusRequest) -> StatusQuestion | None:
     if dialect is None or obj.kind != "ServiceExport":
         return None
     try:
-        refused = dict(decode.refusals(b'{"aggregatedStatus":%b}' % (request.aggregated_status or b"[]")))
+        items = request.aggregated_status or b"[]"
+        copies = decode.copies_of("ServiceExport", b'{"aggregatedStatus":%b}' % items)
     except msgspec.DecodeError as error:
         raise invalid({"aggregated_status": f"aggregated_status is not Karmada's: {error}"}) from None
     return StatusQuestion(
-        ServiceKey(dialect, meta.namespace, meta.name), meta.uid, meta.generation, status, refused
+        ServiceKey(dialect, meta.namespace, meta.name), meta.uid, meta.generation, status, copies
     )
 
 

@@ -38,6 +38,20 @@ class ExclusionReason(Reason):
         "The Service is not propagated to this cluster.",
         "Check the PropagationPolicy of the Service.",
     )
+    NOT_APPLIED_YET = (
+        "NotAppliedYet",
+        "Karmada has not applied the ServiceExport and the Service in the cluster yet.",
+    )
+    SUSPENDED = (
+        "Suspended",
+        "The PropagationPolicy suspends dispatching to the cluster, which never received the objects.",
+        "Remove the cluster from spec.suspension of the policy.",
+    )
+    APPLY_FAILED = (
+        "ApplyFailed",
+        "Karmada cannot apply the ServiceExport or the Service in the cluster.",
+        "Remove the cause that Karmada reports.",
+    )
     SERVICE_GOING = "ServiceBeingDeleted", "The Service is being deleted."
     EXTERNAL_NAME = (
         "InvalidServiceType",

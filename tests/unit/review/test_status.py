@@ -49,8 +49,9 @@ FOREIGN: Object = {
 
 def asked(obj: Object, reported: Mapping[str, Object] | None = None) -> StatusQuestion:
     meta = obj["metadata"]
-    refused = decode.refusals(msgspec.json.encode({"aggregatedStatus": aggregated(reported or {})}))
-    return StatusQuestion(key(), meta["uid"], meta["generation"], obj.get("status", {}), dict(refused))
+    items = aggregated({"a": {}, "b": {}} | dict(reported or {}))
+    copies = decode.copies_of("ServiceExport", msgspec.json.encode({"aggregatedStatus": items}))
+    return StatusQuestion(key(), meta["uid"], meta["generation"], obj.get("status", {}), copies)
 
 
 def say(status: Mapping[str, Any] | None) -> dict[str, tuple[str, str, str]]:
@@ -165,7 +166,7 @@ def test_what_a_foreign_crd_drops_is_not_said_for_ever(inventory: Inventory) -> 
         asked(export("web", uid="another")),
         asked(export(generation=2)),
         asked(export(generation=0)),
-        StatusQuestion(key("other"), "uid-of-other", 1, {}, {}),
+        StatusQuestion(key("other"), "uid-of-other", 1, {}, decode.Copies()),
     ],
 )
 def test_what_is_not_known_so_is_not_changed(inventory: Inventory, question: StatusQuestion) -> None:

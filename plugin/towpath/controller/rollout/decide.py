@@ -61,9 +61,9 @@ def behind(wanted: Mapping[str, str], reported: Mapping[str, str]) -> tuple[str,
 def arrival_of(imports: ImportState, wanted: Mapping[str, str]) -> Arrival:
     """Return how the import of a service arrives in the members that should have these digests."""
     return Arrival(
-        behind(wanted, imports.binding.reported),
+        behind(wanted, imports.binding.copies.reported),
         imports.lost,
-        imports.binding.failed,
+        imports.binding.copies.failed,
         told=imports.reflecting,
         taken_by=imports.taken_by,
         claimed_by=str(imports.claim or ""),

@@ -5,7 +5,7 @@ neither time nor memory. Much of the rest is the same in many objects (the clust
 with one port 80): equal values are kept once.
 """
 
-from towpath.karmada.decode.bindings import Binding, binding, binding_name, refusals
+from towpath.karmada.decode.bindings import Binding, Copies, binding, binding_name, copies_of
 from towpath.karmada.decode.members import StoredMember, karmada_cluster, member, target
 from towpath.karmada.decode.policies import override, policy, whole
 from towpath.karmada.decode.templates import (
@@ -13,6 +13,7 @@ from towpath.karmada.decode.templates import (
     StoredExport,
     StoredService,
     StoredTraffic,
+    exporting,
     flomesh_cluster,
     namespace,
     service,
@@ -22,6 +23,7 @@ from towpath.karmada.decode.templates import (
 
 __all__ = [
     "Binding",
+    "Copies",
     "StoredCluster",
     "StoredExport",
     "StoredMember",
@@ -29,13 +31,14 @@ __all__ = [
     "StoredTraffic",
     "binding",
     "binding_name",
+    "copies_of",
+    "exporting",
     "flomesh_cluster",
     "karmada_cluster",
     "member",
     "namespace",
     "override",
     "policy",
-    "refusals",
     "service",
     "service_export",
     "target",

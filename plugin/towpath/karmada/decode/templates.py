@@ -156,6 +156,32 @@ def flomesh_cluster(raw: bytes) -> StoredCluster | None:
     return stored
 
 
+class _Endpoint(msgspec.Struct, rename="camel"):
+    cluster_key: str = ""
+
+
+class _ImportedPort(msgspec.Struct):
+    endpoints: list[_Endpoint] | None = None
+
+
+class _ImportSpec(msgspec.Struct):
+    ports: list[_ImportedPort] | None = None
+
+
+class _Import(msgspec.Struct):
+    spec: _ImportSpec | None = None
+
+
+def exporting(template: Mapping[str, Any] | None) -> frozenset[str]:
+    """Return the clusters whose endpoints a ServiceImport holds. It may be anything that its CRD allows."""
+    try:
+        spec = msgspec.convert(template or {}, _Import).spec
+    except msgspec.ValidationError:
+        return frozenset()
+    endpoints = (endpoint for port in (spec and spec.ports) or () for endpoint in port.endpoints or ())
+    return shared(frozenset(endpoint.cluster_key.rpartition("/")[2] for endpoint in endpoints))
+
+
 def namespace(raw: bytes) -> bool | None:
     """Tell of a Namespace that it is being deleted; None of any other."""
     return True if msgspec.json.decode(raw, type=Object).metadata.deletion_timestamp else None
