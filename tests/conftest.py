@@ -30,7 +30,7 @@ MEMBERS = ["cluster-1", "cluster-2", "cluster-3"]
 WITHOUT_KARMADA = ("tests/unit/", "tests/golden/", "tests/scenarios/")
 """What `make unit` runs, where there is neither Go nor Karmada."""
 
-settings.register_profile("fast", deadline=None, max_examples=25)
+settings.register_profile("fast", deadline=None, max_examples=40)
 settings.register_profile("full", deadline=None, max_examples=100)
 settings.load_profile("full")  # unless --hypothesis-profile names another
 reaper.watch()

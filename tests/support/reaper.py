@@ -32,7 +32,7 @@ def marked(run: str) -> list[psutil.Process]:
 
 @cache
 def watch() -> str:
-    """Mark every process that this one starts from now on, and end those that outlive it. Returns the mark."""
+    """Mark whatever this process starts from now on, and end what outlives it; return the mark."""
     unmarked = {name: text for name, text in os.environ.items() if name != _MARK}
     run = os.environ[_MARK] = uuid.uuid4().hex
     read, _write = os.pipe()  # _write is never closed: the kernel does it when this process ends
