@@ -2,7 +2,7 @@
 
 Files are read as ``kubectl apply`` would apply them, one after the other: of two objects of one kind and name
 the later replaces the earlier, except for the fields that ``kubectl`` keeps (``apply``). Replaced policies
-are remembered, because what they claimed stays where it was ("frozen templates" in docs/karmada-behaviour.md).
+are remembered, because what they claimed stays where it was (docs/karmada-behaviour.md, "frozen templates").
 Kinds that do not concern Towpath are skipped.
 """
 

@@ -66,6 +66,11 @@ class Builder:
             for (before, after), clusters in self._notes.items()
         )
 
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """The members as policies select them."""
+        return self._targets
+
     def world(self) -> World:
         """Return the world."""
         reading = self._reading

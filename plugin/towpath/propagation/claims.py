@@ -1,6 +1,6 @@
 """Which policy has a template: Karmada writes it on the template itself (pkg/detector/claim.go).
 
-A policy keeps what it has claimed, whatever policy comes later ("sticky claims" in docs/karmada-behaviour.md).
+A policy keeps what it has claimed, whatever policy comes later (docs/karmada-behaviour.md, "sticky claims").
 Without the marks Karmada decides again.
 """
 

@@ -13,7 +13,7 @@ Plaintext is one JSON patch (RFC 6902), applied by evanphx/json-patch v5 with it
 * what stands before the first slash of a path is ignored.
 
 A patch that fails stops the whole update of that member, and the binding still reports success ("silent
-override failure" in docs/karmada-behaviour.md). Then ``fault`` says so, and the copy is the template unchanged.
+override failure" in docs/karmada-behaviour.md). Then ``fault`` says so, and the copy is the template.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -35,7 +35,7 @@ from towpath.propagation.selection import best_match
 from towpath.rules.contention import EVERYWHERE, Lost, claims_of, holder, lost, name_taken
 from towpath.rules.export_warnings import by_field, unknown_targets
 from towpath.rules.ports import normal_path
-from towpath.rules.reasons import PLAIN, Advice, Caution, Exclusion, ExclusionReason, InvalidReason
+from towpath.rules.reasons import PLAIN, Advice, Caution, Exclusion, ExclusionReason, Finding, InvalidReason
 from towpath.text import several
 
 T = TypeVar("T")
@@ -51,14 +51,6 @@ class Change:
     name: str
     obj: bytes | None = None
     old: bytes | None = None
-
-
-class Finding(NamedTuple):
-    """Something to be said: the word for programs, where in the object, the sentence for people."""
-
-    reason: str
-    field: str
-    text: str
 
 
 class _Exporting(Fleet):
@@ -92,8 +84,8 @@ def _export(change: Change, inventory: Inventory, now: float) -> Iterator[Findin
     derived = derive_service(service, _Exporting(fleet.members), (), now)
     advice = (one for one in advise(service, derived, fleet) if _is_news(one))
     # Of the keys is spoken also where nothing exports yet.
-    yield from map(_said, unknown_targets(stored.export, fleet.keys))
-    yield from (_said(one) for one in advice if one.reason is not Advice.UNKNOWN_TARGET_CLUSTER)
+    yield from (caution.finding for caution in unknown_targets(stored.export, fleet.keys))
+    yield from (one.finding for one in advice if one.reason is not Advice.UNKNOWN_TARGET_CLUSTER)
     yield from _taken(_lost(service, inventory.world), stored.export)
 
 
@@ -148,7 +140,8 @@ def _traffic(change: Change, inventory: Inventory, now: float) -> Iterator[Findi
     applied = inventory.applied(key, policy)
     if derived and not applied.selected:  # it follows the imports
         applied = replace(applied, clusters=frozenset(derived.views))
-    yield from map(_said, filter(_is_news, advise_policy(applied, service, derived, world.fleet)))
+    advice = advise_policy(applied, service, derived, world.fleet)
+    yield from (caution.finding for caution in advice if _is_news(caution))
 
 
 def _propagation(change: Change, inventory: Inventory, _: float) -> Iterator[Finding]:
@@ -165,7 +158,7 @@ def _propagation(change: Change, inventory: Inventory, _: float) -> Iterator[Fin
     if left:
         field = "spec.resourceSelectors" if after else ""
         names = several(f"Service {one.namespace}/{one.name}" for one in left)
-        yield _said(Caution(Advice.FREEZES, field, names))
+        yield Caution(Advice.FREEZES, field, names).finding
 
 
 _RULES: Mapping[tuple[str, str], Callable[[Change, Inventory, float], Iterator[Finding]]] = {
@@ -198,7 +191,3 @@ def _is_news(caution: Caution) -> bool:
     if caution.reason is Advice.BAD_ANNOTATION:
         return caution.field == f"metadata.annotations[{DRAIN_ANNOTATION}]"
     return caution.reason not in PLAIN and not isinstance(caution.reason, InvalidReason)
-
-
-def _said(caution: Caution) -> Finding:
-    return Finding(caution.reason.value, caution.field, caution.text)
