@@ -23,6 +23,8 @@ from towpath.propagation.overriding import concerning, overridden
 from towpath.propagation.policies import OverridePolicy, Target
 
 _Manifest = dict[str, Any]
+_LASTING = (Absence.PENDING, Absence.SUSPENDED, Absence.FAILED)
+"""From what passes by itself to what does not."""
 
 
 def offers_of(
@@ -61,21 +63,18 @@ def offers_of(
 def _mark_absent(
     offers: dict[str, Offer], bindings: Iterable[Binding | None], exporting: Collection[str]
 ) -> Iterator[str]:
-    """Mark the offers of clusters that do not have both objects; yield a fault for each that keeps them.
-
-    Of two reasons for one cluster the last to pass counts: what is only pending comes by itself.
-    """
+    """Mark the offers of clusters that do not have both objects; yield a fault for each that keeps them."""
     found: dict[str, tuple[Absence, str]] = {}
-    for binding in bindings:
-        for cluster in binding.clusters - binding.copies.applied if binding else ():
-            absence = binding.absence(cluster) if binding else None
-            if absence and cluster in offers and found.get(cluster, absence)[0] is not Absence.FAILED:
-                message = f"{binding.kind}: {absence[1]}" if binding and absence[1] else ""
-                found[cluster] = (absence[0], message)
-    for cluster, (absence_, message) in found.items():
+    for binding in filter(None, bindings):
+        for cluster in (binding.clusters - binding.copies.applied) & offers.keys():
+            absence, message = binding.absence(cluster) or (Absence.PENDING, "")
+            known, _ = found.get(cluster, (Absence.PENDING, ""))
+            if cluster not in found or _LASTING.index(absence) > _LASTING.index(known):
+                found[cluster] = (absence, f"{binding.kind}: {message}" if message else "")
+    for cluster, (absence, message) in found.items():
         if cluster not in exporting:
-            offers[cluster] = replace(offers[cluster], absence=absence_, obstacle=message)
-        elif absence_ is not Absence.PENDING:
+            offers[cluster] = replace(offers[cluster], absence=absence, obstacle=message)
+        elif absence is not Absence.PENDING:
             why = message or "The PropagationPolicy suspends dispatching"
             yield f"Cluster {cluster} keeps an older version and exports it. {why.rstrip('. ')}."
 
