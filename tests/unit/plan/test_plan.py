@@ -574,7 +574,7 @@ def test_a_cluster_that_refuses_the_service_exports_only_what_it_had(had: bool) 
     """The case 07: a nodePort is taken."""
     live = running(policy())
     live[-2]["status"]["aggregatedStatus"][1] = REFUSED
-    had_before = planned(live=running(policy())).services[0].rendered.objects if had else ()
+    had_before = planned(MEMBERS, SERVICE, EXPORT, policy()).services[0].rendered.objects if had else ()
     there = [*live, *map(dict, had_before)]
 
     plan = planned(live=there)
