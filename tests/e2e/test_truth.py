@@ -82,3 +82,50 @@ spec: {type: NodePort, ports: [{port: 80, nodePort: 32410}]}
     finally:
         plane.kubectl("delete", "service", "taken", "-n", "default", member="cluster-3")
     await until(lambda: shop.seen(members), lambda seen: exporters_seen(seen) == BOTH)
+
+
+async def imported(shop: Shop, members: dict[str, Client]) -> None:
+    """Export the service and wait until every member imports it."""
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: len(seen) == len(members))
+
+
+async def test_an_export_that_a_finalizer_holds_is_withdrawn(
+    plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+) -> None:
+    """The case 30: withdrawn when the deletion is requested, whoever holds a finalizer."""
+    shop = Shop(plane, namespace)
+    await imported(shop, members)
+    export = (f"serviceexports.{shop.dialect}", "web", "-n", namespace)
+    plane.kubectl(
+        "patch", *export, "--type=merge", "-p", '{"metadata": {"finalizers": ["example.com/hold"]}}'
+    )
+    try:
+        plane.kubectl("delete", *export, "--wait=false")
+        await until(lambda: shop.seen(members), lambda seen: not seen)
+        await until(lambda: valid(shop), lambda said: said.startswith("BeingDeleted: "))
+    finally:
+        plane.kubectl("patch", *export, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "after a restart"])
+async def test_what_an_orphaning_deletion_leaves_is_collected(
+    plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client], restarted: bool
+) -> None:
+    """The garbage collector leaves the derived objects alone: their owner references were removed."""
+    shop = Shop(plane, namespace)
+    await imported(shop, members)
+    if restarted:
+        plugin.stop()
+    plane.kubectl("delete", f"serviceexports.{shop.dialect}", "web", "-n", namespace, "--cascade=orphan")
+    if restarted:
+        await plugin.start()
+
+    async def left() -> str:
+        policies = "propagationpolicies.policy.karmada.io,overridepolicies.policy.karmada.io"
+        kinds = f"serviceimports.{shop.dialect},{policies}"
+        label = "app.kubernetes.io/managed-by=towpath"
+        return plane.kubectl("get", kinds, "-n", namespace, "-l", label, "-o", "name").stdout
+
+    await until(left, lambda names: not names)
+    await until(lambda: shop.seen(members), lambda seen: not seen)

@@ -28,7 +28,7 @@ from towpath.derivation.derive import Derived
 from towpath.derivation.followpolicy import export_policy
 from towpath.derivation.render import Rendered, render
 from towpath.derivation.stages import is_foreign, stages
-from towpath.derivation.status import export_status, offering
+from towpath.derivation.status import export_status, offering, stated
 from towpath.inventory.snapshot import Snapshot
 from towpath.karmada import resources
 from towpath.karmada.client import Resource
@@ -38,6 +38,7 @@ from towpath.model.arrival import Arrival
 from towpath.model.keys import ServiceKey
 from towpath.model.ownership import EXPORT_PREFIX
 from towpath.model.world import ExportedService
+from towpath.rules import conditions
 from towpath.rules.conditions import withheld
 
 AUDIT_SECONDS = 900.0
@@ -93,7 +94,22 @@ class ServiceExports:
         self._throttle.forget(key)
         export, imported = _export_of(key), _import_of(key)
         self._follow.forget(export)
-        return Decision(took_up=True, forgotten=(export, imported)) + self._guard.gone(snapshot)
+        forgotten = Decision(took_up=True, forgotten=(export, imported))
+        return forgotten + (self._deleting(snapshot) if snapshot.deleting else self._guard.gone(snapshot))
+
+    def _deleting(self, snapshot: Snapshot) -> Decision:
+        """Withdraw an export that is being deleted, whoever holds a finalizer of it.
+
+        Its deletion is a wish of the user, so the deletion guard is not asked.
+        """
+        key, export = snapshot.key, snapshot.deleting
+        if export is None or snapshot.terminating:
+            return Decision()
+        self._guard.forget(key)
+        writes = tuple(stages(snapshot.current, Rendered(), export=export.uid))
+        deleted = (conditions.being_deleted(), conditions.ready((), Arrival()))
+        make = partial(stated, deleted, export.generation, now=snapshot.now)
+        return Decision(stages=writes, steps=(PatchStatus(*_export_of(key), make, _subject(key, export)),))
 
     def _export(self, snapshot: Snapshot) -> Decision:
         key, service, derived, export = snapshot.key, snapshot.service, snapshot.derived, snapshot.export

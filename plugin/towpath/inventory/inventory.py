@@ -259,7 +259,11 @@ class Inventory:
             key = ServiceKey(dialect, namespace, name)
             export = self.watched.exports[dialect].get(name, namespace)
             policy = self.watched.traffic[dialect].get(name, namespace)
-            self._changed(self.world.put_service(key, self.exported(key, export) if export else None))
+            self._changed(
+                self.world.put_service(
+                    key, self.exported(key, export) if export and not export.deleting else None
+                )
+            )
             for touched in self.world.put_policy(key, self.applied(key, policy) if policy else None):
                 self._enqueue(touched)
 

@@ -60,6 +60,8 @@ class Template(NamedTuple):
 class Snapshot:
     """One service at ``now`` (seconds since 1970). What does not exist is None.
 
+    ``export`` is None also while the ServiceExport is being deleted; then ``deleting`` is the ServiceExport.
+
     ``terminating``: the namespace is being deleted. ``idle``: nothing else waits to be reconciled.
     ``changed_at`` is when the change began that no pass has taken up yet. ``existing`` is the number of
     derived ServiceImports of all services. ``missing_inputs`` and ``no_exports`` say which lists were empty
@@ -72,6 +74,7 @@ class Snapshot:
     imports: ImportState
     current: Current = field(default_factory=Current)
     export: StoredExport | None = None
+    deleting: StoredExport | None = None
     service: ExportedService | None = None
     derived: Derived | None = None
     export_policy: Object | None = None
@@ -99,7 +102,8 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
         world.fleet,
         _import_state(inventory, key, template),
         current=_current(inventory, key, template),
-        export=export,
+        export=None if export is None or export.deleting else export,
+        deleting=export if export is not None and export.deleting else None,
         service=world.services.get(key),
         derived=world.derived(key, now),
         export_policy=watched.propagation.get(f"{EXPORT_PREFIX}{key.name}", key.namespace),

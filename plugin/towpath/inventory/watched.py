@@ -113,7 +113,7 @@ class Watched:
         self.flomesh_clusters = each(
             resources.flomesh_clusters, decode.flomesh_cluster, effects.flomesh_cluster_changed
         )
-        self.exports = each(resources.service_exports, decode.service_export, effects.export_changed)
+        self.exports = each(resources.service_exports, decode.any_service_export, effects.export_changed)
         self.traffic = each(resources.traffic_policies, decode.traffic_policy, effects.traffic_changed)
         self.namespaces = watch(resources.NAMESPACES, decode.namespace, effects.namespace_changed)
         self.services = watch(resources.SERVICES, decode.service, effects.service_changed)

@@ -54,7 +54,7 @@ class Aggregation:
         """
         key, inventory = asked.key, self._inventory
         stored = inventory.watched.exports[key.dialect].get(key.name, key.namespace)
-        if stored is None or inventory.world.services.get(key) is None:
+        if stored is None or stored.deleting or inventory.world.services.get(key) is None:
             return None
         if (stored.uid, stored.generation) != (asked.uid, asked.generation):
             return None

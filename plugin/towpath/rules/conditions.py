@@ -117,6 +117,11 @@ def ready(importers: Sequence[str], arrival: Arrival) -> Condition:
     return _condition(READY, FALSE, ConditionReason.PENDING, progress, waiting)
 
 
+def being_deleted() -> Condition:
+    """Return Valid while something holds a ServiceExport whose deletion was requested."""
+    return _condition(VALID, FALSE, ConditionReason.BEING_DELETED)
+
+
 def withheld() -> Condition:
     """Return Ready while the deletion guard keeps an import."""
     return _condition(READY, FALSE, ConditionReason.WITHHELD)

@@ -159,6 +159,11 @@ class ConditionReason(Reason):
         "Karmada has bound the ServiceExport to no cluster.",
         "Check the PropagationPolicy of the ServiceExport.",
     )
+    BEING_DELETED = (
+        "BeingDeleted",
+        "The ServiceExport is being deleted and is withdrawn.",
+        "A finalizer keeps the object. Remove the finalizer to complete the deletion.",
+    )
     NO_CONFLICTS = "NoConflicts", "The exporting clusters agree."
     EXPORTED = "Exported", "Every importing cluster has the import."
     NOT_IMPORTED = "NotImported", "No cluster imports the service."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from tests.support.inventories import (
     binding,
     cluster,
     clusters,
+    deleting,
     export,
     exported,
     forget,
@@ -23,7 +23,8 @@ from tests.support.inventories import (
     service,
     tell,
 )
-from towpath.controller.decision import Adopt, Decision, Latency, PatchStatus, Touch
+from towpath.controller.decision import Adopt, Collect, Decision, Latency, PatchStatus, Touch
+from towpath.controller.deletionguard.decide import COLLECTION_GRACE_SECONDS as GC_SECONDS
 from towpath.controller.deletionguard.decide import CONFIRMATION_SECONDS, SETTLING_SECONDS
 from towpath.controller.followpolicy.decide import USER_POLICY_GRACE_SECONDS
 from towpath.controller.orphanbinding.decide import COLLECTION_GRACE_SECONDS
@@ -226,7 +227,7 @@ def test_an_empty_list_withdraws_nothing() -> None:
     assert key() in one.exports.withheld
 
 
-def test_an_import_whose_export_is_not_listed_is_left_alone() -> None:
+def test_an_import_whose_export_is_not_listed_is_left_alone_at_first() -> None:
     one = Pass(*FLEET, USER, *exported("web", "a"))
     one.apply()
     forget(one.inventory, export())
@@ -235,8 +236,41 @@ def test_an_import_whose_export_is_not_listed_is_left_alone() -> None:
     assert one().look_again == NOW + CONFIRMATION_SECONDS
     decision = one(CONFIRMATION_SECONDS)
     assert ([r.value for r in decision.refusals], decision.relist) == (["unknown_export"], True)
-    one.inventory.watched.exports[key().dialect].found_nothing = False
-    assert one(3.0).look_again == math.inf
+    assert not decision.steps
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_the_garbage_collector_leaves_is_collected(listed: bool) -> None:
+    """The template first, its policies when it is gone, and each only after a fresh read of the export."""
+    one = Pass(*FLEET, USER, *exported("web", "a"))
+    rendered = one.apply()
+    forget(one.inventory, export())
+    one.listed(listed)
+
+    assert one().steps == ()
+    [template] = [step for step in one(GC_SECONDS).steps if isinstance(step, Collect)]
+    assert (template.export.kind, [_kind(write) for write in template.writes]) == (
+        "ServiceExport",
+        ["-ServiceImport"],
+    )
+    forget(one.inventory, _stored(rendered.objects[-1]))
+    [policies] = [step for step in one(2 * GC_SECONDS).steps if isinstance(step, Collect)]
+    assert [_kind(write) for write in policies.writes] == ["-PropagationPolicy"]
+    for obj in rendered.objects:
+        forget(one.inventory, _stored(obj))
+    assert one(3 * GC_SECONDS) == Decision(took_up=True, forgotten=one(3 * GC_SECONDS).forgotten)
+
+
+def test_an_export_that_a_finalizer_holds_is_withdrawn_at_once() -> None:
+    """The case 30: the deletion was requested, so the deletion guard is not asked."""
+    one = Pass(*FLEET, USER, *exported("web", "a"))
+    one.apply()
+    one.listed(False)
+    tell(one.inventory, deleting(export()))
+    decision = one()
+
+    assert written(decision) == [["-ServiceImport"]]
+    assert conditions(decision) == {"Valid": "BeingDeleted", "Ready": "NotImported"}
 
 
 def test_a_lost_exporter_becomes_an_event_with_the_reason() -> None:

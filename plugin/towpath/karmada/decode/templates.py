@@ -34,6 +34,7 @@ class StoredExport(NamedTuple):
     template: bytes = b""
     labels: Mapping[str, str] = NONE
     claim: Claim | None = None
+    deleting: bool = False
 
     @property
     def status(self) -> Mapping[str, Any]:
@@ -84,10 +85,14 @@ class StoredCluster(NamedTuple):
 
 def service_export(raw: bytes) -> StoredExport | None:
     """Read a ServiceExport; None while it is being deleted. Raises InvalidObject."""
+    stored = any_service_export(raw)
+    return None if stored.deleting else stored
+
+
+def any_service_export(raw: bytes) -> StoredExport:
+    """Read a ServiceExport, also while it is being deleted. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
-    if meta.deletion_timestamp:
-        return None
     export = Export.parse(msgspec.json.decode(obj.spec), f"ServiceExport {meta.namespace}/{meta.name}")
     ours = {name: value for name, value in meta.annotations.items() if name.startswith(_OURS)}
     stored = StoredExport(
@@ -100,6 +105,7 @@ def service_export(raw: bytes) -> StoredExport | None:
         _template(raw),
         meta.labels or NONE,
         shared(claim_of(meta.annotations)),
+        meta.deletion_timestamp is not None,
     )
     _ = stored.status  # what can't be read is told here and now
     return stored
