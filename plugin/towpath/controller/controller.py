@@ -22,7 +22,7 @@ from towpath.controller.workqueue import Queue
 from towpath.errors import ApiError, Gone, NotFound, Unreachable
 from towpath.inventory.inventory import Due, Inventory
 from towpath.karmada.client import Client
-from towpath.karmada.leader import Leadership
+from towpath.karmada.leading import Leading
 from towpath.model.cluster import Member
 from towpath.model.keys import ServiceKey
 from towpath.serving import gc_tuning
@@ -35,7 +35,7 @@ WORKERS = 8
 class Controller:
     """One run of the controller. ``inventory`` is there to be read beside it, once it is synced."""
 
-    def __init__(self, client: Client, metrics: Metrics, leadership: Leadership | None = None) -> None:
+    def __init__(self, client: Client, metrics: Metrics, leadership: Leading | None = None) -> None:
         self._queue: Queue[Due] = Queue()
         self._metrics = metrics
         self._leadership = leadership

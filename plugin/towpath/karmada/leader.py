@@ -38,11 +38,11 @@ import structlog
 
 from towpath.derivation.render import MANAGED_BY
 from towpath.errors import ApiError, Conflict, NotFound, UsageError
-from towpath.karmada.client import Client, Object, Resource
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Object
 
 log = structlog.get_logger()
 
-LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 Work = Callable[[], Coroutine[Any, Any, None]]
 _RELEASE = 3.0
 """Seconds that emptying the Lease may take: if the apiserver hangs, the successor waits for its end."""
@@ -219,8 +219,11 @@ class _Lease:
         self, client: Client, namespace: str, name: str, identity: str, duration: int, deadline: float
     ) -> None:
         self._client, self._identity, self._duration, self._deadline = client, identity, duration, deadline
-        self._collection, self._path = LEASES.path(namespace), LEASES.path(namespace, name)
-        head = {"apiVersion": LEASES.api_version, "kind": LEASES.kind}
+        self._collection, self._path = (
+            resources.LEASES.path(namespace),
+            resources.LEASES.path(namespace, name),
+        )
+        head = {"apiVersion": resources.LEASES.api_version, "kind": resources.LEASES.kind}
         self._new: Object = {
             **head,
             "metadata": {"name": name, "namespace": namespace, "labels": dict(MANAGED_BY)},

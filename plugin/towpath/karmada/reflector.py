@@ -124,7 +124,9 @@ class Reflector(Generic[T]):
         *,
         selector: str = "",
         packed: bool = False,
+        only: tuple[str, str] | None = None,
     ) -> None:
+        """``only`` is the namespace and name of the one object to follow."""
         self.resource = resource
         self.interrupted: Callable[[ApiError], None] = lambda _: None
         """Hears why a watch had to begin again."""
@@ -134,7 +136,9 @@ class Reflector(Generic[T]):
         self._client = client
         self._decode = decode
         self._changed = changed
+        self._path = resource.path(only[0] if only else "")
         self._selector = [("labelSelector", selector)] if selector else []
+        self._selector += [("fieldSelector", f"metadata.name={only[1]}")] if only else []
         self._packed = packed
         self._kept: dict[Name, _Kept[T]] = {}
         self._unpacked: dict[Name, tuple[_Kept[T], T | None]] = {}
@@ -226,9 +230,7 @@ class Reflector(Generic[T]):
         token: list[tuple[str, str]] = []
         found = False
         while True:
-            page = _pages.decode(
-                await self._client.request("GET", self.resource.path(), query=[*query, *token])
-            )
+            page = _pages.decode(await self._client.request("GET", self._path, query=[*query, *token]))
             found = found or bool(page.items)
             pause = time.perf_counter() + _SLICE
             for raw in page.items:
@@ -255,7 +257,7 @@ class Reflector(Generic[T]):
             ("timeoutSeconds", str(_WATCH_SECONDS + random.randrange(20))),  # noqa: S311 - spread
             *self._selector,
         ]
-        async with self._client.stream(self.resource.path(), query=query, silence=SILENCE) as chunks:
+        async with self._client.stream(self._path, query=query, silence=SILENCE) as chunks:
             async for line in lines(chunks):
                 self._take(_events.decode(line))
                 yield
