@@ -15,17 +15,16 @@ from typing import Any, Protocol
 
 import structlog
 
-from towpath.derivation.render import MANAGED_BY
 from towpath.errors import ApiError
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object
 from towpath.karmada.installation import Installation, run_until
+from towpath.model.ownership import OWN_OBJECTS
 
 log = structlog.get_logger()
 Work = Callable[[], Coroutine[Any, Any, None]]
 LOOK_SECONDS = 5.0
 """How often ``Unopposed`` looks for Leases."""
-_SELECTOR = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
 
 
 class Leading(Protocol):
@@ -90,7 +89,7 @@ class Unopposed:
         """See whether a plugin holds a Lease. If that cannot be seen, what was seen last counts."""
         try:
             path = resources.LEASES.path(resources.SYSTEM_NAMESPACE)
-            answer = await self._client.json("GET", path, query=[("labelSelector", _SELECTOR)])
+            answer = await self._client.json("GET", path, query=[("labelSelector", OWN_OBJECTS)])
         except ApiError as error:
             if str(error) != self._complaint:
                 self._complaint = str(error)

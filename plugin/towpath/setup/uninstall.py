@@ -16,13 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from towpath.derivation.followpolicy import EXPORT, TRAFFIC
-from towpath.derivation.render import MANAGED_BY
 from towpath.errors import ApiError, NotFound, Unreachable
 from towpath.karmada import resources
 from towpath.karmada.client import MERGE, Client, Object, Resource
 from towpath.karmada.installation import INSTALLATION, NAMESPACE
 from towpath.model.keys import Dialect
+from towpath.model.ownership import EXPORT_PREFIX, OWN_OBJECTS, TRAFFIC_PREFIX
 from towpath.polling import until
 from towpath.setup.install import SHARING, Installed
 from towpath.setup.statuses import clear_statuses
@@ -40,7 +39,6 @@ _PERMISSIONS = (
     resources.ADMISSION_POLICY_BINDINGS,
     resources.ADMISSION_POLICIES,
 )
-_SELECTOR = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
 _CLAIMS = ("propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id")
 """Labels of a binding that belongs to a policy."""
 _USERS_KINDS = (resources.service_exports, resources.traffic_policies, resources.flomesh_clusters)
@@ -138,7 +136,7 @@ def _named(obj: Object) -> _Name:
 
 async def _ours(client: Client, resource: Resource) -> list[Object]:
     try:
-        return await client.list(resource, selector=_SELECTOR)
+        return await client.list(resource, selector=OWN_OBJECTS)
     except NotFound:
         return []  # the kind is not served: there can be none
 
@@ -180,7 +178,7 @@ async def _propagation(client: Client, *, dry: bool) -> list[Installed]:
     done = await _clear(client, resources.PROPAGATION_POLICIES, dry=dry)
     followed = {
         (kind, item.namespace, item.name.removeprefix(prefix))
-        for kind, prefix in (("ServiceExport", EXPORT), ("GlobalTrafficPolicy", TRAFFIC))
+        for kind, prefix in (("ServiceExport", EXPORT_PREFIX), ("GlobalTrafficPolicy", TRAFFIC_PREFIX))
         for item in done
         if item.name.startswith(prefix)
     }

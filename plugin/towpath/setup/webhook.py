@@ -18,10 +18,11 @@ from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.installation import NAMESPACE
 from towpath.model import manifest
+from towpath.model.ownership import is_own
 from towpath.polling import until
 from towpath.setup import probe
 from towpath.setup.assets import deployed
-from towpath.setup.install import Installed, is_ours, put, put_all
+from towpath.setup.install import Installed, put, put_all
 from towpath_webhook.registration import configurations
 from towpath_webhook.registration.configurations import Interpreter, Settings
 from towpath_webhook.registration.store import CONFIGURATIONS, SECRET, SETTINGS, Store
@@ -138,7 +139,7 @@ async def _restore(client: Client, before: _Before) -> None:
                     if key in wanted["metadata"]
                 }
                 await client.json("POST", resource.path(namespace), body={**wanted, "metadata": bare})
-            elif live is not None and wanted is None and is_ours(live):
+            elif live is not None and wanted is None and is_own(live):
                 await client.delete(resource, name, namespace)
             elif live is not None and wanted is not None and _content(live) != _content(wanted):
                 body = {**wanted, "metadata": live["metadata"]}
@@ -178,7 +179,7 @@ async def _put(client: Client, configuration: Object, *, dry: bool) -> Installed
             if not dry:
                 await client.json("POST", resource.path(), body=configuration)
             return Installed(resource, name, "created")
-        if not is_ours(live):
+        if not is_own(live):
             return Installed(resource, name, "kept")
         right = configurations.repaired(live, configuration)
         if right is None:
@@ -195,7 +196,7 @@ async def _take_out(
     live = await _find(client, resource, name, namespace)
     if live is None:
         return []
-    if not is_ours(live):
+    if not is_own(live):
         return [Installed(resource, name, "kept", namespace)]
     if not dry:
         await client.delete(resource, name, namespace)
