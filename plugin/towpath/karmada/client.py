@@ -23,6 +23,7 @@ from urllib.parse import quote
 from towpath.errors import ApiError, NotFound, Unreachable
 from towpath.karmada.answers import ERROR, FORBIDDEN, UNAUTHORIZED, Acceptance, api_error, short
 from towpath.karmada.connection import Connection, Connections
+from towpath.karmada.denials import Denials
 from towpath.karmada.login import Source
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Client:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._acceptance = Acceptance()
+        self.denials = Denials()
 
     @classmethod
     async def connect(
@@ -104,8 +106,8 @@ class Client:
 
     @property
     def problem(self) -> str:
-        """Why the apiserver refuses every call; empty if it does not."""
-        return self._acceptance.problem
+        """Why the apiserver refuses every call, or which permissions are missing; empty if all is well."""
+        return self.denials.problem or self._acceptance.problem
 
     @asynccontextmanager
     async def _sent(
