@@ -92,7 +92,7 @@ class Leadership:
         return self._lease.holder
 
     async def lead(self, work: Work) -> None:
-        """Run the work whenever this process leads, until it ends or raises. Then resign, also if cancelled."""
+        """Run the work whenever this process leads, until it ends or raises. Then resign."""
         try:
             while True:
                 await self._campaign()

@@ -56,8 +56,6 @@ _NOT_SERVED_PAUSE = 5.0
 
 _FAST = 1
 """Level of compression: packed objects repeat so much that a higher level gains little."""
-_UNPACKED = 50
-"""Packed objects that are kept unpacked as well: as many as are worked on at a time, and some."""
 
 
 class Name(NamedTuple):
@@ -139,8 +137,6 @@ class Reflector(Generic[T]):
         self._selector += [("fieldSelector", f"metadata.name={only[1]}")] if only else []
         self._packed = packed
         self._kept: dict[Name, _Kept[T]] = {}
-        self._unpacked: dict[Name, tuple[_Kept[T], T | None]] = {}
-        """Those of the packed that were looked at last, the latest at the end."""
         self._ended: dict[Name, int] = {}
         """Versions of objects that exist and no longer matter, such as those that are being deleted."""
         self._version = self._complaint = ""
@@ -151,16 +147,7 @@ class Reflector(Generic[T]):
 
     def get(self, name: str, namespace: str = "") -> T | None:
         """Return an object, None if there is none. Callers must not change it."""
-        which = Name(namespace, name)
-        kept = self._kept.get(which)
-        if kept is None or not kept.packed:
-            return self._read(kept)
-        # Who looks at one looks at it several times.
-        last, item = self._unpacked.pop(which, (None, None))
-        self._unpacked[which] = (kept, item if last is kept else self._read(kept))
-        if len(self._unpacked) > _UNPACKED:
-            del self._unpacked[next(iter(self._unpacked))]
-        return self._unpacked[which][1]
+        return self._read(self._kept.get(Name(namespace, name)))
 
     def items(self) -> dict[Name, T]:
         """Return all objects by name: a copy that does not change."""
