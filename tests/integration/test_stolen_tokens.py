@@ -311,6 +311,12 @@ def test_the_policies_are_in_force_for_certificates_too(
 ) -> None:
     """The group of client certificates is the same user to them as the ServiceAccount."""
     body = json.dumps(policy("PropagationPolicy", "towpath-import-web", SECRETS))
-    command = [plane.env.binaries / "kubectl", f"--kubeconfig={plane.env.plugin}", "create", "-n", namespace]
-    done = subprocess.run([*command, "-f-"], input=body, text=True, capture_output=True, check=False)
+    config = f"--kubeconfig={plane.env.plugin}"
+    done = subprocess.run(
+        [plane.env.binaries / "kubectl", config, "create", "-n", namespace, "-f-"],
+        input=body,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert "The plugin may write only policies that select" in done.stderr

@@ -136,9 +136,7 @@ class Controller:
         metrics.clusters.replace(Counter(map(_state, world.fleet.members.values())))
         metrics.services_behind.replace(self._exports.behind)
         known = world.known
-        metrics.exports.replace(
-            Counter(ConditionLabels(c.type, c.status) for c in self._conditions())
-        )
+        metrics.exports.replace(Counter(ConditionLabels(c.type, c.status) for c in self._conditions()))
         metrics.left_out.replace(Counter(why.reason.value for d in known for why in d.excluded.values()))
 
 

@@ -16,9 +16,13 @@ from tests.support.standin import answered_by
 from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.karmada.installation import NOT_INSTALLED, Installation
-from towpath.karmada.leading import Unopposed, WhileInstalled
+from towpath.karmada.leading import Leading, Unopposed, WhileInstalled
 
 HELD = {"holderIdentity": "other", "leaseDurationSeconds": 1000, "renewTime": "1"}
+
+
+def leads(leading: Leading) -> bool:
+    return leading.is_leader
 
 
 class Worker:
@@ -73,10 +77,10 @@ async def test_without_a_lease_a_plugin_works_while_nobody_holds_one(tmp_path: P
     with structlog.testing.capture_logs() as logs:
         async with unopposed(tmp_path, leases) as (leading, worker):
             await until(worker.state, bool)
-            assert leading.is_leader
+            assert leads(leading)
             leases.specs = [{}, HELD]
             await until(worker.state, lambda works: not works)
-            assert not leading.is_leader
+            assert not leads(leading)
             leases.specs = [{**HELD, "holderIdentity": ""}]
             await until(worker.state, bool)
     (line,) = [line for line in logs if "holds a lease" in line["event"]]
@@ -90,7 +94,7 @@ async def test_a_plugin_beside_a_held_lease_does_not_even_begin(tmp_path: Path) 
     async with unopposed(tmp_path, leases) as (leading, worker):
         asked = await until(leases.count, lambda asked: asked > 3)
         assert asked
-        assert not leading.is_leader
+        assert not leads(leading)
         assert not worker.begun
 
 
@@ -163,11 +167,11 @@ async def test_an_uninstallation_stops_the_work_and_an_installation_resumes_it(t
     marker = Marker(there=True)
     async with answered_by(marker.answer, tmp_path) as client, installed(client) as (there, leading, worker):
         await until(worker.state, bool)
-        assert leading.is_leader
+        assert leads(leading)
         assert not there.problem
         await marker.events.put(("DELETED", 2))
         await until(worker.state, lambda works: not works)
-        assert not leading.is_leader
+        assert not leads(leading)
         assert there.problem == NOT_INSTALLED
         await marker.events.put(("ADDED", 3))
         await until(worker.state, bool)
@@ -179,5 +183,5 @@ async def test_before_an_installation_nothing_is_written(tmp_path: Path) -> None
     async with answered_by(marker.answer, tmp_path) as client, installed(client) as (there, leading, worker):
         await there.reflector.synced.wait()
         assert there.problem == NOT_INSTALLED
-        assert not leading.is_leader
+        assert not leads(leading)
         assert not worker.begun
