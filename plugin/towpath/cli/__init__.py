@@ -56,7 +56,7 @@ def main() -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        app()
+        app(prog_name="towpath")
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             _say("interrupted")
