@@ -58,7 +58,7 @@ async def install(client: Client, crds: Path | None = None, *, dry: bool = False
         *(put(client, resources.CRDS, definition, dry=dry) for definition in definitions)
     )
     if not dry:
-        await asyncio.gather(*(_served(client, definition) for definition in definitions))
+        await asyncio.gather(*(served(client, definition) for definition in definitions))
     rest = [obj for name in _MANIFESTS for obj in manifest.load(deployed("karmada") / name)]
     return [*done, *await put_all(client, [*rest, _marker()], dry=dry)]
 
@@ -124,7 +124,7 @@ def _how(before: Object | None, after: Object) -> str:
     return "unchanged" if same and labels else "updated"
 
 
-async def _served(client: Client, definition: Object) -> None:
+async def served(client: Client, definition: Object) -> None:
     """Wait until a CRD's kind is served."""
     spec = definition["spec"]
     resource = Resource(
