@@ -85,8 +85,8 @@ def lease(name: str, *, ours: bool) -> Object:
     return {"metadata": {"name": name, **labels}, "spec": {"holderIdentity": "thief"}}
 
 
-def event(component: str, kind: str, api_version: str) -> Object:
-    about = {"apiVersion": api_version, "kind": kind, "name": "web"}
+def event(namespace: str, component: str, kind: str, api_version: str) -> Object:
+    about = {"apiVersion": api_version, "kind": kind, "name": "web", "namespace": namespace}
     return {
         "metadata": {"name": "e.1"},
         "involvedObject": about,
@@ -149,8 +149,10 @@ def attempts_of_the_plugin(namespace: str) -> list[Attempt]:
             lease("karmada-scheduler", ours=False),
             namespace=NAMESPACE,
         ),
-        made("speak for another", resources.EVENTS, "e.1", event("kubelet", "ServiceExport", GROUP)),
-        made("speak of another kind", resources.EVENTS, "e.1", event("towpath", "Secret", "v1")),
+        made(
+            "speak for another", resources.EVENTS, "e.1", event(namespace, "kubelet", "ServiceExport", GROUP)
+        ),
+        made("speak of another kind", resources.EVENTS, "e.1", event(namespace, "towpath", "Secret", "v1")),
         made("read Secrets", resources.SECRETS, "db", {}, merge=True),
         made("grant itself more", resources.CLUSTER_ROLES, "towpath-plugin", {"rules": []}, merge=True),
         made(
@@ -171,7 +173,7 @@ def allowed_to_the_plugin(namespace: str) -> list[Attempt]:
         Attempt("", IMPORTS, "web", imported("web"), namespace),
         Attempt("", EXPORTS, "users", touched, namespace, merge=True),
         Attempt("", resources.LEASES, "towpath", lease("towpath", ours=True), NAMESPACE),
-        Attempt("", resources.EVENTS, "e.1", event("towpath", "ServiceExport", GROUP), namespace),
+        Attempt("", resources.EVENTS, "e.1", event(namespace, "towpath", "ServiceExport", GROUP), namespace),
     ]
 
 
@@ -297,7 +299,11 @@ async def _try_configuration(webhook: Client, resource: Resource) -> None:
 async def _try_secrets(webhook: Client) -> None:
     path, dry = resources.SECRETS.path(NAMESPACE), [("dryRun", "All")]
     other = {"metadata": {"name": "evil"}, "data": {}}
-    token = {"metadata": {"name": SECRET}, "type": "kubernetes.io/service-account-token"}
+    account = {"kubernetes.io/service-account.name": "default"}
+    token = {
+        "metadata": {"name": SECRET, "annotations": account},
+        "type": "kubernetes.io/service-account-token",
+    }
     for body in (other, token):
         with pytest.raises(ApiError, match=f"only the Secret {NAMESPACE}/{SECRET}"):
             await webhook.request("POST", path, query=dry, body=body)

@@ -433,7 +433,7 @@ async def test_the_members_command_says_what_is_missing(path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "told"),
     [
-        (["explain", "web"], 2, "error: 'web' names no service: write NAMESPACE/NAME\n"),
+        (["explain", "web"], 2, "error: Invalid service 'web': must be NAMESPACE/NAME.\n"),
         (["explain", "shop/we"], 1, "error: there is no ServiceExport shop/we: did you mean shop/web?\n"),
     ],
 )
