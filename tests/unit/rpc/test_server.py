@@ -449,6 +449,6 @@ async def test_without_a_socket_the_local_karmadas_plugin_is_asked(
     code, out, err = await towpath("members")
     assert (code, out) == (1, "")
     assert err == (
-        f"error: no local Karmada in {tmp_path / 'towpath' / 'local'}: `towpath local up` makes one,"
-        " --socket PATH or --plugin HOST:PORT asks another plugin\n"
+        f"error: no local Karmada in {tmp_path / 'towpath' / 'local'}: `towpath local up` makes one. "
+        "To ask another plugin, pass --socket or --plugin.\n"
     )
