@@ -11,6 +11,7 @@ the apiserver refuses every call, which is a reason not to be ready.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -117,14 +118,14 @@ class Client:
         query: Sequence[tuple[str, str]],
         body: object,
         content_type: str,
-        deadline: float | aiohttp.ClientTimeout,
+        limits: aiohttp.ClientTimeout,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request and give its answer, which must be read within the block."""
         again = True
         while True:
             async with self._connections.lease() as connection:
                 credential = self._connections.credential
-                response = await self._send(connection, method, path, query, body, content_type, deadline)
+                response = await self._send(connection, method, path, query, body, content_type, limits)
                 if response.status != UNAUTHORIZED or not again:
                     await self._judge(response, f"{method} {path}")
                     yield response
@@ -143,7 +144,7 @@ class Client:
         query: Sequence[tuple[str, str]],
         body: object,
         content_type: str,
-        deadline: float | aiohttp.ClientTimeout,
+        limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         import aiohttp
 
@@ -153,11 +154,9 @@ class Client:
             verb, url, headers, _, _ = await api.param_serialize(
                 method, path, query_params=list(query), header_params=headers, auth_settings=["BearerToken"]
             )
-            answer = await api.call_api(
-                verb, url, header_params=headers, body=body, _request_timeout=deadline
-            )
+            answer = await api.call_api(verb, url, header_params=headers, body=body, _request_timeout=limits)
         except TimeoutError:
-            raise Unreachable(f"{self.where}: No answer to {method} {path} in time.") from None
+            raise self._no_answer(method, path) from None
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise Unreachable(f"{self.where}: {short(error)}") from error
         return cast("aiohttp.ClientResponse", answer.response)
@@ -196,12 +195,21 @@ class Client:
         """
         import aiohttp
 
-        timeout = aiohttp.ClientTimeout(total=deadline, sock_connect=5)
-        async with self._sent(method, path, query, body, content_type, timeout) as response:
-            try:
+        connecting = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        try:
+            # Not by aiohttp's total: it loses a cancellation that comes at the same moment (3.14.5).
+            async with (
+                asyncio.timeout(deadline),
+                self._sent(method, path, query, body, content_type, connecting) as response,
+            ):
                 return await response.read()
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise Unreachable(f"{self.where}: {short(error)}") from error
+        except TimeoutError:
+            raise self._no_answer(method, path) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{self.where}: {short(error)}") from error
+
+    def _no_answer(self, method: str, path: str) -> Unreachable:
+        return Unreachable(f"{self.where}: No answer to {method} {path} in time.")
 
     async def json(self, method: str, path: str, **options: Any) -> Object:
         """Send one request and decode the answer. Raises Unreachable if it is no JSON."""
