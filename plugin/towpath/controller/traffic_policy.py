@@ -15,13 +15,14 @@ from towpath.karmada import resources
 from towpath.karmada.reflector import Name
 from towpath.model.ownership import TRAFFIC_PREFIX
 from towpath.rules import conditions
+from towpath.rules.namespaces import is_reserved
 
 
 def decide(snapshot: Snapshot, follow: FollowPolicies) -> Decision:
     """Decide on the traffic policy of a service."""
     key, policy, stored, now = snapshot.key, snapshot.policy, snapshot.traffic, snapshot.now
     resource, name = resources.traffic_policies(key.dialect), Name(key.namespace, key.name)
-    if policy is None or stored is None:
+    if policy is None or stored is None or is_reserved(key.namespace):
         follow.forget((resource, name))
         return Decision(forgotten=((resource, name),))
     live = snapshot.traffic_policy

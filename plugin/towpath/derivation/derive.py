@@ -25,6 +25,7 @@ from towpath.rules import conditions, contention
 from towpath.rules.conflict import disagreements
 from towpath.rules.contention import EVERYWHERE, Lost
 from towpath.rules.eligibility import drained, why_not_exporting
+from towpath.rules.namespaces import is_reserved
 from towpath.rules.ports import Exporter, United, can_replace, exporter, merge_ports, of_one_type, view_of
 from towpath.rules.reachability import DEFAULT_GRACE, Standing, grace, standing
 from towpath.rules.reasons import Exclusion, ExclusionReason, NotImportedReason
@@ -77,6 +78,8 @@ def derive_service(service: ExportedService, fleet: Fleet, lost: Sequence[Lost],
     taken = contention.exclusions(lost)
     if service.taken_by:
         taken[EVERYWHERE] = contention.name_taken(service.taken_by)
+    if is_reserved(service.key.namespace):
+        taken[EVERYWHERE] = Exclusion(ExclusionReason.RESERVED_NAMESPACE)
     excluded, candidates = _candidates(service, fleet.members, taken)
     judged = _standing(service, candidates, now)
     excluded.update((name, Exclusion(ExclusionReason.UNREACHABLE)) for name in judged.withdrawn)
@@ -91,7 +94,7 @@ def derive_service(service: ExportedService, fleet: Fleet, lost: Sequence[Lost],
     return Derived(
         names,
         dict(sorted(excluded.items())),
-        _views(service.key, exporters, united, everything, fleet),
+        _views(service, exporters, united, everything, fleet),
         everything,
         (
             conditions.valid(service, names, excluded, taken.get(EVERYWHERE)),
@@ -109,6 +112,8 @@ def why_not_importing(
         return None
     if service.key.dialect not in member.imports:
         return NotImportedReason.NOT_SERVED
+    if service.namespace_in is not None and member.name not in service.namespace_in:
+        return NotImportedReason.NO_NAMESPACE
     others = [members[name] for name in derived.exporters if name != member.name]
     if not derived.exporters:
         return NotImportedReason.NO_EXPORTER
@@ -164,10 +169,16 @@ def _oldest_first(service: ExportedService, exporters: Iterable[Exporter]) -> li
 
 
 def _views(
-    key: ServiceKey, exporters: Sequence[Exporter], united: United, everything: View | None, fleet: Fleet
+    service: ExportedService,
+    exporters: Sequence[Exporter],
+    united: United,
+    everything: View | None,
+    fleet: Fleet,
 ) -> dict[str, View]:
     """Return what each importing cluster sees, by name. Views that are equal are one object."""
-    importers = fleet.importers[key.dialect]
+    importers = fleet.importers[service.key.dialect]
+    if service.namespace_in is not None:
+        importers = tuple(name for name in importers if name in service.namespace_in)
     if everything is None:
         return {}
     if not any(e.export.target_clusters for e in exporters):

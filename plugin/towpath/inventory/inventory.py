@@ -25,6 +25,7 @@ from towpath.karmada.decode import (
     StoredCluster,
     StoredExport,
     StoredMember,
+    StoredNamespace,
     StoredService,
     StoredTraffic,
 )
@@ -116,6 +117,7 @@ class Inventory:
             taken_by=watched.taken_by(key, "ServiceExport"),
             frozen=service is not None and bound is not None and _is_frozen(service, bound),
             faults=faults,
+            namespace_in=self._namespace_in(key.namespace, binding, bound),
         )
 
     def applied(self, key: ServiceKey, stored: StoredTraffic) -> AppliedPolicy:
@@ -133,6 +135,19 @@ class Inventory:
             if stored is not None and stored.claim == claim:
                 yield Template("v1", "Service", namespace, name, stored.labels)
 
+    def _namespace_in(self, namespace: str, *bindings: Binding | None) -> frozenset[str] | None:
+        """Return the clusters that have a namespace; None for all, and while that is not known.
+
+        A namespace that Karmada does not propagate by itself is where a policy sends it, and where objects of
+        these bindings were applied.
+        """
+        stored = self.watched.namespaces.get(namespace)
+        binding = decode.binding_name(namespace, "Namespace")
+        clusters = self.watched.namespace_bindings.get(binding) if stored and stored.skipped else None
+        if clusters is None:
+            return None
+        return clusters.union(*(bound.copies.applied for bound in bindings if bound))
+
     def _is_selected(self, key: ServiceKey, kind: str, labels: Mapping[str, str]) -> bool:
         template = Template(key.dialect.api_version, kind, key.namespace, key.name, labels)
         return is_selected(self._user_policies, template)
@@ -148,8 +163,19 @@ class Inventory:
 
     # --- effects: the third column of the table in ``watched``
 
-    def namespace_changed(self, name: Name, old: bool | None, new: bool | None) -> None:
-        """Touch nothing: the end of each object in the namespace is a change of its own."""
+    def namespace_changed(self, name: Name, old: StoredNamespace | None, new: StoredNamespace | None) -> None:
+        """Touch every service of a namespace that is propagated in another way.
+
+        The deletion of a namespace touches nothing: the end of each object in it is a change of its own.
+        """
+        if (old and old.skipped) != (new and new.skipped):
+            self._all_changed(name.name)
+
+    def namespace_binding_changed(
+        self, name: Name, old: frozenset[str] | None, new: frozenset[str] | None
+    ) -> None:
+        """Touch every service of the namespace that is bound."""
+        self._all_changed(name.name.removesuffix(decode.binding_name("", "Namespace")))
 
     def cluster_changed(self, name: Name, old: StoredMember | None, new: StoredMember | None) -> None:
         """Touch the services that the member exports or imports; all of them if overrides may match it

@@ -96,6 +96,7 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
     export = watched.exports[key.dialect].get(key.name, key.namespace)
     traffic = watched.traffic[key.dialect].get(key.name, key.namespace)
     template = watched.imports[key.dialect].get(key.name, key.namespace)
+    namespace = watched.namespaces.get(key.namespace)
     return Snapshot(
         key,
         now,
@@ -113,7 +114,7 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
         if traffic
         else None,
         templates=_templates(inventory, key, template, export, traffic),
-        terminating=bool(watched.namespaces.get(key.namespace)),
+        terminating=namespace is not None and namespace.terminating,
         idle=idle,
         changed_at=inventory.changed_at.get(key),
         existing=sum(map(len, watched.imports.values())),

@@ -53,7 +53,9 @@ class ExportedService:
     ``taken_by`` is the API version of a ServiceExport whose binding has the name of this one's
     (docs/karmada-behaviour.md, "shared binding names").
     ``frozen``: the Service has lost its policy, so its changes reach no member ("frozen templates").
-    ``faults`` are sentences about overrides that Karmada cannot apply ("silent override failure").
+    ``faults`` are sentences about overrides that Karmada cannot apply ("silent override failure") and about
+    clusters that keep an older version.
+    ``namespace_in`` are the clusters that have the namespace, None for all.
     """
 
     key: ServiceKey
@@ -66,6 +68,7 @@ class ExportedService:
     taken_by: str = ""
     frozen: bool = False
     faults: tuple[str, ...] = ()
+    namespace_in: frozenset[str] | None = None
 
     @property
     def overwrites(self) -> bool:

@@ -28,6 +28,11 @@ class ExclusionReason(Reason):
     """Why a cluster that a ServiceExport reaches does not export, from the most to the least fundamental."""
 
     NOT_A_MEMBER = "NotAMember", "Karmada has no member cluster with this name."
+    RESERVED_NAMESPACE = (
+        "ReservedNamespace",
+        "Karmada never propagates objects of this namespace.",
+        "Export a Service of another namespace.",
+    )
     NAME_TAKEN = (
         "NameTaken",
         "A ServiceExport of another API group has the same name, and Karmada cannot tell them apart.",
@@ -117,6 +122,11 @@ class NotImportedReason(Reason):
         "NotServed",
         "The member cluster does not serve ServiceImport of this API group.",
         "Install its CRD there.",
+    )
+    NO_NAMESPACE = (
+        "NoNamespace",
+        "The namespace does not exist in the member cluster.",
+        "Propagate the Namespace to the cluster.",
     )
     NO_EXPORTER = "NoExporter", "No cluster exports the service."
     ONLY_EXPORTER = "OnlyExporter", "The cluster is the only one that exports the service."

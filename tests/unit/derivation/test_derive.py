@@ -96,6 +96,7 @@ def test_the_oldest_export_goes_first_by_its_age_in_the_member_and_then_by_its_k
 
 UNIMPORTED: list[tuple[NotImportedReason | None, Mapping[str, Offer], Member]] = [
     (NotImportedReason.NOT_SERVED, {"b": WEB}, member("a", imports=frozenset())),
+    (NotImportedReason.NO_NAMESPACE, {"b": WEB}, member("a")),
     (NotImportedReason.NO_EXPORTER, {"b": Offer(WEB.export, None)}, member("a")),
     (NotImportedReason.ONLY_EXPORTER, {"a": WEB}, member("a")),
     (NotImportedReason.OUT_OF_SCOPE, {"a": WEB, "b": scoped("c")}, member("a")),
@@ -116,7 +117,8 @@ def test_a_member_that_does_not_import_has_one_reason(
     reason: NotImportedReason | None, offers: Mapping[str, Offer], importer: Member
 ) -> None:
     members = fleet("b", "c") | {"a": importer}
-    exported, seen = offered(offers), derived(offers, members)
+    places = frozenset("bc") if reason is NotImportedReason.NO_NAMESPACE else None
+    exported, seen = offered(offers, namespace_in=places), derived(offers, members, namespace_in=places)
 
     assert why_not_importing(exported, seen, importer, members) is reason
     assert ("a" not in seen.views) == bool(reason)

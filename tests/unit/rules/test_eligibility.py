@@ -31,11 +31,13 @@ class Case:
     offer: Offer = YOUNG_WEB
     other: Offer = YOUNG_WEB
     more: list[ExportedService] = field(default_factory=list)
+    namespace: str = KEY.namespace
 
     def derive(self) -> Derived:
         annotations = {WHEN_UNREACHABLE: "Withdraw"}
-        one = offered({"a": self.offer, "b": self.other}, created=NEW, annotations=annotations)
-        return derive(world(self.members, one, *self.more, now=LATER)).services[KEY]
+        key = KEY._replace(namespace=self.namespace)
+        one = offered({"a": self.offer, "b": self.other}, key=key, created=NEW, annotations=annotations)
+        return derive(world(self.members, one, *self.more, now=LATER)).services[key]
 
     def member(self, **change: object) -> None:
         if "a" in self.members:
@@ -62,6 +64,7 @@ IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
         "ServiceExport of multicluster.flomesh.io",
         lambda case: case.older(dialect=Dialect.MULTICLUSTER),
     ),
+    ExclusionReason.RESERVED_NAMESPACE: ("", lambda case: setattr(case, "namespace", "kube-system")),
     ExclusionReason.SERVICE_NOT_BOUND: ("", lambda case: case.change(service=None)),
     ExclusionReason.NOT_APPLIED_YET: ("", lambda case: case.change(absence=Absence.PENDING)),
     ExclusionReason.SUSPENDED: ("", lambda case: case.change(absence=Absence.SUSPENDED)),
@@ -85,6 +88,10 @@ IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
 """What each reason is about, and how to bring it about."""
 
 
+EVERYWHERE = {ExclusionReason.NAME_TAKEN, ExclusionReason.RESERVED_NAMESPACE}
+"""Reasons that hold in every cluster at once."""
+
+
 def test_the_table_has_every_reason_not_to_export() -> None:
     assert set(IN_THE_WAY) == set(ExclusionReason)
 
@@ -106,7 +113,7 @@ def test_a_cluster_that_does_not_export_has_its_reason_and_the_others_go_on(reas
 
     assert seen.excluded["a"] == Exclusion(reason, detail)
     assert seen.excluded["a"].text == (f"{detail}: {reason.text}" if detail else reason.text)
-    assert reasons(seen).get("b") == (reason if reason is ExclusionReason.NAME_TAKEN else None)
+    assert reasons(seen).get("b") == (reason if reason in EVERYWHERE else None)
 
 
 def pairs() -> list[tuple[ExclusionReason, ExclusionReason]]:

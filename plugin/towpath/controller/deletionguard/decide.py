@@ -7,8 +7,8 @@ asked again until it has passed or fewer should go. (The imports of a deleted ex
 garbage collector removes what the export owns.)
 
 Where an import exists, Karmada has members with gateways, Services and bindings. An empty list of these is
-no reason for any withdrawal: everything is listed again (``Relisting``), and what should go waits until a list
-is not empty.
+no reason for any withdrawal: everything is listed again (``Relisting``), and the withdrawal waits until no
+list is empty.
 
 What a deleted export leaves is the garbage collector's. What is still there after its time is collected here:
 at a limited rate as well, and only after a fresh read of the export (``act``). Where no export at all is

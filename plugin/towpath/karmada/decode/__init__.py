@@ -1,16 +1,24 @@
-"""From an object's bytes to what is worth keeping of it: one function a kind, for the reflectors.
+"""Decoding objects for the reflectors: a function for each kind, from its bytes to what is needed of it.
 
 msgspec reads only the fields that are named here, so what the fleet's objects hold besides costs
 neither time nor memory. Much of the rest is the same in many objects (the clusters of a placement, a Service
 with one port 80): equal values are kept once.
 """
 
-from towpath.karmada.decode.bindings import Binding, Copies, binding, binding_name, copies_of
+from towpath.karmada.decode.bindings import (
+    Binding,
+    Copies,
+    binding,
+    binding_name,
+    copies_of,
+    namespace_binding,
+)
 from towpath.karmada.decode.members import StoredMember, karmada_cluster, member, target
 from towpath.karmada.decode.policies import override, policy, whole
 from towpath.karmada.decode.templates import (
     StoredCluster,
     StoredExport,
+    StoredNamespace,
     StoredService,
     StoredTraffic,
     any_service_export,
@@ -28,6 +36,7 @@ __all__ = [
     "StoredCluster",
     "StoredExport",
     "StoredMember",
+    "StoredNamespace",
     "StoredService",
     "StoredTraffic",
     "any_service_export",
@@ -39,6 +48,7 @@ __all__ = [
     "karmada_cluster",
     "member",
     "namespace",
+    "namespace_binding",
     "override",
     "policy",
     "service",

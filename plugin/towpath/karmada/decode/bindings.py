@@ -1,4 +1,4 @@
-"""ResourceBindings: where Karmada has decided that templates go, and what members report of their copies."""
+"""ResourceBindings: to which clusters Karmada has bound templates, and what members report of the copies."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Binding(NamedTuple):
 
 
 def binding_name(name: str, kind: str) -> str:
-    """Return Karmada's name for the binding of a template (pkg/util/names): groups share it (facts T1)."""
+    """Return the name of a template's binding; API groups share it (*shared binding names*)."""
     return f"{name}-{kind.lower()}"
 
 
@@ -121,13 +121,13 @@ class _BindingObject(msgspec.Struct, gc=False):
 
 
 def binding(raw: bytes) -> Binding | None:
-    """Read a ResourceBinding of a kind that counts; None for all others, and for one that goes.
+    """Decode a ResourceBinding of a kind that matters; None for others, and while it is being deleted.
 
     A template reaches the scheduler's clusters and those of the objects that depend on it.
     """
     obj = msgspec.json.decode(raw, type=_BindingObject)
     resource = obj.spec.resource
-    if resource.kind not in _BOUND or obj.metadata.deletion_timestamp:
+    if resource.kind not in _BOUND or resource.kind == "Namespace" or obj.metadata.deletion_timestamp:
         return None
     own = binding_name(resource.name, "ServiceImport")
     requirers = [requirer for requirer in obj.spec.required_by if requirer.name != own]
@@ -143,6 +143,14 @@ def binding(raw: bytes) -> Binding | None:
         bool(requirers),
         _suspended(obj.spec.suspension),
     )
+
+
+def namespace_binding(raw: bytes) -> frozenset[str] | None:
+    """Return the clusters that have a Namespace, by its ClusterResourceBinding; None for another kind."""
+    obj = msgspec.json.decode(raw, type=_BindingObject)
+    if obj.spec.resource.kind != "Namespace" or obj.metadata.deletion_timestamp:
+        return None
+    return copies_of("Namespace", obj.status).applied
 
 
 def copies_of(kind: str, status: bytes) -> Copies:
@@ -185,6 +193,7 @@ def _refusal(copy: _Copy) -> str | None:
 
 _NO_COPIES = Copies()
 _BOUND: Mapping[str, Callable[[_Copy], str | None]] = {
+    "Namespace": _nothing,
     "Service": _nothing,
     "GlobalTrafficPolicy": _nothing,
     "ServiceExport": _refusal,

@@ -1,4 +1,4 @@
-"""Users' objects that Karmada carries: ServiceExports, Services, GlobalTrafficPolicies, flomesh Clusters."""
+"""Users' templates: ServiceExports, Services, GlobalTrafficPolicies; and flomesh Clusters."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from towpath.model.traffic import TrafficPolicy
 from towpath.propagation.claims import Claim, claim_of
 
 _OURS = "towpath.io/"
+SKIP_PROPAGATION_LABEL = "namespace.karmada.io/skip-auto-propagation"
 
 
 class StoredExport(NamedTuple):
@@ -38,7 +39,7 @@ class StoredExport(NamedTuple):
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """What its status says now."""
+        """The status."""
         return _status(self.says)
 
 
@@ -65,8 +66,15 @@ class StoredTraffic(NamedTuple):
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """What its status says now."""
+        """The status."""
         return _status(self.says)
+
+
+class StoredNamespace(NamedTuple):
+    """A Namespace. ``skipped``: Karmada propagates it only where a policy says so."""
+
+    terminating: bool
+    skipped: bool
 
 
 class StoredCluster(NamedTuple):
@@ -79,7 +87,7 @@ class StoredCluster(NamedTuple):
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """What its status says now."""
+        """The status."""
         return _status(self.says)
 
 
@@ -107,19 +115,19 @@ def any_service_export(raw: bytes) -> StoredExport:
         shared(claim_of(meta.annotations)),
         meta.deletion_timestamp is not None,
     )
-    _ = stored.status  # what can't be read is told here and now
+    _ = stored.status  # raises InvalidObject now if it cannot be decoded
     return stored
 
 
 def service(raw: bytes) -> StoredService:
-    """Read a Service. Raises InvalidObject."""
+    """Decode a Service. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
     what = f"Service {meta.namespace}/{meta.name}"
     going = meta.deletion_timestamp is not None
     spec = msgspec.json.decode(obj.spec)
     if isinstance(spec, dict) and spec.get("clusterIP") != "None":
-        spec.pop("clusterIP", None)  # another for each Service, and without meaning elsewhere
+        spec.pop("clusterIP", None)  # differs for each Service, and means nothing elsewhere
     return StoredService(
         meta.uid,
         shared(Service.parse(spec, what)),
@@ -131,7 +139,7 @@ def service(raw: bytes) -> StoredService:
 
 
 def traffic_policy(raw: bytes) -> StoredTraffic | None:
-    """Read a GlobalTrafficPolicy; None while it is being deleted. Raises InvalidObject."""
+    """Decode a GlobalTrafficPolicy; None while it is being deleted. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
     if meta.deletion_timestamp:
@@ -151,7 +159,7 @@ def traffic_policy(raw: bytes) -> StoredTraffic | None:
 
 
 def flomesh_cluster(raw: bytes) -> StoredCluster | None:
-    """Read a flomesh Cluster; None while it is being deleted. Raises InvalidObject."""
+    """Decode a flomesh Cluster; None while it is being deleted. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
     if meta.deletion_timestamp:
@@ -188,13 +196,15 @@ def exporting(template: Mapping[str, Any] | None) -> frozenset[str]:
     return shared(frozenset(endpoint.cluster_key.rpartition("/")[2] for endpoint in endpoints))
 
 
-def namespace(raw: bytes) -> bool | None:
-    """Tell of a Namespace that it is being deleted; None of any other."""
-    return True if msgspec.json.decode(raw, type=Object).metadata.deletion_timestamp else None
+def namespace(raw: bytes) -> StoredNamespace | None:
+    """Decode a Namespace that is being deleted or that Karmada does not propagate by itself; else None."""
+    meta = msgspec.json.decode(raw, type=Object).metadata
+    stored = StoredNamespace(bool(meta.deletion_timestamp), meta.labels.get(SKIP_PROPAGATION_LABEL) == "true")
+    return stored if any(stored) else None
 
 
 def _template(raw: bytes) -> bytes:
-    """Return the JSON of an object without what only the apiserver needs of it."""
+    """Return the JSON of an object without the metadata that only the apiserver needs."""
     obj = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     obj.pop("status", None)
     metadata = msgspec.json.decode(obj["metadata"], type=dict[str, msgspec.Raw])
