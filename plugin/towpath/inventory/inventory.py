@@ -118,6 +118,8 @@ class Inventory:
             frozen=service is not None and bound is not None and _is_frozen(service, bound),
             faults=faults,
             namespace_in=self._namespace_in(key.namespace, binding, bound),
+            has_service=service is not None,
+            service_selected=service is not None and self._is_service_selected(key, service),
         )
 
     def applied(self, key: ServiceKey, stored: StoredTraffic) -> AppliedPolicy:
@@ -134,6 +136,10 @@ class Inventory:
             stored = self.watched.services.get(name, namespace)
             if stored is not None and stored.claim == claim:
                 yield Template("v1", "Service", namespace, name, stored.labels)
+
+    def _is_service_selected(self, key: ServiceKey, service: StoredService) -> bool:
+        template = Template("v1", "Service", key.namespace, key.name, service.labels)
+        return service.claim is not None or is_selected(self._user_policies, template)
 
     def _namespace_in(self, namespace: str, *bindings: Binding | None) -> frozenset[str] | None:
         """Return the clusters that have a namespace; None for all, and while that is not known.

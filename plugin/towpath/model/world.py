@@ -56,6 +56,7 @@ class ExportedService:
     ``faults`` are sentences about overrides that Karmada cannot apply ("silent override failure") and about
     clusters that keep an older version.
     ``namespace_in`` are the clusters that have the namespace, None for all.
+    ``has_service``: a Service of the name exists in Karmada. ``service_selected``: a policy selects it.
     """
 
     key: ServiceKey
@@ -69,6 +70,8 @@ class ExportedService:
     frozen: bool = False
     faults: tuple[str, ...] = ()
     namespace_in: frozenset[str] | None = None
+    has_service: bool = True
+    service_selected: bool = True
 
     @property
     def overwrites(self) -> bool:

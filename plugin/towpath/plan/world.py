@@ -136,6 +136,8 @@ class Builder:
             stored.annotations,
             served.clusters,
             bound.selected,
+            has_service=service is not None,
+            service_selected=served.selected,
         )
 
     def _offer(self, cluster: str, export: Id, service: Id | None) -> Offer:

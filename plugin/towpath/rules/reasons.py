@@ -161,13 +161,18 @@ class ConditionReason(Reason):
     VALID = "Valid", "At least one cluster exports the service."
     NO_SERVICE = (
         "NoService",
+        "The Service does not exist.",
+        "Create a Service with the name and namespace of the ServiceExport.",
+    )
+    SERVICE_NOT_PROPAGATED = (
+        "ServiceNotPropagated",
         "No cluster that the ServiceExport reaches has the Service.",
-        "Create and propagate the Service.",
+        "Create a PropagationPolicy that selects the Service, or correct its placement.",
     )
     NOT_PROPAGATED = (
         "NotPropagated",
-        "Karmada has bound the ServiceExport to no cluster.",
-        "Check the PropagationPolicy of the ServiceExport.",
+        "Karmada has not bound the ServiceExport or its Service to a cluster.",
+        "Check the PropagationPolicy.",
     )
     BEING_DELETED = (
         "BeingDeleted",

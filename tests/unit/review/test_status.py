@@ -26,6 +26,7 @@ from tests.support.inventories import (
 from tests.support.standin import answered_by
 from towpath.controller.metrics import Metrics
 from towpath.controller.reconciler import Reconciler
+from towpath.controller.rollout.decide import REFLECTION_GRACE_SECONDS
 from towpath.controller.service_export import ServiceExports
 from towpath.inventory.inventory import Inventory
 from towpath.karmada import decode
@@ -255,6 +256,8 @@ async def test_karmada_and_the_controller_write_the_same(
             kept.put(told)
             inventory.watched.exports[key().dialect].learn(msgspec.json.encode(kept.obj))
         tell(inventory, binding(WEB, "a", "b", reported=reported))
+        if not step:  # at first it is too early to say that no member reports anything
+            await reconciler.reconcile(key(), now - REFLECTION_GRACE_SECONDS, idle=True)
         await reconciler.reconcile(key(), now, idle=True)
         assert canonical(kept.obj["status"]) == canonical(told)
         # And neither has anything to add, to the new status and also to the old one, asked again later.

@@ -27,6 +27,9 @@ from towpath.inventory.snapshot import ImportState
 from towpath.model.arrival import Arrival
 from towpath.model.keys import ServiceKey
 
+REFLECTION_GRACE_SECONDS = 5.0
+"""The time until the first digest of any member, before the status says that none is reported."""
+
 
 class Rollout(NamedTuple):
     """The members that lag, whether to touch the template now, and when to look again if nothing changes.
@@ -76,6 +79,8 @@ class Rollouts:
     def __init__(self, load: Load, throttle: StatusThrottle) -> None:
         self._load, self._throttle = load, throttle
         self._lags: dict[ServiceKey, _Lag] = {}
+        self._unreflected: dict[ServiceKey, float] = {}
+        """Since when each service waits for the first digest of any member."""
         self._arrived = -math.inf
         """Of the changes that have arrived everywhere, when the latest was written."""
 
@@ -92,6 +97,7 @@ class Rollouts:
     def forget(self, key: ServiceKey) -> None:
         """A service no longer exists, or no longer lags."""
         self._lags.pop(key, None)
+        self._unreflected.pop(key, None)
         self._load.lagging.discard(key)
 
     def look(
@@ -105,13 +111,15 @@ class Rollouts:
         *,
         claimed: bool = False,
         writing: bool = False,
+        reflecting: bool = True,
     ) -> Rollout:
         """Compare the digests that are derived for the clusters with those that they report.
 
         ``lost`` clusters are not reachable. ``since`` is when the change was seen that led to ``wanted``,
         None if that is not known. ``claimed``: another policy has claimed the template, so it goes where that
         policy says (sticky claims); a touch removes the claim, and waiting gains nothing. ``writing``: the
-        same pass writes objects, so the time until a touch begins now.
+        same pass writes objects, so the time until a touch begins now. ``reflecting``: members report digests
+        at all; until the first one does nothing is touched, and nothing is reported for a while.
         """
         lagging = behind(wanted, reported)
         lag = self._lags.get(key)
@@ -124,6 +132,10 @@ class Rollouts:
         elif writing:
             lag.backoff.since = now
         lag.behind = lagging
+        if not reflecting and not claimed:
+            since_first = self._unreflected.setdefault(key, now)
+            until = since_first + REFLECTION_GRACE_SECONDS * self._load.pace
+            return Rollout(lagging, look_again=until, hold_status=True) if now < until else Rollout(lagging)
         if not claimed and all(name in lost for name in lagging):
             return Rollout(lagging)  # their return touches the service
         turn = self._throttle.lags(key, now, at_once=claimed)
