@@ -95,9 +95,12 @@ class Rollouts:
         return tuple(self._lags)
 
     def forget(self, key: ServiceKey) -> None:
-        """A service no longer exists, or no longer lags."""
-        self._lags.pop(key, None)
+        """A service no longer exists."""
         self._unreflected.pop(key, None)
+        self._settle(key)
+
+    def _settle(self, key: ServiceKey) -> None:
+        self._lags.pop(key, None)
         self._load.lagging.discard(key)
 
     def look(
@@ -153,7 +156,7 @@ class Rollouts:
         return lag
 
     def _all_arrived(self, key: ServiceKey, lag: _Lag | None, now: float) -> Rollout:
-        self.forget(key)
+        self._settle(key)
         if lag is not None:
             self._arrived = max(self._arrived, lag.written)
         turn = self._throttle.arrived(key, now, is_news=lag is not None)
