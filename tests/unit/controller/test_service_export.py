@@ -35,6 +35,7 @@ from towpath.derivation.render import Rendered, render
 from towpath.derivation.stages import Write
 from towpath.inventory.inventory import Inventory
 from towpath.inventory.snapshot import take
+from towpath.model.keys import Dialect
 
 NOW = 1_800_000_000.0
 FLEET = clusters("a", "b", "c")
@@ -272,6 +273,17 @@ def test_what_the_garbage_collector_leaves_is_collected(listed: bool) -> None:
     for obj in rendered.objects:
         forget(one.inventory, _stored(obj))
     assert one(3 * GC_SECONDS) == Decision(took_up=True, forgotten=one(3 * GC_SECONDS).forgotten)
+
+
+def test_the_policies_of_the_other_dialect_are_not_left_over() -> None:
+    """Both dialects give their policies the same names."""
+    one = Pass(*FLEET, USER, *exported("web", "a"))
+    rendered = one.apply()
+    other = key()._replace(dialect=Dialect.MULTICLUSTER)
+    forget(one.inventory, _stored(rendered.objects[-1]))
+    for after in (0.0, GC_SECONDS, 10 * GC_SECONDS):
+        decision = one.exports.decide(take(one.inventory, other, NOW + after, idle=True))
+        assert (decision.steps, decision.refusals, decision.look_again) == ((), (), math.inf)
 
 
 def test_an_export_that_a_finalizer_holds_is_withdrawn_at_once() -> None:

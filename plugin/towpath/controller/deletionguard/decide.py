@@ -210,9 +210,16 @@ def _left_of(snapshot: Snapshot) -> tuple[Write, ...]:
 
     Without its policies a template would show members its full list (teardown shows the full list).
     """
-    current = snapshot.current
+    current, api_version = snapshot.current, snapshot.key.dialect.api_version
     if current.service_import is not None:
-        left: list[Object | None] = [] if is_foreign(current.service_import) else [current.service_import]
+        left: list[Object] = [] if is_foreign(current.service_import) else [current.service_import]
     else:
-        left = [current.propagation, *current.overrides.values(), snapshot.export_policy]
-    return tuple(Write(obj, None) for obj in left if obj is not None and not is_terminating(obj))
+        policies = (current.propagation, *current.overrides.values(), snapshot.export_policy)
+        left = [obj for obj in policies if obj is not None and _selects(obj, api_version)]
+    return tuple(Write(obj, None) for obj in left if not is_terminating(obj))
+
+
+def _selects(policy: Object, api_version: str) -> bool:
+    """Tell whether a derived policy is of this dialect: the names of policies are the same in both."""
+    selectors = policy.get("spec", {}).get("resourceSelectors") or ()
+    return any(selector.get("apiVersion") == api_version for selector in selectors)
