@@ -37,7 +37,7 @@ class Member(Model):
     ``gateway_host`` is empty when nothing names a gateway, and ``resolved`` is the IPv4 address last found
     for it if it is a DNS name. ``imports`` holds the dialects whose ServiceImport the member serves.
     ``unreachable_since`` is the time (seconds since 1970) at which Karmada lost it; None while it is
-    Ready, and while Karmada does not know yet.
+    Ready, and while Karmada does not know yet. ``id`` identifies the cluster itself, whatever its name is.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Member(Model):
     imports: frozenset[Dialect] = frozenset()
     drained: bool = False
     unreachable_since: float | None = None
+    id: str = ""
 
     @cached_property
     def key(self) -> str:
@@ -83,6 +84,15 @@ class Fleet:
         """Names of the members that serve a dialect's ServiceImport, sorted."""
         names = sorted(self.members)
         return {d: tuple(n for n in names if d in self.members[n].imports) for d in Dialect}
+
+    @cached_property
+    def twins(self) -> Mapping[str, tuple[str, ...]]:
+        """By member, the names under which its cluster has joined Karmada, if these are several."""
+        names: dict[str, list[str]] = {}
+        for name in sorted(self.members):
+            names.setdefault(self.members[name].id, []).append(name)
+        several = (tuple(joined) for id_, joined in names.items() if id_ and len(joined) > 1)
+        return {name: joined for joined in several for name in joined}
 
     @cached_property
     def keys(self) -> frozenset[str]:

@@ -66,14 +66,18 @@ def valid(
     exporters: Sequence[str],
     excluded: Mapping[str, Exclusion],
     everywhere: Exclusion | None = None,
+    twins: Iterable[Sequence[str]] = (),
 ) -> Condition:
     """Return whether any cluster exports the service. ``everywhere`` prevents it in all clusters.
+
+    ``twins`` are the names of exporting clusters that have joined under several names.
 
     Where no cluster exports, the reason is that of the cluster that came furthest: the last obstacle.
     """
     if everywhere:
         return _condition(VALID, FALSE, everywhere.reason, everywhere.text)
-    details = (_left_out(excluded), *_not_carried(service))
+    joined_twice = (f"{', '.join(names)}: {Advice.JOINED_TWICE.text}" for names in twins)
+    details = (_left_out(excluded), *_not_carried(service), *joined_twice)
     if exporters:
         return _condition(
             VALID,

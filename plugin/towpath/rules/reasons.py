@@ -297,6 +297,11 @@ class Advice(Reason):
         "No policy selects the Service any more, so changes to it no longer reach the member clusters.",
         "Create a PropagationPolicy that selects the Service.",
     )
+    JOINED_TWICE = (
+        "JoinedTwice",
+        "One cluster has joined Karmada under several names, so it imports from itself.",
+        "Unjoin all but one of them.",
+    )
     SHARED_GATEWAY = (
         "SharedGateway",
         "Several clusters have the same gateway address and port, and FSM keeps only the last one.",

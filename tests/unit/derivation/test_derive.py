@@ -17,6 +17,7 @@ from tests.support.strategies import FEW, of_one_dialect, shuffled, turned, worl
 from tests.support.worlds import (
     HEADLESS,
     WEB,
+    condition,
     derived,
     endpoints,
     export,
@@ -29,12 +30,13 @@ from tests.support.worlds import (
 )
 from towpath.derivation.derive import Derived, derive, exporters_of, why_not_importing
 from towpath.derivation.render import Rendered, render
+from towpath.derivation.warnings import advise
 from towpath.model.cluster import Fleet, Member
 from towpath.model.export import Export
 from towpath.model.keys import Dialect
 from towpath.model.world import Offer, World
 from towpath.rules.ports import normal_path
-from towpath.rules.reasons import NotImportedReason
+from towpath.rules.reasons import Advice, NotImportedReason
 
 
 def views(one: Derived) -> dict[str, dict[int, list[str]]]:
@@ -126,6 +128,19 @@ def test_a_member_that_does_not_import_has_one_reason(
 
 def test_the_table_has_every_reason_not_to_import() -> None:
     assert {reason for reason, _, _ in UNIMPORTED} == {*NotImportedReason, None}
+
+
+def test_a_cluster_that_has_joined_twice_is_told() -> None:
+    """The case 10: it imports from itself under its other name."""
+    members = {n: member(n, id=i) for n, i in (("east", "1"), ("east-alias", "1"), ("west", "2"), ("x", ""))}
+    said = condition(derived({"east": WEB}, members), "Valid")
+    other = condition(derived({"west": WEB}, members), "Valid")
+
+    assert (said.reason, other.reason) == ("Valid", "Valid")
+    assert "east, east-alias: One cluster has joined Karmada under several names" in said.message
+    assert "joined" not in other.message
+    found = advise(offered({"east": WEB}), derived({"east": WEB}, members), Fleet(members))
+    assert [c.detail for c in found if c.reason is Advice.JOINED_TWICE] == ["east, east-alias"]
 
 
 def test_what_a_cluster_exports_can_be_asked_for_again() -> None:

@@ -22,6 +22,7 @@ ABOUT_EXPORTS = set(list(Advice)[: list(Advice).index(Advice.NOT_EXPORTED)])
 ABOUT_EXPORTS -= {
     Advice.BAD_ANNOTATION,
     Advice.FROZEN,
+    Advice.JOINED_TWICE,
     Advice.IMPORT_OVERRIDDEN,
     Advice.IMPORT_OVERRIDE_FAILS,
 }

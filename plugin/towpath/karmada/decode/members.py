@@ -49,6 +49,7 @@ class _ClusterSpec(msgspec.Struct, gc=False):
     zone: str = ""
     zones: list[str] = []
     provider: str = ""
+    id: str = ""
     taints: list[_Taint] | None = None
 
 
@@ -95,6 +96,7 @@ def member(raw: bytes) -> Member | None:
         imports=frozenset(dialect for dialect in Dialect if dialect.api_version in served),
         drained=is_set(meta.annotations.get(DRAIN_ANNOTATION, "")),
         unreachable_since=_lost(obj.status.conditions),
+        id=spec.id,
     )
 
 
