@@ -231,6 +231,18 @@ def test_an_import_that_nobody_exports_goes_when_nothing_else_is_due() -> None:
     assert written(one(0.2)) == [["-ServiceImport"]]
 
 
+def test_an_export_that_moves_to_another_cluster_keeps_its_import() -> None:
+    """Karmada removes it from one cluster before it has applied it in the next."""
+    one = Pass(*FLEET, USER, *exported("web", "a"))
+    one.apply()
+    moved = [binding(obj, "b") for obj in exported("web")[:2]]
+    for obj in moved:
+        obj["status"] = {}
+    tell(one.inventory, *moved)
+
+    assert (one().stages, written(one(SETTLING_SECONDS))) == ((), [["-ServiceImport"]])
+
+
 def test_an_empty_list_withdraws_nothing() -> None:
     one = withdrawn()
     one.listed(False)

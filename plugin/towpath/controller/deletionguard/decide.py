@@ -33,7 +33,7 @@ from towpath.inventory.snapshot import Snapshot
 from towpath.karmada import resources
 from towpath.karmada.reflector import Name
 from towpath.model.keys import ServiceKey
-from towpath.rules.reasons import ConditionReason
+from towpath.rules.reasons import ConditionReason, ExclusionReason
 
 MAX_SHARE, MIN_ALLOWED = 0.3, 10
 """What may be withdrawn within a window: this share of all imports, and this many in any case."""
@@ -144,7 +144,8 @@ class DeletionGuard:
         if stays or wanted.refused or template is None or is_foreign(template):
             self.forget(key)
             return Judgement(Verdict.GO)
-        verdict = self._limit.ask(key, snapshot.existing, now, idle=snapshot.idle, empty=bool(empty))
+        idle = snapshot.idle and not _is_moving(snapshot)
+        verdict = self._limit.ask(key, snapshot.existing, now, idle=idle, empty=bool(empty))
         if verdict is Verdict.GO:
             self._settle(key)
             return Judgement(verdict)
@@ -203,6 +204,12 @@ class DeletionGuard:
         if not self._relisting.is_due(now):
             return Decision()
         return Decision(relist=True, notes=(Note("warning", "listing everything again", {}),))
+
+
+def _is_moving(snapshot: Snapshot) -> bool:
+    """Tell whether a cluster is about to export: an export that moves between clusters keeps its import."""
+    excluded = snapshot.derived.excluded.values() if snapshot.derived else ()
+    return any(exclusion.reason is ExclusionReason.NOT_APPLIED_YET for exclusion in excluded)
 
 
 def _left_of(snapshot: Snapshot) -> tuple[Write, ...]:
