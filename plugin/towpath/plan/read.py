@@ -20,13 +20,13 @@ from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredT
 from towpath.model.cluster import FlomeshCluster, Member, changed
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.ownership import is_own
+from towpath.model.service import MAX_PORT
 from towpath.plan.apply import over
 from towpath.plan.objects import Id, Manifest, Named, identity, part, plain, what
 from towpath.propagation.policies import OverridePolicy, Policy, Target, read_override, read_policy
 from towpath.text import one_line
 
 T = TypeVar("T")
-_HIGHEST_PORT = 65535
 
 
 @dataclass
@@ -203,8 +203,8 @@ def _key(one: Id) -> ServiceKey:
 
 
 def _check_port(obj: Manifest, place: str, number: int) -> None:
-    if not 1 <= number <= _HIGHEST_PORT:
-        raise InvalidObject(f"{what(obj)}: {place}: a port is a number from 1 to {_HIGHEST_PORT}")
+    if not 1 <= number <= MAX_PORT:
+        raise InvalidObject(f"{what(obj)}: {place}: a port is a number from 1 to {MAX_PORT}")
 
 
 def _decoded(decoder: Callable[[bytes], T], obj: Manifest) -> T:
