@@ -214,10 +214,10 @@ spec:
 
 
 def test_nothing_in_a_file_reaches_the_terminal_as_a_command(tmp_path: Path) -> None:
-    evil = SHOP.replace("name: http", 'name: "\\e[31m\\n"')
+    evil = SHOP.replace("name: http", 'name: "\\e[31m\\nx"')
     assert evil != SHOP
     done = towpath("plan", "-f", write(tmp_path / "e.yaml", CLUSTERS, evil, EXPORT), *RESOLVED)
-    assert r"80/TCP \x1b[31m\n" in done.stdout
+    assert r"80/TCP \x1b[31m\nx" in done.stdout
     assert "\x1b" not in done.stdout
 
 
