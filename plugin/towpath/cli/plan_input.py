@@ -73,8 +73,7 @@ def live_objects(kubeconfig: str | None, context: str | None) -> list[Object]:
         from towpath.karmada.live import read_live
 
         user_agent = f"towpath/{__version__}"
-        file = Path(kubeconfig) if kubeconfig else None
-        async with await Client.connect(file, context=context, user_agent=user_agent) as client:
+        async with await Client.connect(kubeconfig, context=context, user_agent=user_agent) as client:
             return await read_live(client)
 
     return run(read())

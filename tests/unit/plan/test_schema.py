@@ -39,7 +39,7 @@ ACCEPTED = [
 
 
 def refused(kind: str, spec: object, group: str = "flomesh.io", name: str = "web") -> list[str]:
-    obj = {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": {"name": name}}
+    obj: dict[str, Any] = {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": {"name": name}}
     if spec is not None:
         obj["spec"] = spec
     schema = schema_of(obj, SCHEMAS)
