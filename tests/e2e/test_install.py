@@ -59,9 +59,7 @@ async def configured(karmada: Client) -> dict[str, dict[str, Any]]:
     return found
 
 
-async def test_installing_again_changes_nothing_and_a_dry_run_never_does(
-    bare: Plane, karmada: Client
-) -> None:
+async def test_a_second_install_and_a_dry_run_change_nothing(bare: Plane, karmada: Client) -> None:
     command = ("install", "--kubeconfig", bare.karmada)
     again = towpath(*command)
     assert again.returncode == 0, again.stderr
