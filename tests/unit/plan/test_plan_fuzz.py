@@ -204,7 +204,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
                     [str(file)],
                     output=form,
                     against_live=live,
-                    kubeconfig=tmp_path,
+                    kubeconfig=str(tmp_path),
                     namespace="shop",
                     at="2026-01-31T12:00:00Z",
                 )

@@ -428,7 +428,7 @@ async def test_the_members_command_says_what_is_missing(path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "told"),
     [
-        (["explain", "web"], 2, "error: 'web' names no service: write NAMESPACE/NAME\n"),
+        (["explain", "web"], 2, "error: Invalid service 'web': must be NAMESPACE/NAME.\n"),
         (["explain", "shop/we"], 1, "error: there is no ServiceExport shop/we: did you mean shop/web?\n"),
     ],
 )
@@ -444,6 +444,6 @@ async def test_without_a_socket_the_local_karmadas_plugin_is_asked(
     code, out, err = await command("members")
     assert (code, out) == (1, "")
     assert err == (
-        f"error: no local Karmada in {tmp_path / 'towpath' / 'local'}: `towpath local up` makes one,"
-        " --socket PATH or --plugin HOST:PORT asks another plugin\n"
+        f"error: no local Karmada in {tmp_path / 'towpath' / 'local'}: `towpath local up` makes one. "
+        "To ask another plugin, pass --socket or --plugin.\n"
     )
