@@ -479,7 +479,7 @@ def test_manifests_with_mistakes_are_a_plan_or_an_error(
     objects=mistaken(VALID, ("metadata", "spec", "status")),
     live=mistaken(VALID + DERIVED, ("spec", "status")),
 )
-def test_whatever_a_karmada_holds_there_is_a_difference_or_an_error(
+def test_any_karmada_gives_a_difference_or_an_error(
     objects: Mistaken, live: Mistaken, planned: Planned
 ) -> None:
     planned(manifest.dump({"kind": "List", "items": list(objects)}).encode(), live)
