@@ -51,11 +51,14 @@ async def serve(
         tasks = await open_.enter_async_context(asyncio.TaskGroup())
         running = tasks.create_task(controller.run())
         if health is not None:
-            alive = running.done
+
+            async def check() -> str:
+                if running.done():
+                    return "The controller has ended."
+                return await server.check() if server is not None else ""
+
             await open_.enter_async_context(
-                HealthServer(
-                    health, synced=controller.synced, alive=lambda: not alive(), metrics=metrics.exposition
-                )
+                HealthServer(health, synced=controller.synced, check=check, metrics=metrics.registry)
             )
         await controller.inventory.synced()
         if server is not None:

@@ -95,7 +95,9 @@ async def test_the_webhook_is_found_by_its_service(bare: Plane, karmada: Client,
         for configuration in (await configured(karmada)).values():
             for hook in configuration["webhooks"]:
                 assert hook["clientConfig"]["service"]["port"] == port
-        asked = bare.kubectl("create", "--dry-run=server", "-f-", stdin=json.dumps(configurations.probed()))
+        asked = bare.kubectl(
+            "create", "--dry-run=server", "-f-", stdin=json.dumps(configurations.probe_object())
+        )
         assert "kubeconfig was dropped" in asked.stderr
         shop.apply(shop.service(), shop.export(), shop.policy())
         await until(asked_for_health, bool)
@@ -141,7 +143,7 @@ async def test_a_registration_is_made_changed_and_kept(bare: Plane, karmada: Cli
             assert hook["clientConfig"]["url"].startswith(f"{url}/")
     fail = [h["name"] for h in found[configurations.VALIDATING]["webhooks"] if h["failurePolicy"] == "Fail"]
     assert "serviceexports.towpath.io" in fail
-    asked = bare.kubectl("create", "-f-", stdin=json.dumps(configurations.probed()))
+    asked = bare.kubectl("create", "-f-", stdin=json.dumps(configurations.probe_object()))
     assert "kubeconfig was dropped" in asked.stderr
     bare.kubectl("delete", "clusters.flomesh.io", "towpath-probe")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.reviews import question, review
 from towpath_webhook.admission.hooks import HOOKS, INTERPRET
-from towpath_webhook.admission.match_conditions import APPLIED, MANAGED_BY, VIEW
+from towpath_webhook.admission.match_conditions import LAST_APPLIED, MANAGED_BY, VIEW
 
 PATHS = st.sampled_from([*(hook.path for hook in HOOKS), INTERPRET])
 
@@ -60,7 +60,7 @@ METADATA = some(
     name=FIELD,
     namespace=FIELD,
     labels=some(**{MANAGED_BY: st.just("towpath") | FIELD}),
-    annotations=some(**{APPLIED: COPY, VIEW: FIELD, "towpath.io/when-unreachable": FIELD}),
+    annotations=some(**{LAST_APPLIED: COPY, VIEW: FIELD, "towpath.io/when-unreachable": FIELD}),
     ownerReferences=several(some(kind=st.just("ServiceExport") | FIELD, name=FIELD)),
     deletionTimestamp=st.none() | FIELD,
 )

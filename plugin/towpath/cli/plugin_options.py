@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from towpath.errors import UsageError
+from towpath.serving.host_port import parse_host_port
 
 if TYPE_CHECKING:
     from towpath.rpc.credentials import Files
@@ -59,14 +60,7 @@ def reached(
         raise UsageError(f"--plugin and {option} are two places: give one")
     if cert is None or key is None or ca is None:
         raise UsageError("--plugin needs --plugin-cert, --plugin-key and --plugin-ca")
-    check_address(at, "--plugin")
+    parse_host_port(at, "--plugin", needs_host=True)
     from towpath.rpc.credentials import Files
 
     return Reached(at, Files(cert, key, ca))
-
-
-def check_address(address: str, option: str) -> None:
-    """Raise UsageError if what an option gives is no ``host:port``."""
-    host, _, number = address.rpartition(":")
-    if not host or not number.isdigit():
-        raise UsageError(f"{option} {address!r}: write HOST:PORT")

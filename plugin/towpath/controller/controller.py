@@ -45,7 +45,7 @@ class Controller:
         )
         for reflector in self.inventory.reflectors:
             reflector.interrupted = partial(self._interrupted, reflector.resource.kind)
-        metrics.before_scrape(self._refresh)
+        self._expose(metrics)
 
     @property
     def withheld(self) -> Container[ServiceKey]:
@@ -112,19 +112,20 @@ class Controller:
     def _interrupted(self, kind: str, error: ApiError) -> None:
         self._metrics.watch_restarts[RestartLabels(kind, _cause(error))].inc()
 
-    def _refresh(self) -> None:
-        """Set what is only true at a moment. What is due counts again when it has been derived."""
-        metrics, world = self._metrics, self.inventory.world
-        metrics.queue_depth.set(len(self._queue))
-        metrics.queue_oldest.set(self._queue.oldest)
-        metrics.leader.set(self._leads())
-        metrics.clusters.replace(Counter(map(_state, world.fleet.members.values())))
-        metrics.services_behind.replace(self._reconciler.arriving.convergence.behind)
-        known = world.known
-        metrics.exports.replace(
-            Counter(ConditionLabels(c.type, c.status) for d in known for c in d.conditions)
+    def _expose(self, metrics: Metrics) -> None:
+        """Register the values that are read at each scrape. A service that is due counts as last derived."""
+        world, convergence = self.inventory.world, self._reconciler.arriving.convergence
+        metrics.queue_depth.set_function(lambda: len(self._queue))
+        metrics.queue_oldest.set_function(lambda: self._queue.oldest)
+        metrics.leader.set_function(self._leads)
+        metrics.clusters.read_from(lambda: Counter(map(_state, world.fleet.members.values())))
+        metrics.services_behind.read_from(lambda: convergence.behind)
+        metrics.exports.read_from(
+            lambda: Counter(ConditionLabels(c.type, c.status) for d in world.known for c in d.conditions)
         )
-        metrics.left_out.replace(Counter(one.reason.value for d in known for one in d.excluded.values()))
+        metrics.left_out.read_from(
+            lambda: Counter(excluded.reason.value for d in world.known for excluded in d.excluded.values())
+        )
 
 
 def _cause(error: ApiError) -> Cause:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from prometheus_client import Counter, Histogram
 
-from towpath.serving.metric_families import Declaring, Family, Gauges
+from towpath.serving.metric_families import Family, Gauges, MetricSet
 
 LATENCY = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 """Seconds from a change to the member that has it: Karmada takes part of one, a lost watch minutes."""
@@ -94,7 +94,7 @@ class ConditionLabels(NamedTuple):
     status: str
 
 
-class Metrics(Declaring):
+class Metrics(MetricSet):
     """All metrics of the plugin."""
 
     def __init__(self) -> None:
@@ -161,4 +161,4 @@ class Metrics(Declaring):
         self.leader = self.gauge("towpath_leader", "1 in the process that writes, 0 in those that stand by.")
         for refusal in Refusal:
             self.guard_refusals[refusal].inc(0)  # without a 0 before it, Prometheus does not see the first
-        self.of_process()
+        self.describe_process()

@@ -1,4 +1,4 @@
-"""From the model to the messages of the contract: pure functions, one a message."""
+"""Conversion of the model to the messages of the gRPC API: one pure function for each message."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from towpath.rules.reasons import Caution
 
 
 def cluster(member: Member) -> pb.Cluster:
-    """Return one member of the inventory."""
+    """Return a member of the inventory."""
     return pb.Cluster(
         name=member.name,
         cluster_key=member.key,
@@ -36,7 +36,7 @@ def clusters(members: Mapping[str, Member]) -> list[pb.Cluster]:
 
 
 def explanation(service: ExportedService, derived: Derived, fleet: Fleet) -> pb.Explanation:
-    """Return one derived service. ``fleet`` is what it was derived with."""
+    """Return a derived service. ``fleet`` is the one that it was derived with."""
     key, members = service.key, fleet.members
     idle = {name: why_not_importing(service, derived, member, members) for name, member in members.items()}
     return pb.Explanation(
@@ -45,8 +45,8 @@ def explanation(service: ExportedService, derived: Derived, fleet: Fleet) -> pb.
         dialect=key.dialect,
         exporters=[pb.Exporter(cluster=name, cluster_key=members[name].key) for name in derived.exporters],
         excluded=[
-            pb.Exclusion(cluster=name, reason=one.reason.value, text=one.text)
-            for name, one in sorted(derived.excluded.items())
+            pb.Exclusion(cluster=name, reason=exclusion.reason.value, text=exclusion.text)
+            for name, exclusion in sorted(derived.excluded.items())
         ],
         importers=[importer(members[name], view) for name, view in sorted(derived.views.items())],
         not_importing=[
@@ -60,7 +60,7 @@ def explanation(service: ExportedService, derived: Derived, fleet: Fleet) -> pb.
 
 
 def summary(service: ExportedService, derived: Derived) -> inventory_pb2.ServiceSummary:
-    """Return one derived service in short."""
+    """Return the summary of a derived service."""
     key = service.key
     return inventory_pb2.ServiceSummary(
         namespace=key.namespace,
@@ -72,40 +72,40 @@ def summary(service: ExportedService, derived: Derived) -> inventory_pb2.Service
     )
 
 
-def conditions(those: Iterable[Condition]) -> list[pb.Condition]:
-    """Return what a status has to say."""
-    return [pb.Condition(type=c.type, status=c.status, reason=c.reason, message=c.message) for c in those]
+def conditions(of_status: Iterable[Condition]) -> list[pb.Condition]:
+    """Return the conditions of a status."""
+    return [pb.Condition(type=c.type, status=c.status, reason=c.reason, message=c.message) for c in of_status]
 
 
 def plan(made: Plan, differences: Iterable[str]) -> planner_pb2.PlanResponse:
-    """Return a plan, and what it would change."""
+    """Return a plan, and the changes that it would make."""
     return planner_pb2.PlanResponse(
         clusters=clusters(made.fleet.members),
-        services=[_planned_service(one, made.fleet) for one in made.services],
-        traffic_policies=[_planned_policy(one) for one in made.traffic],
+        services=[_planned_service(service, made.fleet) for service in made.services],
+        traffic_policies=[_planned_policy(policy) for policy in made.traffic],
         notes=made.notes,
         refusals=made.refusals,
         differences=differences,
     )
 
 
-def _planned_service(one: ServicePlan, fleet: Fleet) -> planner_pb2.PlannedService:
-    explained = explanation(one.service, one.derived, fleet)
+def _planned_service(planned: ServicePlan, fleet: Fleet) -> planner_pb2.PlannedService:
+    explained = explanation(planned.service, planned.derived, fleet)
     del explained.conditions[:]
-    explained.conditions.extend(conditions(one.conditions))
-    return planner_pb2.PlannedService(explanation=explained, objects=_json(one.objects))
+    explained.conditions.extend(conditions(planned.conditions))
+    return planner_pb2.PlannedService(explanation=explained, objects=_json(planned.objects))
 
 
-def _planned_policy(one: TrafficPlan) -> planner_pb2.PlannedPolicy:
-    key = one.applied.key
+def _planned_policy(planned: TrafficPlan) -> planner_pb2.PlannedPolicy:
+    key = planned.applied.key
     return planner_pb2.PlannedPolicy(
         namespace=key.namespace,
         name=key.name,
         dialect=key.dialect,
-        clusters=sorted(one.applied.clusters),
-        errors=findings(caution for caution in one.cautions if caution not in one.advice),
-        warnings=findings(one.advice),
-        objects=_json([one.following] if one.following else []),
+        clusters=sorted(planned.applied.clusters),
+        errors=findings(caution for caution in planned.cautions if caution not in planned.advice),
+        warnings=findings(planned.advice),
+        objects=_json([planned.following] if planned.following else []),
     )
 
 
@@ -113,13 +113,13 @@ def _json(objects: Iterable[Mapping[str, Any]]) -> list[str]:
     return [msgspec.json.encode(obj).decode() for obj in objects]
 
 
-def findings(those: Iterable[Caution]) -> list[pb.Finding]:
-    """Return what is wrong or surprises."""
-    return [pb.Finding(reason=one.reason.value, field=one.field, text=one.text) for one in those]
+def findings(cautions: Iterable[Caution]) -> list[pb.Finding]:
+    """Return errors and warnings."""
+    return [pb.Finding(reason=c.reason.value, field=c.field, text=c.text) for c in cautions]
 
 
 def importer(member: Member, view: View) -> pb.Importer:
-    """Return what a member imports."""
+    """Return the view of a member."""
     return pb.Importer(
         cluster=member.name, cluster_key=member.key, ports=[_port(port) for port in view.ports]
     )

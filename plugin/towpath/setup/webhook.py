@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from towpath.errors import ApiError, Conflict, NotFound, Unreachable
@@ -29,7 +30,7 @@ PATIENCE = 30.0
 
 async def stored(client: Client) -> Settings | None:
     """Return the settings of an earlier registration."""
-    return (await Store(client).see()).settings
+    return (await Store(client).read()).settings
 
 
 async def register(
@@ -45,6 +46,9 @@ async def register(
     ``ca`` is given if others make the webhook's certificate. Raises Unreachable, with nothing registered, if
     it does not answer. A ``dry`` run tells what would be done, without asking the webhook.
     """
+    if not settings.token:
+        known = await stored(client)
+        settings = replace(settings, token=(known.token if known else "") or configurations.new_token())
     done = [await put(client, CONFIG_MAPS, _config_map(settings), dry=dry)]
     bundle = ca if ca is not None else await _bundle(client, 0 if dry else patience, dry=dry)
     if not dry:
@@ -116,7 +120,7 @@ async def _probe(client: Client) -> str:
     clusters = resources.flomesh_clusters(Dialect.FLOMESH)
     try:
         answer = await client.request(
-            "POST", clusters.path(), query=[("dryRun", "All")], body=configurations.probed()
+            "POST", clusters.path(), query=[("dryRun", "All")], body=configurations.probe_object()
         )
     except ApiError as error:
         return str(error).rpartition("failed calling webhook ")[2]

@@ -158,10 +158,14 @@ async def _started(made: PluginServer) -> None:
     ("file", "content", "told"),
     [
         ("certificate", None, "tls.crt: No such file or directory"),
-        ("certificate", b"x", "tls.crt: it holds no certificate as PEM"),
-        ("key", b"x", "tls.key: it holds no private key as PEM, or one with a password"),
-        ("key", identity(SERVERS, "other").key_pem, "tls.key: it is not the key of the certificate in "),
-        ("ca", b"", "ca.crt: it holds no certificate as PEM"),
+        ("certificate", b"x", "tls.crt: The file has no PEM certificate"),
+        ("key", b"x", "tls.key: The file has no PEM private key, or an encrypted one"),
+        (
+            "key",
+            identity(SERVERS, "other").key_pem,
+            "tls.key: The key does not belong to the certificate in ",
+        ),
+        ("ca", b"", "ca.crt: The file has no PEM certificate"),
     ],
 )
 async def test_files_that_are_wrong_from_the_start(
@@ -187,10 +191,10 @@ async def test_commands_reach_a_port_with_certificates(
     by_name = {f"TOWPATH_PLUGIN_{name}": str(file) for name, file in zip(_NAMES, theirs, strict=True)}
     env = {"TOWPATH_PLUGIN": address, **by_name}
     done = await asyncio.to_thread(towpath, "explain", "shop/web", env=env)
-    assert_one_line(done, "there is no ServiceExport shop/web")
+    assert_one_line(done, "ServiceExport shop/web does not exist")
     stranger = written(tmp_path / "stranger", identity(STRANGERS, "x"), SERVERS)
     env = {**env, "TOWPATH_PLUGIN_CERT": str(stranger.certificate), "TOWPATH_PLUGIN_KEY": str(stranger.key)}
-    assert_one_line(await asyncio.to_thread(towpath, "members", env=env), f"a plugin at {address}")
+    assert_one_line(await asyncio.to_thread(towpath, "members", env=env), f"No plugin serves {address}")
 
 
 _NAMES = ("CERT", "KEY", "CA")
@@ -203,8 +207,8 @@ _NAMES = ("CERT", "KEY", "CA")
         (None, "h:1", [F, F, None], "--plugin needs --plugin-cert, --plugin-key and --plugin-ca"),
         (None, "h:1", [None, None, None], "--plugin needs --plugin-cert"),
         (Path("s"), None, [None, F, None], "go with --plugin HOST:PORT"),
-        (None, "h", [F, F, F], "--plugin 'h': write HOST:PORT"),
-        (None, ":1", [F, F, F], "write HOST:PORT"),
+        (None, "h", [F, F, F], "--plugin: 'h' is not HOST:PORT"),
+        (None, ":1", [F, F, F], "is not HOST:PORT"),
     ],
 )
 def test_what_does_not_say_where_the_plugin_is(
@@ -231,5 +235,5 @@ def test_a_port_without_certificates_cannot_be_asked_for() -> None:
         ):
             _port(*asked)
     for address in ("9443", ":9443", "h:x"):
-        with pytest.raises(UsageError, match="write HOST:PORT"):
+        with pytest.raises(UsageError, match="is not HOST:PORT"):
             _port(address, file, file, file)
