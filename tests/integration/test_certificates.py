@@ -26,10 +26,10 @@ from towpath import __version__
 from towpath.errors import NotFound
 from towpath.karmada.client import Client, Resource
 from towpath.local.ports import free_ports
+from towpath.model.ownership import MANAGED_BY_LABEL, TOWPATH
 from towpath.pki import Identity, issue, make_authority
 from towpath.setup.webhook import register, unregister
 from towpath_webhook.admission.hooks import FailurePolicy
-from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
 from towpath_webhook.certificates.keeper import CertificateKeeper, FilePair, OwnAuthority, wall_clock
 from towpath_webhook.certificates.rotation import DAY, Lifetimes
 from towpath_webhook.certificates.tls import ServerTls
@@ -116,7 +116,7 @@ async def ca_of(store: Store) -> list[bytes]:
 
 async def registered(karmada: Client, store: Store, settings: Settings = NOWHERE) -> list[dict[str, Any]]:
     """Register without asking whether anybody answers; returns what should be there."""
-    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY: TOWPATH}}
+    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY_LABEL: TOWPATH}}
     settings_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings.dump()}
     await karmada.json("POST", CONFIG_MAPS.path(NAMESPACE), body=settings_map)
     wanted = configurations(settings, await store.bundle())

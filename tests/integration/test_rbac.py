@@ -18,11 +18,11 @@ from towpath import __version__
 from towpath.errors import ApiError
 from towpath.karmada.client import APPLY, Client
 from towpath.model import manifest
+from towpath.model.ownership import MANAGED_BY_LABEL, TOWPATH
 from towpath.pki import make_authority
 from towpath.setup.assets import deployed
 from towpath.setup.webhook import unregister
 from towpath_webhook.admission.hooks import FailurePolicy
-from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
 from towpath_webhook.certificates.keeper import OwnAuthority, wall_clock
 from towpath_webhook.certificates.tls import ServerTls
 from towpath_webhook.registration.configurations import Settings, configurations
@@ -198,7 +198,7 @@ async def work(client: Client, admin: Client, missing: Permission | None) -> lis
     await unregister(admin)
     await admin.delete(SECRETS, SECRET, NAMESPACE)
     settings = Settings("https://127.0.0.1:1", failure_policy=FailurePolicy.IGNORE, version=__version__)
-    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY: TOWPATH}}
+    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY_LABEL: TOWPATH}}
     await admin.request(
         "POST", CONFIG_MAPS.path(NAMESPACE), body={"metadata": metadata, "data": settings.dump()}
     )

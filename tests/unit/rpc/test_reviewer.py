@@ -33,7 +33,9 @@ from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 from towpath.proto.v1alpha1.service_pb2 import Finding
 from towpath.rpc.server import GRACE_SECONDS
+from towpath.rules.reasons import Advice
 
+NO_OPERATION = "operation: The field is required. Use CREATE, UPDATE or DELETE."
 pytestmark = pytest.mark.timeout(60)
 KNOWN = knowing(*clusters("a", "b", "c"), *exported("web", "a", "b"))
 EXPORT = export(targets=["r/z/g/nowhere"])
@@ -73,7 +75,7 @@ async def test_a_change_is_reviewed(reviewer: ReviewerStub) -> None:
             Finding(
                 reason="UnknownTargetCluster",
                 field="spec.targetClusters[0]",
-                text="spec.targetClusters[0]: r/z/g/nowhere: no member has this cluster key",
+                text=f"spec.targetClusters[0] (r/z/g/nowhere): {Advice.UNKNOWN_TARGET_CLUSTER.text}",
             )
         ]
     )
@@ -219,7 +221,11 @@ async def test_on_a_stream_each_question_gets_its_answer_in_its_place(reviewer: 
     invalid_argument = grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert [(one.refusal.code, one.refusal.reason, one.refusal.text) for one in refused] == [
         (invalid_argument, "INVALID_REQUEST", "asked: The field is required. Set one question."),
-        (invalid_argument, "INVALID_REQUEST", "operation: The field is required. Use CREATE, UPDATE or DELETE."),
+        (
+            invalid_argument,
+            "INVALID_REQUEST",
+            "operation: The field is required. Use CREATE, UPDATE or DELETE.",
+        ),
     ]
     assert second == pb.ReviewResponse()
     assert third == pb.ReviewResponse(answers=[pb.Answer(review_admission=pb.ReviewAdmissionResponse())])

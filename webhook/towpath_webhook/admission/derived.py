@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from towpath.model.ownership import EXPORT_PREFIX, MANAGED_BY_LABEL, TOWPATH, TRAFFIC_PREFIX, VIEW_ANNOTATION
 from towpath_webhook.admission.fields import MAX_NAME_LENGTH, Problem, annotation, items, part
-from towpath_webhook.admission.match_conditions import CONTROLLERS, MANAGED_BY, OWNERS, TOWPATH, VIEW
+from towpath_webhook.admission.match_conditions import CONTROLLERS, OWNERS, PLUGIN_GROUP
 from towpath_webhook.admission.review import ALLOW, Code, Request, Verdict
 
-_FOLLOW_POLICIES = {"towpath-export-": "ServiceExport", "towpath-traffic-": "GlobalTrafficPolicy"}
+_FOLLOW_POLICIES = {EXPORT_PREFIX: "ServiceExport", TRAFFIC_PREFIX: "GlobalTrafficPolicy"}
 """The kind that a derived PropagationPolicy propagates, by the prefix of its name."""
 
 
@@ -30,7 +31,7 @@ def protect_derived(request: Request) -> Verdict:
 def _owner(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the owner reference of a derived object, None if it is not derived."""
     metadata = part(obj, "metadata")
-    if part(metadata, "labels").get(MANAGED_BY) != TOWPATH:
+    if part(metadata, "labels").get(MANAGED_BY_LABEL) != TOWPATH:
         return None
     for reference in items(metadata.get("ownerReferences")):
         if isinstance(reference, dict) and reference.get("kind") in OWNERS:
@@ -40,7 +41,7 @@ def _owner(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _is_controller(request: Request) -> bool:
     user = request.user_info
-    return user.username in CONTROLLERS or TOWPATH in (user.groups or ())
+    return user.username in CONTROLLERS or PLUGIN_GROUP in (user.groups or ())
 
 
 def _is_derived_part_changed(request: Request, old: Mapping[str, Any]) -> bool:
@@ -52,8 +53,8 @@ def _is_derived_part_changed(request: Request, old: Mapping[str, Any]) -> bool:
 def _derived_part(obj: Mapping[str, Any]) -> tuple[object, ...]:
     """Return the fields that Towpath writes."""
     metadata = part(obj, "metadata")
-    label = part(metadata, "labels").get(MANAGED_BY)
-    return obj.get("spec"), label, metadata.get("ownerReferences"), annotation(obj, VIEW)
+    label = part(metadata, "labels").get(MANAGED_BY_LABEL)
+    return obj.get("spec"), label, metadata.get("ownerReferences"), annotation(obj, VIEW_ANNOTATION)
 
 
 def _message(request: Request, old: Mapping[str, Any], owner: Mapping[str, Any]) -> str:

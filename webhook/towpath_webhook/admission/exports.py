@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from towpath.model.export import WHEN_UNREACHABLE
+from towpath.model.keys import is_cluster_key, why_not_cluster_key
 from towpath.rules.export_warnings import shape_alone
 from towpath.rules.reachability import grace
-from towpath.rules.reasons import Advice, Caution
-from towpath.rules.traffic import is_key
+from towpath.rules.reasons import Advice, Caution, InvalidReason
 from towpath_webhook.admission.fields import (
     HIGHEST_PORT,
     MAX_KEY_LENGTH,
@@ -37,7 +37,6 @@ _PLAIN_PATH = re.compile(r"/|(/[^/?#%.\s]+)+/?")
 _UNROUTABLE = re.compile(r"//|/\.\.?(/|$)|%2[fF]")
 _UNREQUESTABLE = re.compile(r"[?#\s]", re.ASCII)
 _ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*|\*|")
-_KEY_PART = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _PREFIX = "Prefix"
 _PATH_TYPES = (_PREFIX, "Exact")
 _BALANCERS = ("RoundRobinLoadBalancer", "HashingLoadBalancer", "LeastWorkLoadBalancer")
@@ -61,6 +60,10 @@ _SHARED_PATH = (
 _INVALID_ACCOUNT = (
     "The value is not the name of a ServiceAccount. Use a name without a namespace, or "
     '"*" for any ServiceAccount.'
+)
+NOT_A_KEY = (
+    f"The value is not a string of at most {MAX_KEY_LENGTH} characters. Use region/zone/group/cluster, for "
+    "example default/default/default/cluster-1."
 )
 _HALF_REWRITE = (
     "The gateway ignores pathRewrite unless both 'from' and 'to' are set. Set both or remove pathRewrite; "
@@ -111,7 +114,7 @@ def warnings(export: Mapping[str, Any]) -> Iterator[Caution]:
     """Yield the warnings about a ServiceExport without problems."""
     value = annotation(export, WHEN_UNREACHABLE)
     if grace(value) is None:
-        detail = f"{value!r} is none of Keep, Withdraw, WithdrawAfter=5m"
+        detail = f"{value!r}: must be Keep, Withdraw or WithdrawAfter=<duration>"
         yield Caution(Advice.BAD_ANNOTATION, f"metadata.annotations[{WHEN_UNREACHABLE}]", detail)
     rules = part(export, "spec").get("rules") or ()
     yield from shape_alone([_Rule(rule["portNumber"], rule["path"], rule["pathType"]) for rule in rules])
@@ -169,8 +172,10 @@ def _of_scope(keys: list[Any]) -> Iterator[Problem]:
         return
     seen = set()
     for index, key in enumerate(keys):
-        if not isinstance(key, str) or len(key) > MAX_KEY_LENGTH or not is_key(key):
-            yield Problem(f"spec.targetClusters[{index}]", not_a_key(key))
+        if not isinstance(key, str) or len(key) > MAX_KEY_LENGTH:
+            yield Problem(f"spec.targetClusters[{index}]", NOT_A_KEY)
+        elif not is_cluster_key(key):
+            yield Problem(f"spec.targetClusters[{index}]", malformed_key(key))
         elif key in seen:
             yield Problem(
                 f"spec.targetClusters[{index}]", f"Duplicate value: {key} occurs twice. Remove one."
@@ -179,11 +184,7 @@ def _of_scope(keys: list[Any]) -> Iterator[Problem]:
             seen.add(key)
 
 
-def not_a_key(key: object) -> str:
-    """Return the problem of a value that is not a cluster key, with the key that was probably meant."""
-    is_name = isinstance(key, str) and len(key) <= MAX_NAME_LENGTH and _KEY_PART.fullmatch(key)
-    example = key if is_name else "cluster-1"
-    return (
-        "The value is not a cluster key. Use region/zone/group/cluster, for example "
-        f"default/default/default/{example}."
-    )
+def malformed_key(key: str) -> str:
+    """Return the problem of a malformed cluster key."""
+    detail = f"{key!r}: {why_not_cluster_key(key)}"
+    return Caution(InvalidReason.MALFORMED_KEY, "", detail).problem

@@ -12,19 +12,18 @@ from typing import NamedTuple
 
 from towpath.model.cluster import DRAIN_ANNOTATION
 from towpath.model.export import CONFLICT_RESOLUTION, WHEN_UNREACHABLE
+from towpath.model.ownership import MANAGED_BY_LABEL, TOWPATH, VIEW_ANNOTATION
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """The annotation in which ``kubectl apply`` stores the manifest."""
-MANAGED_BY, VIEW = "app.kubernetes.io/managed-by", "towpath.io/view"
-"""Label and annotation of derived objects."""
-TOWPATH = "towpath"
-"""Value of that label, and group of the plugin's user."""
 CONTROLLERS = (
     "system:serviceaccount:kube-system:generic-garbage-collector",
     "system:serviceaccount:kube-system:namespace-controller",
     "system:kube-controller-manager",
 )
 """Users that delete objects without an owner or namespace."""
+PLUGIN_GROUP = TOWPATH
+"""The group of the plugin's user."""
 OWNERS = ("ServiceExport", "GlobalTrafficPolicy")
 """Kinds that own derived objects."""
 _RESERVED = ("karmada-system", "karmada-cluster")
@@ -69,7 +68,7 @@ def _lacks(items: str, field: str) -> str:
 
 _CREATED, _DELETED = "request.operation == 'CREATE'", "request.operation == 'DELETE'"
 _IS_DERIVED = _all(
-    f"{_entry('oldObject', 'labels', MANAGED_BY)} == '{TOWPATH}'",
+    f"{_entry('oldObject', 'labels', MANAGED_BY_LABEL)} == '{TOWPATH}'",
     "has(oldObject.metadata.ownerReferences)",
     f"oldObject.metadata.ownerReferences.exists(item, item.kind in {list(OWNERS)})",
 )
@@ -83,7 +82,7 @@ NOT_RESERVED_NAMESPACE = Condition(
 NOT_CONTROLLER = Condition(
     "not-a-controller",
     f"!(request.userInfo.username in {list(CONTROLLERS)}) && "
-    f"!(has(request.userInfo.groups) && '{TOWPATH}' in request.userInfo.groups)",
+    f"!(has(request.userInfo.groups) && '{PLUGIN_GROUP}' in request.userInfo.groups)",
 )
 SPEC_CHANGES = Condition("spec-changes", _IS_SPEC_CHANGED)
 MEANING_CHANGES = Condition(
@@ -103,8 +102,8 @@ DERIVED_PART_CHANGES = Condition(
     _any(
         _IS_SPEC_CHANGED,
         _differs("metadata.ownerReferences"),
-        _entry_differs("labels", MANAGED_BY),
-        _entry_differs("annotations", VIEW),
+        _entry_differs("labels", MANAGED_BY_LABEL),
+        _entry_differs("annotations", VIEW_ANNOTATION),
     ),
 )
 SELECTS_EXPORTED = Condition(

@@ -10,9 +10,9 @@ from typing import Any
 
 from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
 from towpath.rules.export_warnings import by_field
-from towpath.rules.reasons import Caution, InvalidReason
+from towpath.rules.reasons import Caution
 from towpath.rules.traffic import impossible, surprises_alone
-from towpath_webhook.admission.exports import not_a_key
+from towpath_webhook.admission.exports import NOT_A_KEY
 from towpath_webhook.admission.fields import (
     MAX_KEY_LENGTH,
     MAX_KEYS,
@@ -53,22 +53,16 @@ def _problems(policy: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"{field}.clusterKey", text)
             key = _VALID_KEY
         elif len(key) > MAX_KEY_LENGTH:
-            yield Problem(f"{field}.clusterKey", not_a_key(key))
+            yield Problem(f"{field}.clusterKey", NOT_A_KEY)
             key = _VALID_KEY
         if weight is not None:
             yield from integer(f"{field}.weight", weight, 0, _HIGHEST_WEIGHT)
         targets.append(TrafficTarget.model_construct(cluster_key=key, weight=None))
     if isinstance(spread, str) and spread in _SPREADS:
         read = TrafficPolicy.model_construct(lb_type=_SPREADS[spread], targets=tuple(targets))
-        yield from (Problem(caution.field, _text(caution)) for caution in impossible(read))
+        yield from (Problem(caution.field, caution.problem) for caution in impossible(read))
 
 
 def warnings(policy: Mapping[str, Any]) -> tuple[Caution, ...]:
     """Return the warnings about a GlobalTrafficPolicy without problems."""
     return surprises_alone(TrafficPolicy.parse(part(policy, "spec"), "GlobalTrafficPolicy"))
-
-
-def _text(caution: Caution) -> str:
-    if caution.reason is InvalidReason.MALFORMED_KEY:
-        return not_a_key(caution.detail[1:-1])
-    return caution.text.removeprefix(f"{caution.field}: ")

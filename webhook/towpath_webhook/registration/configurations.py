@@ -19,9 +19,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from towpath.errors import InvalidObject, UsageError
+from towpath.model.ownership import MANAGED_BY, is_own
 from towpath_webhook.admission import hooks
 from towpath_webhook.admission.hooks import FailurePolicy, Hook
-from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
 
 NAME = "towpath"
 """The name of each of the three configurations."""
@@ -171,7 +171,7 @@ def configurations(settings: Settings, bundle: bytes) -> list[Object]:
 
 
 def _configuration(api_version: str, kind: str, webhooks: list[Object]) -> Object:
-    metadata = {"name": NAME, "labels": {MANAGED_BY: TOWPATH}}
+    metadata = {"name": NAME, "labels": dict(MANAGED_BY)}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "webhooks": webhooks}
 
 
@@ -242,8 +242,7 @@ def probe_object() -> Object:
 
 def is_ours(live: Object) -> bool:
     """Return whether a configuration belongs to Towpath."""
-    labels: Mapping[str, str] = live["metadata"].get("labels") or {}
-    return labels.get(MANAGED_BY) == TOWPATH
+    return is_own(live)
 
 
 def repaired(live: Object, wanted: Object) -> Object | None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from towpath.errors import InvalidObject, NotFound
 from towpath.karmada.client import Client, Resource
+from towpath.model.ownership import MANAGED_BY
 from towpath.pki import Identity
-from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
 from towpath_webhook.registration import configurations as registration
 from towpath_webhook.registration.configurations import Object, Settings, split_pem
 
@@ -91,7 +91,7 @@ class Store:
                 body={**secret, "data": {**secret.get("data", {}), **data}},
             )
             return
-        labels = {MANAGED_BY: TOWPATH}
+        labels = dict(MANAGED_BY)
         metadata = {"name": SECRET, "namespace": NAMESPACE, "labels": labels}
         body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
         await self._client.json("POST", SECRETS.path(NAMESPACE), body=body)

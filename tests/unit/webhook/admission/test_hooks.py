@@ -11,7 +11,7 @@ import cel
 import pytest
 
 from tests.support.reviews import EXPORT, document
-from towpath.derivation.render import MANAGED_BY, VIEW_ANNOTATION
+from towpath.model.ownership import MANAGED_BY, VIEW_ANNOTATION
 from towpath_webhook.admission import hooks as registry
 from towpath_webhook.admission import match_conditions
 from towpath_webhook.admission.hooks import FailurePolicy, Hook
@@ -303,8 +303,3 @@ def test_only_our_own_kinds_wait_for_us() -> None:
 def test_karmada_is_asked_to_send_no_operation_that_could_stop_it() -> None:
     operations = {operation for one in registry.INTERPRETER_RULES for operation in one.operations}
     assert operations == {"AggregateStatus", "InterpretHealth"}
-
-
-def test_the_label_and_the_annotation_are_those_of_what_is_derived() -> None:
-    assert {match_conditions.MANAGED_BY: match_conditions.TOWPATH} == MANAGED_BY
-    assert match_conditions.VIEW == VIEW_ANNOTATION
