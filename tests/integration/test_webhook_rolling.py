@@ -67,7 +67,7 @@ async def replicas(folder: Path) -> AsyncIterator[list[Replica]]:
         yield three
 
 
-async def test_promise_8_no_call_fails_while_three_webhooks_are_restarted(
+async def test_no_call_fails_while_three_webhooks_are_restarted(
     tmp_path: Path, caller: Caller
 ) -> None:
     async with replicas(tmp_path) as three:

@@ -199,7 +199,7 @@ async def test_the_plugin_is_elsewhere_and_asked_by_mutual_tls(server: Server, t
     ]
 
 
-async def test_promise_6_with_a_client_ca_admission_is_for_those_with_a_certificate(
+async def test_with_a_client_ca_admission_needs_a_certificate(
     server: Server, tmp_path: Path
 ) -> None:
     clients, others = (make_authority(name, validity=DAY) for name in ("apiservers", "others"))
@@ -232,7 +232,7 @@ async def test_promise_6_with_a_client_ca_admission_is_for_those_with_a_certific
         await task
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "No such file"), ("?", "holds no certificate")])
+@pytest.mark.parametrize(("content", "told"), [(None, "No such file"), ("?", "has no certificate")])
 def test_a_client_ca_that_cannot_be_used_is_told(tmp_path: Path, content: str | None, told: str) -> None:
     if content is not None:
         (tmp_path / "ca.crt").write_text(content)
@@ -240,7 +240,7 @@ def test_a_client_ca_that_cannot_be_used_is_told(tmp_path: Path, content: str | 
         ServerTls(client_ca=tmp_path / "ca.crt")
 
 
-async def test_promise_6_plain_http_is_not_answered(here: Server) -> None:
+async def test_plain_http_is_not_answered(here: Server) -> None:
     async with here.connection(tls=False) as (reader, writer):
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
         answer = b""
@@ -259,7 +259,7 @@ async def test_promise_6_plain_http_is_not_answered(here: Server) -> None:
         ("1.2", "1.1", False),
     ],
 )
-def test_promise_6_tls_versions(server: Server, lowest: str, spoken: str, answered: bool) -> None:
+def test_tls_versions(server: Server, lowest: str, spoken: str, answered: bool) -> None:
     listening = ServerTls(TlsVersion(lowest))
     certificate, key = ((server.folder / name).read_bytes() for name in ("tls.crt", "tls.key"))
     listening.load(certificate, key, "it")
@@ -319,7 +319,7 @@ async def test_a_connection_is_kept_and_its_later_requests_are_guarded_as_well(
             assert await reader.read() == b""
 
 
-async def test_promise_8_sigterm_lets_a_call_in_flight_end(
+async def test_sigterm_lets_a_call_in_flight_end(
     server: Server, process: subprocess.Popen[str]
 ) -> None:
     body = review(HOLDING)
@@ -344,7 +344,8 @@ async def test_promise_8_sigterm_lets_a_call_in_flight_end(
         assert b'"allowed":true' in await reader.read()
     assert await asyncio.to_thread(process.wait, 10) == 0
     said = [json.loads(line)["event"] for line in process.stderr or ()]
-    assert said == ["certificate", "answering", "ending", "allowed", "stopped"]
+    assert said[0].startswith("callers are not authenticated")
+    assert said[1:] == ["certificate loaded", "listening", "shutting down", "allowed", "stopped"]
 
 
 async def test_a_port_that_is_taken_is_told_in_one_line(here: Server) -> None:
@@ -358,7 +359,7 @@ async def test_a_port_that_is_taken_is_told_in_one_line(here: Server) -> None:
     [
         ("none.crt", "tls.key", "none.crt: No such file"),
         ("bad.crt", "tls.key", "not PEM"),
-        ("tls.crt", "front-proxy.key", "not this certificate's"),
+        ("tls.crt", "front-proxy.key", "The key does not belong to the certificate"),
         ("tls.crt", "locked.key", "without a password"),
     ],
 )
