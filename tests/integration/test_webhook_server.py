@@ -199,9 +199,7 @@ async def test_the_plugin_is_elsewhere_and_asked_by_mutual_tls(server: Server, t
     ]
 
 
-async def test_with_a_client_ca_admission_needs_a_certificate(
-    server: Server, tmp_path: Path
-) -> None:
+async def test_with_a_client_ca_admission_needs_a_certificate(server: Server, tmp_path: Path) -> None:
     clients, others = (make_authority(name, validity=DAY) for name in ("apiservers", "others"))
     (tmp_path / "clients.crt").write_bytes(clients.certificate_pem)
     cert, key = server.folder / "tls.crt", server.folder / "tls.key"
@@ -319,9 +317,7 @@ async def test_a_connection_is_kept_and_its_later_requests_are_guarded_as_well(
             assert await reader.read() == b""
 
 
-async def test_sigterm_lets_a_call_in_flight_end(
-    server: Server, process: subprocess.Popen[str]
-) -> None:
+async def test_sigterm_lets_a_call_in_flight_end(server: Server, process: subprocess.Popen[str]) -> None:
     body = review(HOLDING)
     await server.ready()
     async with server.connection() as (reader, writer):

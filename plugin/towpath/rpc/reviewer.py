@@ -16,7 +16,7 @@ from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1 import reviewer_pb2_grpc
 from towpath.proto.v1alpha1.service_pb2 import Finding
 from towpath.review.admission import Change, review
-from towpath.review.status import Aggregation, Asked
+from towpath.review.status import Aggregation, StatusQuestion
 from towpath.rpc.errors import invalid_request, not_in_sync
 from towpath.rpc.interceptor import status_error
 from towpath.rpc.stream import Streams
@@ -157,7 +157,7 @@ class ReviewerServicer(reviewer_pb2_grpc.ReviewerServicer):
             return pb.Answer(refusal=refusal)
 
 
-def _question(request: pb.AggregateStatusRequest) -> Asked | None:
+def _question(request: pb.AggregateStatusRequest) -> StatusQuestion | None:
     """Return the question about a ServiceExport, None for another kind. Raises StatusError."""
     obj, status = _read(request.object)
     dialect, meta = _dialect(obj), obj.metadata
@@ -169,7 +169,9 @@ def _question(request: pb.AggregateStatusRequest) -> Asked | None:
         raise invalid_request(
             {"aggregated_status": f"aggregated_status: The field is not that of a ResourceBinding: {error}."}
         ) from None
-    return Asked(ServiceKey(dialect, meta.namespace, meta.name), meta.uid, meta.generation, status, refused)
+    return StatusQuestion(
+        ServiceKey(dialect, meta.namespace, meta.name), meta.uid, meta.generation, status, refused
+    )
 
 
 def _read(raw: bytes) -> tuple[_Object, dict[str, Any]]:
