@@ -25,7 +25,7 @@ class LogWriter:
     """Lines dropped by this process."""
 
     def __init__(self, descriptor: int) -> None:
-        self._send = _sender(descriptor)
+        self._send, self.close = _sender(descriptor)
         self._is_in_line = False
 
     def write(self, lines: bytes) -> None:
@@ -48,23 +48,27 @@ class LogWriter:
         """Do nothing: nothing is buffered."""
 
 
-def _sender(descriptor: int) -> Callable[[bytes], int]:
-    """Return the function that writes some bytes without blocking, and returns their number."""
+def _sender(descriptor: int) -> tuple[Callable[[bytes], int], Callable[[], None]]:
+    """Return a function that writes some bytes without blocking and returns their number, and its end."""
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError:
-        return lambda _: 0
+        return lambda _: 0, _nothing
     if stat.S_ISSOCK(mode):
         peer = socket.socket(fileno=os.dup(descriptor))
-        return lambda data: peer.send(data, socket.MSG_DONTWAIT)
+        return lambda data: peer.send(data, socket.MSG_DONTWAIT), peer.close
     if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        return lambda data: os.write(descriptor, data)
+        return lambda data: os.write(descriptor, data), _nothing
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     try:
         reopened = os.open(f"/proc/self/fd/{descriptor}", flags)
     except OSError:
-        return _polling(descriptor)
-    return lambda data: os.write(reopened, data)
+        return _polling(descriptor), _nothing
+    return lambda data: os.write(reopened, data), lambda: os.close(reopened)
+
+
+def _nothing() -> None:
+    """Close nothing: the descriptor belongs to the caller."""
 
 
 def _polling(descriptor: int) -> Callable[[bytes], int]:
