@@ -11,6 +11,7 @@ import structlog
 import typer
 
 from towpath import __version__
+from towpath.cli import kubeconfig as options
 from towpath.cli import plugin_options
 from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.running import run
@@ -22,17 +23,8 @@ if TYPE_CHECKING:
 
 
 def webhook(
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="KUBECONFIG",
-            help="Kubeconfig of the Karmada apiserver, which stores CAs and settings; not needed in a pod.",
-            show_default=False,
-        ),
-    ] = None,
-    context: Annotated[
-        str | None, typer.Option(help="Context in the kubeconfig. Default: the current one.")
-    ] = None,
+    kubeconfig: options.Karmada = None,
+    context: options.Context = None,
     tls_cert: Annotated[
         Path | None,
         typer.Option(
@@ -104,7 +96,7 @@ def webhook(
 
 
 async def _serve(
-    kubeconfig: Path | None,
+    kubeconfig: str | None,
     context: str | None,
     files: tuple[Path, Path, Path | None] | None,
     tls_options: tuple[TlsVersion, Path | None],

@@ -1,8 +1,9 @@
 """The HTTP server for kubelets, Prometheus and operators: liveness, readiness and metrics.
 
-/healthz   200 while the process can do its work, 500 otherwise: restart it /readyz    200 once every kind has
-been listed, 503 before, naming the missing kinds; ?verbose lists all /metrics   Prometheus text format, or
-OpenMetrics if the client accepts it; compressed if the client accepts that
+    /healthz   200 while the process can do its work, 500 otherwise: restart it
+    /readyz    200 once every kind has been listed, 503 before, naming the missing kinds; 503 with the reason
+               while there is a problem that only an operator can solve; ?verbose lists all kinds
+    /metrics   Prometheus text format, or OpenMetrics if the client accepts it; compressed if it accepts that
 
 The server is aiohttp's: the plugin has aiohttp in memory already, and an idle server costs nothing (uvicorn
 wakes the event loop ten times a second). /healthz runs ``check``, which sends a request down the path that
@@ -60,10 +61,11 @@ class HealthServer:
         synced: Callable[[], Mapping[str, bool]],
         check: Check,
         metrics: CollectorRegistry,
+        problem: Callable[[], str] = lambda: "",
     ) -> None:
         self.port = 0
         self._address = address
-        self._synced, self._check = synced, check
+        self._synced, self._check, self._problem = synced, check, problem
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -121,11 +123,13 @@ class HealthServer:
     async def _readyz(self, request: web.Request) -> web.Response:
         kinds = self._synced()
         missing = sorted(kind for kind, is_synced in kinds.items() if not is_synced)
-        is_ready = bool(kinds) and not missing
+        problem = self._problem()
+        is_ready = bool(kinds) and not missing and not problem
         if "verbose" in request.query:
             lines = [f"[{'+' if is_synced else '-'}] {kind}" for kind, is_synced in sorted(kinds.items())]
         else:
             lines = [f"not synced: {', '.join(missing)}"] if missing else []
+        lines += [problem] if problem else []
         lines.append("ready" if is_ready else "not ready")
         return web.Response(status=200 if is_ready else 503, text="\n".join(lines) + "\n")
 

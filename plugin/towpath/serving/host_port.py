@@ -30,5 +30,5 @@ def parse_host_port(text: str, option: str, *, needs_host: bool = False) -> Host
         or (bracketed == (":" not in host))
         or (needs_host and not host)
     ):
-        raise UsageError(f"{option}: {text!r} is not HOST:PORT. For example, use 127.0.0.1:9440.")
+        raise UsageError(f"{option}: Invalid value {text!r}: must be HOST:PORT.")
     return HostPort(host.strip("[]"), port)

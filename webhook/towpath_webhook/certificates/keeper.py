@@ -139,7 +139,7 @@ class CertificateKeeper(ABC):
             trusting = configurations.with_bundle(live, bundle) or live
             is_drifted = kind not in wanted or configurations.repaired(trusting, wanted[kind]) is not None
             if is_drifted and not self._logged_drift.get(kind):
-                log.warning("configuration edited; run `towpath install` to repair it", kind=kind)
+                log.warning("configuration edited: run `towpath install` to repair it", kinds=(kind,))
             self._logged_drift[kind] = is_drifted
 
 
@@ -187,7 +187,10 @@ class OwnAuthority(CertificateKeeper):
         await self._write_bundle(state, b"".join(authority.certificate_pem for authority in trusted))
         current = _validity(self._signer).pem if self._signer else None
         signer = by_pem[rotation.signer(kept, all_trusted, current).pem]
-        self._serve(signer, (*self._names, *(state.settings.names if state.settings else ())), now)
+        candidates = state.candidates
+        self._serve(
+            signer, (*self._names, *(state.settings.names if state.settings else ()), *candidates), now
+        )
         return True
 
     def _known_authorities(self, state: StoredState) -> list[Identity]:

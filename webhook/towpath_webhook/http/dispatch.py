@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from towpath_webhook.admission import interpreter, review
+from towpath_webhook.admission import interpreter, probe, review
 from towpath_webhook.admission.fields import Problem
 from towpath_webhook.admission.hooks import INTERPRET
 from towpath_webhook.admission.interpreter import AGGREGATE_STATUS, INTERPRET_HEALTH, InterpreterRequest
@@ -60,6 +60,7 @@ def endpoints(reviewer: Reviewer | None) -> Mapping[str, Endpoint]:
         path: partial(_admission, path_rule, reviewer) for path, path_rule in RULES.items()
     }
     by_path[INTERPRET] = partial(_interpreter, reviewer)
+    by_path[probe.PATH] = partial(_admission, PathRule(probe.answer_probe), None)
     return by_path
 
 

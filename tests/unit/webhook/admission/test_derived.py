@@ -61,7 +61,7 @@ OWN_POLICY = (
         ),
     ],
 )
-def test_users_cannot_edit_or_delete_a_derived_object(
+def test_protected_from_accidental_edits_and_deletes(
     old: dict[str, Any], instead: str, user: dict[str, Any]
 ) -> None:
     source = old["metadata"]["ownerReferences"][0]["kind"]

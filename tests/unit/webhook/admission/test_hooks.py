@@ -186,7 +186,7 @@ NEVER = [
 
 
 @pytest.mark.parametrize("sent", NEVER)
-def test_promise_14_what_is_not_ours_is_never_sent(sent: Sent) -> None:
+def test_only_towpaths_kinds_are_sent(sent: Sent) -> None:
     assert called(sent) == []
 
 
@@ -300,6 +300,6 @@ def test_only_our_own_kinds_wait_for_us() -> None:
             assert "DELETE" not in {operation for one in hook.resources for operation in one.operations}
 
 
-def test_karmada_is_asked_to_send_no_operation_that_could_stop_it() -> None:
+def test_no_interpreter_operation_can_block_karmada() -> None:
     operations = {operation for one in registry.INTERPRETER_RULES for operation in one.operations}
     assert operations == {"AggregateStatus", "InterpretHealth"}
