@@ -39,9 +39,9 @@ from towpath.model.condition import Condition
 from towpath.model.keys import ServiceKey
 from towpath.model.ownership import EXPORT_PREFIX
 from towpath.model.world import ExportedService
+from towpath.propagation.namespaces import is_reserved
 from towpath.rules import conditions
 from towpath.rules.conditions import withheld
-from towpath.rules.namespaces import is_reserved
 
 AUDIT_SECONDS = 900.0
 """The time after which a service is reconciled although nothing has happened; up to a third more."""

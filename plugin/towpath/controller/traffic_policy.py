@@ -18,8 +18,8 @@ from towpath.karmada.reflector import Name
 from towpath.model.condition import FALSE
 from towpath.model.keys import ServiceKey
 from towpath.model.ownership import TRAFFIC_PREFIX
+from towpath.propagation.namespaces import is_reserved
 from towpath.rules import conditions
-from towpath.rules.namespaces import is_reserved
 
 
 class TrafficPolicies:

@@ -21,11 +21,11 @@ from towpath.model.export import WHEN_UNREACHABLE
 from towpath.model.keys import ServiceKey
 from towpath.model.view import View
 from towpath.model.world import ExportedService, World
+from towpath.propagation.namespaces import is_reserved
 from towpath.rules import conditions, contention
 from towpath.rules.conflict import disagreements
 from towpath.rules.contention import EVERYWHERE, Lost
 from towpath.rules.eligibility import drained, why_not_exporting
-from towpath.rules.namespaces import is_reserved
 from towpath.rules.ports import Exporter, United, can_replace, exporter, merge_ports, of_one_type, view_of
 from towpath.rules.reachability import DEFAULT_GRACE, Standing, grace, standing
 from towpath.rules.reasons import Exclusion, ExclusionReason, NotImportedReason
@@ -76,10 +76,10 @@ def derive_service(service: ExportedService, fleet: Fleet, lost: Sequence[Lost],
     ``lost`` is what it claims and others have.
     """
     taken = contention.exclusions(lost)
-    if service.taken_by:
-        taken[EVERYWHERE] = contention.name_taken(service.taken_by)
     if is_reserved(service.key.namespace):
-        taken[EVERYWHERE] = Exclusion(ExclusionReason.RESERVED_NAMESPACE)
+        taken[EVERYWHERE] = Exclusion(ExclusionReason.NAMESPACE_RESERVED)
+    elif service.taken_by:
+        taken[EVERYWHERE] = contention.name_taken(service.taken_by)
     excluded, candidates = _candidates(service, fleet.members, taken)
     judged = _standing(service, candidates, now)
     excluded.update((name, Exclusion(ExclusionReason.UNREACHABLE)) for name in judged.withdrawn)
@@ -94,10 +94,10 @@ def derive_service(service: ExportedService, fleet: Fleet, lost: Sequence[Lost],
     return Derived(
         names,
         dict(sorted(excluded.items())),
-        _views(service, exporters, united, everything, fleet),
+        _views(_importers(service, fleet), exporters, united, everything, fleet),
         everything,
         (
-            conditions.valid(service, names, excluded, taken.get(EVERYWHERE), twins_of(names, fleet)),
+            conditions.valid(service, names, excluded, taken.get(EVERYWHERE), _twins(names, fleet)),
             conditions.conflict(disagreements(ordered, united.clashes, lost)),
         ),
         judged.look_again,
@@ -112,7 +112,7 @@ def why_not_importing(
         return None
     if service.key.dialect not in member.imports:
         return NotImportedReason.NOT_SERVED
-    if service.namespace_in is not None and member.name not in service.namespace_in:
+    if service.namespaced is not None and member.name not in service.namespaced:
         return NotImportedReason.NO_NAMESPACE
     others = [members[name] for name in derived.exporters if name != member.name]
     if not derived.exporters:
@@ -124,9 +124,9 @@ def why_not_importing(
     return NotImportedReason.PORTS_CLASH
 
 
-def twins_of(exporters: Iterable[str], fleet: Fleet) -> list[tuple[str, ...]]:
+def _twins(exporters: Sequence[str], fleet: Fleet) -> list[tuple[str, ...]]:
     """Return the names of each exporting cluster that has joined under several names."""
-    return sorted({fleet.twins[name] for name in exporters if name in fleet.twins})
+    return [same for same in fleet.joined_twice if not set(same).isdisjoint(exporters)]
 
 
 def exporters_of(service: ExportedService, names: Iterable[str], fleet: Fleet) -> list[Exporter]:
@@ -173,17 +173,22 @@ def _oldest_first(service: ExportedService, exporters: Iterable[Exporter]) -> li
     return sorted(exporters, key=age)
 
 
+def _importers(service: ExportedService, fleet: Fleet) -> Sequence[str]:
+    """Return the members that can have the import ("importer rule")."""
+    serving = fleet.importers[service.key.dialect]
+    if service.namespaced is None:
+        return serving
+    return [name for name in serving if name in service.namespaced]
+
+
 def _views(
-    service: ExportedService,
+    importers: Sequence[str],
     exporters: Sequence[Exporter],
     united: United,
     everything: View | None,
     fleet: Fleet,
 ) -> dict[str, View]:
     """Return what each importing cluster sees, by name. Views that are equal are one object."""
-    importers = fleet.importers[service.key.dialect]
-    if service.namespace_in is not None:
-        importers = tuple(name for name in importers if name in service.namespace_in)
     if everything is None:
         return {}
     if not any(e.export.target_clusters for e in exporters):

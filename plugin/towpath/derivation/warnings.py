@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from towpath.derivation.derive import Derived, exporters_of, twins_of
+from towpath.derivation.derive import Derived, exporters_of
 from towpath.model.cluster import DRAIN_ANNOTATION, Fleet
 from towpath.model.export import ABORT, CONFLICT_RESOLUTION, OVERWRITE, WHEN_UNREACHABLE
 from towpath.model.world import AppliedPolicy, ExportedService
@@ -22,10 +22,8 @@ def advise(service: ExportedService, derived: Derived, fleet: Fleet) -> tuple[Ca
     """Return what surprises about an export and its imports."""
     shape = export_warnings(exporters_of(service, derived.exporters, fleet), fleet.keys)
     frozen = (Caution(Advice.FROZEN, ""),) if service.frozen else ()
-    twins = (
-        Caution(Advice.JOINED_TWICE, "", ", ".join(names)) for names in twins_of(derived.exporters, fleet)
-    )
-    return (*_annotations(service, fleet), *frozen, *twins, *shape)
+    joined = tuple(Caution(Advice.JOINED_TWICE, "", ", ".join(names)) for names in fleet.joined_twice)
+    return (*_annotations(service, fleet), *frozen, *shape, *joined)
 
 
 def advise_policy(

@@ -117,7 +117,7 @@ class Inventory:
             taken_by=watched.taken_by(key, "ServiceExport"),
             frozen=service is not None and bound is not None and _is_frozen(service, bound),
             faults=faults,
-            namespace_in=self._namespace_in(key.namespace, binding, bound),
+            namespaced=self._namespaced(key.namespace, binding, bound),
             has_service=service is not None,
             service_selected=service is not None and self._is_service_selected(key, service),
         )
@@ -141,7 +141,7 @@ class Inventory:
         template = Template("v1", "Service", key.namespace, key.name, service.labels)
         return service.claim is not None or is_selected(self._user_policies, template)
 
-    def _namespace_in(self, namespace: str, *bindings: Binding | None) -> frozenset[str] | None:
+    def _namespaced(self, namespace: str, *bindings: Binding | None) -> frozenset[str] | None:
         """Return the clusters that have a namespace; None for all, and while that is not known.
 
         A namespace that Karmada does not propagate by itself is where a policy sends it, and where objects of

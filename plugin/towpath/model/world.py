@@ -53,10 +53,10 @@ class ExportedService:
     ``taken_by`` is the API version of a ServiceExport whose binding has the name of this one's
     (docs/karmada-behaviour.md, "shared binding names").
     ``frozen``: the Service has lost its policy, so its changes reach no member ("frozen templates").
+    ``namespaced`` are the clusters that have its namespace, None for all of them.
     ``faults`` are sentences about overrides that Karmada cannot apply ("silent override failure") and about
-    clusters that keep an older version.
-    ``namespace_in`` are the clusters that have the namespace, None for all.
-    ``has_service``: a Service of the name exists in Karmada. ``service_selected``: a policy selects it.
+    clusters that keep an older version. ``has_service``: a Service of the name exists in
+    Karmada. ``service_selected``: a policy selects it.
     """
 
     key: ServiceKey
@@ -69,7 +69,7 @@ class ExportedService:
     taken_by: str = ""
     frozen: bool = False
     faults: tuple[str, ...] = ()
-    namespace_in: frozenset[str] | None = None
+    namespaced: frozenset[str] | None = None
     has_service: bool = True
     service_selected: bool = True
 

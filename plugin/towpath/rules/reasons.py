@@ -28,10 +28,10 @@ class ExclusionReason(Reason):
     """Why a cluster that a ServiceExport reaches does not export, from the most to the least fundamental."""
 
     NOT_A_MEMBER = "NotAMember", "Karmada has no member cluster with this name."
-    RESERVED_NAMESPACE = (
-        "ReservedNamespace",
+    NAMESPACE_RESERVED = (
+        "NamespaceReserved",
         "Karmada never propagates objects of this namespace.",
-        "Export a Service of another namespace.",
+        "Export the Service from another namespace.",
     )
     NAME_TAKEN = (
         "NameTaken",
@@ -83,20 +83,40 @@ class ExclusionReason(Reason):
         "No gateway is known for this cluster.",
         "Annotate the Karmada Cluster with towpath.io/gateway, or create a flomesh Cluster of the same name.",
     )
+    GATEWAY_URL = (
+        "GatewayURL",
+        "The gateway is a URL or has a path.",
+        "Set a host with or without a port, for example 10.0.2.4:80.",
+    )
+    GATEWAY_SEVERAL = (
+        "GatewaySeveralAddresses",
+        "The gateway names several addresses, and FSM connects to one.",
+        "Set one address, for example that of a load balancer.",
+    )
     GATEWAY_NOT_IPV4 = (
         "GatewayNotIPv4",
-        "FSM connects to IPv4 addresses only.",
-        "Set the gateway to an IPv4 address or a DNS name.",
+        "The gateway is an IPv6 address, and FSM connects to IPv4 addresses only.",
+        "Set an IPv4 address, or a DNS name that has one.",
+    )
+    GATEWAY_PORT = (
+        "GatewayPortInvalid",
+        "The port of the gateway is not a number from 1 to 65535.",
+        "Correct the port.",
+    )
+    GATEWAY_MALFORMED = (
+        "GatewayMalformed",
+        "The gateway is neither an IPv4 address nor a DNS name.",
+        "Set one of them, for example 10.0.2.4 or gateway.example.com.",
     )
     GATEWAY_UNRESOLVED = (
         "GatewayUnresolved",
         "The DNS name of the gateway has no IPv4 address.",
         "Correct the name, or set an IPv4 address.",
     )
-    GATEWAY_LOCAL = (
-        "GatewayLocal",
-        "Other clusters cannot reach the address of the gateway.",
-        "Set an address that they can reach.",
+    GATEWAY_NOT_ROUTABLE = (
+        "GatewayNotRoutable",
+        "The address of the gateway is a loopback, unspecified, link-local, multicast or broadcast address.",
+        "Set an address that other clusters can reach.",
     )
     DRAINED = (
         "Drained",
@@ -125,8 +145,8 @@ class NotImportedReason(Reason):
     )
     NO_NAMESPACE = (
         "NoNamespace",
-        "The namespace does not exist in the member cluster.",
-        "Propagate the Namespace to the cluster.",
+        "The namespace does not exist in the member cluster, because Karmada does not propagate it there.",
+        "Propagate it there, or remove its label namespace.karmada.io/skip-auto-propagation.",
     )
     NO_EXPORTER = "NoExporter", "No cluster exports the service."
     ONLY_EXPORTER = "OnlyExporter", "The cluster is the only one that exports the service."
@@ -297,15 +317,15 @@ class Advice(Reason):
         "No policy selects the Service any more, so changes to it no longer reach the member clusters.",
         "Create a PropagationPolicy that selects the Service.",
     )
-    JOINED_TWICE = (
-        "JoinedTwice",
-        "One cluster has joined Karmada under several names, so it imports from itself.",
-        "Unjoin all but one of them.",
-    )
     SHARED_GATEWAY = (
         "SharedGateway",
         "Several clusters have the same gateway address and port, and FSM keeps only the last one.",
         "Set a gateway of its own for each cluster.",
+    )
+    JOINED_TWICE = (
+        "JoinedTwice",
+        "One cluster is joined to Karmada under several names, so it can import from itself.",
+        "Unjoin all but one of them.",
     )
     IMPORT_OVERRIDDEN = (
         "ImportOverridden",

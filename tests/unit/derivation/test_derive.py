@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.support.strategies import FEW, of_one_dialect, shuffled, turned, worlds
 from tests.support.worlds import (
     HEADLESS,
+    KEY,
     WEB,
     condition,
     derived,
@@ -28,6 +29,7 @@ from tests.support.worlds import (
     port,
     service,
 )
+from tests.support.worlds import world as world_of
 from towpath.derivation.derive import Derived, derive, exporters_of, why_not_importing
 from towpath.derivation.render import Rendered, render
 from towpath.derivation.warnings import advise
@@ -47,7 +49,7 @@ def scoped(*names: str) -> Offer:
     return replace(WEB, export=export((80, "/web"), targets=tuple(map(key_of, names))))
 
 
-def test_every_cluster_imports_from_the_others_and_never_from_itself() -> None:
+def test_a_cluster_imports_from_others_and_never_from_itself() -> None:
     seen = derived({"a": WEB, "c": WEB}, fleet("a", "b", "c"))
 
     assert views(seen) == {"a": {80: ["c"]}, "b": {80: ["a", "c"]}, "c": {80: ["a"]}}
@@ -81,7 +83,7 @@ def test_the_full_list_is_there_even_if_nobody_sees_it() -> None:
     assert endpoints(seen.everything) == {80: ["a", "b"]}
 
 
-def test_the_oldest_export_goes_first_by_its_age_in_the_member_and_then_by_its_key() -> None:
+def test_the_oldest_export_wins_by_age_and_then_by_key() -> None:
     members = fleet("a", "b", "c") | {"c": member("c", region="a-region")}
     same = derived({"a": WEB, "b": WEB, "c": WEB}, members)
     aged = derived({"a": WEB, "b": replace(WEB, created="2026-01-01T00:00:00Z"), "c": WEB}, members)
@@ -120,7 +122,7 @@ def test_a_member_that_does_not_import_has_one_reason(
 ) -> None:
     members = fleet("b", "c") | {"a": importer}
     places = frozenset("bc") if reason is NotImportedReason.NO_NAMESPACE else None
-    exported, seen = offered(offers, namespace_in=places), derived(offers, members, namespace_in=places)
+    exported, seen = offered(offers, namespaced=places), derived(offers, members, namespaced=places)
 
     assert why_not_importing(exported, seen, importer, members) is reason
     assert ("a" not in seen.views) == bool(reason)
@@ -130,14 +132,46 @@ def test_the_table_has_every_reason_not_to_import() -> None:
     assert {reason for reason, _, _ in UNIMPORTED} == {*NotImportedReason, None}
 
 
+def test_only_members_that_have_the_namespace_import() -> None:
+    members = fleet("a", "b", "c")
+    exported = offered({"a": WEB}, namespaced=frozenset("ab"))
+    seen = derive(world_of(members, exported)).services[exported.key]
+
+    assert [*seen.views] == ["b"]
+    assert why_not_importing(exported, seen, members["c"], members) is NotImportedReason.NO_NAMESPACE
+    assert why_not_importing(exported, seen, members["b"], members) is None
+
+
+RESERVED = ["kube-system", "kube-x", "karmada-system", "karmada-cluster", "karmada-es-a"]
+
+
+@pytest.mark.parametrize("namespace", RESERVED)
+def test_nothing_of_a_reserved_namespace_is_exported(namespace: str) -> None:
+    exported = offered({"a": WEB}, key=KEY._replace(namespace=namespace))
+    seen = derive(world_of(fleet("a", "b"), exported)).services[exported.key]
+
+    assert (seen.exporters, dict(seen.views)) == ((), {})
+    assert seen.conditions[0].reason == "NamespaceReserved"
+
+
+def test_a_cluster_joined_under_several_names_is_reported() -> None:
+    members = {name: member(name, uid="x" if name in "ac" else name) for name in "abc"}
+    exported = offered({"a": WEB})
+    seen = derive(world_of(members, exported)).services[exported.key]
+
+    found = advise(exported, seen, Fleet(members))
+    assert [c.detail for c in found if c.reason is Advice.JOINED_TWICE] == ["a, c"]
+    assert not any(c.reason is Advice.JOINED_TWICE for c in advise(exported, seen, Fleet(fleet("a", "b"))))
+
+
 def test_a_cluster_that_has_joined_twice_is_told() -> None:
     """The case 10: it imports from itself under its other name."""
-    members = {n: member(n, id=i) for n, i in (("east", "1"), ("east-alias", "1"), ("west", "2"), ("x", ""))}
+    members = {n: member(n, uid=i) for n, i in (("east", "1"), ("east-alias", "1"), ("west", "2"), ("x", ""))}
     said = condition(derived({"east": WEB}, members), "Valid")
     other = condition(derived({"west": WEB}, members), "Valid")
 
     assert (said.reason, other.reason) == ("Valid", "Valid")
-    assert "east, east-alias: One cluster has joined Karmada under several names" in said.message
+    assert "east, east-alias: One cluster is joined to Karmada under several names" in said.message
     assert "joined" not in other.message
     found = advise(offered({"east": WEB}), derived({"east": WEB}, members), Fleet(members))
     assert [c.detail for c in found if c.reason is Advice.JOINED_TWICE] == ["east, east-alias"]
@@ -192,9 +226,7 @@ def listed_otherwise(offer: Offer, random: Random) -> Offer:
 
 @given(worlds, st.randoms(use_true_random=False))
 @FEW
-def test_the_order_of_a_services_ports_and_of_target_clusters_means_nothing(
-    world: World, random: Random
-) -> None:
+def test_the_order_of_ports_and_target_clusters_does_not_matter(world: World, random: Random) -> None:
     services = {
         key: replace(one, offers={name: listed_otherwise(o, random) for name, o in one.offers.items()})
         for key, one in world.services.items()
@@ -210,7 +242,7 @@ def turned_rules(offer: Offer) -> Offer:
 
 @given(worlds)
 @FEW
-def test_the_order_of_rules_for_different_ports_is_the_order_of_ports_and_nothing_else(world: World) -> None:
+def test_the_order_of_rules_is_only_the_order_of_ports(world: World) -> None:
     def ports(view: Any) -> Any:
         return {one["port"]: one for one in view.dump()["ports"]}
 
@@ -240,7 +272,7 @@ def test_no_view_holds_its_own_cluster(world: World) -> None:
 
 @given(worlds)
 @FEW
-def test_every_endpoint_is_an_exporters_whose_scope_holds_the_importer(world: World) -> None:
+def test_the_exporter_of_an_endpoint_has_the_importer_in_scope(world: World) -> None:
     by_key = {one.key: one for one in world.members.values()}
     for key, one in derive(world).services.items():
         for name, view in one.views.items():
@@ -264,7 +296,7 @@ def last_path(export: Export, number: int) -> str:
 
 @given(worlds)
 @FEW
-def test_every_offer_exports_or_is_excluded_and_every_member_imports_or_has_a_reason(world: World) -> None:
+def test_every_cluster_takes_part_or_has_a_reason(world: World) -> None:
     for key, one in derive(world).services.items():
         service = world.services[key]
         assert sorted([*one.exporters, *one.excluded]) == sorted(service.offers)
@@ -276,7 +308,7 @@ def test_every_offer_exports_or_is_excluded_and_every_member_imports_or_has_a_re
 
 @given(worlds)
 @FEW
-def test_a_cluster_that_exports_nothing_and_is_in_every_scope_sees_everything(world: World) -> None:
+def test_a_pure_importer_in_every_scope_sees_every_endpoint(world: World) -> None:
     for key, one in derive(world).services.items():
         exports = [world.services[key].offers[name].export for name in one.exporters]
         for name, view in one.views.items():

@@ -13,7 +13,7 @@ from towpath.derivation.derive import Derived, derive
 from towpath.derivation.warnings import advise
 from towpath.model.cluster import DRAIN_ANNOTATION, Fleet, Member
 from towpath.model.export import WHEN_UNREACHABLE
-from towpath.model.keys import Dialect
+from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import Absence, ExportedService, Offer
 from towpath.rules.eligibility import drain_list, drained, is_set
 from towpath.rules.reasons import Advice, Exclusion, ExclusionReason
@@ -31,13 +31,16 @@ class Case:
     offer: Offer = YOUNG_WEB
     other: Offer = YOUNG_WEB
     more: list[ExportedService] = field(default_factory=list)
-    namespace: str = KEY.namespace
+    key: ServiceKey = KEY
 
     def derive(self) -> Derived:
         annotations = {WHEN_UNREACHABLE: "Withdraw"}
-        key = KEY._replace(namespace=self.namespace)
-        one = offered({"a": self.offer, "b": self.other}, key=key, created=NEW, annotations=annotations)
-        return derive(world(self.members, one, *self.more, now=LATER)).services[key]
+        offers = {"a": self.offer, "b": self.other}
+        one = offered(offers, key=self.key, created=NEW, annotations=annotations)
+        return derive(world(self.members, one, *self.more, now=LATER)).services[self.key]
+
+    def reserve(self) -> None:
+        self.key = KEY._replace(namespace="kube-system")
 
     def member(self, **change: object) -> None:
         if "a" in self.members:
@@ -60,11 +63,11 @@ class Case:
 
 IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
     ExclusionReason.NOT_A_MEMBER: ("", lambda case: case.members.pop("a")),
+    ExclusionReason.NAMESPACE_RESERVED: ("", Case.reserve),
     ExclusionReason.NAME_TAKEN: (
         "ServiceExport of multicluster.flomesh.io",
         lambda case: case.older(dialect=Dialect.MULTICLUSTER),
     ),
-    ExclusionReason.RESERVED_NAMESPACE: ("", lambda case: setattr(case, "namespace", "kube-system")),
     ExclusionReason.SERVICE_NOT_BOUND: ("", lambda case: case.change(service=None)),
     ExclusionReason.NOT_APPLIED_YET: ("", lambda case: case.change(absence=Absence.PENDING)),
     ExclusionReason.SUSPENDED: ("", lambda case: case.change(absence=Absence.SUSPENDED)),
@@ -80,7 +83,11 @@ IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
     ExclusionReason.NO_GATEWAY: ("", lambda case: case.member(gateway_host="")),
     ExclusionReason.GATEWAY_NOT_IPV4: ("::1", lambda case: case.member(gateway_host="::1")),
     ExclusionReason.GATEWAY_UNRESOLVED: ("gw.test", lambda case: case.member(gateway_host="gw.test")),
-    ExclusionReason.GATEWAY_LOCAL: ("127.0.0.1", lambda case: case.member(gateway_host="127.0.0.1")),
+    ExclusionReason.GATEWAY_URL: ("http://x", lambda case: case.member(gateway_host="http://x")),
+    ExclusionReason.GATEWAY_SEVERAL: ("x,y", lambda case: case.member(gateway_host="x,y")),
+    ExclusionReason.GATEWAY_PORT: ("x:99999", lambda case: case.member(gateway_host="x:99999")),
+    ExclusionReason.GATEWAY_MALFORMED: ("1.2.3", lambda case: case.member(gateway_host="1.2.3")),
+    ExclusionReason.GATEWAY_NOT_ROUTABLE: ("127.0.0.1", lambda case: case.member(gateway_host="127.0.0.1")),
     ExclusionReason.DRAINED: ("", lambda case: case.member(drained=True)),
     ExclusionReason.UNREACHABLE: ("", lambda case: case.member(unreachable_since=0.0)),
     ExclusionReason.TYPE_CONFLICT: ("", Case.is_not_as_the_oldest),
@@ -88,8 +95,7 @@ IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
 """What each reason is about, and how to bring it about."""
 
 
-EVERYWHERE = {ExclusionReason.NAME_TAKEN, ExclusionReason.RESERVED_NAMESPACE}
-"""Reasons that hold in every cluster at once."""
+EVERYWHERE = {ExclusionReason.NAMESPACE_RESERVED, ExclusionReason.NAME_TAKEN}
 
 
 def test_the_table_has_every_reason_not_to_export() -> None:
@@ -104,7 +110,7 @@ def test_without_anything_in_the_way_a_cluster_exports() -> None:
 
 
 @pytest.mark.parametrize("reason", ExclusionReason)
-def test_a_cluster_that_does_not_export_has_its_reason_and_the_others_go_on(reason: ExclusionReason) -> None:
+def test_a_cluster_that_does_not_export_has_a_reason(reason: ExclusionReason) -> None:
     detail, bring_about = IN_THE_WAY[reason]
     case = Case()
     bring_about(case)
@@ -159,7 +165,7 @@ def test_one_rule_that_names_a_port_is_enough(
 
 
 @pytest.mark.parametrize("refused", ["", "the path is taken"])
-def test_a_cluster_that_reports_the_export_as_not_valid_does_not_export(refused: str) -> None:
+def test_a_cluster_that_reports_valid_false_does_not_export(refused: str) -> None:
     seen = Case(offer=replace(WEB, refused=refused)).derive()
 
     assert seen.excluded == {"a": Exclusion(ExclusionReason.REFUSED_IN_MEMBER, refused)}
@@ -183,7 +189,7 @@ DRAINS: list[tuple[Mapping[str, str], set[str]]] = [
 
 
 @pytest.mark.parametrize(("annotations", "which"), DRAINS)
-def test_an_export_drains_the_clusters_it_lists_by_name_or_key_or_all(
+def test_an_export_drains_clusters_by_name_by_key_or_all(
     annotations: Mapping[str, str], which: set[str]
 ) -> None:
     members = {"a": member("a"), "b": member("b")}

@@ -13,9 +13,9 @@ from towpath.model.export import Export
 from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
 from towpath.propagation.claims import Claim, claim_of
+from towpath.propagation.namespaces import is_skipped
 
 _OURS = "towpath.io/"
-SKIP_PROPAGATION_LABEL = "namespace.karmada.io/skip-auto-propagation"
 
 
 class StoredExport(NamedTuple):
@@ -199,7 +199,7 @@ def exporting(template: Mapping[str, Any] | None) -> frozenset[str]:
 def namespace(raw: bytes) -> StoredNamespace | None:
     """Decode a Namespace that is being deleted or that Karmada does not propagate by itself; else None."""
     meta = msgspec.json.decode(raw, type=Object).metadata
-    stored = StoredNamespace(bool(meta.deletion_timestamp), meta.labels.get(SKIP_PROPAGATION_LABEL) == "true")
+    stored = StoredNamespace(bool(meta.deletion_timestamp), is_skipped(meta.labels))
     return stored if any(stored) else None
 
 
