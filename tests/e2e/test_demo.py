@@ -1,4 +1,4 @@
-"""``towpath demo``: on a Karmada of its own, and on one that somebody has, which it leaves as it was."""
+"""``towpath demo``: on its own Karmada, and on an existing one that it leaves unchanged."""
 
 from __future__ import annotations
 

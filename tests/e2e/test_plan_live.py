@@ -111,7 +111,7 @@ async def test_what_is_predicted_is_what_happens(case: str, shop: Shop, plane: P
 
 
 async def test_what_nobody_has_written_yet_is_all_new(plane: Plane, namespace: str, tmp_path: Path) -> None:
-    """Without the plugin nothing comes of it, but for the plan."""
+    """Without the plugin nothing changes; only the plan shows the result."""
     shop = Shop(plane, namespace)
     file = tmp_path / "new.yaml"
     file.write_text("---\n".join([shop.service(), shop.export(), shop.policy()]))

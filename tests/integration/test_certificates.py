@@ -114,7 +114,7 @@ async def ca_of(store: Store) -> list[bytes]:
 
 
 async def registered(karmada: Client, store: Store, settings: Settings = NOWHERE) -> list[dict[str, Any]]:
-    """Register without asking whether anybody answers; returns what should be there."""
+    """Register without a probe of the server; return the expected configurations."""
     metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY_LABEL: TOWPATH}}
     settings_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings.dump()}
     await karmada.json("POST", resources.CONFIG_MAPS.path(NAMESPACE), body=settings_map)
