@@ -19,13 +19,13 @@ from towpath.errors import ApiError
 from towpath.karmada import resources
 from towpath.karmada.client import APPLY, Client
 from towpath.model import manifest
+from towpath.model.ownership import MANAGED_BY_LABEL, TOWPATH
 from towpath.pki import make_authority
 from towpath.setup.assets import deployed
 from towpath.setup.webhook import unregister
-from towpath_webhook.admission.hooks import Failure
-from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
+from towpath_webhook.admission.hooks import FailurePolicy
 from towpath_webhook.certificates.keeper import OwnAuthority, wall_clock
-from towpath_webhook.certificates.tls import Context
+from towpath_webhook.certificates.tls import ServerTls
 from towpath_webhook.registration.configurations import Settings, configurations
 from towpath_webhook.registration.store import (
     CONFIGURATIONS,
@@ -83,7 +83,7 @@ def permissions(name: str) -> list[Permission]:
 PLUGIN, WEBHOOK = permissions("towpath-plugin"), permissions("towpath-webhook")
 
 
-def every_permission_says_what_it_is_for_and_none_is_for_everything() -> None:
+def test_least_privilege_every_permission_states_its_purpose() -> None:
     for permission in (*PLUGIN, *WEBHOOK):
         assert "*" not in {permission.group, permission.resource, permission.verb}
         assert permission.verb not in {"deletecollection", "impersonate", "bind", "escalate"}
@@ -176,7 +176,7 @@ async def attempt(client: Client, permission: Permission) -> str:
     return ""
 
 
-async def without_any_one_verb_the_plugin_is_told_which(users: Users) -> None:
+async def test_least_privilege_the_plugin_names_a_missing_verb(users: Users) -> None:
     whole = await users.make("t-rbac-plugin", PLUGIN)
     lesser = await asyncio.gather(
         *(
@@ -200,8 +200,8 @@ async def work(client: Client, admin: Client, missing: Permission | None) -> lis
     """Let a webhook do all that it ever does on an apiserver; returns what it complains of."""
     await unregister(admin)
     await admin.delete(resources.SECRETS, SECRET, NAMESPACE)
-    settings = Settings("https://127.0.0.1:1", failure=Failure.IGNORE, version=__version__)
-    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY: TOWPATH}}
+    settings = Settings("https://127.0.0.1:1", failure_policy=FailurePolicy.IGNORE, version=__version__)
+    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY_LABEL: TOWPATH}}
     await admin.request(
         "POST", resources.CONFIG_MAPS.path(NAMESPACE), body={"metadata": metadata, "data": settings.dump()}
     )
@@ -209,14 +209,14 @@ async def work(client: Client, admin: Client, missing: Permission | None) -> lis
         await admin.request("POST", CONFIGURATIONS[one["kind"]].path(), body=one)
     if missing is None or missing.verb != "create":
         due = make_authority("t", validity=dt.timedelta(days=9), now=wall_clock() - dt.timedelta(days=8))
-        await Store(admin).keep([due], None)
-    certificates = OwnAuthority(Context(), Store(client))
+        await Store(admin).write_authorities([due], None)
+    certificates = OwnAuthority(ServerTls(), Store(client))
     with structlog.testing.capture_logs() as logs:
-        await certificates._looked()
+        await certificates._try_reconcile()
     return [line["error"] for line in logs if "error" in line]
 
 
-async def without_any_one_verb_the_webhook_says_which(users: Users, karmada: Client) -> None:
+async def test_least_privilege_the_webhook_names_a_missing_verb(users: Users, karmada: Client) -> None:
     whole = await users.make("t-rbac-webhook", WEBHOOK)
     lesser = await asyncio.gather(
         *(
