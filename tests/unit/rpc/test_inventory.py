@@ -30,6 +30,7 @@ from towpath.model.keys import Dialect
 from towpath.proto.v1alpha1 import inventory_pb2 as pb
 from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
 from towpath.proto.v1alpha1.service_pb2 import Explanation
+from towpath.review.explanation import Explainer
 from towpath.rpc.inventory import InventoryServicer
 
 pytestmark = pytest.mark.timeout(30)
@@ -81,14 +82,16 @@ async def test_services_are_listed_in_short(tmp_path: Path) -> None:
     ]
     cart, web = shop.services
     assert (web.dialect, [*web.exporters], web.importers) == ("flomesh.io", ["a", "b"], 3)
-    assert [(c.type, c.status) for c in web.conditions] == [("Valid", "True"), ("Conflict", "False")]
+    stated = {c.type: c.status for c in web.conditions}
+    assert stated == {"Valid": "True", "Conflict": "False", "Ready": "Unknown"}
     assert (cart.dialect, [*cart.exporters], cart.importers) == ("multicluster.flomesh.io", [], 0)
     assert not none.services
 
 
 async def test_a_list_of_many_lets_others_have_a_turn() -> None:
     many = [one for number in range(400) for one in exported(f"web-{number}", "a", "b")]
-    servicer = InventoryServicer(knowing(*FLEET, *many).world, lambda: True)
+    inventory = knowing(*FLEET, *many)
+    servicer = InventoryServicer(inventory.world, Explainer(inventory), lambda: True)
     call = asyncio.ensure_future(servicer.ListServices(pb.ListServicesRequest(), NO_CONTEXT))
     turns = 0
     while not call.done():

@@ -63,7 +63,7 @@ LINT, BREAKING = ("lint",), ("breaking", "--against", "proto/base.binpb")
         (LINT, "  // Its cluster key.\n", "", 'Field "cluster_key" should have a non-empty comment'),
         (LINT, "string cluster_key", "string clusterKey", "should be lower_snake_case"),
         (BREAKING, "string cluster_key = 2;", "uint32 cluster_key = 2;", 'changed type from "string"'),
-        (BREAKING, "string cluster_key = 2;", "string cluster_key = 9;", 'Previously present field "2"'),
+        (BREAKING, "string cluster_key = 2;", "string cluster_key = 99;", 'Previously present field "2"'),
         (BREAKING, "string cluster_key = 2;", "string key = 2;", 'changed name from "cluster_key"'),
     ],
 )
