@@ -23,6 +23,7 @@ from towpath.propagation.overriding import concerning, overridden
 from towpath.propagation.policies import OverridePolicy, Target
 
 _Manifest = dict[str, Any]
+_SUSPENDED = "The PropagationPolicy suspends dispatching."
 _LASTING = (Absence.PENDING, Absence.SUSPENDED, Absence.FAILED)
 """From what passes by itself to what does not."""
 
@@ -66,6 +67,8 @@ def _mark_absent(
     """Mark the offers of clusters that do not have both objects; yield a fault for each that keeps them."""
     found: dict[str, tuple[Absence, str]] = {}
     for binding in filter(None, bindings):
+        held = (c for c in binding.copies.applied & offers.keys() if binding.is_suspended(c))
+        yield from (_kept(cluster, _SUSPENDED) for cluster in held)
         for cluster in (binding.clusters - binding.copies.applied) & offers.keys():
             absence, message = binding.absence(cluster) or (Absence.PENDING, "")
             known, _ = found.get(cluster, (Absence.PENDING, ""))
@@ -75,8 +78,11 @@ def _mark_absent(
         if cluster not in exporting:
             offers[cluster] = replace(offers[cluster], absence=absence, obstacle=message)
         elif absence is not Absence.PENDING:
-            why = message or "The PropagationPolicy suspends dispatching"
-            yield f"Cluster {cluster} keeps an older version and exports it. {why.rstrip('. ')}."
+            yield _kept(cluster, message or _SUSPENDED)
+
+
+def _kept(cluster: str, why: str) -> str:
+    return f"Cluster {cluster} keeps an older version and exports it. {why.rstrip('. ')}."
 
 
 class _Copies:

@@ -104,6 +104,7 @@ def test_a_refusal_by_a_cluster_survives_overrides() -> None:
 
 REFUSED = {"clusterName": "a", "applied": False, "appliedMessage": "provided port is already allocated"}
 APPLIED = {"clusterName": "a", "applied": True}
+KEPT = "Cluster a keeps an older version and exports it. The PropagationPolicy suspends dispatching."
 SUSPENDED = {"dispatchingOnClusters": {"clusterNames": ["a"]}}
 
 
@@ -154,6 +155,11 @@ def test_a_suspended_cluster_does_not_offer_what_it_never_had(suspension: stored
     assert (found["a"].absence, faults) == (Absence.SUSPENDED, ())
     found, faults = _offers(export, service, *bindings, {"a"})
     assert (found["a"].absence, len(faults)) == (None, 1)
+
+    # Karmada goes on to report what was applied before.
+    bindings = bound_to_a(export, APPLIED, suspension=suspension), bound_to_a(service, APPLIED)
+    found, faults = _offers(export, service, *bindings, {"a"})
+    assert (found["a"].absence, faults) == (None, (KEPT,))
 
 
 def test_a_service_that_only_the_import_brings_along_does_not_count() -> None:

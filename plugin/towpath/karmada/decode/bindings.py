@@ -44,11 +44,15 @@ class Binding(NamedTuple):
     attached: bool = False
     suspended: frozenset[str] = NOWHERE
 
+    def is_suspended(self, cluster: str) -> bool:
+        """Tell whether Karmada dispatches no change to a cluster."""
+        return self.suspended is EVERYWHERE or cluster in self.suspended
+
     def absence(self, cluster: str) -> tuple[Absence, str] | None:
         """Return why a bound cluster does not have the template, and Karmada's message; None if it has it."""
         if cluster in self.copies.applied:
             return None
-        if self.suspended is EVERYWHERE or cluster in self.suspended:
+        if self.is_suspended(cluster):
             return Absence.SUSPENDED, ""
         if message := self.copies.failed.get(cluster):
             return Absence.FAILED, message
