@@ -62,8 +62,8 @@ proto-base: $(VENV)/.installed ## from here on what proto/ says now must not be 
 	@$(BIN)/buf build --exclude-source-info -o proto/base.binpb
 
 docs: $(VENV)/.installed ## make docs/reasons.md and docs/metrics.md anew from the code
-	@$(BIN)/python -m towpath.reference > docs/reasons.md
-	@$(BIN)/python -m towpath.metrics > docs/metrics.md
+	@$(BIN)/python -m towpath.reference reasons > docs/reasons.md
+	@$(BIN)/python -m towpath.reference metrics > docs/metrics.md
 
 lock: $(VENV)/.installed ## pin requirements.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -U -o requirements.txt

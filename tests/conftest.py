@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit import AuditLog
-from tests.waiting import until
+from tests.support.audit import AuditLog
+from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.local import boot, processes, programs
 from towpath.local.build import ensure_binaries

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.audit import PLUGIN_USER, Write
 from tests.bench import wares
 from tests.bench.plane import MEMBERS, Plane, Say, Watch, everywhere, plane, running
 from tests.bench.process import Plugin, plugin
@@ -31,6 +30,7 @@ from tests.bench.report import Goal, machine
 from tests.bench.running import Options, finish, main_of
 from tests.bench.wares import EXPORTERS, EXPORTS, IMPORTS
 from tests.bench.ways import Stage, imports_right, path, staged
+from tests.support.audit import PLUGIN_USER, Write
 from towpath.karmada import resources
 from towpath.local import processes
 from towpath.local.spec import PLUGIN

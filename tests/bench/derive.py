@@ -29,15 +29,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.report import Goal, machine, machine_line, summary
-from towpath import garbage
-from towpath.derive import derive
-from towpath.incremental import Incremental
+from towpath.derivation.derive import derive
+from towpath.derivation.index import Incremental
+from towpath.derivation.render import render
 from towpath.model.cluster import Member, changed
 from towpath.model.export import Export, ExportRule
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.service import Service, ServicePort
 from towpath.model.world import ExportedService, Offer, World
-from towpath.render import render
+from towpath.serving import gc_tuning
 
 EXPORTERS = 10
 GROWTH = 2.1
@@ -131,7 +131,7 @@ def one_gateway(world: Incremental) -> list[float]:
 
 def measure(clusters: int, services: int, rounds: int) -> dict[str, Any]:
     """Measure everything, with the garbage collector as the plugin has it."""
-    garbage.collect_rarely()
+    gc_tuning.collect_rarely()
     sizes = {
         "all": fleet(clusters, services),
         "half the services": fleet(clusters, services // 2),

@@ -34,7 +34,7 @@ import aiohttp
 
 from tests.bench.process import PATIENCE, child, plugin
 from tests.bench.report import Goal, machine, machine_line
-from tests.kubeconfig import kubeconfig
+from tests.support.kubeconfig import kubeconfig
 from towpath.cli.running import run
 
 RSS_GOAL, GROWTH_GOAL = 512, 1.1

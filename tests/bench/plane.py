@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.audit import AuditLog
+from tests.support.audit import AuditLog
 from towpath import __version__
 from towpath.errors import NotFound, TowpathError, Unreachable
 from towpath.karmada import resources

@@ -16,7 +16,7 @@ import aiohttp
 import psutil
 
 from towpath.local.ports import free_ports
-from towpath.waiting import until
+from towpath.polling import until
 
 PATIENCE = 600.0
 _POLL = 0.02

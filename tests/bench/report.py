@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from towpath import __version__
-from towpath.deployed import deployed
+from towpath.setup.assets import deployed
 
 _PINNED = {
     "karmada": r"github\.com/karmada-io/karmada v(\S+)",

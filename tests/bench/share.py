@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from tests.audit import Write
+from tests.support.audit import Write
 
 SCHEDULER = "karmada-scheduler"
 """User agent of what schedules bindings."""

@@ -32,11 +32,11 @@ from typing import Any
 
 from tests.bench.report import Goal, machine, machine_line
 from tests.fuzz.bodies import interpreted
-from tests.golang import build
-from tests.reviews import RULE, document, question
+from tests.support.golang import build
+from tests.support.reviews import RULE, document, question
 from towpath.local import pki
 from towpath.local.ports import free_ports
-from towpath_webhook.registry import INTERPRET, VALIDATE_EXPORTS
+from towpath_webhook.admission.hooks import INTERPRET, VALIDATE_EXPORTS
 
 HERE = Path(__file__).parent
 RATE = 500

@@ -6,9 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.unit.inventories import clusters, exported, knowing
-from tests.unit.plugins import serving
-from towpath import garbage
+from tests.support.inventories import clusters, exported, knowing
+from tests.support.plugins import serving
+from towpath.serving import gc_tuning
 
 SERVICES = 100
 
@@ -17,8 +17,8 @@ async def main(socket: Path) -> None:
     members = [f"cluster-{number}" for number in range(3)]
     services = [one for n in range(SERVICES) for one in exported(f"svc-{n}", *members)]
     known = knowing(*clusters(*members), *exported("web", *members), *services)
-    garbage.collect_rarely()
-    garbage.keep()
+    gc_tuning.collect_rarely()
+    gc_tuning.keep()
     async with serving(socket, known):
         print("serving", flush=True)
         await asyncio.Event().wait()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from tests import golang
+from tests.support import golang
 
 _SOURCES = Path(__file__).parent
 

@@ -20,12 +20,12 @@ from tests.chaos.proxy import READS, Act, Fault, Sort
 from tests.chaos.verdict import READ, differences
 from tests.chaos.victim import Victim
 from tests.conftest import Plane
-from tests.waiting import until
+from tests.support.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.local import processes
 from towpath.model.keys import Dialect
-from towpath.waiting import accepted
+from towpath.polling import accepted
 
 WRITES = frozenset({Sort.WRITE})
 STEADY = READS | WRITES

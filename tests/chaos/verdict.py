@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from tests.cli import towpath
 from tests.conftest import Plane
+from tests.support.cli import towpath
+from towpath.derivation.render import MANAGED_BY
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.model.keys import Dialect
-from towpath.render import MANAGED_BY
 
 WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
 READ = (

@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.chaos.proxy import Proxy, proxying
-from tests.waiting import until
+from tests.support.waiting import until
 from towpath.local.ports import free_ports
 from towpath.local.spec import Environment
 

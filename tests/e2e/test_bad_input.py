@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cli import TOWPATH, assert_one_line, towpath
 from tests.conftest import Plane
+from tests.support.cli import TOWPATH, assert_one_line, towpath
 from towpath.local.ports import free_ports
 
 COMMANDS = (["install"], ["serve", "plugin"], ["demo"])

@@ -14,8 +14,8 @@ import psutil
 import pytest
 import yaml
 
-from tests.cli import TOWPATH, assert_one_line, towpath
 from tests.conftest import MEMBERS, Plane
+from tests.support.cli import TOWPATH, assert_one_line, towpath
 from towpath.local import boot, store
 from towpath.local.build import ensure_binaries
 from towpath.local.processes import running

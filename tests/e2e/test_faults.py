@@ -14,7 +14,7 @@ from tests.chaos.proxy import Act, Fault
 from tests.chaos.victim import victim
 from tests.conftest import MEMBERS, Plane, Plugin
 from tests.e2e.shop import Endpoints, Shop, gateways
-from tests.waiting import until
+from tests.support.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.local import processes

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import MEMBERS, Plane, Plugin
 from tests.e2e.shop import Shop, gateways
-from tests.waiting import until
+from tests.support.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.local import members as joining

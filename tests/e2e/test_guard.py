@@ -15,7 +15,7 @@ from tests.chaos.proxy import Act, Fault, Sort
 from tests.chaos.victim import Victim, victim
 from tests.conftest import MEMBERS, Plane
 from tests.e2e.shop import Endpoints, Shop, gateways
-from tests.waiting import until
+from tests.support.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
 from towpath.model.keys import Dialect

@@ -9,25 +9,25 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli import assert_one_line, towpath
 from tests.conftest import MEMBERS, Plane, Plugin
 from tests.e2e.shop import Shop, gateways
-from tests.waiting import until
-from towpath import manifests
-from towpath.deployed import deployed
+from tests.support.cli import assert_one_line, towpath
+from tests.support.waiting import until
 from towpath.errors import NotFound, Unreachable
-from towpath.install import install, put_all
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
 from towpath.karmada.leader import LEASES
 from towpath.local import processes
 from towpath.local.spec import WEBHOOK
+from towpath.model import manifest
 from towpath.model.keys import Dialect
-from towpath.registering import register, unregister
-from towpath.uninstall import CLUSTER_BINDINGS
-from towpath_webhook import registration
-from towpath_webhook.registration import Settings
-from towpath_webhook.registration_store import CONFIGURATIONS, NAMESPACE, SECRET, SECRETS
+from towpath.setup.assets import deployed
+from towpath.setup.install import install, put_all
+from towpath.setup.uninstall import CLUSTER_BINDINGS
+from towpath.setup.webhook import register, unregister
+from towpath_webhook.registration import configurations
+from towpath_webhook.registration.configurations import Settings
+from towpath_webhook.registration.store import CONFIGURATIONS, NAMESPACE, SECRET, SECRETS
 
 OURS = "app.kubernetes.io/managed-by=towpath"
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False)
@@ -53,9 +53,9 @@ async def configured(karmada: Client) -> dict[str, dict[str, Any]]:
     found = {}
     for kind, resource in CONFIGURATIONS.items():
         names = {one["metadata"]["name"]: one for one in await karmada.list(resource)}
-        assert f"{registration.NAME}-probe" not in names
-        if registration.NAME in names:
-            found[kind] = names[registration.NAME]
+        assert f"{configurations.NAME}-probe" not in names
+        if configurations.NAME in names:
+            found[kind] = names[configurations.NAME]
     return found
 
 
@@ -95,7 +95,7 @@ async def test_the_webhook_is_found_by_its_service(bare: Plane, karmada: Client,
         for configuration in (await configured(karmada)).values():
             for hook in configuration["webhooks"]:
                 assert hook["clientConfig"]["service"]["port"] == port
-        asked = bare.kubectl("create", "--dry-run=server", "-f-", stdin=json.dumps(registration.probed()))
+        asked = bare.kubectl("create", "--dry-run=server", "-f-", stdin=json.dumps(configurations.probed()))
         assert "kubeconfig was dropped" in asked.stderr
         shop.apply(shop.service(), shop.export(), shop.policy())
         await until(asked_for_health, bool)
@@ -139,9 +139,9 @@ async def test_a_registration_is_made_changed_and_kept(bare: Plane, karmada: Cli
     for configuration in found.values():
         for hook in configuration["webhooks"]:
             assert hook["clientConfig"]["url"].startswith(f"{url}/")
-    fail = [h["name"] for h in found[registration.VALIDATING]["webhooks"] if h["failurePolicy"] == "Fail"]
+    fail = [h["name"] for h in found[configurations.VALIDATING]["webhooks"] if h["failurePolicy"] == "Fail"]
     assert "serviceexports.towpath.io" in fail
-    asked = bare.kubectl("create", "-f-", stdin=json.dumps(registration.probed()))
+    asked = bare.kubectl("create", "-f-", stdin=json.dumps(configurations.probed()))
     assert "kubeconfig was dropped" in asked.stderr
     bare.kubectl("delete", "clusters.flomesh.io", "towpath-probe")
 
@@ -149,19 +149,19 @@ async def test_a_registration_is_made_changed_and_kept(bare: Plane, karmada: Cli
     assert all(line.endswith(" unchanged") for line in again.stdout.splitlines()), again.stdout
 
     other = towpath(*command, "--webhook-url", url, "--failure-policy", "Ignore", "--interpreter", "none")
-    assert f"{registration.INTERPRETING.lower()}/towpath deleted" in other.stdout
+    assert f"{configurations.INTERPRETING.lower()}/towpath deleted" in other.stdout
     found = await configured(karmada)
-    assert set(found) == {registration.MUTATING, registration.VALIDATING}
+    assert set(found) == {configurations.MUTATING, configurations.VALIDATING}
     assert {h["failurePolicy"] for c in found.values() for h in c["webhooks"]} == {"Ignore"}
 
     lua = towpath(*command, "--interpreter", "lua")
     customized = "resourceinterpretercustomization/towpath-serviceexports-flomesh-io"
     assert f"{customized} created" in lua.stdout.splitlines()
     back = towpath(*command, "--interpreter", "webhook").stdout.splitlines()
-    assert back.index(f"{registration.INTERPRETING.lower()}/towpath created") < back.index(
+    assert back.index(f"{configurations.INTERPRETING.lower()}/towpath created") < back.index(
         f"{customized} deleted"
     )
-    assert {h["failurePolicy"] for h in (await configured(karmada))[registration.MUTATING]["webhooks"]} == {
+    assert {h["failurePolicy"] for h in (await configured(karmada))[configurations.MUTATING]["webhooks"]} == {
         "Ignore"
     }
 
@@ -191,7 +191,7 @@ async def test_uninstalling_leaves_what_is_the_users_and_nothing_else(
     with gateways(bare, "10.9.1"):
         await processes.start(bare.env, WEBHOOK)
         await register(karmada, Settings(bare.env.url(WEBHOOK)))
-        await put_all(karmada, manifests.load(deployed("karmada") / "crds-to-members.yaml"))
+        await put_all(karmada, manifest.load(deployed("karmada") / "crds-to-members.yaml"))
         lease = {
             "metadata": {"name": "towpath", "namespace": "karmada-system", "labels": dict([OURS.split("=")])}
         }

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli import TOWPATH, assert_one_line, towpath
 from tests.conftest import Plane
+from tests.support.cli import TOWPATH, assert_one_line, towpath
 from towpath.local import boot, processes, store
 from towpath.local.build import ensure_binaries
 from towpath.local.processes import running

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.audit import PLUGIN_USER
 from tests.conftest import Plane, Plugin
 from tests.e2e.shop import gateways
-from tests.waiting import until
+from tests.support.audit import PLUGIN_USER
+from tests.support.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.model.keys import Dialect

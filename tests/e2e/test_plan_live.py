@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.cli import towpath
 from tests.conftest import MEMBERS, Plane, Plugin
 from tests.e2e.shop import Shop, gateways
-from tests.waiting import until
+from tests.support.cli import towpath
+from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.model.keys import Dialect
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.audit import PLUGIN_USER
 from tests.conftest import Plane, Plugin
 from tests.e2e.shop import Endpoints, Shop, gateways
-from tests.waiting import until
+from tests.support.audit import PLUGIN_USER
+from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.local import processes
 from towpath.model.keys import Dialect

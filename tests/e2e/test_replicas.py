@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import Plane
 from tests.e2e.shop import Shop, gateways
-from tests.waiting import until
+from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.local.ports import free_ports
 

@@ -13,11 +13,11 @@ import grpc.aio
 import msgspec
 import pytest
 
-from tests.cli import towpath
 from tests.conftest import Plane, Plugin
 from tests.e2e.shop import Shop, gateways
-from tests.unit.plugins import refusal
-from tests.waiting import until
+from tests.support.cli import towpath
+from tests.support.plugins import refusal
+from tests.support.waiting import until
 from towpath.proto.v1alpha1 import inventory_pb2, planner_pb2, reviewer_pb2
 from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
 from towpath.proto.v1alpha1.planner_pb2_grpc import PlannerStub

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.audit import PLUGIN_USER
 from tests.conftest import MEMBERS, Plane, Plugin
 from tests.e2e.shop import Shop, gateways
-from tests.waiting import until
-from towpath.install import install
+from tests.support.audit import PLUGIN_USER
+from tests.support.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.karmada.reflector import lines
 from towpath.local import processes
 from towpath.model.keys import Dialect
+from towpath.setup.install import install
 
 READY = ("True", "Exported")
 LONG = 60.0

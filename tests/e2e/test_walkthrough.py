@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.audit import PLUGIN_USER
 from tests.conftest import MEMBERS, Plane, Plugin
-from tests.waiting import until
+from tests.support.audit import PLUGIN_USER
+from tests.support.waiting import until
 from towpath.errors import NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource

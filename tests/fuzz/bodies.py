@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.reviews import question, review
-from towpath_webhook.conditions import APPLIED, MANAGED_BY, VIEW
-from towpath_webhook.registry import HOOKS, INTERPRET
+from tests.support.reviews import question, review
+from towpath_webhook.admission.hooks import HOOKS, INTERPRET
+from towpath_webhook.admission.match_conditions import APPLIED, MANAGED_BY, VIEW
 
 PATHS = st.sampled_from([*(hook.path for hook in HOOKS), INTERPRET])
 

@@ -15,12 +15,12 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
 
-from tests.asgi import application, post
 from tests.fuzz.bodies import BODIES, PATHS
+from tests.support.asgi import application, post
 from towpath.errors import InvalidObject
-from towpath_webhook import interpreter, review
-from towpath_webhook.plugin import change_of, copies_of
-from towpath_webhook.registry import INTERPRET
+from towpath_webhook.admission import interpreter, review
+from towpath_webhook.admission.hooks import INTERPRET
+from towpath_webhook.plugin.client import change_of, copies_of
 
 EXAMPLES = int(os.environ.get("FUZZ_BODIES", "600"))
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.golden.case import shown, wanted, world_of
-from towpath.derive import derive
+from towpath.derivation.derive import derive
 from towpath.model.keys import Dialect
 
 CASES = Path(__file__).parent / "cases"

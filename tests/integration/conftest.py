@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.caller import Caller, build
-from tests.reviews import HOLDING, review
-from towpath_webhook.registry import MUTATE_CLUSTERS
+from tests.support.reviews import HOLDING, review
+from towpath_webhook.admission.hooks import MUTATE_CLUSTERS
 
 
 @pytest.fixture(scope="session")

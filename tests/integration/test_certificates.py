@@ -20,21 +20,22 @@ from cryptography import x509
 
 from tests.caller import Caller, trust_configuration
 from tests.conftest import Plane
-from tests.quick_webhook import TIMES
-from tests.waiting import until
+from tests.support.quick_webhook import TIMES
+from tests.support.waiting import until
 from towpath import __version__
 from towpath.errors import NotFound
-from towpath.issuing import Identity, issue, make_authority
 from towpath.karmada.client import Client, Resource
 from towpath.local.ports import free_ports
-from towpath.registering import register, unregister
-from towpath_webhook import registration
-from towpath_webhook.certificates import DAY, Times
-from towpath_webhook.certificates_context import Context
-from towpath_webhook.certificates_keeping import Certificates, FilePair, OwnAuthority, wall_clock
-from towpath_webhook.conditions import MANAGED_BY, TOWPATH
-from towpath_webhook.registration import Settings, blocks, carried, configurations
-from towpath_webhook.registration_store import (
+from towpath.pki import Identity, issue, make_authority
+from towpath.setup.webhook import register, unregister
+from towpath_webhook.admission.hooks import Failure
+from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
+from towpath_webhook.certificates.keeper import Certificates, FilePair, OwnAuthority, wall_clock
+from towpath_webhook.certificates.rotation import DAY, Times
+from towpath_webhook.certificates.tls import Context
+from towpath_webhook.registration import configurations as registration
+from towpath_webhook.registration.configurations import Settings, blocks, carried, configurations
+from towpath_webhook.registration.store import (
     CONFIG_MAPS,
     CONFIGURATIONS,
     NAMESPACE,
@@ -43,7 +44,6 @@ from towpath_webhook.registration_store import (
     SETTINGS,
     Store,
 )
-from towpath_webhook.registry import Failure
 
 NOWHERE = Settings("https://127.0.0.1:1", failure=Failure.IGNORE, version=__version__)
 Now = Callable[[], dt.datetime]

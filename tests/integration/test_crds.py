@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.foreign import theirs
-from tests.waiting import until
+from tests.support.checkout import TOP
+from tests.support.foreign import theirs
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import Plane
 
-CRDS = Path(__file__).parents[2] / "deploy" / "crds"
+CRDS = TOP / "deploy" / "crds"
 CASES = Path(__file__).parent / "crd_cases"
 GROUPS = ["flomesh.io", "multicluster.flomesh.io"]
 PLURALS = {

@@ -17,15 +17,15 @@ import pytest
 import yaml
 
 from tests.fuzz.bodies import interpreted
-from tests.reviews import EXPORT, answer
-from towpath import manifests
-from towpath.deployed import deployed
+from tests.support.reviews import EXPORT, answer
 from towpath.local.build import ensure_binaries
-from towpath_webhook.registry import DIALECTS, INTERPRET
+from towpath.model import manifest
+from towpath.setup.assets import deployed
+from towpath_webhook.admission.hooks import DIALECTS, INTERPRET
 
 LUA = {
     one["spec"]["target"]["apiVersion"]: one
-    for one in manifests.load(deployed("karmada") / "interpreter-lua.yaml")
+    for one in manifest.load(deployed("karmada") / "interpreter-lua.yaml")
 }
 VALID, INVALID = {"type": "Valid", "status": "True"}, {"type": "Valid", "status": "False"}
 CONFLICT, AGREED = {"type": "Conflict", "status": "True"}, {"type": "Conflict", "status": "False"}

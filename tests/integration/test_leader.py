@@ -17,7 +17,7 @@ import yaml
 from aiohttp import web
 
 from tests.conftest import Plane
-from tests.waiting import until
+from tests.support.waiting import until
 from towpath.errors import ApiError
 from towpath.karmada.client import Client, Object
 from towpath.karmada.leader import LEASES, Leadership

@@ -13,18 +13,20 @@ import pytest
 import structlog
 
 from tests.conftest import Plane
-from tests.waiting import until
-from towpath import __version__, manifests
-from towpath.deployed import deployed
+from tests.support.waiting import until
+from towpath import __version__
 from towpath.errors import ApiError
-from towpath.issuing import make_authority
 from towpath.karmada.client import APPLY, Client
-from towpath.registering import unregister
-from towpath_webhook.certificates_context import Context
-from towpath_webhook.certificates_keeping import OwnAuthority, wall_clock
-from towpath_webhook.conditions import MANAGED_BY, TOWPATH
-from towpath_webhook.registration import Settings, configurations
-from towpath_webhook.registration_store import (
+from towpath.model import manifest
+from towpath.pki import make_authority
+from towpath.setup.assets import deployed
+from towpath.setup.webhook import unregister
+from towpath_webhook.admission.hooks import Failure
+from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
+from towpath_webhook.certificates.keeper import OwnAuthority, wall_clock
+from towpath_webhook.certificates.tls import Context
+from towpath_webhook.registration.configurations import Settings, configurations
+from towpath_webhook.registration.store import (
     CONFIG_MAPS,
     CONFIGURATIONS,
     NAMESPACE,
@@ -33,10 +35,9 @@ from towpath_webhook.registration_store import (
     SETTINGS,
     Store,
 )
-from towpath_webhook.registry import Failure
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
-MANIFESTS = manifests.load(deployed("karmada") / "rbac.yaml")
+MANIFESTS = manifest.load(deployed("karmada") / "rbac.yaml")
 LABEL = {"towpath.io/test": "rbac"}
 CLUSTER_SCOPED = {"clusters", "clusterpropagationpolicies", "clusteroverridepolicies"}
 CLUSTER_SCOPED |= {resource.plural for resource in CONFIGURATIONS.values()}

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.caller import Caller
-from tests.waiting import until
+from tests.support.waiting import until
 from towpath.local import pki
 from towpath.local.ports import free_ports
 

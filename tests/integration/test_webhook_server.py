@@ -22,38 +22,28 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.asgi import application
 from tests.conftest import Plane
-from tests.reviews import (
-    HOLDING,
-    PLAIN,
-    RULE,
-    SECRET,
-    document,
-    patched,
-    question,
-    response,
-    review,
-)
-from tests.unit.certificates import HOSTS, authority, identity, written
-from tests.unit.inventories import clusters, knowing
-from tests.unit.plugins import server as plugin
-from tests.waiting import until
+from tests.support.asgi import application
+from tests.support.certificates import HOSTS, authority, identity, written
+from tests.support.inventories import clusters, knowing
+from tests.support.plugins import server as plugin
+from tests.support.reviews import HOLDING, PLAIN, RULE, SECRET, document, patched, question, response, review
+from tests.support.waiting import until
 from towpath.errors import UsageError
-from towpath.issuing import Identity, issue, make_authority
 from towpath.karmada.client import Client
 from towpath.local import pki, processes, webhook
 from towpath.local.ports import free_ports
 from towpath.local.spec import WEBHOOK
+from towpath.pki import Identity, issue, make_authority
 from towpath.rpc.server import Port
-from towpath_webhook.app import BODY_LIMIT
-from towpath_webhook.certificates import DAY
-from towpath_webhook.certificates_context import Context, TlsVersion
-from towpath_webhook.certificates_keeping import FilePair
-from towpath_webhook.clusters import DROPPED, IF_APPLIED, WAS_STORED
-from towpath_webhook.guarded import GuardedProtocol
-from towpath_webhook.registry import INTERPRET, MUTATE_CLUSTERS, VALIDATE_EXPORTS
-from towpath_webhook.server import serve
+from towpath_webhook.admission.clusters import DROPPED, IF_APPLIED, WAS_STORED
+from towpath_webhook.admission.hooks import INTERPRET, MUTATE_CLUSTERS, VALIDATE_EXPORTS
+from towpath_webhook.certificates.keeper import FilePair
+from towpath_webhook.certificates.rotation import DAY
+from towpath_webhook.certificates.tls import Context, TlsVersion
+from towpath_webhook.http.app import BODY_LIMIT
+from towpath_webhook.http.protocol import GuardedProtocol
+from towpath_webhook.http.server import serve
 
 NINE_MIB = 9 << 20
 JSON = {"Content-Type": "application/json"}

@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from tests.conftest import Plane, Plugin
-from tests.foreign import theirs
-from tests.waiting import until
+from tests.support.foreign import theirs
+from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.local import processes, webhook
 from towpath.local.spec import PLUGIN, WEBHOOK
-from towpath_webhook.endpoints import SILENT
+from towpath_webhook.http.dispatch import SILENT
 
 CASES = Path(__file__).parent / "webhook_cases"
 FOREIGN = "multicluster.flomesh.io"

@@ -20,22 +20,23 @@ from typing import Any
 import pytest
 import yaml
 
-from towpath import manifests
-from towpath.incremental import Incremental
+from tests.support.checkout import TOP
+from towpath.derivation.index import Incremental
+from towpath.derivation.render import Rendered
+from towpath.model import manifest
 from towpath.model.keys import DEFAULT, Dialect, cluster_key
 from towpath.model.service import CLUSTER_SET_IP
 from towpath.plan.objects import identity
-from towpath.plan.outcome import Plan, ServicePlan, TrafficPlan, document, make
-from towpath.plan.reading import read
+from towpath.plan.read import read
+from towpath.plan.result import Plan, ServicePlan, TrafficPlan, document, make
 from towpath.plan.world import Builder
 from towpath.propagation.overriding import overridden
 from towpath.propagation.placement import place
 from towpath.propagation.policies import Target, read_override, read_policy
-from towpath.render import Rendered
-from towpath.rules.reasons import Advice, Impossible
+from towpath.rules.reasons import Advice, InvalidReason
 
 Manifest = dict[str, Any]
-SCENARIOS = Path(__file__).parents[2] / "examples" / "scenarios"
+SCENARIOS = TOP / "examples" / "scenarios"
 FOLDERS = sorted(path for path in SCENARIOS.iterdir() if path.is_dir())
 WRITTEN_IN = Dialect.MULTICLUSTER
 START, TICK = datetime(2026, 1, 1, tzinfo=UTC), timedelta(minutes=1)
@@ -73,7 +74,7 @@ def steps_of(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def _same(wanted: Manifest, found: Manifest, where: str) -> None:
-    before, after = (manifests.dump(dict(sorted(one.items()))).splitlines() for one in (wanted, found))
+    before, after = (manifest.dump(dict(sorted(one.items()))).splitlines() for one in (wanted, found))
     if diff := list(difflib.unified_diff(before, after, where, "towpath", lineterm="", n=20)):
         pytest.fail("\n".join(diff), pytrace=False)
 
@@ -93,7 +94,7 @@ class Run:
         story = STORY.match(text)
         assert story, f"{change} begins with one to three lines that tell what happens"
         self.now = datetime.fromisoformat(story[1]) if story[1] else self.now + TICK
-        objects = manifests.parse(self._translated(text), str(change))
+        objects = manifest.parse(self._translated(text), str(change))
         born = {identity(obj): obj["metadata"]["creationTimestamp"] for obj in self.applied}
         if change.name.endswith("-delete.yaml"):
             gone = {*map(identity, objects)}
@@ -121,7 +122,7 @@ class Run:
             self.kept.put_service(key, world.services.get(key))
         for one in plan.services:
             assert self.kept.derived(one.service.key, now) == one.derived, "it depends on the past"
-        found = yaml.safe_load(self._translated(manifests.dump(shown(plan, [*reading.targets.values()]))))
+        found = yaml.safe_load(self._translated(manifest.dump(shown(plan, [*reading.targets.values()]))))
         return {name.removesuffix(f" ({WRITTEN_IN})"): said for name, said in found.items()}
 
     def _translated(self, text: str) -> str:
@@ -167,7 +168,7 @@ def _traffic(one: TrafficPlan, targets: Sequence[Target]) -> Manifest:
     said = [(c.reason, _because(f"{c.reason} {c.field}", c.detail)) for c in one.cautions]
     return {
         "clusters": _reach(one.following, targets) or sorted(one.applied.clusters),
-        "refused": [text for reason, text in said if isinstance(reason, Impossible)],
+        "refused": [text for reason, text in said if isinstance(reason, InvalidReason)],
         "warnings": [text for reason, text in said if isinstance(reason, Advice)],
         "writes": [f"{obj['kind']} {obj['metadata']['name']}" for obj in (one.following,) if obj],
     }

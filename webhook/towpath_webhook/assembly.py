@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from towpath import garbage
-from towpath_webhook.app import App
-from towpath_webhook.endpoints import endpoints
+from towpath.serving import gc_tuning
+from towpath_webhook.http.app import App
+from towpath_webhook.http.dispatch import endpoints
 from towpath_webhook.metrics import Metrics
 
 if TYPE_CHECKING:
-    from towpath_webhook.plugin import Address
+    from towpath_webhook.plugin.client import Address
 
 _YOUNG = 2_000
 """Objects after which Python looks for cycles: some tens of requests, and no more than some tens of closed
@@ -32,11 +32,11 @@ async def application(plugin: Address | None = None, health: str | None = None) 
     async with AsyncExitStack() as stack:
         reviewer = None
         if plugin is not None:
-            from towpath_webhook.plugin import Plugin
+            from towpath_webhook.plugin.client import Plugin
 
             reviewer = await stack.enter_async_context(Plugin(plugin, metrics))
         if health is not None:
-            from towpath.health import HealthServer
+            from towpath.serving.health_server import HealthServer
 
             def synced() -> dict[str, bool]:
                 return {"rules": app is not None and not app.ending}
@@ -44,6 +44,6 @@ async def application(plugin: Address | None = None, health: str | None = None) 
             told = HealthServer(health, synced=synced, alive=lambda: True, metrics=metrics.exposition)
             await stack.enter_async_context(told)
         gc.set_threshold(_YOUNG)
-        garbage.keep()
+        gc_tuning.keep()
         app = App(endpoints(reviewer), metrics)
         yield app

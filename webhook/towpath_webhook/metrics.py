@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from prometheus_client import Counter, Histogram
 
-from towpath.metrics import Declaring, Family
+from towpath.serving.metric_families import Declaring, Family
 
 QUICK = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 """Seconds for one answer: most take less than one thousandth, and after three nobody waits any more."""

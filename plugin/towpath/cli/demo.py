@@ -32,15 +32,15 @@ def demo(
     ] = None,
 ) -> None:
     """Play the walk-through on a real Karmada and show what each cluster sees."""
-    from towpath.cli import playing
+    from towpath.cli import demo_run
 
     if member and len(member) != _PARTS:
         raise UsageError(f"the walk-through needs three members: give --member {_PARTS} times")
     if kubeconfig is None:
         if context or member:
             raise UsageError("--context and --member go with --kubeconfig")
-        playing.on_local(root, keep=keep)
+        demo_run.on_local(root, keep=keep)
     else:
         if root or keep:
             raise UsageError("--root and --keep are for the local Karmada, not for --kubeconfig")
-        playing.on_theirs(kubeconfig, context, member)
+        demo_run.on_theirs(kubeconfig, context, member)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from towpath.cli import reaching
-from towpath.cli.printing import explanation, members_table, print_json, show
+from towpath.cli import plugin_options
+from towpath.cli.output import explanation, members_table, print_json, show
 from towpath.cli.running import run
 from towpath.errors import NoEnvironment, UsageError
 from towpath.model.keys import Dialect
@@ -39,10 +39,10 @@ def explain(
         Dialect | None, typer.Option(help="API group of its ServiceExport.", show_default="whichever it has")
     ] = None,
     socket: Socket = None,
-    plugin: reaching.At = None,
-    plugin_cert: reaching.Cert = None,
-    plugin_key: reaching.Key = None,
-    plugin_ca: reaching.Ca = None,
+    plugin: plugin_options.At = None,
+    plugin_cert: plugin_options.Cert = None,
+    plugin_key: plugin_options.Key = None,
+    plugin_ca: plugin_options.Ca = None,
     output: Form = Output.TABLE,
 ) -> None:
     """Show who exports a service, why the others do not, and what each cluster imports."""
@@ -61,10 +61,10 @@ def explain(
 
 def members(
     socket: Socket = None,
-    plugin: reaching.At = None,
-    plugin_cert: reaching.Cert = None,
-    plugin_key: reaching.Key = None,
-    plugin_ca: reaching.Ca = None,
+    plugin: plugin_options.At = None,
+    plugin_cert: plugin_options.Cert = None,
+    plugin_key: plugin_options.Key = None,
+    plugin_ca: plugin_options.Ca = None,
     output: Form = Output.TABLE,
 ) -> None:
     """List the member clusters as Towpath sees them."""
@@ -81,14 +81,14 @@ def members(
 
 def _reached(
     socket: Path | None, plugin: str | None, cert: Path | None, key: Path | None, ca: Path | None
-) -> reaching.Reached:
+) -> plugin_options.Reached:
     """Return where to ask. Raises NoEnvironment where nothing is said and there is no local Karmada."""
-    found = reaching.reached(socket, plugin, cert, key, ca, option="--socket")
+    found = plugin_options.reached(socket, plugin, cert, key, ca, option="--socket")
     if found is not None:
         return found
     from towpath.local.store import default_root, load
 
     try:
-        return reaching.Reached(f"unix:{load(default_root()).plugin_socket}")
+        return plugin_options.Reached(f"unix:{load(default_root()).plugin_socket}")
     except NoEnvironment as error:
         raise NoEnvironment(f"{error}, --socket PATH or --plugin HOST:PORT asks another plugin") from None

@@ -13,11 +13,11 @@ import typer
 from towpath import __version__
 from towpath.cli.running import run
 from towpath.errors import UsageError
-from towpath_webhook.registration import Interpreter, Settings, parse_service, parse_url
-from towpath_webhook.registry import Failure
+from towpath_webhook.admission.hooks import Failure
+from towpath_webhook.registration.configurations import Interpreter, Settings, parse_service, parse_url
 
 if TYPE_CHECKING:
-    from towpath.install import Installed
+    from towpath.setup.install import Installed
 
 _USER_AGENT = f"towpath/{__version__}"
 
@@ -78,20 +78,20 @@ async def _install(
     *,
     dry: bool,
 ) -> None:
-    from towpath import install as installing
-    from towpath import registering
     from towpath.karmada.client import Client
+    from towpath.setup import install as installing
+    from towpath.setup import webhook
 
     async with await Client.connect(kubeconfig, context=context, user_agent=_USER_AGENT) as client:
         _tell(await installing.install(client, dry=dry), dry=dry)
         _tell(await installing.share_crds(client, dry=dry), dry=dry)
-        settings = given or await registering.stored(client)
+        settings = given or await webhook.stored(client)
         if settings is None:
             sys.stderr.write("no webhook is registered: give --webhook-url or --webhook-service\n")
             return
         settings = replace(settings, version=__version__, interpreter=interpreter or settings.interpreter)
         bundle = ca.read_bytes() if ca else None
-        _tell(await registering.register(client, settings, ca=bundle, dry=dry), dry=dry)
+        _tell(await webhook.register(client, settings, ca=bundle, dry=dry), dry=dry)
 
 
 def uninstall(
@@ -107,8 +107,8 @@ def uninstall(
 
 
 async def _uninstall(kubeconfig: Path, context: str | None, *, crds: bool, dry: bool) -> None:
-    from towpath import uninstall as uninstalling
     from towpath.karmada.client import Client
+    from towpath.setup import uninstall as uninstalling
 
     async with await Client.connect(kubeconfig, context=context, user_agent=_USER_AGENT) as client:
         await uninstalling.uninstall(client, lambda item: _tell([item], dry=dry), crds=crds, dry=dry)

@@ -46,7 +46,7 @@ def _say(text: str) -> None:
 @app.command()
 def build() -> None:
     """Build the programs (Kubernetes, etcd, Karmada) into the cache, if they are not there."""
-    from towpath.cli.building import built
+    from towpath.cli.progress import built
 
     sys.stdout.write(f"{built().folder}\n")
 
@@ -65,7 +65,7 @@ def up(
     ] = None,
 ) -> None:
     """Boot a Karmada and join its members. Prints the export line for your shell."""
-    from towpath.cli.building import built
+    from towpath.cli.progress import built
     from towpath.local import boot
 
     names = [f"cluster-{number}" for number in range(1, members + 1)]

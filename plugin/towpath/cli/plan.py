@@ -18,9 +18,9 @@ from towpath.errors import InvalidObject, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from towpath.manifests import Source
-    from towpath.plan.outcome import Plan, ServicePlan
-    from towpath.plan.reading import Reading
+    from towpath.model.manifest import Source
+    from towpath.plan.read import Reading
+    from towpath.plan.result import Plan, ServicePlan
 
 Object = dict[str, Any]
 DIFFERENT = 2
@@ -79,7 +79,7 @@ def plan(
 
     Exit code 1: a file cannot be read, or says what is impossible.
     """
-    from towpath.plan import outcome
+    from towpath.plan import result
     from towpath.plan.objects import is_namespace
     from towpath.plan.world import Builder
 
@@ -101,7 +101,7 @@ def plan(
     reading = _read(there, given, others, namespace)
     with _naming():
         builder = Builder(reading, {**_looked_up(reading, known), **known}, now)
-        made = outcome.make(builder.world(), builder.notes)
+        made = result.make(builder.world(), builder.notes)
     _print(made, there if live else None, output)
 
 
@@ -128,24 +128,24 @@ def _live(kubeconfig: Path | None, context: str | None) -> list[Object]:
 
 
 def _load(file: str) -> list[Source]:
-    from towpath import manifests
+    from towpath.model import manifest
 
     with _naming():
         if file != _STDIN:
-            found = manifests.sources(Path(file))
+            found = manifest.sources(Path(file))
             if not found:
-                suffixes = ", ".join(sorted(manifests.SUFFIXES))
+                suffixes = ", ".join(sorted(manifest.SUFFIXES))
                 raise InvalidObject(f"{file}: the folder holds no {suffixes} file")
             return found
-        text = manifests.decoded(sys.stdin.buffer.read(), "stdin")
-        return [manifests.Source("stdin", manifests.parse(text, "stdin"))]
+        text = manifest.decoded(sys.stdin.buffer.read(), "stdin")
+        return [manifest.Source("stdin", manifest.parse(text, "stdin"))]
 
 
 def _read(
     there: Iterable[Object], given: Iterable[Source], clusters: Sequence[Source], namespace: str
 ) -> Reading:
     """Read what is there, and on top of it what is given. ``clusters`` take the place of all others."""
-    from towpath.plan.reading import read_live, read_on
+    from towpath.plan.read import read_live, read_on
 
     reading = read_live(there)
     for source in given:
@@ -165,7 +165,7 @@ def _read(
 @contextmanager
 def _naming(source: str = "") -> Iterator[None]:
     """Let errors begin with the file, and be one line whatever the file holds."""
-    from towpath.wording import one_line
+    from towpath.text import one_line
 
     try:
         yield
@@ -218,7 +218,7 @@ def _looked_up(reading: Reading, known: Mapping[str, str]) -> dict[str, str]:
 async def _addresses(names: Sequence[str]) -> dict[str, str]:
     import asyncio
 
-    from towpath import dns
+    from towpath.inventory import dns
 
     found = await asyncio.gather(*map(dns.addresses, names))
     return {name: ip for name, those in zip(names, found, strict=True) if (ip := dns.one_of(those))}
@@ -228,11 +228,11 @@ def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
     """Print a plan and end with its exit code. ``there`` is what Karmada holds, None if none was asked."""
     import json
 
-    from towpath import manifests
-    from towpath.cli.printing import write
-    from towpath.plan import outcome
-    from towpath.plan.difference import compared
-    from towpath.wording import one_line
+    from towpath.cli.output import write
+    from towpath.model import manifest
+    from towpath.plan import result
+    from towpath.plan.diff import compared
+    from towpath.text import one_line
 
     differing = None
     if there is not None:
@@ -243,9 +243,9 @@ def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
     elif output is Output.TABLE:
         _show(made, differing)
     elif output is Output.YAML:
-        write(manifests.dump(outcome.document(made)))
+        write(manifest.dump(result.document(made)))
     else:
-        write(json.dumps(outcome.document(made), indent=2) + "\n")
+        write(json.dumps(result.document(made), indent=2) + "\n")
     sys.stdout.flush()
     if made.refusals:
         sys.stderr.writelines(f"error: {one_line(refusal)}\n" for refusal in made.refusals)
@@ -255,9 +255,9 @@ def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
 
 
 def _show(made: Plan, differing: Sequence[str] | None) -> None:
-    from towpath.cli.printing import explanation, inventory, show, warnings
+    from towpath.cli.output import explanation, inventory, show, warnings
     from towpath.rpc import convert
-    from towpath.wording import several
+    from towpath.text import several
 
     parts: list[str | Table] = [inventory(convert.clusters(made.fleet.members))]
     for one in made.services:

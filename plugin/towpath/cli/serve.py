@@ -10,7 +10,7 @@ import typer
 
 from towpath import __version__
 from towpath.cli.logs import LogFormat, log_as
-from towpath.cli.reaching import check_address
+from towpath.cli.plugin_options import check_address
 from towpath.cli.running import run
 from towpath.cli.serve_webhook import webhook
 from towpath.errors import ApiError, UsageError
@@ -91,7 +91,7 @@ async def _plugin(
     lease: str | None,
 ) -> None:
     from towpath.karmada.client import Client
-    from towpath.serve_plugin import serve
+    from towpath.plugin import serve
 
     user_agent = f"towpath-plugin/{__version__}"
     async with await Client.connect(kubeconfig, context=context, user_agent=user_agent) as client:

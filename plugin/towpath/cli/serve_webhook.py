@@ -11,14 +11,14 @@ import structlog
 import typer
 
 from towpath import __version__
-from towpath.cli import reaching
+from towpath.cli import plugin_options
 from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.running import run
 from towpath.errors import UsageError
-from towpath_webhook.certificates_context import TlsVersion
+from towpath_webhook.certificates.tls import TlsVersion
 
 if TYPE_CHECKING:
-    from towpath_webhook.plugin import Address
+    from towpath_webhook.plugin.client import Address
 
 
 def webhook(
@@ -53,10 +53,10 @@ def webhook(
         Path | None,
         typer.Option(help="Unix socket of the plugin, which knows more than one object.", show_default=False),
     ] = None,
-    plugin: reaching.At = None,
-    plugin_cert: reaching.Cert = None,
-    plugin_key: reaching.Key = None,
-    plugin_ca: reaching.Ca = None,
+    plugin: plugin_options.At = None,
+    plugin_cert: plugin_options.Cert = None,
+    plugin_key: plugin_options.Key = None,
+    plugin_ca: plugin_options.Ca = None,
     health: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +77,9 @@ def webhook(
         raise UsageError("--tls-ca goes with --tls-cert")
     log_as(log_format)
     address = _address(
-        reaching.reached(plugin_socket, plugin, plugin_cert, plugin_key, plugin_ca, option="--plugin-socket")
+        plugin_options.reached(
+            plugin_socket, plugin, plugin_cert, plugin_key, plugin_ca, option="--plugin-socket"
+        )
     )
     files = (tls_cert, tls_key, tls_ca) if tls_cert and tls_key else None
     try:
@@ -103,10 +105,10 @@ async def _serve(
     health: str | None,
 ) -> None:
     from towpath_webhook.assembly import application
-    from towpath_webhook.certificates_context import Context
-    from towpath_webhook.certificates_keeping import LOCAL, Certificates, FilePair, OwnAuthority
-    from towpath_webhook.registration_store import Store
-    from towpath_webhook.server import serve
+    from towpath_webhook.certificates.keeper import LOCAL, Certificates, FilePair, OwnAuthority
+    from towpath_webhook.certificates.tls import Context
+    from towpath_webhook.http.server import serve
+    from towpath_webhook.registration.store import Store
 
     tls = Context(*spoken)
     async with AsyncExitStack() as open_:
@@ -128,11 +130,11 @@ async def _serve(
         await serve(app, host, port, certificates, drain=drain)
 
 
-def _address(plugin: reaching.Reached | None) -> Address | None:
+def _address(plugin: plugin_options.Reached | None) -> Address | None:
     """Return whom to ask, with certificates that are read anew for each connection."""
     if plugin is None:
         return None
-    from towpath_webhook.plugin import Address
+    from towpath_webhook.plugin.client import Address
 
     if plugin.files is None:
         return Address(plugin.target)

@@ -1,5 +1,5 @@
 """The level-triggered controller: whatever changes, the services it touches are derived anew and written.
 
-``inventory`` keeps the world in memory, ``queue`` says what is due, ``reconcile`` brings one service's
-objects to what they should be, and ``run`` ties them together.
+``workqueue`` holds the keys that are due, ``service_export`` and ``traffic_policy`` reconcile one of them,
+``writer`` is the only module that writes, and ``controller`` ties them together.
 """

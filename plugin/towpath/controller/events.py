@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from towpath.controller.queue import Bucket
+from towpath.controller.workqueue import Bucket
 from towpath.errors import ApiError
 from towpath.model.condition import FALSE, READY, TRUE
-from towpath.rules.reasons import Stated
+from towpath.rules.reasons import ConditionReason
 
 log = structlog.get_logger()
 NORMAL, WARNING = "Normal", "Warning"
@@ -65,7 +65,7 @@ def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[News]:
         was = known.get(c["type"], {})
         good = c["status"] == TRUE if (c["type"], FALSE) not in _GOOD else c["status"] == FALSE
         same = (was.get("status"), was.get("reason")) == (c["status"], c["reason"])
-        if same or (c["type"] == READY and c["reason"] == Stated.PENDING) or (not was and good):
+        if same or (c["type"] == READY and c["reason"] == ConditionReason.PENDING) or (not was and good):
             continue
         yield News(NORMAL if good else WARNING, c["reason"], c["message"])
 

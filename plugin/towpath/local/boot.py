@@ -16,17 +16,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from towpath import __version__, manifests
-from towpath.deployed import deployed
+from towpath import __version__
 from towpath.errors import NoEnvironment
-from towpath.install import install
 from towpath.karmada.client import Client
 from towpath.karmada.discovery import Discovery
 from towpath.local import members, objects, ports, processes, programs, store
 from towpath.local.build import Binaries
 from towpath.local.pki import write_kubeconfig, write_pki
 from towpath.local.spec import FIXED_PORTS, KARMADA, PLUGIN, WEBHOOK, Environment, Qps
-from towpath.waiting import accepted
+from towpath.model import manifest
+from towpath.polling import accepted
+from towpath.setup.assets import deployed
+from towpath.setup.install import install
 
 Report = Callable[[str], None]
 MANAGER = "towpath-local"
@@ -140,7 +141,7 @@ async def _install_karmada(env: Environment, client: Client, say: Report) -> Non
         await client.apply(objects.NAMESPACES, objects.namespace(name), MANAGER)
     processes.spawn(env, "karmada-aggregated-apiserver")
     processes.spawn(env, "karmada-webhook")
-    definitions = manifests.load(Binaries(env.binaries).karmada_crds)
+    definitions = manifest.load(Binaries(env.binaries).karmada_crds)
     await asyncio.gather(*(client.apply(objects.CRDS, definition, MANAGER) for definition in definitions))
     # Before the controllers: detector and garbage collector look for new kinds every 30 s only (facts T11).
     await install(client, env.crds)

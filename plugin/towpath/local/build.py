@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from towpath.deployed import deployed
 from towpath.errors import BuildFailed, MissingTool
 from towpath.local import gomodule
 from towpath.local.cachefolder import cache_root, make_folder
 from towpath.local.foreground import Finished, run
 from towpath.local.toolchain import Toolchain, find_toolchain
+from towpath.setup.assets import deployed
 
 Stage = Literal["waiting", "toolchain", "modules", "compile", "link"]
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from towpath.errors import NotFound
-from towpath.install import CRDS, SHARING, Installed, remove
 from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
 from towpath.local import processes, walkthrough, webhook
 from towpath.local.demo import NAMESPACES, Stage, exists, shows
 from towpath.local.members import USER_AGENT
 from towpath.local.spec import PLUGIN, Environment
-from towpath.uninstall import bindings_of_crds, release
+from towpath.setup.install import CRDS, SHARING, Installed, remove
+from towpath.setup.uninstall import bindings_of_crds, release
 
 _WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from towpath.errors import ApiError, NotAsTold, NotFound, UsageError
-from towpath.install import Installed, install, serves, share_crds
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
@@ -25,7 +24,8 @@ from towpath.local.fleet import Fleet
 from towpath.local.members import is_ready
 from towpath.local.walkthrough import Seen
 from towpath.model.keys import Dialect
-from towpath.waiting import until
+from towpath.polling import until
+from towpath.setup.install import Installed, install, serves, share_crds
 
 T = TypeVar("T")
 MANAGER = "towpath-demo"

@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 import yaml
 
-from towpath import manifests
 from towpath.errors import BootFailed, NotFound, UsageError
 from towpath.karmada.client import Client, Object
 from towpath.local import objects, ports, processes, store
 from towpath.local.programs import member_processes
 from towpath.local.spec import Environment
-from towpath.waiting import accepted, until
+from towpath.model import manifest
+from towpath.polling import accepted, until
 
 Report = Callable[[str], None]
 USER_AGENT = "towpath-local"
@@ -45,7 +45,7 @@ async def join(env: Environment, karmada: Client, name: str, say: Report) -> Non
     apiserver, controllers = member_processes(name)
     await processes.wait_ready(env, apiserver)
     async with await Client.connect(env.kubeconfig(name), user_agent=USER_AGENT) as member:
-        for definition in manifests.load(env.crds):
+        for definition in manifest.load(env.crds):
             await member.apply(objects.CRDS, definition, _MANAGER)
         processes.spawn(env, controllers)
         token, impersonator, identity = await _accounts(member)

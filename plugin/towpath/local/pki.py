@@ -17,7 +17,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from towpath.issuing import Identity, issue, key_pem, make_authority
+from towpath.pki import Identity, issue, key_pem, make_authority
 
 SERVER_NAMES = (
     "localhost",

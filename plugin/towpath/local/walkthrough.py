@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from towpath import manifests
-from towpath.deployed import deployed
 from towpath.karmada.client import Object
+from towpath.model import manifest
+from towpath.setup.assets import deployed
 
 PLAYERS = ("cluster-1", "cluster-2", "cluster-3")
 """The members of the text: 1 and 3 run httpbin, 2 is the client."""
@@ -46,7 +46,7 @@ def steps(members: Sequence[str] = PLAYERS) -> dict[str, list[Object]]:
     names = dict(zip(PLAYERS, members, strict=True))
     folder = deployed("walkthrough")
     return {
-        path.stem: [_renamed(obj, names) for obj in manifests.load(path)]
+        path.stem: [_renamed(obj, names) for obj in manifest.load(path)]
         for path in sorted(folder.glob("*.yaml"))
     }
 

@@ -9,8 +9,8 @@ from towpath import __version__
 from towpath.karmada.client import Client
 from towpath.local import processes
 from towpath.local.spec import WEBHOOK, Environment
-from towpath.registering import register, unregister
-from towpath_webhook.registration import Settings
+from towpath.setup.webhook import register, unregister
+from towpath_webhook.registration.configurations import Settings
 
 
 async def start(env: Environment, karmada: Client) -> None:

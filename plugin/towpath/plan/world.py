@@ -19,14 +19,14 @@ from towpath.model.cluster import Member, changed
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService, Offer, World
 from towpath.plan.objects import Id, Manifest, Named, what
-from towpath.plan.reading import Reading, read
+from towpath.plan.read import Reading, read
 from towpath.propagation.claims import claim_of
 from towpath.propagation.overriding import overridden
 from towpath.propagation.placement import place
 from towpath.propagation.policies import Policy, Target
 from towpath.propagation.selection import Template, claiming, template_of
 from towpath.rules.gateway import is_dns_name, with_flomesh_cluster
-from towpath.wording import several
+from towpath.text import several
 
 UNKNOWN_UID = "known-when-applied"
 _MEMBER = ("cluster.karmada.io", "Cluster")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from towpath.propagation.policies import DEFAULT_SCHEDULER, Placement, Policy, Target
 from towpath.propagation.selection import all_met, labels_match
 from towpath.propagation.selectors import AffinityTerm, ClusterAffinity, FieldRequirement, FieldSelector
-from towpath.wording import several
+from towpath.text import several
 
 
 class Placed(NamedTuple):

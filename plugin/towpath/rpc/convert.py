@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from towpath.advise import advise
-from towpath.derive import Derived, why_not_importing
+from towpath.derivation.derive import Derived, why_not_importing
+from towpath.derivation.warnings import advise
 from towpath.model.cluster import Fleet, Member
 from towpath.model.condition import Condition
 from towpath.model.view import Endpoint, ImportPort, View
 from towpath.model.world import ExportedService
-from towpath.plan.outcome import Plan, ServicePlan, TrafficPlan
+from towpath.plan.result import Plan, ServicePlan, TrafficPlan
 from towpath.proto.v1alpha1 import inventory_pb2, planner_pb2
 from towpath.proto.v1alpha1 import service_pb2 as pb
 from towpath.rules.reasons import Caution

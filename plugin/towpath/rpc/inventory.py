@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from grpc.aio import ServicerContext
 
-from towpath.incremental import Incremental
+from towpath.derivation.index import Incremental
 from towpath.model.keys import ServiceKey
 from towpath.proto.v1alpha1 import inventory_pb2 as pb
 from towpath.proto.v1alpha1 import inventory_pb2_grpc
 from towpath.proto.v1alpha1.service_pb2 import Explanation
 from towpath.rpc import convert
-from towpath.rpc.asked import service_key
-from towpath.rpc.refusals import not_found, not_in_sync, stopping
+from towpath.rpc.errors import not_found, not_in_sync, stopping
+from towpath.rpc.service_lookup import service_key
 from towpath.rpc.watching import Watches
 
 EXPORT_GONE = "EXPORT_GONE"

@@ -10,14 +10,14 @@ from typing import Any
 import grpc
 from grpc.aio import ServicerContext
 
+from towpath.derivation.index import Incremental
 from towpath.errors import ApiError, InvalidObject
-from towpath.incremental import Incremental
-from towpath.plan.proposing import Proposal, Unreadable, propose
+from towpath.plan.propose import Proposal, Unreadable, propose
 from towpath.proto.v1alpha1 import planner_pb2 as pb
 from towpath.proto.v1alpha1 import planner_pb2_grpc
 from towpath.rpc import convert
-from towpath.rpc.asked import service_key
-from towpath.rpc.refusals import Refused, invalid, not_in_sync
+from towpath.rpc.errors import Refused, invalid, not_in_sync
+from towpath.rpc.service_lookup import service_key
 
 Live = Callable[[], Awaitable[list[dict[str, Any]]]]
 """Reads what Karmada holds. Raises ApiError."""

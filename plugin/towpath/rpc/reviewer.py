@@ -9,17 +9,17 @@ from typing import Any
 import msgspec
 from grpc.aio import ServicerContext
 
-from towpath.controller.aggregation import Aggregation, Asked
-from towpath.controller.inventory import Inventory
+from towpath.inventory.inventory import Inventory
 from towpath.karmada import decode
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1 import reviewer_pb2_grpc
 from towpath.proto.v1alpha1.service_pb2 import Finding
-from towpath.review import Change, review
-from towpath.rpc.conversing import Conversations
-from towpath.rpc.guarding import refusal_of
-from towpath.rpc.refusals import invalid, not_in_sync
+from towpath.review.admission import Change, review
+from towpath.review.status import Aggregation, Asked
+from towpath.rpc.errors import invalid, not_in_sync
+from towpath.rpc.interceptor import refusal_of
+from towpath.rpc.stream import Conversations
 from towpath.rules.health import why_unhealthy
 
 _HAS = {

@@ -16,9 +16,8 @@ import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from towpath.controller.aggregation import Aggregation
-from towpath.controller.inventory import Inventory
 from towpath.errors import SocketUnusable
+from towpath.inventory.inventory import Inventory
 from towpath.proto.v1alpha1 import (
     inventory_pb2,
     inventory_pb2_grpc,
@@ -27,10 +26,11 @@ from towpath.proto.v1alpha1 import (
     reviewer_pb2,
     reviewer_pb2_grpc,
 )
+from towpath.review.status import Aggregation
 from towpath.rpc import socketfile
 from towpath.rpc.credentials import Files, for_server
-from towpath.rpc.guarding import Guard
 from towpath.rpc.health import HealthServicer
+from towpath.rpc.interceptor import Guard
 from towpath.rpc.inventory import InventoryServicer
 from towpath.rpc.planner import Live, PlannerServicer
 from towpath.rpc.reviewer import ReviewerServicer

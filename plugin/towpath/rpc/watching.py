@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 
-from towpath.incremental import Incremental
+from towpath.derivation.index import Incremental
 from towpath.model.keys import ServiceKey
 
 

@@ -12,11 +12,19 @@ from towpath.model.cluster import Member
 from towpath.model.condition import ACCEPTED, CONFLICT, FALSE, MANAGED, RESOLVED, TRUE, VALID, Condition
 from towpath.model.world import ExportedService
 from towpath.rules.conflict import Disagreement
-from towpath.rules.reasons import Advice, Caution, Excluded, Exclusion, Impossible, Judged, Stated
+from towpath.rules.reasons import (
+    Advice,
+    Caution,
+    ConditionReason,
+    Exclusion,
+    ExclusionReason,
+    InvalidReason,
+    PolicyReason,
+)
 
 _NAMED = 20
 """Clusters that a message names before it only counts."""
-_ORDER = list(Excluded)
+_ORDER = list(ExclusionReason)
 _UNRESOLVED = {Advice.NOT_EXPORTED, Advice.UNKNOWN_KEY, Advice.NOT_AN_EXPORTER}
 _LONGEST = 32768
 """Characters that a condition's message may have (metav1.Condition)."""
@@ -37,13 +45,13 @@ def valid(
     rest = "".join(f" {said}" for said in (_left_out(excluded), *_troubles(service)) if said)
     if exporters:
         message = f"Exported by {_several(exporters)}.{rest}"
-        return Condition(VALID, TRUE, Stated.VALID, message[:_LONGEST])
+        return Condition(VALID, TRUE, ConditionReason.VALID, message[:_LONGEST])
     if not excluded:
         # Without a policy of the user's own the export follows its Service.
-        none = Stated.NOT_PROPAGATED if service.selected else Stated.NO_SERVICE
+        none = ConditionReason.NOT_PROPAGATED if service.selected else ConditionReason.NO_SERVICE
         return Condition(VALID, FALSE, none, f"{_sentence(none.text)}.{rest}"[:_LONGEST])
     furthest = max((one.reason for one in excluded.values()), key=_ORDER.index)
-    reason = Stated.NO_SERVICE if furthest is Excluded.SERVICE_NOT_BOUND else furthest
+    reason = ConditionReason.NO_SERVICE if furthest is ExclusionReason.SERVICE_NOT_BOUND else furthest
     return Condition(VALID, FALSE, reason, f"Exported by no cluster.{rest}"[:_LONGEST])
 
 
@@ -51,7 +59,9 @@ def conflict(disagreements: Iterable[Disagreement]) -> Condition:
     """Return whether the exporters agree; all reasons at once, joined by commas as mcs-api has them."""
     those = list(disagreements)
     if not those:
-        return Condition(CONFLICT, FALSE, Stated.NO_CONFLICTS, f"{_sentence(Stated.NO_CONFLICTS.text)}.")
+        return Condition(
+            CONFLICT, FALSE, ConditionReason.NO_CONFLICTS, f"{_sentence(ConditionReason.NO_CONFLICTS.text)}."
+        )
     reasons = ",".join(dict.fromkeys(one.reason.value for one in those))
     return Condition(CONFLICT, TRUE, reasons, " ".join(one.message for one in those)[:_LONGEST])
 
@@ -59,13 +69,16 @@ def conflict(disagreements: Iterable[Disagreement]) -> Condition:
 def accepted(cautions: Iterable[Caution]) -> Condition:
     """Return whether a traffic policy can do what it says; what surprises is told all the same."""
     those = list(cautions)
-    refused = [one for one in those if isinstance(one.reason, Impossible)]
+    refused = [one for one in those if isinstance(one.reason, InvalidReason)]
     if refused:
         return _of_policy(ACCEPTED, FALSE, refused)
     surprising = [one for one in those if one.reason not in _UNRESOLVED]
     said = " ".join(f"{_sentence(one.text)}." for one in surprising)
     return Condition(
-        ACCEPTED, TRUE, Judged.ACCEPTED, (said or f"{_sentence(Judged.ACCEPTED.text)}.")[:_LONGEST]
+        ACCEPTED,
+        TRUE,
+        PolicyReason.ACCEPTED,
+        (said or f"{_sentence(PolicyReason.ACCEPTED.text)}.")[:_LONGEST],
     )
 
 
@@ -74,17 +87,17 @@ def resolved(cautions: Iterable[Caution]) -> Condition:
     missing = [one for one in cautions if one.reason in _UNRESOLVED]
     if missing:
         return _of_policy(RESOLVED, FALSE, missing)
-    return Condition(RESOLVED, TRUE, Judged.RESOLVED, f"{_sentence(Judged.RESOLVED.text)}.")
+    return Condition(RESOLVED, TRUE, PolicyReason.RESOLVED, f"{_sentence(PolicyReason.RESOLVED.text)}.")
 
 
 def managed(member: Member | None) -> Condition:
     """Return whether a flomesh Cluster stands for a member that Karmada reaches."""
     if member is None:
-        stated, status = Judged.NO_MEMBER, FALSE
+        stated, status = PolicyReason.NO_MEMBER, FALSE
     elif member.unreachable_since is not None:
-        stated, status = Judged.MEMBER_LOST, FALSE
+        stated, status = PolicyReason.MEMBER_LOST, FALSE
     else:
-        stated, status = Judged.MANAGED, TRUE
+        stated, status = PolicyReason.MANAGED, TRUE
     return Condition(MANAGED, status, stated, f"{_sentence(stated.text)}.")
 
 

@@ -19,7 +19,7 @@ from towpath.model.keys import ServiceKey
 from towpath.model.service import EXTERNAL_NAME
 from towpath.model.world import ExportedService
 from towpath.rules.ports import normal_path
-from towpath.rules.reasons import Excluded, Exclusion
+from towpath.rules.reasons import Exclusion, ExclusionReason
 
 EVERYWHERE = ""
 
@@ -83,7 +83,7 @@ def lost(key: ServiceKey, claims: Iterable[Claim], holders: Mapping[Claim, Servi
 
 def name_taken(by: str) -> Exclusion:
     """Return why nobody exports: the name belongs to an export of another API group."""
-    return Exclusion(Excluded.NAME_TAKEN, f"the name belongs to {by}")
+    return Exclusion(ExclusionReason.NAME_TAKEN, f"the name belongs to {by}")
 
 
 def exclusions(lost: Iterable[Lost]) -> dict[str, Exclusion]:
@@ -94,5 +94,5 @@ def exclusions(lost: Iterable[Lost]) -> dict[str, Exclusion]:
             excluded[cluster] = name_taken(by.dialect.value)
         else:
             detail = f"{what} belongs to {by.namespace}/{by.name}"
-            excluded.setdefault(cluster, Exclusion(Excluded.PATH_CLAIMED, detail))
+            excluded.setdefault(cluster, Exclusion(ExclusionReason.PATH_CLAIMED, detail))
     return excluded

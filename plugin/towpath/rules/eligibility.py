@@ -13,7 +13,7 @@ from towpath.model.cluster import DRAIN_ANNOTATION, Member
 from towpath.model.service import EXTERNAL_NAME, Service
 from towpath.model.world import ExportedService, Offer
 from towpath.rules.gateway import why_no_gateway
-from towpath.rules.reasons import Excluded, Exclusion
+from towpath.rules.reasons import Exclusion, ExclusionReason
 
 _SWITCH = _ON, _OFF = ("true", "false")
 
@@ -27,27 +27,27 @@ def why_not_exporting(
     """
     service = offer.service
     if member is None:
-        return Exclusion(Excluded.NOT_A_MEMBER)
+        return Exclusion(ExclusionReason.NOT_A_MEMBER)
     if name is not None:
         return name
     if service is None:
-        return Exclusion(Excluded.SERVICE_NOT_BOUND)
+        return Exclusion(ExclusionReason.SERVICE_NOT_BOUND)
     return (
         _why_no_service(offer, service)
         or path
-        or (None if offer.refused is None else Exclusion(Excluded.REFUSED_IN_MEMBER, offer.refused))
+        or (None if offer.refused is None else Exclusion(ExclusionReason.REFUSED_IN_MEMBER, offer.refused))
         or why_no_gateway(member)
     )
 
 
 def _why_no_service(offer: Offer, service: Service) -> Exclusion | None:
     if offer.going:
-        return Exclusion(Excluded.SERVICE_GOING)
+        return Exclusion(ExclusionReason.SERVICE_GOING)
     if service.type == EXTERNAL_NAME:
-        return Exclusion(Excluded.EXTERNAL_NAME)
+        return Exclusion(ExclusionReason.EXTERNAL_NAME)
     ports = {port.port for port in service.ports}
     if not any(rule.port_number in ports for rule in offer.export.rules):
-        return Exclusion(Excluded.NO_MATCHING_PORT)
+        return Exclusion(ExclusionReason.NO_MATCHING_PORT)
     return None
 
 

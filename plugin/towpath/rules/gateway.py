@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from towpath.model.cluster import DEFAULT_GATEWAY_PORT, FlomeshCluster, Member, changed
-from towpath.rules.reasons import Excluded, Exclusion
+from towpath.rules.reasons import Exclusion, ExclusionReason
 
 _HIGHEST_PORT = 65535
 _LONGEST_NAME = 253
@@ -44,10 +44,12 @@ def why_no_gateway(member: Member) -> Exclusion | None:
     """Tell why other clusters could not connect to the member's gateway, None if they could."""
     host = member.gateway_host
     if not host:
-        return Exclusion(Excluded.NO_GATEWAY)
+        return Exclusion(ExclusionReason.NO_GATEWAY)
     if not member.gateway_ip:
-        unresolved = Excluded.GATEWAY_UNRESOLVED if is_dns_name(host) else Excluded.GATEWAY_NOT_IPV4
+        unresolved = (
+            ExclusionReason.GATEWAY_UNRESOLVED if is_dns_name(host) else ExclusionReason.GATEWAY_NOT_IPV4
+        )
         return Exclusion(unresolved, host)
     if member.gateway_ip.startswith(_LOOPBACK) or member.gateway_ip == _UNSPECIFIED:
-        return Exclusion(Excluded.GATEWAY_LOCAL, member.gateway_ip)
+        return Exclusion(ExclusionReason.GATEWAY_LOCAL, member.gateway_ip)
     return None

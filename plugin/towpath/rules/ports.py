@@ -72,7 +72,7 @@ def of_one_type(ordered: Sequence[Exporter]) -> list[Exporter]:
     return [one for one in ordered if one.service.import_type == ordered[0].service.import_type]
 
 
-def stand_in(others: Sequence[Exporter], one: Exporter) -> bool:
+def can_replace(others: Sequence[Exporter], one: Exporter) -> bool:
     """Tell whether without one exporter the others, oldest first, would still give all that it gives.
 
     Every port of it, to every cluster that it is meant for. Another cluster that is itself left out, by its
@@ -80,7 +80,7 @@ def stand_in(others: Sequence[Exporter], one: Exporter) -> bool:
     """
     left = of_one_type(others)
     by_name = {other.member.name: other for other in left}
-    offers = {port.port: names for port, names in unite(left).ports}
+    offers = {port.port: names for port, names in merge_ports(left).ports}
     return all(
         any(_is_wider(by_name[name].export, one.export) for name, _ in offers.get(port.port, ()))
         for port, _ in one.offered
@@ -103,7 +103,7 @@ def normal_path(path: str) -> str:
     return "/" + path.strip("/")
 
 
-def unite(exporters: Sequence[Exporter]) -> United:
+def merge_ports(exporters: Sequence[Exporter]) -> United:
     """Return the ports that these exporters offer together, the oldest exporter first."""
     known: dict[int, ServicePort] = {}
     names: dict[str, ServicePort] = {}

@@ -24,7 +24,7 @@ class Reason(StrEnum):
         return member
 
 
-class Excluded(Reason):
+class ExclusionReason(Reason):
     """Why a cluster that a ServiceExport reaches does not export, from the most to the least fundamental."""
 
     NOT_A_MEMBER = "NotAMember", "Karmada has no member of that name"
@@ -71,7 +71,7 @@ class Excluded(Reason):
     )
 
 
-class Unimported(Reason):
+class NotImportedReason(Reason):
     """Why a member does not import a service."""
 
     NOT_SERVED = "NotServed", "the member does not serve ServiceImport of this API group: install its CRD"
@@ -100,7 +100,7 @@ class Conflicting(Reason):
     PATH = "PathConflict", "an older export of another service has a path of this one on the same gateway"
 
 
-class Stated(Reason):
+class ConditionReason(Reason):
     """Reasons of conditions that are not one of the above."""
 
     VALID = "Valid", "at least one cluster exports the service"
@@ -139,7 +139,7 @@ class Stated(Reason):
     )
 
 
-class Judged(Reason):
+class PolicyReason(Reason):
     """Reasons of the conditions of traffic policies and of flomesh Clusters."""
 
     ACCEPTED = "Accepted", "the policy can do what it says"
@@ -250,7 +250,7 @@ PLAIN = frozenset(
 """What an object tells by itself: nothing else needs to be known for it."""
 
 
-class Impossible(Reason):
+class InvalidReason(Reason):
     """What no FSM can do, refused by the CRDs and again where objects come from files."""
 
     LOCALITY_TARGETS = (
@@ -268,7 +268,7 @@ class Impossible(Reason):
 class Exclusion(NamedTuple):
     """Why one cluster does not export, and what is particular to it."""
 
-    reason: Excluded
+    reason: ExclusionReason
     detail: str = ""
 
     @property
@@ -278,9 +278,9 @@ class Exclusion(NamedTuple):
 
 
 class Caution(NamedTuple):
-    """Something legal that surprises, or with ``Impossible`` something refused. ``field`` says where."""
+    """Something legal that surprises, or with ``InvalidReason`` something refused. ``field`` says where."""
 
-    reason: Advice | Impossible
+    reason: Advice | InvalidReason
     field: str
     detail: str = ""
 

@@ -19,7 +19,7 @@ from functools import cached_property, lru_cache
 from towpath.model.cluster import Member
 from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
 from towpath.rules.ports import Exporter
-from towpath.rules.reasons import PLAIN, Advice, Caution, Impossible
+from towpath.rules.reasons import PLAIN, Advice, Caution, InvalidReason
 
 _DEFAULT_WEIGHT = 100
 # The same as in the CRDs: what they let in must not be refused later.
@@ -36,16 +36,16 @@ def impossible(policy: TrafficPolicy) -> tuple[Caution, ...]:
     """Return all that has to be refused, in the order of fields."""
     found = []
     if policy.lb_type is Spread.LOCALITY and len(policy.targets) > 1:
-        found.append(Caution(Impossible.LOCALITY_TARGETS, "spec.targets"))
+        found.append(Caution(InvalidReason.LOCALITY_TARGETS, "spec.targets"))
     if policy.lb_type is Spread.FAIL_OVER and not policy.targets:
-        found.append(Caution(Impossible.FAIL_OVER_TARGETS, "spec.targets"))
+        found.append(Caution(InvalidReason.FAIL_OVER_TARGETS, "spec.targets"))
     for index, target in enumerate(policy.targets):
         key, weight, field = target.cluster_key, target.weight, f"spec.targets[{index}]"
         if not is_key(key):
             # Quoted, because what is wrong may be a space, or that nothing is there.
-            found.append(Caution(Impossible.MALFORMED_KEY, f"{field}.clusterKey", repr(key)))
+            found.append(Caution(InvalidReason.MALFORMED_KEY, f"{field}.clusterKey", repr(key)))
         if weight is not None and weight < 0:
-            found.append(Caution(Impossible.NEGATIVE_WEIGHT, f"{field}.weight", str(weight)))
+            found.append(Caution(InvalidReason.NEGATIVE_WEIGHT, f"{field}.weight", str(weight)))
     return tuple(found)
 
 

@@ -1,0 +1,1 @@
+"""The derivation: from the world to views, conditions and objects. Every module is pure."""

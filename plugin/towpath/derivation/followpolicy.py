@@ -1,0 +1,77 @@
+"""Propagation that nobody wrote is derived too (DESIGN, rule 9).
+
+A ServiceExport that no policy of the user selects goes where its Service goes, and a GlobalTrafficPolicy
+that none selects goes to the clusters that import the service. A user's policy always wins, now or later:
+once there is one, ours must not exist, and with its low priority it loses even in the moment between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from towpath.derivation.derive import Derived
+from towpath.derivation.render import POLICY_API, TOLERATIONS, metadata, selector
+from towpath.model.keys import ServiceKey
+from towpath.model.world import AppliedPolicy, ExportedService
+
+Object = Mapping[str, Any]
+
+PRIORITY = -1000
+"""Below what users give their own policies."""
+EXPORT, TRAFFIC = "towpath-export-", "towpath-traffic-"
+"""How the names of these policies begin; the service's name follows."""
+
+
+def followed(name: str) -> str | None:
+    """Return the service whose export or traffic policy a policy of ours makes follow, None for any other."""
+    prefix = next((prefix for prefix in (EXPORT, TRAFFIC) if name.startswith(prefix)), None)
+    return name.removeprefix(prefix) if prefix else None
+
+
+def becoming(live: Object | None, wanted: Object | None, uid: str, *, selected: bool) -> Object | None:
+    """Return what is to be there in the place of a live policy, None for nothing.
+
+    ``uid`` is that of the object which it makes follow; of the other API group's it is left alone. What has
+    nothing to follow for now keeps its policy: without one it would be frozen (facts T9).
+    """
+    if live is not None and _owner(live) != uid:
+        return live
+    return wanted if wanted is not None or selected else live
+
+
+def _owner(live: Object) -> str:
+    owners = live["metadata"].get("ownerReferences") or [{}]
+    return str(owners[0].get("uid", ""))
+
+
+def export_policy(service: ExportedService, members: Collection[str]) -> dict[str, Any] | None:
+    """Return the policy by which an export follows its Service; None if it needs none."""
+    clusters = sorted(service.serving.intersection(members))
+    if service.selected or not clusters:
+        return None
+    return _policy(EXPORT, service.key, "ServiceExport", service.uid, clusters)
+
+
+def traffic_policy(applied: AppliedPolicy, derived: Derived | None) -> dict[str, Any] | None:
+    """Return the policy by which a traffic policy follows the imports; None if it needs none."""
+    if applied.selected or derived is None or not derived.views:
+        return None
+    return _policy(TRAFFIC, applied.key, "GlobalTrafficPolicy", applied.uid, sorted(derived.views))
+
+
+def _policy(prefix: str, key: ServiceKey, kind: str, uid: str, clusters: list[str]) -> dict[str, Any]:
+    owner = {"apiVersion": key.dialect.api_version, "kind": kind, "name": key.name, "uid": uid}
+    return {
+        "apiVersion": POLICY_API,
+        "kind": "PropagationPolicy",
+        "metadata": metadata(owner, key.namespace, f"{prefix}{key.name}"),
+        "spec": {
+            "priority": PRIORITY,
+            "resourceSelectors": selector(key, kind),
+            "placement": {
+                "clusterAffinity": {"clusterNames": clusters},
+                "clusterTolerations": TOLERATIONS,
+            },
+        },
+    }

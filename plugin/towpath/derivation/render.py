@@ -1,0 +1,275 @@
+"""Views in, Kubernetes objects out: the ServiceImport and the policies that carry it.
+
+* The **ServiceImport** holds the full list, as a cluster that exports nothing sees it, and is owned by
+  the ServiceExport: deleting the export takes everything away, by garbage collection.
+* The **PropagationPolicy** names the importing clusters, never none: an empty list means all of them.
+* The **OverridePolicy** replaces ``/spec/ports`` with the complete value wherever a view differs from
+  the full list, above all in the exporting clusters, which must not see themselves. Never by index:
+  Karmada reads template and policy at different times (facts T7), and a complete value is right with both.
+* Template and override carry ``towpath.io/view``, the digest of the view that they give: what a member
+  reports of it tells whether it has what it should.
+
+At most three objects a service, however many clusters, until an OverridePolicy grows so large that it has
+to be cut in several. What is larger than Karmada can carry is refused as a whole, and nothing is written:
+a Work keeps a cluster's override in an annotation, where 256 KiB is the end (facts T6).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from towpath.derivation.derive import Derived
+from towpath.model.condition import FALSE, READY, Condition
+from towpath.model.export import OVERWRITE
+from towpath.model.keys import ServiceKey
+from towpath.model.view import View
+from towpath.rules.reasons import ConditionReason
+
+MANAGED_BY = {"app.kubernetes.io/managed-by": "towpath"}
+VIEW_ANNOTATION = "towpath.io/view"
+POLICY_API = "policy.karmada.io/v1alpha1"
+PRIORITY = 1000
+"""Above what users give their own policies: the import must go where it was derived for."""
+LARGEST_VIEW, LARGEST_POLICY = 200 * 1024, 512 * 1024
+"""Bytes of JSON that one cluster's override and one OverridePolicy may have."""
+MOST_POLICIES = 32
+"""OverridePolicies that one service may have."""
+_PREFIX = "towpath-import-"
+_ANNOTATION_PATH = f"/metadata/annotations/{VIEW_ANNOTATION.replace('/', '~1')}"
+_AROUND = 256
+"""Bytes that an override has besides the view, rounded up."""
+_ENVELOPE = 2048
+"""Bytes that a policy has besides its overrides, rounded up."""
+_DIGITS = 16
+
+# A member that is not ready keeps its imports: whether they still hold is for us to say, not for a taint.
+TOLERATIONS = [
+    {"key": f"cluster.karmada.io/{state}", "operator": "Exists", "effect": effect}
+    for state in ("not-ready", "unreachable")
+    for effect in ("NoSchedule", "NoExecute")
+]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The objects of one service, in the order in which they are written. None = must not exist.
+
+    ``refused`` is the condition that says why nothing may be written, None if all is well. ``digests`` are
+    those of the views, by the name of the importing cluster.
+    """
+
+    overrides: tuple[Mapping[str, Any], ...] = ()
+    propagation: Mapping[str, Any] | None = None
+    service_import: Mapping[str, Any] | None = None
+    refused: Condition | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def objects(self) -> tuple[Mapping[str, Any], ...]:
+        """What is to be written, in order."""
+        rest = (self.propagation, self.service_import)
+        return (*self.overrides, *(obj for obj in rest if obj is not None))
+
+
+class _Rule(NamedTuple):
+    """One view that differs from the full list: digest, rule without its clusters, size in bytes."""
+
+    digest: str
+    overriders: dict[str, Any]
+    size: int
+
+
+def policy_name(key: ServiceKey, shard: int = 0) -> str:
+    """Return the name of a service's policies; those after the first are numbered, behind a dot."""
+    return f"{_PREFIX}{key.name}.{shard}" if shard else f"{_PREFIX}{key.name}"
+
+
+def service_of_policy(name: str) -> str | None:
+    """Return the service that a policy of ours belongs to, None if the name is not one of ours."""
+    return name[len(_PREFIX) :].partition(".")[0] if name.startswith(_PREFIX) else None
+
+
+def digest(view: View) -> str:
+    """Return what tells one view from another."""
+    return _digest(_json(view))
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()[:_DIGITS]
+
+
+def _json(view: View) -> bytes:
+    return view.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+def render(key: ServiceKey, uid: str, derived: Derived, *, overwrites: bool = False) -> Rendered:
+    """Return the objects that bring every view of a service to its cluster.
+
+    ``uid`` is the ServiceExport's, the owner of all of them. ``overwrites``: imports that others left in
+    members are taken over.
+    """
+    full = derived.everything
+    if full is None or not derived.views:
+        return Rendered()
+    views = {id(view): view for view in derived.views.values() if view is not full}
+    rules = {number: _rule(view) for number, view in views.items()}
+    clusters = {name: rules[id(view)] for name, view in derived.views.items() if view is not full}
+    whole = digest(full)
+    clusters = {name: rule for name, rule in clusters.items() if rule.digest != whole}
+    shards = _shards(clusters)
+    refused = _too_large(len(_json(full)), clusters, fits=shards is not None)
+    if refused:
+        return Rendered(refused=refused)
+    return Rendered(
+        overrides=tuple(_override(key, uid, n, shard) for n, shard in enumerate(shards or ()) if shard),
+        propagation=_propagation(key, uid, sorted(derived.views), overwrites),
+        service_import=_service_import(key, uid, full),
+        digests={n: clusters[n].digest if n in clusters else whole for n in derived.views},
+    )
+
+
+def metadata(owner: Mapping[str, str], namespace: str, name: str) -> dict[str, Any]:
+    """Return the metadata of a derived object."""
+    return {
+        "name": name,
+        "namespace": namespace,
+        "labels": dict(MANAGED_BY),
+        "ownerReferences": [dict(owner)],
+    }
+
+
+def _owned(key: ServiceKey, uid: str, name: str) -> dict[str, Any]:
+    owner = {"apiVersion": key.dialect.api_version, "kind": "ServiceExport", "name": key.name, "uid": uid}
+    return metadata(owner, key.namespace, name)
+
+
+def selector(key: ServiceKey, kind: str) -> list[dict[str, str]]:
+    """Return what selects one object by name: the only way that no user's policy can be more exact."""
+    return [
+        {
+            "apiVersion": key.dialect.api_version,
+            "kind": kind,
+            "name": key.name,
+            "namespace": key.namespace,
+        }
+    ]
+
+
+def import_of(key: ServiceKey, view: View) -> dict[str, Any]:
+    """Return a view as the ServiceImport that its cluster gets, without the metadata of any one place."""
+    meta = {"name": key.name, "namespace": key.namespace, "annotations": {VIEW_ANNOTATION: digest(view)}}
+    return {
+        "apiVersion": key.dialect.api_version,
+        "kind": "ServiceImport",
+        "metadata": meta,
+        "spec": view.dump(),
+    }
+
+
+def _service_import(key: ServiceKey, uid: str, view: View) -> dict[str, Any]:
+    made = import_of(key, view)
+    return {**made, "metadata": {**_owned(key, uid, key.name), **made["metadata"]}}
+
+
+def _propagation(key: ServiceKey, uid: str, importers: list[str], overwrites: bool) -> dict[str, Any]:
+    return {
+        "apiVersion": POLICY_API,
+        "kind": "PropagationPolicy",
+        "metadata": _owned(key, uid, policy_name(key)),
+        "spec": {
+            "priority": PRIORITY,
+            "resourceSelectors": selector(key, "ServiceImport"),
+            "placement": {
+                "clusterAffinity": {"clusterNames": importers},
+                "clusterTolerations": TOLERATIONS,
+            },
+            **({"conflictResolution": OVERWRITE} if overwrites else {}),
+        },
+    }
+
+
+def _rule(view: View) -> _Rule:
+    text = _json(view)
+    own = _digest(text)
+    return _Rule(own, overriders(view.dump()["ports"], own), len(text) + _AROUND)
+
+
+def overriders(ports: Sequence[object], view: str) -> dict[str, Any]:
+    """Return what gives a cluster these ports, whatever the template has; ``view`` is their digest."""
+    return {
+        "plaintext": [
+            {"path": "/spec/ports", "operator": "replace", "value": ports},
+            {"path": _ANNOTATION_PATH, "operator": "replace", "value": view},
+        ]
+    }
+
+
+def _too_large(full: int, clusters: Mapping[str, _Rule], *, fits: bool) -> Condition | None:
+    """Return the condition that refuses what Karmada cannot carry. ``full`` is the full list's size."""
+    worst, size = max(((name, rule.size) for name, rule in clusters.items()), key=_size, default=("", 0))
+    if size > LARGEST_VIEW:
+        what = f"the import of {worst} has {_kib(size)}, at most {_kib(LARGEST_VIEW)} are possible"
+    elif full > LARGEST_POLICY:
+        what = f"the full list has {_kib(full)}, at most {_kib(LARGEST_POLICY)} are possible"
+    elif not fits:
+        what = f"all overrides together do not fit into {MOST_POLICIES} policies of {_kib(LARGEST_POLICY)}"
+    else:
+        return None
+    advice = "Export fewer ports, from fewer clusters, or to fewer (targetClusters)."
+    return Condition(
+        READY,
+        FALSE,
+        ConditionReason.VIEW_TOO_LARGE,
+        f"{ConditionReason.VIEW_TOO_LARGE.text}: {what}. {advice}",
+    )
+
+
+def _size(item: tuple[str, int]) -> int:
+    return item[1]
+
+
+def _kib(size: int) -> str:
+    return f"{size / 1024:.0f} KiB"
+
+
+def _shards(clusters: Mapping[str, _Rule]) -> Sequence[Mapping[str, _Rule]] | None:
+    """Spread the clusters over as few policies as hold them, None if they don't fit.
+
+    A cluster's place follows from its name and the number of policies, so that a change in one cluster
+    moves no other.
+    """
+    for number in range(1, MOST_POLICIES + 1):
+        shards: list[dict[str, _Rule]] = [{} for _ in range(number)]
+        for name in sorted(clusters):
+            shards[zlib.crc32(name.encode()) % number][name] = clusters[name]
+        if all(_bytes(shard) + _ENVELOPE <= LARGEST_POLICY for shard in shards):
+            return shards
+    return None
+
+
+def _bytes(clusters: Mapping[str, _Rule]) -> int:
+    return sum({rule.digest: rule.size for rule in clusters.values()}.values()) + sum(map(len, clusters))
+
+
+def _override(key: ServiceKey, uid: str, number: int, clusters: Mapping[str, _Rule]) -> dict[str, Any]:
+    """Return one rule for each distinct view: clusters that see the same share it."""
+    names: dict[str, list[str]] = {}
+    for name, rule in clusters.items():
+        names.setdefault(rule.digest, []).append(name)
+    views = {rule.digest: rule.overriders for rule in clusters.values()}
+    return {
+        "apiVersion": POLICY_API,
+        "kind": "OverridePolicy",
+        "metadata": _owned(key, uid, policy_name(key, number)),
+        "spec": {
+            "resourceSelectors": selector(key, "ServiceImport"),
+            "overrideRules": [
+                {"targetCluster": {"clusterNames": those}, "overriders": views[one]}
+                for one, those in names.items()
+            ],
+        },
+    }

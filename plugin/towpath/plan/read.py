@@ -1,0 +1,232 @@
+"""Manifests as files hold them, sorted by what they are to a derivation and read by the same decoders.
+
+Files are read as ``kubectl apply`` would apply them, one after the other: of two objects of one kind and name
+the later replaces the earlier, but for what ``kubectl`` leaves as it is (``applying``). Replaced policies are
+remembered all the same, because what they claimed stays where it was (facts T9). Kinds that say nothing to
+Towpath are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from towpath.derivation.render import MANAGED_BY
+from towpath.errors import InvalidObject
+from towpath.karmada import decode
+from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredTraffic
+from towpath.model.cluster import FlomeshCluster, Member, changed
+from towpath.model.keys import Dialect, ServiceKey
+from towpath.plan.apply import over
+from towpath.plan.objects import Id, Manifest, Named, identity, part, plain, what
+from towpath.propagation.policies import OverridePolicy, Policy, Target, read_override, read_policy
+from towpath.text import one_line
+
+T = TypeVar("T")
+_HIGHEST_PORT = 65535
+
+
+@dataclass
+class Reading:
+    """Everything that was read. ``templates`` are the manifests behind exports, services and policies."""
+
+    members: dict[str, Member] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    """Members that do not say which APIs they serve."""
+    gateways: dict[Dialect, dict[str, FlomeshCluster]] = field(
+        default_factory=lambda: {dialect: {} for dialect in Dialect}
+    )
+    exports: dict[ServiceKey, StoredExport] = field(default_factory=dict)
+    services: dict[Named, StoredService] = field(default_factory=dict)
+    traffic: dict[ServiceKey, StoredTraffic] = field(default_factory=dict)
+    policies: dict[Id, list[Policy]] = field(default_factory=dict)
+    """Every version of a policy, the one in force last."""
+    overrides: dict[Id, OverridePolicy] = field(default_factory=dict)
+    bindings: dict[Id, Binding] = field(default_factory=dict)
+    templates: dict[Id, Manifest] = field(default_factory=dict)
+    """The manifests of Clusters, exports, services and traffic policies."""
+    given: dict[Id, Manifest] = field(default_factory=dict)
+    """What ``read_on`` has put on top of what was there."""
+    edited: set[ServiceKey] = field(default_factory=set)
+    """Exports that ``read_on`` has given another spec."""
+    notes: list[str] = field(default_factory=list)
+    """What was passed over and why, for people."""
+
+    @property
+    def has_clusters(self) -> bool:
+        """Tell whether there is any cluster, of any kind."""
+        return bool(self.members) or any(self.gateways.values())
+
+    def forget_clusters(self) -> None:
+        """Forget every cluster: others take their place."""
+        self.members.clear()
+        self.targets.clear()
+        self.silent.clear()
+        for gateways in self.gateways.values():
+            gateways.clear()
+
+    def gateway(self, name: str) -> FlomeshCluster | None:
+        """Return the flomesh Cluster of a name; of two the one that the plugin takes."""
+        return next((named[name] for named in self.gateways.values() if name in named), None)
+
+
+def read(objects: Iterable[Mapping[str, Any]], *, namespace: str = "default") -> Reading:
+    """Read manifests. ``namespace`` is that of objects that name none.
+
+    Raises InvalidObject, naming object and field.
+    """
+    reading = Reading()
+    read_on(reading, objects, namespace=namespace)
+    reading.given.clear()
+    return reading
+
+
+def read_live(objects: Iterable[Mapping[str, Any]]) -> Reading:
+    """Read what a Karmada holds. What cannot be read is noted and left out, as the plugin does it."""
+    reading = Reading()
+    for obj in objects:
+        try:
+            read_on(reading, [obj])
+        except InvalidObject as error:
+            reading.notes.append(f"{one_line(str(error))}: the object in Karmada is passed over")
+    # Of these Karmada will say what they serve: until then the plugin brings them nothing.
+    for name in reading.silent:
+        reading.members[name] = changed(reading.members[name], imports=frozenset())
+    reading.silent.clear()
+    reading.given.clear()
+    return reading
+
+
+def read_on(reading: Reading, objects: Iterable[Mapping[str, Any]], *, namespace: str = "default") -> None:
+    """Read more manifests, as if they were applied to what was read before. Raises InvalidObject."""
+    for obj in objects:
+        group, kind = _group_and_kind(obj)
+        take = _READERS.get((group, kind))
+        if take is not None:
+            made = plain(obj, namespace)
+            one = identity(made)
+            take(reading, one, over(made, reading.templates.get(one), reading.given.get(one)))
+            reading.given[one] = made
+        elif kind in _OF_DIALECTS:
+            reading.notes.append(
+                f"{one_line(what(obj))}: passed over, because {group!r} is not {' or '.join(Dialect)}"
+            )
+
+
+def _group_and_kind(obj: Mapping[str, Any]) -> tuple[str, str]:
+    match obj:
+        case {"apiVersion": str(version), "kind": str(kind), "metadata": {"name": str()}}:
+            return version.rpartition("/")[0], kind
+    raise InvalidObject("this is no object: it needs apiVersion, kind and metadata.name")
+
+
+def _take_member(reading: Reading, one: Id, obj: Manifest) -> None:
+    for known in (reading.members, reading.targets):
+        known.pop(one.name, None)
+    reading.silent.discard(one.name)
+    reading.templates[one] = obj
+    member = _decoded(decode.member, obj)
+    if member is None:
+        return
+    if not part(obj, "status").get("apiEnablements"):
+        reading.silent.add(member.name)
+        member = changed(member, imports=frozenset(Dialect))
+    reading.members[member.name] = member
+    reading.targets[member.name] = _decoded(decode.target, obj)
+
+
+def _take_gateway(reading: Reading, one: Id, obj: Manifest) -> None:
+    stored = _decoded(decode.flomesh_cluster, obj)
+    _put(reading.gateways[Dialect(one.group)], one.name, stored and stored.cluster)
+
+
+def _take_export(reading: Reading, one: Id, obj: Manifest) -> None:
+    stored = _decoded(decode.service_export, obj)
+    for index, rule in enumerate(stored.export.rules if stored else ()):
+        _check_port(obj, f"spec.rules[{index}].portNumber", rule.port_number)
+    reading.templates[one] = obj
+    before = reading.exports.get(_key(one))
+    if before is not None and stored is not None and before.export != stored.export:
+        reading.edited.add(_key(one))
+    _put(reading.exports, _key(one), stored)
+
+
+def _take_service(reading: Reading, one: Id, obj: Manifest) -> None:
+    stored = _decoded(decode.service, obj)
+    for index, port in enumerate(stored.service.ports):
+        _check_port(obj, f"spec.ports[{index}].port", port.port)
+    reading.templates[one] = obj
+    reading.services[Named(one.namespace, one.name)] = stored
+
+
+def _take_traffic(reading: Reading, one: Id, obj: Manifest) -> None:
+    stored = _decoded(decode.traffic_policy, obj)
+    reading.templates[one] = obj
+    _put(reading.traffic, _key(one), stored)
+
+
+def _take_policy(reading: Reading, one: Id, obj: Manifest) -> None:
+    if not _is_ours(obj):
+        reading.policies.setdefault(one, []).append(read_policy(obj))
+
+
+def _take_override(reading: Reading, one: Id, obj: Manifest) -> None:
+    if not _is_ours(obj):
+        reading.overrides[one] = read_override(obj)
+
+
+def _take_binding(reading: Reading, one: Id, obj: Manifest) -> None:
+    _put(reading.bindings, one, _decoded(decode.binding, obj))
+
+
+_READERS: Mapping[tuple[str, str], Callable[[Reading, Id, Manifest], None]] = {
+    ("cluster.karmada.io", "Cluster"): _take_member,
+    ("", "Service"): _take_service,
+    ("policy.karmada.io", "PropagationPolicy"): _take_policy,
+    ("policy.karmada.io", "ClusterPropagationPolicy"): _take_policy,
+    ("policy.karmada.io", "OverridePolicy"): _take_override,
+    ("policy.karmada.io", "ClusterOverridePolicy"): _take_override,
+    ("work.karmada.io", "ResourceBinding"): _take_binding,
+    **{(dialect.value, "Cluster"): _take_gateway for dialect in Dialect},
+    **{(dialect.value, "ServiceExport"): _take_export for dialect in Dialect},
+    **{(dialect.value, "GlobalTrafficPolicy"): _take_traffic for dialect in Dialect},
+}
+_OF_DIALECTS = {"ServiceExport", "GlobalTrafficPolicy"}
+
+
+def _key(one: Id) -> ServiceKey:
+    return ServiceKey(Dialect(one.group), one.namespace, one.name)
+
+
+def _is_ours(obj: Manifest) -> bool:
+    labels = part(obj["metadata"], "labels")
+    return all(labels.get(name) == value for name, value in MANAGED_BY.items())
+
+
+def _check_port(obj: Manifest, place: str, number: int) -> None:
+    if not 1 <= number <= _HIGHEST_PORT:
+        raise InvalidObject(f"{what(obj)}: {place}: a port is a number from 1 to {_HIGHEST_PORT}")
+
+
+def _decoded(decoder: Callable[[bytes], T], obj: Manifest) -> T:
+    """Read an object by one of the reflectors' decoders. Raises InvalidObject."""
+    try:
+        return decoder(msgspec.json.encode(obj))
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at `$.")
+        where = place.removesuffix("`")
+        reason = reason[:1].lower() + reason[1:]
+        raise InvalidObject(f"{what(obj)}: {where + ': ' if where else ''}{reason}") from None
+    except ValueError as error:  # a number beyond what Python reads
+        raise InvalidObject(f"{what(obj)}: {error}") from None
+
+
+def _put(into: dict[Any, T], key: object, value: T | None) -> None:
+    """Remember what was read; None is what a decoder says of an object that is being deleted."""
+    into.pop(key, None)
+    if value is not None:
+        into[key] = value

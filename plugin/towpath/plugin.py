@@ -1,0 +1,63 @@
+"""The plugin as a whole: the controller, and beside it what tells of it over gRPC and HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+from towpath.controller.controller import Controller
+from towpath.controller.metrics import Metrics
+from towpath.karmada.client import Client
+from towpath.karmada.leader import Leadership
+from towpath.karmada.live import read_live
+from towpath.review.status import Aggregation
+from towpath.rpc.server import PluginServer, Port
+from towpath.serving import gc_tuning
+from towpath.serving.health_server import HealthServer
+
+
+async def serve(
+    client: Client,
+    *,
+    socket: Path | None,
+    port: Port | None = None,
+    health: str | None = None,
+    lease: str | None = None,
+) -> None:
+    """Run until cancelled, then stop gracefully.
+
+    ``socket`` and ``port`` are where gRPC calls are answered, ``health`` the ``host:port`` of health and
+    metrics, and ``lease`` the ``namespace/name`` by which one of several plugins leads; each can be left out.
+    Raises SocketUnusable if another program has the socket or a port, UsageError if certificates are wrong.
+    """
+    gc_tuning.collect_rarely()
+    metrics = Metrics()
+    leadership = Leadership(client, *lease.split("/", 1)) if lease else None
+    controller = Controller(client, metrics, leadership)
+    async with AsyncExitStack() as open_:
+        server = None
+        if socket is not None or port is not None:
+            inventory = controller.inventory
+            server = PluginServer(
+                inventory,
+                Aggregation(inventory, controller.withheld),
+                partial(read_live, client),
+                socket=socket,
+                port=port,
+            )
+            await open_.enter_async_context(server)
+        tasks = await open_.enter_async_context(asyncio.TaskGroup())
+        running = tasks.create_task(controller.run())
+        if health is not None:
+            alive = running.done
+            await open_.enter_async_context(
+                HealthServer(
+                    health, synced=controller.synced, alive=lambda: not alive(), metrics=metrics.exposition
+                )
+            )
+        await controller.inventory.synced()
+        if server is not None:
+            server.in_sync()
+        await running

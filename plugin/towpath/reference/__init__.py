@@ -1,0 +1,1 @@
+"""Generated reference pages. ``make docs`` runs ``python -m towpath.reference PAGE > docs/PAGE.md``."""

@@ -1,0 +1,65 @@
+"""The page docs/reasons.md, generated from the registry of reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from towpath.rules.reasons import (
+    Advice,
+    ConditionReason,
+    Conflicting,
+    ExclusionReason,
+    InvalidReason,
+    NotImportedReason,
+    PolicyReason,
+    Reason,
+)
+
+_SECTIONS: tuple[tuple[str, str, type[Reason]], ...] = (
+    (
+        "A cluster does not export",
+        "A cluster that a ServiceExport reaches exports, or has the first of these reasons that holds.",
+        ExclusionReason,
+    ),
+    (
+        "A cluster does not import",
+        "A member either imports the service or has one of these reasons.",
+        NotImportedReason,
+    ),
+    (
+        "Exporters disagree",
+        "Reasons of `Conflict=True`, joined by commas. What the oldest export says is used.",
+        Conflicting,
+    ),
+    (
+        "Other reasons of conditions",
+        "`Valid=False` has one of these, or the reason of the cluster that came furthest.",
+        ConditionReason,
+    ),
+    (
+        "Traffic policies and flomesh Clusters",
+        "Reasons of `Accepted`, `Resolved` and `Managed`; if False also those of warnings and refusals.",
+        PolicyReason,
+    ),
+    (
+        "Warnings",
+        "Legal, and yet it does not do what it says, because of how FSM consumes it.",
+        Advice,
+    ),
+    ("Refusals", "No FSM can do this: the CRDs refuse it, and so does `towpath plan`.", InvalidReason),
+)
+
+
+def page() -> str:
+    """Return the page in Markdown."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Reasons"
+    yield ""
+    yield "All that Towpath says about a service, in conditions, by `towpath explain` and `towpath plan`."
+    yield "Made from `plugin/towpath/rules/reasons.py` by `make docs`."
+    for title, about, reasons in _SECTIONS:
+        yield from ("", f"## {title}", "", about, "", "| reason | meaning |", "| --- | --- |")
+        yield from (f"| `{reason.value}` | {reason.text} |" for reason in reasons)

@@ -1,0 +1,1 @@
+"""What the webhook and Karmada ask: admission warnings and the status of an export."""

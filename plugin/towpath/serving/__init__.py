@@ -1,0 +1,1 @@
+"""What every long-running process needs: health server, metric families, garbage collector settings."""

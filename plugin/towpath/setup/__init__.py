@@ -1,0 +1,1 @@
+"""Installation into a Karmada and removal from it."""

@@ -1,0 +1,308 @@
+"""What each cluster imports: examples, and what holds in every world."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.strategies import FEW, of_one_dialect, shuffled, turned, worlds
+from tests.support.worlds import (
+    HEADLESS,
+    WEB,
+    derived,
+    endpoints,
+    export,
+    fleet,
+    key_of,
+    member,
+    offered,
+    port,
+    service,
+)
+from towpath.derivation.derive import Derived, derive, exporters_of, why_not_importing
+from towpath.derivation.render import Rendered, render
+from towpath.model.cluster import Fleet, Member
+from towpath.model.export import Export
+from towpath.model.keys import Dialect
+from towpath.model.world import Offer, World
+from towpath.rules.ports import normal_path
+from towpath.rules.reasons import NotImportedReason
+
+
+def views(one: Derived) -> dict[str, dict[int, list[str]]]:
+    return {name: endpoints(view) for name, view in one.views.items()}
+
+
+def scoped(*names: str) -> Offer:
+    return replace(WEB, export=export((80, "/web"), targets=tuple(map(key_of, names))))
+
+
+def test_every_cluster_imports_from_the_others_and_never_from_itself() -> None:
+    seen = derived({"a": WEB, "c": WEB}, fleet("a", "b", "c"))
+
+    assert views(seen) == {"a": {80: ["c"]}, "b": {80: ["a", "c"]}, "c": {80: ["a"]}}
+    assert seen.everything is not None
+    assert endpoints(seen.everything) == {80: ["a", "c"]}
+
+
+def test_a_single_exporter_imports_nothing() -> None:
+    assert views(derived({"a": WEB}, fleet("a", "b"))) == {"b": {80: ["a"]}}
+
+
+def test_members_that_do_not_serve_the_import_api_are_left_out() -> None:
+    members = fleet("a", "c") | {"b": member("b", imports=frozenset({Dialect.MULTICLUSTER}))}
+
+    assert list(derived({"a": WEB}, members).views) == ["c"]
+
+
+def test_target_clusters_limit_who_imports() -> None:
+    seen = derived({"a": scoped("b"), "d": WEB}, fleet("a", "b", "c", "d"))
+
+    assert views(seen) == {"a": {80: ["d"]}, "b": {80: ["a", "d"]}, "c": {80: ["d"]}}
+    assert seen.everything is not None
+    assert endpoints(seen.everything) == {80: ["a", "d"]}, "what no cluster out of scope has"
+
+
+def test_the_full_list_is_there_even_if_nobody_sees_it() -> None:
+    seen = derived({"a": scoped("b"), "b": scoped("a")}, fleet("a", "b", "c"))
+
+    assert views(seen) == {"a": {80: ["b"]}, "b": {80: ["a"]}}
+    assert seen.everything is not None
+    assert endpoints(seen.everything) == {80: ["a", "b"]}
+
+
+def test_the_oldest_export_goes_first_by_its_age_in_the_member_and_then_by_its_key() -> None:
+    members = fleet("a", "b", "c") | {"c": member("c", region="a-region")}
+    same = derived({"a": WEB, "b": WEB, "c": WEB}, members)
+    aged = derived({"a": WEB, "b": replace(WEB, created="2026-01-01T00:00:00Z"), "c": WEB}, members)
+    younger = derived(
+        {"a": WEB, "b": replace(WEB, created="2026-01-01T00:00:00Z"), "c": WEB},
+        members,
+        created="2026-01-02T00:00:00Z",
+    )
+
+    assert same.exporters == ("c", "a", "b")
+    assert aged.exporters == ("c", "a", "b")
+    assert younger.exporters == ("b", "c", "a")
+
+
+UNIMPORTED: list[tuple[NotImportedReason | None, Mapping[str, Offer], Member]] = [
+    (NotImportedReason.NOT_SERVED, {"b": WEB}, member("a", imports=frozenset())),
+    (NotImportedReason.NO_EXPORTER, {"b": Offer(WEB.export, None)}, member("a")),
+    (NotImportedReason.ONLY_EXPORTER, {"a": WEB}, member("a")),
+    (NotImportedReason.OUT_OF_SCOPE, {"a": WEB, "b": scoped("c")}, member("a")),
+    (
+        NotImportedReason.PORTS_CLASH,
+        {"a": replace(WEB, service=service(port(80, "http"))), "b": WEB},
+        member("a"),
+    ),
+    (None, {"a": WEB, "b": WEB}, member("a")),
+    (None, {"b": scoped("a")}, member("a")),
+    (None, {"a": scoped("b"), "b": WEB}, member("a")),
+    (None, {"b": WEB}, member("a", drained=True, unreachable_since=0.0)),
+]
+
+
+@pytest.mark.parametrize(("reason", "offers", "importer"), UNIMPORTED)
+def test_a_member_that_does_not_import_has_one_reason(
+    reason: NotImportedReason | None, offers: Mapping[str, Offer], importer: Member
+) -> None:
+    members = fleet("b", "c") | {"a": importer}
+    exported, seen = offered(offers), derived(offers, members)
+
+    assert why_not_importing(exported, seen, importer, members) is reason
+    assert ("a" not in seen.views) == bool(reason)
+
+
+def test_the_table_has_every_reason_not_to_import() -> None:
+    assert {reason for reason, _, _ in UNIMPORTED} == {*NotImportedReason, None}
+
+
+def test_what_a_cluster_exports_can_be_asked_for_again() -> None:
+    members = fleet("a", "b")
+    one = offered({"a": WEB, "b": HEADLESS, "c": WEB})
+    seen = derived(one.offers, members)
+
+    [again] = exporters_of(one, seen.exporters, Fleet(members))
+    assert again.member is members["a"]
+    assert [number.port for number, _ in again.offered] == [80]
+
+
+def rendered(world: World) -> dict[str, Rendered]:
+    made = derive(world)
+    return {str(key): render(key, one.uid, made.services[key]) for key, one in world.services.items()}
+
+
+@given(worlds, st.randoms(use_true_random=False))
+@FEW
+def test_the_order_in_which_things_were_seen_does_not_matter(world: World, random: Random) -> None:
+    other = turned(world, random)
+
+    assert derive(other) == derive(world)
+    assert {key: json.dumps(one.objects) for key, one in rendered(other).items()} == {
+        key: json.dumps(one.objects) for key, one in rendered(world).items()
+    }
+
+
+@given(worlds)
+@FEW
+def test_the_same_world_gives_the_same_whoever_made_its_objects(world: World) -> None:
+    once = derive(world)
+
+    assert derive(world) == once
+    assert derive(deepcopy(world)) == once
+
+
+def listed_otherwise(offer: Offer, random: Random) -> Offer:
+    if offer.service is None:
+        return offer
+    ports = {"ports": tuple(shuffled(offer.service.ports, random))}
+    targets = {"target_clusters": tuple(shuffled(offer.export.target_clusters, random))}
+    return replace(
+        offer,
+        service=offer.service.model_copy(update=ports),
+        export=offer.export.model_copy(update=targets),
+    )
+
+
+@given(worlds, st.randoms(use_true_random=False))
+@FEW
+def test_the_order_of_a_services_ports_and_of_target_clusters_means_nothing(
+    world: World, random: Random
+) -> None:
+    services = {
+        key: replace(one, offers={name: listed_otherwise(o, random) for name, o in one.offers.items()})
+        for key, one in world.services.items()
+    }
+
+    assert derive(replace(world, services=services)) == derive(world)
+
+
+def turned_rules(offer: Offer) -> Offer:
+    last = {rule.port_number: rule for rule in offer.export.rules}
+    return replace(offer, export=offer.export.model_copy(update={"rules": tuple(reversed(last.values()))}))
+
+
+@given(worlds)
+@FEW
+def test_the_order_of_rules_for_different_ports_is_the_order_of_ports_and_nothing_else(world: World) -> None:
+    def ports(view: Any) -> Any:
+        return {one["port"]: one for one in view.dump()["ports"]}
+
+    services = {
+        key: replace(one, offers={name: turned_rules(offer) for name, offer in one.offers.items()})
+        for key, one in world.services.items()
+        if all(
+            len(o.export.rules) == len({r.port_number for r in o.export.rules}) for o in one.offers.values()
+        )
+    }
+    world = replace(world, services={key: world.services[key] for key in services})
+    before, after = derive(world), derive(replace(world, services=services))
+    for key, one in after.services.items():
+        was = before.services[key]
+        assert (one.exporters, one.excluded) == (was.exporters, was.excluded)
+        assert {n: ports(v) for n, v in one.views.items()} == {n: ports(v) for n, v in was.views.items()}
+
+
+@given(worlds)
+@FEW
+def test_no_view_holds_its_own_cluster(world: World) -> None:
+    for one in derive(world).services.values():
+        for name, view in one.views.items():
+            own = world.members[name].key
+            assert own not in {e.cluster_key for p in view.ports for e in p.endpoints}
+
+
+@given(worlds)
+@FEW
+def test_every_endpoint_is_an_exporters_whose_scope_holds_the_importer(world: World) -> None:
+    by_key = {one.key: one for one in world.members.values()}
+    for key, one in derive(world).services.items():
+        for name, view in one.views.items():
+            assert key.dialect in world.members[name].imports
+            for number, endpoint in ((p.port, e) for p in view.ports for e in p.endpoints):
+                exporter = by_key[endpoint.cluster_key]
+                offer = world.services[key].offers[exporter.name]
+                targets, target = offer.export.target_clusters, endpoint.target
+                assert exporter.name in one.exporters
+                assert not targets or world.members[name].key in targets
+                assert (target.ip, target.port) == (exporter.gateway_ip, exporter.gateway_port)
+                assert target.path == normal_path(last_path(offer.export, number))
+                assert offer.service is not None
+                assert number in {p.port for p in offer.service.ports}
+
+
+def last_path(export: Export, number: int) -> str:
+    *_, last = (rule.path for rule in export.rules if rule.port_number == number)
+    return last
+
+
+@given(worlds)
+@FEW
+def test_every_offer_exports_or_is_excluded_and_every_member_imports_or_has_a_reason(world: World) -> None:
+    for key, one in derive(world).services.items():
+        service = world.services[key]
+        assert sorted([*one.exporters, *one.excluded]) == sorted(service.offers)
+        assert (one.everything is None) == (not one.exporters)
+        for name, importer in world.members.items():
+            reason = why_not_importing(service, one, importer, world.members)
+            assert (name in one.views) == (reason is None)
+
+
+@given(worlds)
+@FEW
+def test_a_cluster_that_exports_nothing_and_is_in_every_scope_sees_everything(world: World) -> None:
+    for key, one in derive(world).services.items():
+        exports = [world.services[key].offers[name].export for name in one.exporters]
+        for name, view in one.views.items():
+            in_all = all(
+                world.members[name].key in (e.target_clusters or [world.members[name].key]) for e in exports
+            )
+            if in_all and name not in one.exporters:
+                assert view == one.everything
+
+
+@given(worlds)
+@FEW
+def test_a_view_makes_a_valid_service_with_sorted_endpoints(world: World) -> None:
+    for one in derive(world).services.values():
+        for view in one.views.values():
+            numbers, names = [p.port for p in view.ports], [p.name or "" for p in view.ports]
+            assert len(set(numbers)) == len(numbers) > 0
+            assert len(set(names)) == len(names)
+            assert all(names) or len(names) == 1
+            for offers in (p.endpoints for p in view.ports):
+                keys = [endpoint.cluster_key for endpoint in offers]
+                assert keys == sorted(set(keys)) != []
+
+
+@given(of_one_dialect)
+@FEW
+def test_both_dialects_give_the_same_but_for_the_group(world: World) -> None:
+    swap = {Dialect.FLOMESH: Dialect.MULTICLUSTER, Dialect.MULTICLUSTER: Dialect.FLOMESH}
+    other = World(
+        {
+            name: one.model_copy(update={"imports": frozenset(swap[dialect] for dialect in one.imports)})
+            for name, one in world.members.items()
+        },
+        {
+            (renamed := key._replace(dialect=swap[key.dialect])): replace(one, key=renamed)
+            for key, one in world.services.items()
+        },
+        now=world.now,
+    )
+    made, remade = derive(world).services, derive(other).services
+
+    for (key, one), (renamed, same) in zip(made.items(), remade.items(), strict=True):
+        assert same == one
+        text = json.dumps(render(key, "uid", one).objects)
+        mine, theirs = (f'"{dialect.api_version}"' for dialect in (key.dialect, renamed.dialect))
+        assert json.dumps(render(renamed, "uid", same).objects) == text.replace(mine, theirs)

@@ -1,0 +1,126 @@
+"""Propagation that nobody wrote: exports follow their Service, traffic policies the imports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.strategies import FEW, policies, worlds
+from tests.support.worlds import KEY, UID, WEB, derived, fleet, offered
+from towpath.derivation.derive import Derived, derive
+from towpath.derivation.followpolicy import EXPORT, PRIORITY, TRAFFIC, export_policy, traffic_policy
+from towpath.derivation.render import MANAGED_BY, TOLERATIONS, policy_name, service_of_policy
+from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.traffic import TrafficPolicy
+from towpath.model.world import AppliedPolicy, ExportedService, World
+
+EXPORTED = offered({}, serving=frozenset("ba"), selected=False)
+APPLIED = AppliedPolicy(KEY, UID, TrafficPolicy(), selected=False)
+IMPORTED = derived({"a": WEB, "c": WEB}, fleet("a", "b", "c"))
+
+
+def clusters(policy: Mapping[str, Any] | None) -> list[str] | None:
+    if policy is None:
+        return None
+    names: list[str] = policy["spec"]["placement"]["clusterAffinity"]["clusterNames"]
+    return names
+
+
+@pytest.mark.parametrize(
+    ("service", "goes_to"),
+    [
+        (EXPORTED, ["a", "b"]),
+        (replace(EXPORTED, offers={"c": WEB}), ["a", "b"]),
+        (replace(EXPORTED, selected=True), None),
+        (replace(EXPORTED, serving=frozenset()), None),
+        (replace(EXPORTED, serving=frozenset({"gone"})), None),
+        (replace(EXPORTED, serving=frozenset({"gone", "c"})), ["c"]),
+    ],
+)
+def test_an_export_that_no_policy_selects_goes_where_its_service_goes(
+    service: ExportedService, goes_to: list[str] | None
+) -> None:
+    assert clusters(export_policy(service, ["c", "b", "a"])) == goes_to
+
+
+@pytest.mark.parametrize(
+    ("applied", "seen", "goes_to"),
+    [
+        (APPLIED, IMPORTED, ["a", "b", "c"]),
+        (replace(APPLIED, clusters=frozenset("x")), derived({"a": WEB}, fleet("a", "b")), ["b"]),
+        (replace(APPLIED, selected=True), IMPORTED, None),
+        (APPLIED, Derived(), None),
+        (APPLIED, derived({"a": WEB}, fleet("a")), None),
+        (APPLIED, None, None),
+    ],
+)
+def test_a_traffic_policy_that_no_policy_selects_goes_to_the_importers(
+    applied: AppliedPolicy, seen: Derived | None, goes_to: list[str] | None
+) -> None:
+    assert clusters(traffic_policy(applied, seen)) == goes_to
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_these_policies_are_owned_by_what_they_carry_and_lose_against_everybody(dialect: Dialect) -> None:
+    key = KEY._replace(dialect=dialect)
+    made = {
+        ("ServiceExport", EXPORT): export_policy(replace(EXPORTED, key=key), "ab"),
+        ("GlobalTrafficPolicy", TRAFFIC): traffic_policy(replace(APPLIED, key=key), IMPORTED),
+    }
+
+    for (kind, prefix), policy in made.items():
+        assert policy is not None
+        version = f"{dialect.value}/v1alpha1"
+        assert policy["kind"] == "PropagationPolicy"
+        assert policy["metadata"] == {
+            "name": f"{prefix}web",
+            "namespace": "shop",
+            "labels": MANAGED_BY,
+            "ownerReferences": [{"apiVersion": version, "kind": kind, "name": "web", "uid": UID}],
+        }
+        assert policy["spec"]["resourceSelectors"] == [
+            {"apiVersion": version, "kind": kind, "name": "web", "namespace": "shop"}
+        ]
+        assert policy["spec"]["priority"] == PRIORITY < 0
+        assert policy["spec"]["placement"]["clusterTolerations"] == TOLERATIONS
+
+
+@pytest.mark.parametrize("name", ["web", "import-web", "export-web"])
+def test_no_two_of_our_policies_have_the_same_name(name: str) -> None:
+    key = ServiceKey(Dialect.FLOMESH, "shop", name)
+    others = {f"{EXPORT}{name}", f"{TRAFFIC}{name}"}
+
+    assert len({policy_name(key), policy_name(key, 1), *others}) == 4
+    assert not any(service_of_policy(other) for other in others)
+
+
+@given(worlds, policies, st.randoms(use_true_random=False))
+@FEW
+def test_a_policy_that_follows_names_members_sorted_and_never_none(
+    world: World, applied: AppliedPolicy, random: Any
+) -> None:
+    made = derive(world).services
+    turned = random.sample(sorted(world.members), len(world.members))
+    names = [
+        *(clusters(export_policy(service, turned)) for service in world.services.values()),
+        clusters(traffic_policy(applied, made.get(applied.key))),
+    ]
+    for some in names:
+        assert some is None or (some and some == sorted(set(some) & world.members.keys()))
+
+
+@given(worlds)
+@FEW
+def test_who_is_named_is_whom_it_follows(world: World) -> None:
+    for key, service in world.services.items():
+        follows = clusters(export_policy(service, world.members))
+        assert (follows is None) == (service.selected or not service.serving & world.members.keys())
+        importers = derive(world).services[key].views
+        applied = AppliedPolicy(key, UID, TrafficPolicy(), selected=service.selected)
+        to = clusters(traffic_policy(applied, derive(world).services[key]))
+        assert to == (sorted(importers) if importers and not service.selected else None)

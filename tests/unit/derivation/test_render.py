@@ -1,0 +1,301 @@
+"""The objects that carry views: what they hold, and that Karmada makes the views of them again."""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jsonpatch
+import pytest
+from hypothesis import given
+
+from tests.support.strategies import FEW, worlds
+from tests.support.worlds import KEY, UID, WEB, derived, export, fleet, key_of, service
+from towpath.derivation import render as module
+from towpath.derivation.derive import Derived, derive
+from towpath.derivation.render import (
+    LARGEST_POLICY,
+    LARGEST_VIEW,
+    MANAGED_BY,
+    MOST_POLICIES,
+    PRIORITY,
+    VIEW_ANNOTATION,
+    Rendered,
+    digest,
+    policy_name,
+    render,
+    service_of_policy,
+)
+from towpath.model.condition import READY
+from towpath.model.keys import Dialect
+from towpath.model.world import Offer, World
+from towpath.rules.reasons import ConditionReason
+
+
+def rendered(offers: Mapping[str, Offer], *names: str) -> Rendered:
+    return render(KEY, UID, derived(offers, fleet(*names)))
+
+
+def rules(one: Rendered) -> list[dict[str, Any]]:
+    return [rule for policy in one.overrides for rule in policy["spec"]["overrideRules"]]
+
+
+def overridden(one: Rendered, cluster: str) -> dict[str, Any]:
+    """Return the import as Karmada sends it to a cluster."""
+    template = dict(one.service_import or {})
+    for rule in rules(one):
+        if cluster in rule["targetCluster"]["clusterNames"]:
+            patch = [{"op": p["operator"], **p} for p in rule["overriders"]["plaintext"]]
+            template = jsonpatch.apply_patch(template, patch)
+    return template
+
+
+@given(worlds)
+@FEW
+def test_template_and_overrides_together_are_the_views_and_their_digests(world: World) -> None:
+    for key, one in derive(world).services.items():
+        objects = render(key, UID, one)
+        for cluster, view in one.views.items():
+            sent = overridden(objects, cluster)
+            assert sent["spec"] == view.dump()
+            assert sent["metadata"]["annotations"] == {VIEW_ANNOTATION: digest(view)}
+
+
+@given(worlds)
+@FEW
+def test_no_list_of_clusters_is_ever_empty_and_each_cluster_has_at_most_one_rule(world: World) -> None:
+    for key, one in derive(world).services.items():
+        objects = render(key, UID, one)
+        named = [name for rule in rules(objects) for name in rule["targetCluster"]["clusterNames"]]
+
+        assert (objects.propagation is None) == (objects.service_import is None) == (not one.views)
+        if objects.propagation:
+            affinity = objects.propagation["spec"]["placement"]["clusterAffinity"]
+            assert affinity == {"clusterNames": sorted(one.views)}
+            assert affinity["clusterNames"]
+        assert all(rule["targetCluster"]["clusterNames"] for rule in rules(objects))
+        assert len(set(named)) == len(named)
+        assert set(named) <= set(one.views)
+        assert all(policy["spec"]["overrideRules"] for policy in objects.overrides)
+
+
+@given(worlds)
+@FEW
+def test_only_views_that_differ_from_the_template_are_overridden(world: World) -> None:
+    for key, one in derive(world).services.items():
+        named = {n for rule in rules(render(key, UID, one)) for n in rule["targetCluster"]["clusterNames"]}
+        assert named == {name for name, view in one.views.items() if view != one.everything}
+
+
+@given(worlds)
+@FEW
+def test_two_views_have_one_digest_only_if_they_are_equal(world: World) -> None:
+    views = [view for one in derive(world).services.values() for view in one.views.values()]
+    for view in views:
+        assert [digest(view) == digest(other) for other in views] == [view == other for other in views]
+
+
+def test_without_exporters_or_importers_nothing_may_exist() -> None:
+    scoped = Offer(export((80, "/web"), targets=("x/y/z/nobody",)), service(80))
+
+    for one in (Derived(), derived({"a": scoped}, fleet("a", "b")), derived({"a": WEB}, fleet("a"))):
+        assert render(KEY, UID, one) == Rendered()
+    assert Rendered().objects == ()
+
+
+def test_everything_is_owned_by_the_export_and_found_by_its_name() -> None:
+    objects = rendered({"a": WEB, "c": WEB}, "a", "b", "c").objects
+
+    assert [obj["kind"] for obj in objects] == ["OverridePolicy", "PropagationPolicy", "ServiceImport"]
+    for obj in objects:
+        assert obj["metadata"]["ownerReferences"] == [
+            {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceExport", "name": "web", "uid": UID}
+        ]
+        assert obj["metadata"]["namespace"] == "shop"
+        assert obj["metadata"]["labels"] == MANAGED_BY
+    for policy in objects[:2]:
+        assert policy["spec"]["resourceSelectors"] == [
+            {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceImport", "name": "web", "namespace": "shop"}
+        ]
+    assert objects[1]["spec"]["priority"] == PRIORITY > 0
+    assert objects[2]["metadata"]["name"] == "web"
+
+
+def test_a_members_taint_takes_no_import_away() -> None:
+    propagation = rendered({"a": WEB}, "a", "b").propagation
+
+    assert propagation is not None
+    tolerated = {(t["key"], t["effect"]) for t in propagation["spec"]["placement"]["clusterTolerations"]}
+    states = ("cluster.karmada.io/not-ready", "cluster.karmada.io/unreachable")
+    assert tolerated == {(state, effect) for state in states for effect in ("NoSchedule", "NoExecute")}
+
+
+@pytest.mark.parametrize("number", [0, 1, MOST_POLICIES - 1])
+def test_a_policys_name_tells_its_service(number: int) -> None:
+    assert service_of_policy(policy_name(KEY, number)) == "web"
+
+
+@pytest.mark.parametrize("name", ["theirs", "web", "towpath-export-web", "my-towpath-import-web", ""])
+def test_other_names_are_no_policys_of_ours(name: str) -> None:
+    assert service_of_policy(name) is None
+
+
+def test_without_exporters_among_the_importers_nothing_is_overridden() -> None:
+    objects = rendered({"a": WEB}, "a", "b", "c")
+
+    assert not objects.overrides
+    assert objects.propagation is not None
+
+
+def test_three_objects_however_many_clusters() -> None:
+    names = [f"m{number:03}" for number in range(100)]
+
+    objects = rendered(dict.fromkeys(names[:10], WEB), *names)
+
+    assert len(objects.objects) == 3
+    assert len(rules(objects)) == 10
+
+
+def test_clusters_that_see_the_same_share_a_rule() -> None:
+    scoped = Offer(export((80, "/web"), targets=(key_of("b"),)), service(80))
+
+    objects = rendered({"a": scoped, "d": WEB}, "a", "b", "c", "d")
+
+    assert [rule["targetCluster"]["clusterNames"] for rule in rules(objects)] == [["a", "c"]]
+    assert overridden(objects, "d")["spec"] != overridden(objects, "c")["spec"]
+
+
+def with_paths(*sizes: int, among: str = "", targets: Mapping[int, str] | None = None) -> Rendered:
+    """Render a service whose exporters m00, m01, ... have paths of these lengths."""
+    names = [f"m{number:02}" for number in range(len(sizes))]
+    offers = {
+        name: Offer(
+            export((80, "/" + "x" * (size - 1)), targets=(key_of(targets[n]),) if targets else ()),
+            service(80),
+        )
+        for n, (name, size) in enumerate(zip(names, sizes, strict=True))
+    }
+    return rendered(offers, *names, *among)
+
+
+def size_of(rule: Mapping[str, Any]) -> int:
+    return len(json.dumps(rule["overriders"], separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def refused(one: Rendered) -> str:
+    assert one.objects == ()
+    assert one.refused is not None
+    assert one.refused[:3] == (READY, "False", ConditionReason.VIEW_TOO_LARGE)
+    return one.refused.message
+
+
+KIB = 1024
+
+
+def largest(made: Callable[[int], Rendered], fits: Callable[[Rendered], object]) -> int:
+    """Return the longest path, of at most 400 KiB, with which what is made still fits."""
+    return bisect.bisect_left(range(400 * KIB), True, key=lambda size: not fits(made(size + 1)))
+
+
+def is_written(one: Rendered) -> bool:
+    return one.refused is None
+
+
+def test_a_cluster_whose_override_is_too_large_for_a_work_stops_all_and_is_named() -> None:
+    def two(size: int) -> Rendered:
+        return with_paths(KIB, size, among="b")
+
+    longest = largest(two, is_written)
+
+    assert LARGEST_VIEW - KIB < max(map(size_of, rules(two(longest)))) <= LARGEST_VIEW
+    assert "the import of m00 has 200 KiB, at most 200 KiB" in refused(two(longest + 1))
+
+
+def test_a_full_list_that_nobody_overrides_may_be_larger() -> None:
+    one = with_paths(LARGEST_VIEW + KIB, among="b")
+
+    assert one.refused is None
+    assert one.overrides == ()
+
+
+def test_a_full_list_that_is_too_large_stops_all() -> None:
+    def full(size: int) -> Rendered:
+        """Each exports to the next one only, so that every view is small."""
+        return with_paths(*[100 * KIB] * 5, size, targets={n: f"m{(n + 1) % 6:02}" for n in range(6)})
+
+    longest = largest(full, is_written)
+    template = full(longest).service_import
+
+    assert template is not None
+    assert LARGEST_POLICY - KIB < len(json.dumps(template["spec"], separators=(",", ":"))) <= LARGEST_POLICY
+    assert "the full list has 512 KiB, at most 512 KiB" in refused(full(longest + 1))
+
+
+def clusters(policy: Mapping[str, Any]) -> list[str]:
+    return [
+        name for rule in policy["spec"]["overrideRules"] for name in rule["targetCluster"]["clusterNames"]
+    ]
+
+
+@pytest.mark.parametrize(("number", "size", "fewest"), [(5, 10, 1), (8, 10, 2), (12, 12, 4), (16, 12, 6)])
+def test_overrides_that_are_too_large_for_one_policy_are_cut_in_several(
+    number: int, size: int, fewest: int
+) -> None:
+    one = with_paths(*[size * KIB] * number, among="b")
+    total = sum(map(size_of, rules(one)))
+
+    assert fewest <= len(one.overrides) <= total // LARGEST_POLICY * 2 + 1
+    assert sorted(name for policy in one.overrides for name in clusters(policy)) == [
+        f"m{n:02}" for n in range(number)
+    ]
+    assert {policy["metadata"]["name"] for policy in one.overrides} <= {
+        policy_name(KEY, shard) for shard in range(MOST_POLICIES)
+    }
+    assert [name.rpartition("/")[2] for name in endpoint_keys(one, "m00")] == [
+        f"m{n:02}" for n in range(1, number)
+    ]
+
+
+def endpoint_keys(one: Rendered, cluster: str) -> list[str]:
+    [number] = overridden(one, cluster)["spec"]["ports"]
+    return [endpoint["clusterKey"] for endpoint in number["endpoints"]]
+
+
+def test_a_cluster_stays_in_its_policy_when_the_view_of_another_changes() -> None:
+    def places(sizes: list[int], among: str) -> dict[str, str]:
+        policies = with_paths(*sizes, among=among).overrides
+        return {name: policy["metadata"]["name"] for policy in policies for name in clusters(policy)}
+
+    sizes = [10 * KIB] * 12
+    before, after = places(sizes, "b"), places([9 * KIB, *sizes[1:]], "bc")
+
+    assert len(set(before.values())) > 1
+    assert after == before
+
+
+def test_no_override_policy_is_larger_than_it_may_be() -> None:
+    def three(size: int) -> Rendered:
+        return with_paths(85 * KIB, 85 * KIB, size)
+
+    longest = largest(three, lambda one: len(one.overrides) == 1)
+
+    assert len(three(longest + 1).overrides) == 2
+    [policy] = three(longest).overrides
+    assert len(json.dumps(policy, separators=(",", ":"))) <= LARGEST_POLICY
+
+
+def test_overrides_for_more_policies_than_there_may_be_stop_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_POLICIES", 2)
+
+    assert with_paths(*[10 * KIB] * 8).refused is None
+    assert "do not fit into 2 policies of 512 KiB" in refused(with_paths(*[12 * KIB] * 16))
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_a_service_of_the_longest_name_has_policies_of_legal_names(dialect: Dialect) -> None:
+    key = KEY._replace(dialect=dialect, name="x" * 63)
+
+    assert len(policy_name(key, MOST_POLICIES - 1)) <= 253
+    assert service_of_policy(policy_name(key, MOST_POLICIES - 1)) == key.name

@@ -1,0 +1,107 @@
+"""What an export's status should say, and when it has to be written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from towpath.derivation.status import Arrival, ready, says, wanted_status
+from towpath.model.condition import Condition
+
+VALID = Condition("Valid", "True", "Valid", "Exported by a.")
+AT = 1_700_000_000.0
+STAMP, LATER = "2023-11-14T22:13:20Z", "2023-11-14T22:14:20Z"
+
+
+def written(*conditions: Condition, before: Any = None, now: float = AT) -> dict[str, Any]:
+    return wanted_status(conditions, ["b"], 3, before or {}, now)
+
+
+@pytest.mark.parametrize(
+    ("importers", "behind", "lost", "told", "status", "reason"),
+    [
+        ([], [], [], True, "False", "NotImported"),
+        (["a"], ["a"], [], False, "Unknown", "NotReported"),
+        (["a", "b"], [], [], True, "True", "Exported"),
+        (["a", "b"], [], ["a"], True, "True", "Exported"),
+        (["a", "b"], ["b"], [], True, "False", "Pending"),
+        (["a", "b"], ["b"], ["b"], True, "False", "ClusterLost"),
+        (["a", "b"], ["a", "b"], ["b"], True, "False", "Pending"),
+    ],
+)
+def test_ready_is_what_members_say(
+    importers: list[str], behind: list[str], lost: list[str], told: bool, status: str, reason: str
+) -> None:
+    said = ready(importers, Arrival(behind, lost, told=told))
+
+    assert (said.type, said.status, said.reason) == ("Ready", status, reason)
+    assert said.message.endswith(".")
+
+
+def test_a_message_names_those_that_are_waited_for_but_not_hundreds() -> None:
+    behind = [f"m{number:03}" for number in range(200)]
+
+    assert ready(["a", "b"], Arrival(["b"])).message == "1 of 2 importing clusters have it; waiting for b."
+    assert ready(behind, Arrival(behind)).message.endswith("m009 and 190 more.")
+
+
+@pytest.mark.parametrize(
+    ("arrival", "reason", "message"),
+    [
+        (
+            Arrival(["b"], taken_by="multicluster.x-k8s.io/v1alpha1"),
+            "ImportNameTaken",
+            "The name belongs to multicluster.x-k8s.io/v1alpha1: ",
+        ),
+        (
+            Arrival(["b"], claimed_by="PropagationPolicy shop/all"),
+            "ClaimedElsewhere",
+            "PropagationPolicy shop/all: ",
+        ),
+        (
+            Arrival(["b"], failed={"b": 'serviceimports "web" already exists in the cluster'}),
+            "LeftInMember",
+            "1 of 2 importing clusters have it; in b a ServiceImport is there",
+        ),
+        (
+            Arrival(["a", "b"], lost=["a", "b"], failed={"a": "dial tcp: refused", "b": "dial tcp: refused"}),
+            "NotApplied",
+            "0 of 2 importing clusters have it; Karmada cannot write the import: a, and 1 more: dial tcp",
+        ),
+        (
+            Arrival(["b"], failed={"a": "of before"}),
+            "Pending",
+            "1 of 2 importing clusters have it; waiting for b.",
+        ),
+    ],
+)
+def test_what_keeps_imports_from_arriving_is_told(arrival: Arrival, reason: str, message: str) -> None:
+    said = ready(["a", "b"], arrival)
+
+    assert (said.status, said.reason) == ("False", reason)
+    assert said.message.startswith(message)
+
+
+def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
+    first = written(VALID)
+    same = written(VALID._replace(message="Exported by a, b."), before=first, now=AT + 60)
+    other = written(VALID._replace(status="False"), before=same, now=AT + 60)
+
+    assert [c["lastTransitionTime"] for s in (first, same, other) for c in s["conditions"]] == [
+        STAMP,
+        STAMP,
+        LATER,
+    ]
+
+
+def test_nothing_is_written_when_nothing_changed() -> None:
+    first = written(VALID)
+    foreign = {"type": "Theirs", "status": "True"}
+    with_foreign = {**first, "conditions": [foreign, *first["conditions"]]}
+
+    assert says(first, written(VALID, before=first, now=AT + 60))
+    assert says(with_foreign, written(VALID, before=with_foreign, now=AT + 60))
+    assert not says({}, first)
+    assert not says(first, written(VALID._replace(reason="Other"), before=first))
+    assert not says({**first, "offeredTo": []}, first)

@@ -1,0 +1,119 @@
+"""Gateways given by name: the last good address stays, whatever DNS does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from structlog.testing import capture_logs
+
+from towpath.inventory import dns
+from towpath.inventory.gateway_dns import Lookup
+
+
+class Names:
+    """What DNS says, and how often the addresses changed."""
+
+    def __init__(self, found: Mapping[str, set[str]], remembered: Mapping[str, str]) -> None:
+        self.found: dict[str, set[str]] = dict(found)
+        self.asked: list[str] = []
+        self.changes = 0
+        self.changed = asyncio.Event()
+        self.lookup = Lookup(self._changed, lambda name: remembered.get(name, ""), self._ask)
+
+    def _changed(self) -> None:
+        self.changes += 1
+        self.changed.set()
+
+    async def _ask(self, name: str) -> frozenset[str]:
+        self.asked.append(name)
+        return frozenset(self.found.get(name, ()))
+
+
+async def test_a_name_is_looked_up_and_followed() -> None:
+    names = Names({"gw": {"10.0.0.1"}}, {})
+    names.lookup.want({"gw"})
+    await names.lookup.refresh()
+    names.found["gw"] = {"10.0.0.2"}
+    await names.lookup.refresh()
+
+    assert names.lookup.address("gw") == "10.0.0.2"
+    assert names.changes == 2
+
+
+async def test_of_several_addresses_the_one_before_stays_as_long_as_it_is_there() -> None:
+    names = Names({"gw": {"10.0.0.5", "10.0.0.7"}}, {})
+    names.lookup.want({"gw"})
+    await names.lookup.refresh()
+    names.found["gw"] = {"10.0.0.1", "10.0.0.5"}
+    await names.lookup.refresh()
+
+    assert names.lookup.address("gw") == "10.0.0.5"
+    assert names.changes == 1
+
+
+async def test_a_name_that_is_not_found_any_more_keeps_its_address() -> None:
+    names = Names({"gw": {"10.0.0.1"}}, {})
+    names.lookup.want({"gw"})
+    await names.lookup.refresh()
+    names.found.clear()
+    await names.lookup.refresh()
+
+    assert names.lookup.address("gw") == "10.0.0.1"
+    assert names.changes == 1
+
+
+@pytest.mark.parametrize(("remembered", "address"), [({"gw": "10.0.0.9"}, "10.0.0.9"), ({}, "")])
+async def test_after_a_restart_without_dns_the_address_in_the_imports_counts(
+    remembered: Mapping[str, str], address: str
+) -> None:
+    names = Names({}, remembered)
+    names.lookup.want({"gw"})
+    await names.lookup.refresh()
+
+    assert names.lookup.address("gw") == address
+
+
+async def test_a_new_name_is_asked_at_once_and_alone() -> None:
+    names = Names({"a": {"10.0.0.1"}, "b": {"10.0.0.2"}}, {})
+    names.lookup.want({"a"})
+    await names.lookup.refresh()
+    names.changed.clear()
+    running = asyncio.create_task(names.lookup.run())
+    names.lookup.want({"a", "b"})
+    async with asyncio.timeout(5):
+        await names.changed.wait()
+    running.cancel()
+
+    assert names.lookup.address("b") == "10.0.0.2"
+    assert names.asked == ["a", "b"]
+
+
+async def test_a_name_that_nobody_wants_is_forgotten() -> None:
+    names = Names({"a": {"10.0.0.1"}, "b": {"10.0.0.2"}}, {})
+    names.lookup.want({"a"})
+    await names.lookup.refresh()
+    names.lookup.want({"b"})
+    await names.lookup.refresh()
+
+    assert names.lookup.address("a") == ""
+
+
+async def test_names_are_really_looked_up() -> None:
+    assert await dns.addresses("localhost") == {"127.0.0.1"}
+    assert await dns.addresses("no-such-name.invalid") == frozenset()
+
+
+async def test_a_name_that_stays_unfound_is_told_once() -> None:
+    names = Names({}, {})
+    names.lookup.want({"gw"})
+    with capture_logs() as told:
+        for _ in range(3):
+            await names.lookup.refresh()
+        names.found["gw"] = {"10.0.0.1"}
+        await names.lookup.refresh()
+        names.found.clear()
+        await names.lookup.refresh()
+
+    assert [one["kept"] for one in told] == ["", "10.0.0.1"]

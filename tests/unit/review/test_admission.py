@@ -1,0 +1,224 @@
+"""What is said of a change before it is stored, out of an inventory as a real Karmada fills it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.inventories import (
+    GROUP,
+    Object,
+    binding,
+    claimed,
+    cluster,
+    clusters,
+    export,
+    exported,
+    knowing,
+    policy,
+    propagation,
+    service,
+)
+from tests.support.worlds import key_of
+from towpath.model.keys import Dialect
+from towpath.review.admission import Change, Finding, review
+
+NOW = 1_800_000_000.0
+SHOP = exported("web", "a", "b")
+
+
+def changed(obj: Object | None, old: Object | None = None) -> Change:
+    one: Any = obj or old
+    group = one["apiVersion"].rpartition("/")[0]
+    raw = [None if it is None else msgspec.json.encode(it) for it in (obj, old)]
+    return Change(group, one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"], *raw)
+
+
+def found(change: Change, *objects: Object) -> list[tuple[str, str]]:
+    return [(one.reason, one.field) for one in review(change, knowing(*objects), NOW)]
+
+
+FLEET = clusters("a", "b", "c")
+UNKNOWN = ("UnknownTargetCluster", "spec.targetClusters[1]")
+PORTS = ("TargetPortDiffers", "spec.rules[0].portNumber")
+PATH = ("PathClaimed", "spec.rules[0].path")
+OTHER_PORT = claimed(service("web", {"port": 80, "targetPort": 8080}), propagation("user"))
+OLD = exported("old", "a", "b", created="2025-01-01T00:00:00Z")
+YOUNG = exported("young", "a", "b", created="2027-06-01T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("obj", "there", "said"),
+    [
+        pytest.param(export(), SHOP, [], id="nothing to say"),
+        pytest.param(export(targets=(key_of("a"), "r/z/g/b")), SHOP, [UNKNOWN], id="no such key"),
+        pytest.param(export(targets=(key_of("a"), "r/z/g/b")), [], [UNKNOWN], id="also before the Service"),
+        pytest.param(
+            export(), [OTHER_PORT, binding(OTHER_PORT, "a")], [PORTS], id="created where its Service is bound"
+        ),
+        pytest.param(export(), [OTHER_PORT], [], id="a Service that is bound nowhere"),
+        pytest.param(export("web", (80, "/old")), [*SHOP, *OLD], [PATH], id="an older path"),
+        pytest.param(
+            export("web", (80, "old/")), [*SHOP, *OLD], [PATH], id="the same path otherwise written"
+        ),
+        pytest.param(export("web", (80, "/young")), [*SHOP, *YOUNG], [], id="a younger export's path"),
+        pytest.param(
+            export("web", (80, "/old"), created=""),
+            [*SHOP[1:], *OLD],
+            [PATH],
+            id="what is new is the youngest",
+        ),
+        pytest.param(
+            export("web", (80, "/a"), (81, "/old")),
+            [*SHOP, *OLD],
+            [("PathClaimed", "spec.rules[1].path"), ("RuleWithoutPort", "spec.rules[1].portNumber")],
+            id="all at once",
+        ),
+        pytest.param(
+            export(version=Dialect.MULTICLUSTER.api_version, created="2026-02-02T00:00:00Z"),
+            SHOP,
+            [("NameTaken", "metadata.name")],
+            id="the other API group has the name",
+        ),
+        pytest.param(
+            export(annotations={"towpath.io/drain": "nowhere", "towpath.io/when-unreachable": "what"}),
+            SHOP,
+            [("BadAnnotation", "metadata.annotations[towpath.io/drain]")],
+            id="of annotations only what names members",
+        ),
+        pytest.param(export("web", (80, "/")), SHOP, [], id="what the object tells by itself"),
+        pytest.param(export(deletionTimestamp="2026-01-01T00:00:00Z"), SHOP, [], id="on its way out"),
+    ],
+)
+def test_exports(obj: Object, there: list[Object], said: list[tuple[str, str]]) -> None:
+    assert found(changed(obj), *FLEET, *there) == said
+
+
+def test_what_an_older_export_has_is_told_once_for_all_clusters() -> None:
+    inventory = knowing(*FLEET, *SHOP, *OLD)
+    [one] = review(changed(export("web", (80, "/old"))), inventory, NOW)
+    assert one == Finding(
+        "PathClaimed",
+        "spec.rules[0].path",
+        "spec.rules[0].path: /old belongs to shop/old in a, b: an older export has this path on the cluster's"
+        " gateway already: give the rule another path",
+    )
+
+
+def test_a_review_changes_nothing() -> None:
+    inventory = knowing(*FLEET, *SHOP, *OLD)
+    before = inventory.world.derived(inventory.world.services[next(iter(inventory.world.services))].key, NOW)
+    change = changed(export("web", (80, "/old"), targets=["x"]))
+    first = review(change, inventory, NOW)
+    assert first
+    assert review(change, inventory, NOW) == first
+    assert inventory.world.derived(next(iter(inventory.world.services)), NOW) is before
+
+
+SPREAD = propagation("spread", {"apiVersion": GROUP, "kind": "GlobalTrafficPolicy"})
+
+
+def target(name: str, **more: object) -> Object:
+    return {"clusterKey": name if "/" in name else key_of(name), **more}
+
+
+@pytest.mark.parametrize(
+    ("obj", "said"),
+    [
+        (policy("web", "ActiveActive", target("a"), target("b")), []),
+        (
+            policy("web", "ActiveActive", target("x/y/z/a")),
+            [("UnknownClusterKey", "spec.targets[0].clusterKey")],
+        ),
+        (policy("web", "ActiveActive", target("c")), [("TargetDoesNotExport", "spec.targets[0].clusterKey")]),
+        (policy("nothing", "ActiveActive"), [("NotExported", "metadata.name")]),
+        (
+            policy("web", "ActiveActive", target("a", weight=10), target("far", weight=90)),
+            [("UnequalGatewayPorts", "spec.targets")],
+        ),
+        # Weight 0, a target of Locality and a second entry are told by the object alone.
+        (policy("web", "ActiveActive", target("a", weight=0), target("a")), []),
+        (policy("web", "Locality", target("a")), []),
+        (policy("web", "Locality", target("a"), target("b")), []),
+    ],
+)
+def test_traffic_policies(obj: Object, said: list[tuple[str, str]]) -> None:
+    there = [*FLEET, cluster("far", "10.9.9.9:8080"), *exported("web", "a", "b", "far")]
+    assert found(changed(obj), *there, SPREAD) == said
+
+
+def test_a_traffic_policy_that_nobody_spreads_goes_to_the_importers() -> None:
+    there = [*FLEET, *exported("web", "a", "b")]
+    [one] = review(changed(policy("web", "ActiveActive")), knowing(*there), NOW)
+    assert (one.reason, one.field) == ("LocalTakesPart", "spec.lbType")
+    assert one.text.startswith("spec.lbType: a, b: ")
+    assert found(changed(policy("web", "ActiveActive")), *there, SPREAD) == [], "to nobody yet"
+    bound = binding(policy(), "b")
+    [one] = review(changed(policy("web", "ActiveActive")), knowing(*there, SPREAD, bound), NOW)
+    assert one.text.startswith("spec.lbType: b: ")
+
+
+BY_NAME = {"apiVersion": GROUP, "kind": "ServiceExport", "name": "web"}
+SERVICES = {"apiVersion": "v1", "kind": "Service"}
+BY_LABEL = {**SERVICES, "labelSelector": {"matchLabels": {"app": "web"}}}
+BOTH = propagation("httpbin", BY_NAME, SERVICES)
+LEFT = ("FreezesService", "spec.resourceSelectors")
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        pytest.param(BOTH, [], id="the same"),
+        pytest.param(propagation("httpbin", SERVICES), [], id="the export follows its Service"),
+        pytest.param(propagation("httpbin", BY_NAME), [LEFT], id="the Service is left"),
+        pytest.param(propagation("httpbin", BY_NAME, BY_LABEL), [], id="selected by its label now"),
+        pytest.param(propagation("httpbin", {**BY_NAME, "name": ""}, SERVICES), [], id="with all others"),
+        pytest.param(None, [("FreezesService", "")], id="deleted"),
+        pytest.param({**BOTH, "spec": {"resourceSelectors": 5}}, [], id="unreadable: Karmada refuses it"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["PropagationPolicy", "ClusterPropagationPolicy"])
+def test_policies_that_leave_something_behind(
+    new: Object | None, said: list[tuple[str, str]], kind: str
+) -> None:
+    old = propagation("httpbin", BY_NAME, SERVICES, kind=kind)
+    if new is not None:
+        new = {**new, "kind": kind, "metadata": old["metadata"]}
+    template, behind = (claimed(one, old) for one in (export(), service(labels={"app": "web"})))
+    assert found(changed(new, old), template, behind) == said
+
+
+def test_what_is_left_behind_is_named() -> None:
+    template, behind = claimed(export(), BOTH), claimed(service(), BOTH)
+    [one] = review(changed(propagation("httpbin"), BOTH), knowing(template, behind), NOW)
+    assert one.text == (
+        "spec.resourceSelectors: Service shop/web: unless another policy selects it, it stays as members have"
+        " it: no change of it reaches them"
+    )
+
+
+def test_what_another_policy_has_claimed_is_not_left_behind() -> None:
+    other = propagation("other", BY_NAME)
+    template, behind = claimed(export(), other), service()
+    assert found(changed(None, BOTH), template, behind) == []
+    lone = claimed(service("lone"), BOTH)  # nobody exports it: it is none of ours
+    assert found(changed(None, BOTH), template, behind, lone) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change("", "Pod", "shop", "web", b"{}"),
+        Change("flomesh.io", "ServiceImport", "shop", "web", b"{}"),
+        Change("flomesh.io", "ServiceExport", "shop", "web", b"{}"),
+        Change("flomesh.io", "ServiceExport", "shop", "web", b"{"),
+        Change("flomesh.io", "ServiceExport", "shop", "web", b"[" * 20_000),
+        Change("flomesh.io", "ServiceExport", "shop", "web", None, msgspec.json.encode(export())),
+        changed({**export(), "spec": {"rules": [{"portNumber": "x"}]}}),
+        changed({**policy(), "spec": {"lbType": "Sideways"}}),
+    ],
+)
+def test_what_nothing_is_to_be_said_of(change: Change) -> None:
+    assert review(change, knowing(*FLEET, *SHOP), NOW) == ()

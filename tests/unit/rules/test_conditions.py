@@ -1,0 +1,253 @@
+"""What the status of an export says of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+
+from tests.support.strategies import FEW, worlds
+from tests.support.worlds import KEY, UID, WEB, condition, derived, export, fleet, member, offered, service
+from towpath.derivation.derive import derive
+from towpath.derivation.render import LARGEST_VIEW, render
+from towpath.model.cluster import Member
+from towpath.model.condition import CONFLICT, READY, VALID, Condition
+from towpath.model.world import Offer, World
+from towpath.rules import conditions
+from towpath.rules.conflict import Disagreement
+from towpath.rules.reasons import (
+    Advice,
+    Caution,
+    ConditionReason,
+    Conflicting,
+    Exclusion,
+    ExclusionReason,
+    InvalidReason,
+)
+
+LONGEST = 32768
+REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
+"""Both are what the schema of a condition allows."""
+GOING = replace(WEB, going=True)
+UNBOUND = replace(WEB, service=None)
+TOO_LARGE = Offer(export((80, "/" + "x" * LARGEST_VIEW)), service(80))
+
+
+def stated(offers: Mapping[str, Offer], members: Mapping[str, Member]) -> list[Condition]:
+    """Return all that is said of a service."""
+    one = derived(offers, members)
+    refused = render(KEY, UID, one).refused
+    return [*one.conditions, *([refused] if refused else [])]
+
+
+def valid(
+    exporters: Sequence[str],
+    excluded: Mapping[str, Exclusion],
+    everywhere: Exclusion | None = None,
+    *,
+    selected: bool = True,
+) -> Condition:
+    return conditions.valid(offered({}, selected=selected), exporters, excluded, everywhere)
+
+
+STATED: list[tuple[ConditionReason, str, str, Mapping[str, Offer]]] = [
+    (ConditionReason.VALID, VALID, "True", {"a": WEB, "b": UNBOUND}),
+    (ConditionReason.NO_SERVICE, VALID, "False", {"a": UNBOUND, "b": UNBOUND}),
+    (ConditionReason.NOT_PROPAGATED, VALID, "False", {}),
+    (ConditionReason.NO_CONFLICTS, CONFLICT, "False", {"a": WEB, "b": WEB}),
+    (ConditionReason.VIEW_TOO_LARGE, READY, "False", {"a": TOO_LARGE, "b": TOO_LARGE}),
+]
+
+
+@pytest.mark.parametrize(("reason", "kind", "status", "offers"), STATED)
+def test_every_reason_has_its_condition(
+    reason: ConditionReason, kind: str, status: str, offers: Mapping[str, Offer]
+) -> None:
+    said = stated(offers, fleet("a", "b", "c"))
+
+    assert [(one.type, one.status) for one in said if one.reason == reason] == [(kind, status)]
+
+
+OF_STATUS = {
+    *("EXPORTED", "NOT_IMPORTED", "PENDING", "CLUSTER_LOST", "NOT_REPORTED", "WITHHELD"),
+    *("LEFT_IN_MEMBER", "NOT_APPLIED", "IMPORT_NAME_TAKEN", "CLAIMED_ELSEWHERE"),
+}
+"""What follows from the reports of members and from the controller's guard, not from the derivation."""
+
+
+def test_the_table_has_every_reason_that_follows_from_the_derivation() -> None:
+    assert {reason for reason, *_ in STATED} == {one for one in ConditionReason if one.name not in OF_STATUS}
+
+
+@pytest.mark.parametrize(
+    ("exporters", "excluded", "want"),
+    [
+        (["a"], {}, ("True", "Valid", "Exported by a.")),
+        (
+            ["b", "a"],
+            {
+                "d": Exclusion(ExclusionReason.REFUSED_IN_MEMBER, "no"),
+                "c": Exclusion(ExclusionReason.DRAINED),
+            },
+            ("True", "Valid", "Exported by b, a. Left out: c (Drained); d (RefusedInMember: no)."),
+        ),
+        ([], {}, ("False", "NotPropagated", "Karmada has bound the ServiceExport to no cluster.")),
+        (
+            [],
+            {"a": Exclusion(ExclusionReason.SERVICE_NOT_BOUND), "b": Exclusion(ExclusionReason.NOT_A_MEMBER)},
+            (
+                "False",
+                "NoService",
+                "Exported by no cluster. Left out: a (ServiceNotBound); b (NotAMember).",
+            ),
+        ),
+    ],
+)
+def test_valid_says_who_exports_and_who_does_not(
+    exporters: Sequence[str], excluded: Mapping[str, Exclusion], want: tuple[str, str, str]
+) -> None:
+    assert valid(exporters, excluded) == Condition(VALID, *want)
+
+
+def test_an_export_that_follows_its_service_goes_nowhere_for_want_of_that() -> None:
+    assert valid([], {}, selected=False)[1:3] == ("False", ConditionReason.NO_SERVICE)
+    assert valid([], {}, selected=True)[1:3] == ("False", ConditionReason.NOT_PROPAGATED)
+
+
+@pytest.mark.parametrize("nearer", list(ExclusionReason)[1:])
+def test_where_nobody_exports_the_reason_is_that_of_the_cluster_that_came_furthest(
+    nearer: ExclusionReason,
+) -> None:
+    before = list(ExclusionReason)[list(ExclusionReason).index(nearer) - 1]
+    want = ConditionReason.NO_SERVICE if nearer is ExclusionReason.SERVICE_NOT_BOUND else nearer
+
+    for first, second in ((nearer, before), (before, nearer)):
+        said = valid([], {"a": Exclusion(first), "b": Exclusion(second)})
+        assert (said.status, said.reason) == ("False", want)
+
+
+def test_what_is_in_the_way_everywhere_is_all_that_is_said() -> None:
+    said = valid([], {"a": Exclusion(ExclusionReason.DRAINED)}, Exclusion(ExclusionReason.NAME_TAKEN, "it"))
+
+    assert (said.status, said.reason) == ("False", ExclusionReason.NAME_TAKEN)
+    assert said.message.endswith(f": {ExclusionReason.NAME_TAKEN.text}.")
+
+
+@pytest.mark.parametrize(
+    ("number", "end"), [(1, "m00."), (20, "m18, m19."), (21, "m19 and 1 more."), (99, "m19 and 79 more.")]
+)
+def test_of_many_exporters_the_first_twenty_are_named(number: int, end: str) -> None:
+    assert valid([f"m{n:02}" for n in range(number)], {}).message.endswith(end)
+
+
+def test_no_message_is_longer_than_a_condition_may_have() -> None:
+    excluded = {f"m{n:04}": Exclusion(ExclusionReason.REFUSED_IN_MEMBER, "x" * 100) for n in range(1000)}
+    many = [Disagreement(Conflicting.PATH, "x" * 100)] * 1000
+
+    for said in (
+        valid([], excluded),
+        valid(["a"], excluded),
+        conditions.conflict(many),
+    ):
+        assert len(said.message) == LONGEST
+    assert conditions.conflict(many).reason == Conflicting.PATH
+
+
+def test_nothing_to_disagree_on_is_no_conflict() -> None:
+    assert conditions.conflict([]) == Condition(CONFLICT, "False", "NoConflicts", "The exporters agree.")
+
+
+def test_reasons_are_joined_and_each_is_named_once() -> None:
+    said = conditions.conflict(
+        [
+            Disagreement(Conflicting.TYPE, "One."),
+            Disagreement(Conflicting.PATH, "Two."),
+            Disagreement(Conflicting.PATH, "Three."),
+        ]
+    )
+
+    assert said == Condition(CONFLICT, "True", "TypeConflict,PathConflict", "One. Two. Three.")
+
+
+def test_what_keeps_changes_from_the_members_is_told_though_the_export_is_valid() -> None:
+    troubled = offered({}, frozen=True, faults=("OverridePolicy shop/o: it fails.",))
+
+    for exporters, status in ((["a"], "True"), ([], "False")):
+        said = conditions.valid(troubled, exporters, {})
+        assert said.status == status
+        assert said.message.endswith("no change reaches them. OverridePolicy shop/o: it fails.")
+
+
+def test_a_name_that_an_export_of_another_group_has_bound_is_exported_by_nobody() -> None:
+    one = derived({"a": WEB}, fleet("a", "b"), taken_by="multicluster.x-k8s.io/v1alpha1")
+
+    assert not one.views
+    said = condition(one, VALID)
+    assert (said.status, said.reason) == ("False", "NameTaken")
+    assert said.message.startswith("The name belongs to multicluster.x-k8s.io/v1alpha1: ")
+
+
+UNKNOWN = Caution(Advice.UNKNOWN_KEY, "spec.targets[0].clusterKey", "a/b/c/d")
+ZERO = Caution(Advice.WEIGHT_ZERO, "spec.targets[0].weight", "a/b/c/d")
+NO_TARGET = Caution(InvalidReason.FAIL_OVER_TARGETS, "spec.targets")
+MINUS = Caution(InvalidReason.NEGATIVE_WEIGHT, "spec.targets[0].weight", "-1")
+
+
+@pytest.mark.parametrize(
+    ("cautions", "accepted", "resolved"),
+    [
+        ([], ("True", "Accepted"), ("True", "Resolved")),
+        ([ZERO], ("True", "Accepted"), ("True", "Resolved")),
+        ([UNKNOWN, ZERO], ("True", "Accepted"), ("False", "UnknownClusterKey")),
+        ([NO_TARGET, MINUS], ("False", "FailOverTargets,NegativeWeight"), ("True", "Resolved")),
+        ([Caution(Advice.NOT_EXPORTED, "metadata.name")], ("True", "Accepted"), ("False", "NotExported")),
+    ],
+)
+def test_a_policy_is_accepted_and_resolved(
+    cautions: list[Caution], accepted: tuple[str, str], resolved: tuple[str, str]
+) -> None:
+    for said, want in ((conditions.accepted(cautions), accepted), (conditions.resolved(cautions), resolved)):
+        assert (said.status, said.reason) == want
+        assert REASON.fullmatch(said.reason)
+        assert said.message.endswith(".")
+    assert ("weight 0 counts as 100" in conditions.accepted(cautions).message) == (ZERO in cautions)
+
+
+@pytest.mark.parametrize(
+    ("member", "status", "reason"),
+    [
+        (None, "False", "NoMember"),
+        (member("a"), "True", "Managed"),
+        (member("a", unreachable_since=5.0), "False", "MemberLost"),
+    ],
+)
+def test_a_cluster_is_managed_when_karmada_reaches_its_member(
+    member: Member | None, status: str, reason: str
+) -> None:
+    assert conditions.managed(member)[1:3] == (status, reason)
+
+
+def test_a_service_that_only_some_clusters_have_is_valid() -> None:
+    one = derived({"a": WEB, "b": UNBOUND, "c": WEB}, fleet("a", "b") | {"c": member("c", drained=True)})
+
+    assert condition(one, VALID) == Condition(
+        VALID, "True", "Valid", "Exported by a. Left out: b (ServiceNotBound); c (Drained)."
+    )
+
+
+@given(worlds)
+@FEW
+def test_every_condition_is_one_that_kubernetes_takes(world: World) -> None:
+    for one in derive(world).services.values():
+        assert [said.type for said in one.conditions] == [VALID, CONFLICT]
+        for said in one.conditions:
+            assert said.status in {"True", "False"}
+            assert REASON.fullmatch(said.reason)
+            assert 0 < len(said.message) <= LONGEST
+        assert (condition(one, VALID).status == "True") == bool(one.exporters)
+        assert (condition(one, CONFLICT).status == "False") == (
+            condition(one, CONFLICT).reason == ConditionReason.NO_CONFLICTS
+        )

@@ -1,0 +1,267 @@
+"""Which ports an import has, in which order, with whose endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.strategies import FEW, exports, services
+from tests.support.worlds import endpoints, export, member, port, service
+from towpath.model.export import Export
+from towpath.model.service import Service, ServicePort
+from towpath.model.view import View
+from towpath.rules.ports import Clash, Exporter, can_replace, exporter, merge_ports, normal_path, view_of
+
+
+def having(*pairs: tuple[Export, Service]) -> list[Exporter]:
+    """Return exporters a, b, c ... from the oldest on."""
+    return [exporter(member(name), *pair) for name, pair in zip("abcd", pairs, strict=False)]
+
+
+def seen(exporters: Sequence[Exporter], by: str = "abcd") -> View:
+    view = view_of(merge_ports(exporters), set(by))
+    assert view is not None
+    return view
+
+
+def numbers(*some: int) -> Export:
+    return export(*((number, f"/{number}") for number in some))
+
+
+HTTP, GRPC = port(80, "http"), port(90, "grpc")
+
+
+@pytest.mark.parametrize(
+    ("path", "normal"),
+    [
+        ("", "/"),
+        ("/", "/"),
+        ("//", "/"),
+        ("x", "/x"),
+        ("/x", "/x"),
+        ("/x/", "/x"),
+        ("//x//", "/x"),
+        ("/x/y", "/x/y"),
+        ("/x//y/", "/x//y"),
+    ],
+)
+def test_paths_are_as_fsm_needs_them(path: str, normal: str) -> None:
+    assert normal_path(path) == normal
+    assert normal_path(normal) == normal
+
+
+@pytest.mark.parametrize(
+    ("rules", "offered"),
+    [
+        (export((80, "/v1"), (80, "/v2")), [(80, "/v2")]),
+        (export((80, "/v1"), (90, "/x"), (80, "/v2")), [(80, "/v2"), (90, "/x")]),
+        (export((90, "/x"), (80, "/v1")), [(90, "/x"), (80, "/v1")]),
+        (export((7, "/x"), (80, "/v1")), [(80, "/v1")]),
+        (export((80, "v1/")), [(80, "/v1")]),
+        (export(), []),
+    ],
+)
+def test_rules_choose_the_ports_and_of_two_on_one_the_last_counts(
+    rules: Export, offered: list[tuple[int, str]]
+) -> None:
+    one = exporter(member("a"), rules, service(HTTP, GRPC))
+
+    assert [(number.port, endpoint.target.path) for number, endpoint in one.offered] == offered
+
+
+@pytest.mark.parametrize(
+    ("ports", "protocol"),
+    [
+        ([port(53, "u", "UDP"), port(53, "t")], "TCP"),
+        ([port(53, "t"), port(53, "u", "UDP")], "TCP"),
+        ([port(53, "u", "UDP")], "UDP"),
+    ],
+)
+def test_of_two_ports_with_one_number_the_one_that_speaks_tcp_is_exported(
+    ports: list[ServicePort], protocol: str
+) -> None:
+    [(one, _)] = exporter(member("a"), numbers(53), service(*ports)).offered
+
+    assert one.protocol == protocol
+
+
+def test_ports_come_in_the_winners_rule_order_and_then_the_later_exporters() -> None:
+    full = service(HTTP, GRPC, port(70, "more"))
+    exporters = having((numbers(90, 80), full), (numbers(70, 80, 90), full))
+
+    assert list(endpoints(seen(exporters)).items()) == [(90, ["a", "b"]), (80, ["a", "b"]), (70, ["b"])]
+    assert list(endpoints(seen(exporters, "b"))) == [90, 80, 70], "the same order where the winner is out"
+
+
+def test_a_port_that_nobody_offers_to_a_cluster_is_left_out_there() -> None:
+    exporters = having((numbers(80), service(HTTP)), (numbers(90), service(GRPC)))
+
+    assert endpoints(seen(exporters, "a")) == {80: ["a"]}
+    assert view_of(merge_ports(exporters), "c") is None
+    assert view_of(merge_ports([]), "a") is None
+
+
+CLASHES: list[tuple[str, list[ServicePort], ServicePort, ServicePort | None]] = [
+    ("the same port", [HTTP], HTTP, None),
+    ("another one", [HTTP], GRPC, None),
+    ("another appProtocol", [HTTP], port(80, "http", app="grpc"), None),
+    ("the same without a name", [port(80)], port(80), None),
+    ("the number has another name", [HTTP], port(80, "web"), HTTP),
+    ("the number has another protocol", [HTTP], port(80, "http", "UDP"), HTTP),
+    ("the name has another number", [HTTP], port(81, "http"), HTTP),
+    ("the number has no name", [HTTP], port(80), HTTP),
+    ("no name beside others", [HTTP, GRPC], port(81), HTTP),
+    ("others beside one without a name", [port(80)], port(81, "http"), port(80)),
+    ("two without a name", [port(80)], port(81), port(80)),
+]
+
+
+@pytest.mark.parametrize(("_case", "older", "later", "clash"), CLASHES, ids=[case for case, *_ in CLASHES])
+def test_a_port_that_clashes_with_an_older_exporters_is_left_out(
+    _case: str, older: list[ServicePort], later: ServicePort, clash: ServicePort | None
+) -> None:
+    exporters = having(
+        (numbers(*(one.port for one in older)), service(*older)), (numbers(later.port), service(later))
+    )
+    united = merge_ports(exporters)
+
+    assert united.clashes == (() if clash is None else (Clash("b", later, clash),))
+    assert ("b" in endpoints(seen(exporters)).get(later.port, [])) == (clash is None)
+    assert (view_of(united, "b") is None) == (clash is not None), "in every view alike"
+
+
+def test_of_an_exporter_only_the_ports_that_clash_are_left_out() -> None:
+    exporters = having(
+        (numbers(80), service(HTTP)),
+        (numbers(80, 90), service(port(80, "web"), GRPC)),
+        (numbers(90), service(GRPC)),
+    )
+
+    assert endpoints(seen(exporters)) == {80: ["a"], 90: ["b", "c"]}
+    assert endpoints(seen(exporters, "b")) == {90: ["b"]}
+
+
+def test_the_first_exporter_of_a_port_says_what_else_it_is() -> None:
+    exporters = having(
+        (numbers(80), service(port(80, "http", app="kubernetes.io/h2c"))), (numbers(80), service(HTTP))
+    )
+
+    [whole], [of_b] = seen(exporters).ports, seen(exporters, "b").ports
+    assert whole.app_protocol == of_b.app_protocol == "kubernetes.io/h2c"
+
+
+def test_type_and_protocol_are_always_written_and_nothing_that_is_not_there() -> None:
+    assert seen(having((numbers(80), service(80)))).dump() == {
+        "type": "ClusterSetIP",
+        "ports": [
+            {
+                "port": 80,
+                "protocol": "TCP",
+                "endpoints": [
+                    {
+                        "clusterKey": "default/default/default/a",
+                        "target": {"host": "10.0.0.97", "ip": "10.0.0.97", "port": 80, "path": "/80"},
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def test_an_endpoint_is_the_gateway_by_name_and_address() -> None:
+    gateway = member("a", "gw.example.test", resolved="10.1.2.3", gateway_port=8080, region="eu", group="g")
+
+    [(_, endpoint)] = exporter(gateway, numbers(80), service(80)).offered
+    assert endpoint.cluster_key == "eu/default/g/a"
+    assert endpoint.target.model_dump() == {
+        "host": "gw.example.test",
+        "ip": "10.1.2.3",
+        "port": 8080,
+        "path": "/80",
+    }
+
+
+def test_endpoints_are_sorted_by_cluster_key_not_by_age_or_name() -> None:
+    a, b = member("a", region="z"), member("b", region="y")
+    exporters = [exporter(one, numbers(80), service(80)) for one in (a, b)]
+
+    assert endpoints(seen(exporters)) == {80: ["b", "a"]}
+
+
+TO_A, TO_AB = ("x/y/z/a",), ("x/y/z/b", "x/y/z/a")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "can"),
+    [
+        (numbers(80), numbers(80), True),
+        (numbers(80), numbers(90, 80), True),
+        (numbers(90, 80), numbers(80), False),
+        (numbers(80), numbers(90), False),
+        (export((80, "/x"), targets=TO_A), export((80, "/y")), True),
+        (export((80, "/x"), targets=TO_A), export((80, "/y"), targets=TO_AB), True),
+        (export((80, "/x"), targets=TO_AB), export((80, "/y"), targets=TO_AB[::-1]), True),
+        (export((80, "/x"), targets=TO_AB), export((80, "/y"), targets=TO_A), False),
+        (export((80, "/x")), export((80, "/y"), targets=TO_AB), False),
+    ],
+)
+def test_who_offers_all_that_another_does_to_all_its_importers_stands_in(
+    one: Export, other: Export, can: bool
+) -> None:
+    serves = service(HTTP, GRPC)
+
+    first, *others = having((one, serves), (other, serves))
+    assert can_replace(others, first) is can
+
+
+def is_valid(ports: Sequence[ServicePort]) -> bool:
+    """Tell whether a Service could have these ports, and FSM tell them apart."""
+    names = {one.name for one in ports}
+    return len({one.port for one in ports}) == len(names) == len(ports) and (
+        len(ports) == 1 or "" not in names
+    )
+
+
+@given(st.lists(st.tuples(exports, services), min_size=1, max_size=4))
+@FEW
+def test_a_port_is_taken_if_it_is_there_already_or_makes_a_valid_service_with_all_before_it(
+    pairs: list[tuple[Export, Service]],
+) -> None:
+    exporters = [one for one in having(*pairs) if one.offered]
+    known: list[ServicePort] = []
+    offers: dict[int, list[str]] = {}
+    for one in exporters:
+        for candidate, _ in one.offered:
+            same = [
+                k
+                for k in known
+                if (k.port, k.name, k.protocol) == (candidate.port, candidate.name, candidate.protocol)
+            ]
+            if not same and is_valid([*known, candidate]):
+                known.append(candidate)
+            elif not same:
+                continue
+            offers.setdefault(candidate.port, []).append(one.member.name)
+
+    united = merge_ports(exporters)
+    assert {one.port.port: [name for name, _ in one.offers] for one in united.ports} == offers
+    assert [one.port for one in united.ports] == known
+    assert len(united.clashes) == sum(len(one.offered) for one in exporters) - sum(map(len, offers.values()))
+
+
+@given(st.lists(st.tuples(exports, services), min_size=1, max_size=4), st.sets(st.sampled_from("abcd")))
+@FEW
+def test_a_smaller_view_is_the_larger_one_without_the_other_clusters(
+    pairs: list[tuple[Export, Service]], by: set[str]
+) -> None:
+    united = merge_ports(having(*pairs))
+    whole, part = view_of(united, "abcd"), view_of(united, by)
+
+    left = {
+        number: [name for name in names if name in by]
+        for number, names in (endpoints(whole) if whole else {}).items()
+    }
+    assert (endpoints(part) if part else {}) == {number: names for number, names in left.items() if names}

@@ -1,0 +1,120 @@
+"""Derived objects: who may change them, and what those who may not are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.reviews import answered, document, question
+from towpath.derivation.followpolicy import EXPORT, TRAFFIC
+from towpath.derivation.render import MANAGED_BY, VIEW_ANNOTATION
+from towpath_webhook.admission.hooks import VALIDATE_DERIVED
+
+ALICE = {"username": "alice", "groups": ["system:authenticated"]}
+ADMIN = {"username": "system:admin", "groups": ["system:masters"]}
+
+
+def derived(kind: str = "ServiceImport", name: str = "web", owner: str = "ServiceExport") -> dict[str, Any]:
+    reference = {"apiVersion": "flomesh.io/v1alpha1", "kind": owner, "name": "web", "uid": "u"}
+    return document(
+        kind,
+        {"ports": []},
+        name=name,
+        labels=dict(MANAGED_BY),
+        ownerReferences=[reference],
+        annotations={VIEW_ANNOTATION: "1"},
+    )
+
+
+def said(old: dict[str, Any], new: dict[str, Any] | None, user: Any = ALICE) -> str:
+    """Return what the user is told, empty if the change passes."""
+    response = answered(VALIDATE_DERIVED, question(new, old, userInfo=user))
+    if response["allowed"]:
+        return ""
+    assert (response["status"]["code"], response["status"]["reason"]) == (403, "Forbidden")
+    return str(response["status"]["message"])
+
+
+def changed(obj: dict[str, Any], spec: object = None, **metadata: object) -> dict[str, Any]:
+    return {**obj, "spec": spec or obj["spec"], "metadata": {**obj["metadata"], **metadata}}
+
+
+EDIT_THE_EXPORT = (
+    "edit the ServiceExport web, whose spec.targetClusters says who imports it; or delete that, and all that "
+    "is derived from it goes"
+)
+OWN_POLICY = (
+    "write a PropagationPolicy of your own that selects the {0}, and Towpath takes this one away; or delete "
+    "the {0} web"
+)
+
+
+@pytest.mark.parametrize("user", [ALICE, ADMIN, {}, {"username": "x", "groups": None}])
+@pytest.mark.parametrize(
+    ("old", "instead"),
+    [
+        (derived(), EDIT_THE_EXPORT),
+        (derived("PropagationPolicy", "towpath-import-web"), EDIT_THE_EXPORT),
+        (derived("OverridePolicy", "towpath-import-web.1"), EDIT_THE_EXPORT),
+        (derived("PropagationPolicy", f"{EXPORT}web"), OWN_POLICY.format("ServiceExport")),
+        (
+            derived("PropagationPolicy", f"{TRAFFIC}web", "GlobalTrafficPolicy"),
+            OWN_POLICY.format("GlobalTrafficPolicy"),
+        ),
+    ],
+)
+def test_promise_13_nobody_edits_or_deletes_it_by_accident(
+    old: dict[str, Any], instead: str, user: dict[str, Any]
+) -> None:
+    source = old["metadata"]["ownerReferences"][0]["kind"]
+    what = f"{old['kind']} {old['metadata']['name']} is derived from {source} web"
+    assert said(old, None, user) == f"{what}, it would be made again: {instead}"
+    for new in (
+        changed(old, {"ports": [{"port": 1}]}),
+        changed(old, labels={}),
+        changed(old, ownerReferences=[]),
+        changed(old, annotations={}),
+    ):
+        assert said(old, new, user) == f"{what}, this change would be undone: {instead}"
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"username": "towpath-plugin", "groups": ["towpath"]},
+        {"username": "system:serviceaccount:kube-system:generic-garbage-collector", "groups": []},
+        {"username": "system:serviceaccount:kube-system:namespace-controller"},
+        {"username": "system:kube-controller-manager"},
+    ],
+)
+def test_controllers_may(user: dict[str, Any]) -> None:
+    assert said(derived(), None, user) == ""
+    assert said(derived(), changed(derived(), {"ports": [1]}), user) == ""
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"labels": {**MANAGED_BY, "propagationpolicy.karmada.io/permanent-id": "1"}},
+        {"annotations": {VIEW_ANNOTATION: "1", "propagationpolicy.karmada.io/name": "x"}},
+        {"finalizers": ["karmada.io/x"]},
+        {"resourceVersion": "2", "managedFields": []},
+    ],
+)
+def test_metadata_that_is_not_ours_may_be_changed(metadata: dict[str, Any]) -> None:
+    assert said(derived(), changed(derived(), **metadata)) == ""
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        document("ServiceImport", {"ports": []}),
+        document("ServiceImport", {"ports": []}, labels=dict(MANAGED_BY)),
+        document("ServiceImport", {}, ownerReferences=[{"kind": "ServiceExport", "name": "web"}]),
+        document("ServiceImport", {}, labels=dict(MANAGED_BY), ownerReferences=[{"kind": "Deployment"}]),
+    ],
+)
+def test_what_is_not_derived_is_its_owners(old: dict[str, Any]) -> None:
+    assert said(old, None) == ""
+    assert said(old, changed(old, {"ports": [1]})) == ""

@@ -1,0 +1,228 @@
+"""What the webhook says of an object alone: the CRDs' own table of mistakes, and what surprises."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.checkout import TOP
+from tests.support.reviews import EXPORT, RULE, answered, document, patched, question
+from towpath_webhook.admission import hooks
+from towpath_webhook.admission.rules import STANDING
+
+CASES = TOP / "tests" / "integration" / "crd_cases"
+PATHS = {
+    "Cluster": hooks.VALIDATE_CLUSTERS,
+    "ServiceExport": hooks.VALIDATE_EXPORTS,
+    "ServiceImport": hooks.VALIDATE_IMPORTS,
+    "GlobalTrafficPolicy": hooks.VALIDATE_TRAFFIC,
+}
+GROUPS = ["flomesh.io", "multicluster.flomesh.io"]
+
+
+def table(file: str) -> Any:
+    return yaml.safe_load((CASES / file).read_text())
+
+
+REFUSED = [
+    pytest.param(kind, spec, entry["field"], entry["fix"], id=f"{kind}-{spec}")
+    for kind, entries in table("refused.yaml").items()
+    for entry in entries
+    for spec in entry["specs"]
+]
+ACCEPTED = [
+    pytest.param(kind, spec, id=f"{kind}-{spec}")
+    for kind, specs in table("accepted.yaml").items()
+    for spec in specs
+]
+
+
+def asked(obj: dict[str, Any], old: dict[str, Any] | None = None, **more: object) -> dict[str, Any]:
+    return answered(PATHS[obj["kind"]], question(obj, old, **more))
+
+
+def causes(response: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return field and text of each problem."""
+    return [(one["field"], one["message"]) for one in response["status"]["details"]["causes"]]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("kind", "spec", "field", "fix"), REFUSED)
+def test_what_our_crds_refuse_is_refused_where_there_are_others(
+    group: str, kind: str, spec: Any, field: str, fix: str
+) -> None:
+    response = asked(document(kind, spec, group=group))
+    fields = causes(response)
+    assert field in [place for place, _ in fields]
+    said = next(text for place, text in fields if place == field)
+    assert fix.partition(", for example")[0] in said
+    assert response["status"]["code"] == 422
+    assert f"{field}: {said}" in response["status"]["message"]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("kind", "spec"), ACCEPTED)
+def test_what_our_crds_accept_is_accepted(group: str, kind: str, spec: Any) -> None:
+    obj = document(kind, spec, group=group)
+    if kind == "Cluster":  # as the mutating webhook leaves it
+        obj = patched(obj, answered(hooks.MUTATE_CLUSTERS, question(obj)))
+    assert asked(obj)["allowed"]
+
+
+def test_an_export_must_bear_the_name_of_a_service() -> None:
+    for name in ("a.b", "1web", "web-0.shop", "w" * 64):
+        ((field, text),) = causes(asked(document("ServiceExport", {"rules": [RULE]}, name=name)))
+        assert field == "metadata.name"
+        assert "must be the name of the Service to export" in text
+
+
+def test_everything_is_said_at_once() -> None:
+    spec = {
+        "rules": [{"portNumber": 0, "path": "web"}, "odd", {**RULE, "path": "/a//b"}],
+        "pathRewrite": {"from": "x"},
+        "targetClusters": ["cluster-1", 7],
+        "serviceAccountName": "ns/web",
+    }
+    response = asked(document("ServiceExport", spec, name="a.b"))
+    assert [field for field, _ in causes(response)] == [
+        "metadata.name",
+        "spec.rules[0].portNumber",
+        "spec.rules[0].path",
+        "spec.rules[0].pathType",
+        "spec.rules[1]",
+        "spec.rules[2].path",
+        "spec.pathRewrite",
+        "spec.serviceAccountName",
+        "spec.targetClusters[0]",
+        "spec.targetClusters[1]",
+    ]
+    assert response["status"]["message"].count("; ") >= 9
+
+
+def traffic(**spec: object) -> dict[str, Any]:
+    return document("GlobalTrafficPolicy", spec)
+
+
+KEY = "default/default/default/cluster-1"
+WARNED: list[Any] = [
+    (EXPORT, []),
+    (
+        document("ServiceExport", {"rules": [{**RULE, "pathType": "Exact"}]}),
+        ["spec.rules[0].pathType: Exact:"],
+    ),
+    (document("ServiceExport", {"rules": [{**RULE, "path": "/"}]}), ["spec.rules[0].path: '/': "]),
+    (
+        document("ServiceExport", {"rules": [RULE, {**RULE, "path": "/b"}]}),
+        ["spec.rules[0].portNumber: port 80: of several rules on one port the last counts"],
+    ),
+    (
+        document("ServiceExport", {"rules": [RULE]}, annotations={"towpath.io/when-unreachable": "Never"}),
+        ["metadata.annotations[towpath.io/when-unreachable]: 'Never' is none of Keep, Withdraw"],
+    ),
+    (traffic(lbType="ActiveActive", targets=[{"clusterKey": KEY, "weight": 1}]), []),
+    (
+        traffic(lbType="ActiveActive", targets=[{"clusterKey": KEY, "weight": 0}]),
+        [f"spec.targets[0].weight: {KEY}: weight 0 counts as 100 and attracts traffic"],
+    ),
+    (
+        traffic(lbType="ActiveActive", targets=[{"clusterKey": KEY}, {"clusterKey": KEY}]),
+        [f"spec.targets[0].clusterKey: {KEY}: the cluster is named more than once"],
+    ),
+    (
+        traffic(lbType="FailOver", targets=[{"clusterKey": KEY, "weight": 7}]),
+        [f"spec.targets[0].weight: {KEY}: FSM uses weights with ActiveActive only"],
+    ),
+    (traffic(targets=[{"clusterKey": KEY}]), [f"spec.targets[0]: {KEY}: FSM ignores the target of Locality"]),
+]
+
+
+@pytest.mark.parametrize(("obj", "told"), WARNED)
+def test_what_surprises_is_told(obj: dict[str, Any], told: list[str]) -> None:
+    response = asked(obj)
+    warnings = response.get("warnings", [])
+    assert response["allowed"]
+    assert len(warnings) == len(told)
+    for warning, beginning in zip(warnings, told, strict=True):
+        assert warning.startswith(beginning)
+        assert len(warning.encode()) <= 256, "longer ones the apiserver may cut off"
+
+
+def test_what_was_wrong_before_is_no_reason_to_refuse_a_change_of_something_else() -> None:
+    bad = {**RULE, "path": "web"}
+    old = document("ServiceExport", {"rules": [bad]})
+    response = asked(document("ServiceExport", {"rules": [bad], "sessionSticky": True}), old)
+    assert response["allowed"]
+    assert response["warnings"] == [
+        f"spec.rules[0].path: path must begin with '/', for example '/web' ({STANDING})"
+    ]
+    worse = asked(document("ServiceExport", {"rules": [bad], "targetClusters": ["x"]}), old)
+    ((field, text),) = causes(worse)
+    assert field == "spec.targetClusters[0]"
+    assert text.endswith("write region/zone/group/cluster, for example default/default/default/x")
+    assert len(worse["warnings"]) == 1
+
+
+def test_an_object_that_goes_is_left_alone() -> None:
+    going = document("ServiceExport", {}, deletionTimestamp="2026-01-01T00:00:00Z")
+    assert asked(going, EXPORT) == {"uid": "u-1", "allowed": True}
+    assert answered(hooks.MUTATE_DEFAULTS, question(going, EXPORT)) == {"uid": "u-1", "allowed": True}
+
+
+DEFAULTED: list[Any] = [
+    (
+        document("ServiceExport", {"rules": [{"portNumber": 1, "path": "/"}, RULE]}),
+        "spec.rules.0.pathType",
+        "Prefix",
+    ),
+    (document("GlobalTrafficPolicy"), "spec", {"lbType": "Locality"}),
+    (document("GlobalTrafficPolicy", {}), "spec.lbType", "Locality"),
+    (document("ServiceImport", {"ports": []}), "spec.type", "ClusterSetIP"),
+    (
+        document(
+            "ServiceImport", {"type": "Headless", "ports": [{"port": 1, "protocol": "UDP"}, {"port": 2}]}
+        ),
+        "spec.ports.1.protocol",
+        "TCP",
+    ),
+]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("obj", "where", "value"), DEFAULTED)
+def test_what_is_missing_and_can_mean_one_thing_only_is_filled_in(
+    group: str, obj: dict[str, Any], where: str, value: object
+) -> None:
+    obj = {**obj, "apiVersion": f"{group}/v1alpha1"}
+    response = answered(hooks.MUTATE_DEFAULTS, question(obj))
+    found: Any = patched(obj, response)
+    for name in where.split("."):
+        found = found[int(name) if name.isdigit() else name]
+    assert found == value
+    assert "patch" not in answered(hooks.MUTATE_DEFAULTS, question(patched(obj, response)))
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        EXPORT,
+        document("ServiceExport"),
+        document("ServiceExport", {"rules": "odd"}),
+        document("ServiceExport", {"rules": ["odd"]}),
+        document("ServiceImport"),
+        document("GlobalTrafficPolicy", "odd"),
+        document("Cluster", {}),
+    ],
+)
+def test_what_is_there_or_odd_is_not_touched(obj: dict[str, Any]) -> None:
+    assert answered(hooks.MUTATE_DEFAULTS, question(obj)) == {"uid": "u-1", "allowed": True}
+
+
+def test_a_kubeconfig_that_was_not_dropped_is_refused_without_repeating_it() -> None:
+    response = asked(document("Cluster", {"kubeconfig": "secret"}))
+    ((field, text),) = causes(response)
+    assert field == "spec.kubeconfig"
+    assert "leave the field out" in text
+    assert not re.search("secret", str(response))

@@ -1,0 +1,253 @@
+"""The configurations: that they say what the table says, and that anything else is seen and put right."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from towpath.errors import InvalidObject, UsageError
+from towpath.pki import make_authority
+from towpath_webhook.admission import hooks as registry
+from towpath_webhook.admission.hooks import Failure
+from towpath_webhook.certificates.rotation import DAY
+from towpath_webhook.registration import configurations as registration
+from towpath_webhook.registration.configurations import (
+    Interpreter,
+    Service,
+    Settings,
+    blocks,
+    carried,
+    configurations,
+    parse_service,
+    parse_url,
+    repaired,
+    trusting,
+)
+
+URL = "https://towpath.example:8443"
+OLD, NEW = (make_authority(name, validity=DAY).certificate_pem for name in ("old", "new"))
+MADE = configurations(Settings(URL), OLD)
+
+
+def by_kind(settings: Settings | None = None) -> dict[str, list[dict[str, Any]]]:
+    return {one["kind"]: one["webhooks"] for one in configurations(settings or Settings(URL), OLD)}
+
+
+def test_every_hook_of_the_table_is_registered_as_it_says() -> None:
+    made = by_kind()
+    for kind, table in (
+        (registration.MUTATING, registry.MUTATING),
+        (registration.VALIDATING, registry.VALIDATING),
+    ):
+        assert [hook["name"] for hook in made[kind]] == [hook.name for hook in table]
+        for hook, said in zip(made[kind], table, strict=True):
+            assert hook["clientConfig"]["url"] == URL + said.path
+            assert hook["failurePolicy"] == said.failure
+            assert [c["name"] for c in hook["matchConditions"]] == [c.name for c in said.conditions]
+            assert hook["sideEffects"] == "None"
+            assert hook["timeoutSeconds"] <= 3
+
+
+def test_nothing_is_asked_for_everything() -> None:
+    for configuration in MADE:
+        for hook in configuration["webhooks"]:
+            for rule in hook["rules"]:
+                assert not any("*" in value for value in rule.values() if isinstance(value, list))
+
+
+def test_karmada_asks_for_two_operations_and_not_for_long() -> None:
+    (hook,) = by_kind()[registration.INTERPRETING]
+    assert {o for rule in hook["rules"] for o in rule["operations"]} == {"AggregateStatus", "InterpretHealth"}
+    assert hook["timeoutSeconds"] == 3
+    for other in (Interpreter.LUA, Interpreter.NONE):
+        assert registration.INTERPRETING not in by_kind(Settings(URL, other))
+
+
+def test_a_failure_policy_given_counts_for_all() -> None:
+    for policy in Failure:
+        made = by_kind(Settings(URL, failure=policy))
+        hooks = made[registration.MUTATING] + made[registration.VALIDATING]
+        assert {hook["failurePolicy"] for hook in hooks} == {policy.value}
+
+
+def test_a_service_is_asked_at_the_same_paths() -> None:
+    made = by_kind(Settings(Service("karmada-system", "towpath", 8443)))
+    there = [hook["clientConfig"]["service"] for hooks in made.values() for hook in hooks]
+    assert {one["path"] for one in there} == {
+        hook["clientConfig"]["url"].removeprefix(URL) for hooks in by_kind().values() for hook in hooks
+    }
+    assert {(one["namespace"], one["name"], one["port"]) for one in there} == {
+        ("karmada-system", "towpath", 8443)
+    }
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(URL),
+        Settings(URL, Interpreter.LUA, Failure.IGNORE, "1.2.3"),
+        Settings(Service("a", "b", 443), Interpreter.NONE, Failure.FAIL),
+    ],
+)
+def test_settings_survive_the_config_map(settings: Settings) -> None:
+    data = settings.dump()
+    assert all(isinstance(value, str) for value in data.values())
+    assert Settings.parse(data) == settings
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({}, "https://HOST:PORT"),
+        ({"url": "http://a"}, "https://HOST:PORT"),
+        ({"url": URL, "interpreter": "perl"}, "perl"),
+        ({"url": URL, "failurePolicy": "Maybe"}, "Maybe"),
+        ({"service": "a"}, "NAMESPACE/NAME:PORT"),
+    ],
+)
+def test_damaged_settings_are_told(data: dict[str, str], told: str) -> None:
+    with pytest.raises(InvalidObject, match=told):
+        Settings.parse(data)
+
+
+@pytest.mark.parametrize("text", ["https://a", "https://a:1", "https://10.0.0.1:8443/", "https://[::1]:8443"])
+def test_a_url(text: str) -> None:
+    assert parse_url(text) == text.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a:1",
+        "http://a:1",
+        "https://",
+        "https://a/x",
+        "https://a?b",
+        "https://a#b",
+        "https://u@a",
+        "https://a:x",
+        "https://a:70000",
+        "https://a:0",
+    ],
+)
+def test_no_url(text: str) -> None:
+    with pytest.raises(UsageError, match="https://HOST:PORT"):
+        parse_url(text)
+
+
+def test_a_service() -> None:
+    assert parse_service("ns/name") == Service("ns", "name", 443)
+    assert parse_service("ns/name:8443") == Service("ns", "name", 8443)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "name", "ns/", "/name", "ns/name:", "ns/name:x", "ns/name:0", "ns/n:70000", "n s/n"]
+)
+def test_no_service(text: str) -> None:
+    with pytest.raises(UsageError, match="NAMESPACE/NAME:PORT"):
+        parse_service(text)
+
+
+def test_names_are_those_by_which_it_is_called() -> None:
+    assert Settings("https://[::1]:8443").names == ("::1",)
+    assert Settings("https://a.b:8443").names == ("a.b",)
+    assert "towpath.karmada-system.svc" in Settings(Service("karmada-system", "towpath")).names
+
+
+def as_stored(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return what an apiserver makes of it: more metadata, and a default that we do not know of."""
+    stored = copy.deepcopy(configuration)
+    stored["metadata"] |= {"uid": "u", "resourceVersion": "7", "generation": 3}
+    for hook in stored["webhooks"]:
+        hook["addedByANewKubernetes"] = "Default"
+    return stored
+
+
+def edit(hooks: list[dict[str, Any]], how: str) -> None:
+    hook = hooks[0]
+    match how:
+        case "a CA is missing":
+            hook["clientConfig"]["caBundle"] = ""
+        case "another address":
+            hook["clientConfig"]["url"] = "https://else:1/x"
+        case "another operation":
+            hook["rules"][0]["operations"].append("DELETE")
+        case "a rule more":
+            hook["rules"].append({"operations": ["*"]})
+        case "a hook more":
+            hooks.append({**hook, "name": "x.towpath.io"})
+        case "no hook":
+            hooks.clear()
+        case "never":
+            hook["timeoutSeconds"] = 30
+
+
+DRIFTS = [
+    "a CA is missing",
+    "another address",
+    "another operation",
+    "a rule more",
+    "a hook more",
+    "no hook",
+    "never",
+]
+
+
+@pytest.mark.parametrize("configuration", MADE, ids=lambda one: one["kind"])
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_drift_is_put_right(configuration: dict[str, Any], drift: str) -> None:
+    stored = as_stored(configuration)
+    assert repaired(stored, configuration) is None, "as it should be"
+    edit(stored["webhooks"], drift)
+    right = repaired(stored, configuration)
+    assert right is not None
+    assert right["metadata"]["resourceVersion"] == "7", "nobody else's write is lost"
+    assert repaired(right, configuration) is None
+
+
+@pytest.mark.parametrize("key", ["namespaceSelector", "objectSelector"])
+def test_a_selector_that_was_added_is_seen(key: str) -> None:
+    stored = as_stored(MADE[0])
+    stored["webhooks"][0][key] = {"matchLabels": {"a": "b"}}
+    assert repaired(stored, MADE[0]) is not None
+
+
+def test_a_condition_that_was_taken_out_is_seen() -> None:
+    stored = as_stored(MADE[0])
+    del stored["webhooks"][0]["matchConditions"]
+    assert repaired(stored, MADE[0]) is not None
+
+
+def test_of_another_version_only_the_trust_is_kept_right() -> None:
+    stored = as_stored(MADE[1])
+    edit(stored["webhooks"], "another operation")
+    assert trusting(stored, OLD) is None
+    right = trusting(stored, OLD + NEW)
+    assert right is not None
+    assert carried(right) == {*blocks(OLD), *blocks(NEW)}
+    assert "DELETE" in right["webhooks"][0]["rules"][0]["operations"]
+
+
+def test_what_is_carried_is_what_every_hook_trusts() -> None:
+    both = configurations(Settings(URL), OLD + NEW)[1]
+    assert carried(both) == {*blocks(OLD), *blocks(NEW)}
+    both["webhooks"][0]["clientConfig"]["caBundle"] = MADE[1]["webhooks"][0]["clientConfig"]["caBundle"]
+    assert carried(both) == set(blocks(OLD))
+    both["webhooks"][1]["clientConfig"]["caBundle"] = "no base64"
+    assert carried(both) == set()
+    assert carried({"webhooks": []}) == set()
+
+
+def test_only_what_is_labelled_is_ours() -> None:
+    assert registration.is_ours(MADE[0])
+    assert not registration.is_ours({"metadata": {"name": "towpath"}})
+
+
+def test_the_probe_concerns_nobody_else() -> None:
+    (hook,) = registration.probe(Settings(URL), OLD)["webhooks"]
+    assert hook["objectSelector"] == {"matchLabels": registration.probed()["metadata"]["labels"]}
+    assert hook["failurePolicy"] == "Fail"
+    assert hook["clientConfig"]["url"] == URL + registry.MUTATE_CLUSTERS

@@ -1,0 +1,1 @@
+"""The HTTPS server: an ASGI application, its connection protocol, and the dispatch of questions."""

@@ -1,0 +1,1 @@
+"""The configurations that register the webhook, and their storage in the apiserver."""
