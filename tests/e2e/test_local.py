@@ -37,7 +37,8 @@ def listening(env: Environment) -> list[int]:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    return [port for port in (*env.ports.values(), *env.members.values()) if answers(port)]
+    members = (member.port for member in env.members.values())
+    return [port for port in (*env.ports.values(), *members) if answers(port)]
 
 
 @pytest.fixture(scope="module")

@@ -27,11 +27,19 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave it all running, and say how to look around.")
     ] = False,
+    nodes: Annotated[
+        bool | None,
+        typer.Option(
+            "--nodes/--no-nodes",
+            help="Whether the members of the local Karmada run pods; by default where this machine can.",
+            show_default=False,
+        ),
+    ] = None,
     root: Annotated[
         Path | None, typer.Option(help="Folder of the local Karmada.", show_default=False)
     ] = None,
 ) -> None:
-    """Play the walk-through on a real Karmada and show what each cluster sees."""
+    """Play the walk-through on a real Karmada and show what each cluster holds."""
     from towpath.cli import demo_run
 
     if member and len(member) != _PARTS:
@@ -39,8 +47,8 @@ def demo(
     if kubeconfig is None:
         if context or member:
             raise UsageError("--context and --member go with --kubeconfig")
-        demo_run.on_local(root, keep=keep)
+        demo_run.on_local(root, keep=keep, nodes=nodes)
     else:
-        if root or keep:
-            raise UsageError("--root and --keep are for the local Karmada, not for --kubeconfig")
+        if root or keep or nodes is not None:
+            raise UsageError("--root, --keep and --nodes are for the local Karmada, not for --kubeconfig")
         demo_run.on_theirs(kubeconfig, context, member)

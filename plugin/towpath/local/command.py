@@ -16,7 +16,7 @@ class Process:
     when asked for. One with its ``own_ca`` cannot be checked with the environment's.
 
     ``machine`` names the process in whose namespaces it runs, ``creates_machine`` says that it is such a
-    process; all others run on this host.
+    process; all others run on this host. What comes later in the order needs one that is ``awaited``.
     """
 
     argv: tuple[str, ...]
@@ -25,6 +25,12 @@ class Process:
     own_ca: bool = False
     machine: str | None = None
     creates_machine: bool = False
+    awaited: bool = False
+
+    @property
+    def program(self) -> str:
+        """The name by which the process calls itself, without the folder."""
+        return self.argv[0].rpartition("/")[2]
 
 
 def program(env: Environment, name: str, **flags: object) -> tuple[str, ...]:

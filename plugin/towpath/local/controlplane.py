@@ -17,7 +17,6 @@ def etcd(
     port: int,
     peer_port: int,
     health: str | None = None,
-    machine: str | None = None,
 ) -> Process:
     """Return an etcd on 127.0.0.1; ``health`` is a further HOST:PORT that tells only whether it works."""
     client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
@@ -34,7 +33,7 @@ def etcd(
         unsafe_no_fsync="true",
         **({"listen_metrics_urls": f"http://{health}"} if health else {}),
     )
-    return Process(argv, f"http://{health}/health" if health else f"{client}/health", machine=machine)
+    return Process(argv, f"http://{health}/health" if health else f"{client}/health", awaited=True)
 
 
 def apiserver(
@@ -44,7 +43,6 @@ def apiserver(
     port: int,
     etcd_port: int,
     prefix: str,
-    machine: str | None = None,
     **more: object,
 ) -> Process:
     """Return an apiserver that stores below ``prefix`` in an etcd on 127.0.0.1."""
@@ -76,7 +74,7 @@ def apiserver(
         requestheader_username_headers="X-Remote-User",
         **more,
     )
-    return Process(argv, f"https://{address}:{port}/readyz", machine=machine)
+    return Process(argv, f"https://{address}:{port}/readyz", awaited=True)
 
 
 def apiserver_without_pods(env: Environment, port: int, prefix: str, **more: object) -> Process:
@@ -93,10 +91,8 @@ def apiserver_without_pods(env: Environment, port: int, prefix: str, **more: obj
     )
 
 
-def controller_manager(
-    env: Environment, kubeconfig: Path, *, machine: str | None = None, **more: object
-) -> Process:
-    """Return Kubernetes' own controllers for the apiserver of a kubeconfig: all, or those of ``controllers``."""
+def controller_manager(env: Environment, kubeconfig: Path, **more: object) -> Process:
+    """Return Kubernetes' own controllers for an apiserver: all, or those named in ``controllers``."""
     argv = program(
         env,
         "kube-controller-manager",
@@ -113,4 +109,4 @@ def controller_manager(
     if env.qps is Qps.HIGH:
         # Deleting a namespace asks for every kind that is served: 6 s with the default limits.
         argv += ("--kube-api-qps=1000", "--kube-api-burst=2000")
-    return Process(argv, machine=machine)
+    return Process(argv)

@@ -32,6 +32,7 @@ FIXED_PORTS = (
 SUBNET = IPv4Network("10.0.2.0/24")
 """The network of the nodes unless the user names another: the walk-through's addresses lie in it."""
 MAX_MEMBERS = 20
+MIN_SUBNET_SIZE = 32
 NODE_APISERVER_PORT = 6443
 _FIRST_NODE = 4
 
@@ -89,7 +90,7 @@ class Environment:
 
     @property
     def crds(self) -> Path:
-        """The multi-cluster CRDs that Karmada and every member get, as the chart of ErieCanal or FSM installs them."""
+        """The multi-cluster CRDs that Karmada and every member get, as from the chart of ErieCanal or FSM."""
         return self.root / "crds"
 
     @property

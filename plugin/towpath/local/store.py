@@ -12,10 +12,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from towpath.errors import NoEnvironment
-from towpath.local.spec import Environment, Qps
+from towpath.local.spec import Environment, Member, Qps
 
 FILE = "environment.json"
 
@@ -34,8 +35,9 @@ def load(root: Path) -> Environment:
             root=root,
             binaries=Path(document["binaries"]),
             ports=document["ports"],
-            members=document["members"],
+            members={name: _member(name, **one) for name, one in document["members"].items()},
             qps=Qps(document["qps"]),
+            subnet=IPv4Network(document["subnet"]),
         )
     except FileNotFoundError:
         raise NoEnvironment(f"no local Karmada in {root}: `towpath local up` makes one") from None
@@ -45,20 +47,39 @@ def load(root: Path) -> Environment:
         ) from error
 
 
+def _member(name: str, port: int, node: str | None) -> Member:
+    return Member(name, port, IPv4Address(node) if node else None)
+
+
 def save(env: Environment) -> None:
     """Write the environment so that a reader sees the old or the new one, never half."""
     document = {
         "binaries": str(env.binaries),
         "ports": dict(env.ports),
-        "members": dict(env.members),
+        "members": {
+            name: {"port": member.port, "node": str(member.node) if member.node else None}
+            for name, member in env.members.items()
+        },
         "qps": env.qps.value,
+        "subnet": str(env.subnet),
     }
     fresh = env.root / f"{FILE}.new"
     fresh.write_text(json.dumps(document, indent=1) + "\n")
     fresh.replace(env.root / FILE)
 
 
-_WRITTEN = {FILE, f"{FILE}.new", "audit-policy.yaml", "crds", "etcd", "logs", "pki", "towpath-plugin.sock"}
+_WRITTEN = {
+    FILE,
+    f"{FILE}.new",
+    "audit-policy.yaml",
+    "crds",
+    "etcd",
+    "images",
+    "logs",
+    "nodes",
+    "pki",
+    "towpath-plugin.sock",
+}
 
 
 def check_removable(root: Path) -> None:

@@ -76,7 +76,6 @@ def _containerd(cni: str) -> str:
 version = 2
 root = "{NODE_FOLDER}/containerd"
 state = "/run/containerd"
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
 [grpc]
 address = "{_CONTAINERD_SOCKET}"
 [plugins."io.containerd.internal.v1.opt"]

@@ -1,0 +1,81 @@
+"""The distribution packages that members with nodes need, and what is missing of them on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from towpath.errors import MissingTool
+
+PROGRAMS = {
+    "containerd": "containerd",
+    "containerd-shim-runc-v2": "containerd",
+    "runc": "runc",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    "busybox": "busybox-static",
+    "curl": "curl",
+}
+"""Each program that is run, and the Debian package that has it."""
+CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
+_CNI_PACKAGE = "containernetworking-plugins"
+_CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+SYSTEM_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def find(name: str) -> Path | None:
+    """Return where a program is, also where the PATH of a user has no folders for administrators."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SYSTEM_FOLDERS}")
+    return Path(found) if found else None
+
+
+def cni_folder() -> Path | None:
+    """Return the folder of the CNI plugins, None if they are not installed."""
+    folders = map(Path, _CNI_FOLDERS)
+    return next((f for f in folders if all((f / name).exists() for name in CNI_PLUGINS)), None)
+
+
+def missing() -> list[str]:
+    """Return the packages that are needed and not installed, by their names in Debian."""
+    packages = {package for name, package in PROGRAMS.items() if find(name) is None}
+    return sorted(packages | (set() if cni_folder() else {_CNI_PACKAGE}))
+
+
+def install_line(packages: list[str]) -> str:
+    """Return the command that installs packages on Debian and its derivatives."""
+    return f"apt-get install --yes --no-install-recommends {' '.join(packages)}"
+
+
+def can_install() -> bool:
+    """Tell whether packages can be installed here: as root, with apt."""
+    return os.geteuid() == 0 and find("apt-get") is not None
+
+
+def install(say: Callable[[str], None]) -> None:
+    """Install what is missing. Raises MissingTool, with the command to run, where that is impossible."""
+    packages = missing()
+    if not packages:
+        return
+    if not can_install():
+        raise MissingTool(
+            f"Nodes need packages that are not installed. Run as root: {install_line(packages)}"
+        )
+    say(f"Installing {', '.join(packages)} with apt-get (once).")
+    commands = ("apt-get update --quiet", install_line(packages))
+    for command in commands:
+        done = subprocess.run(
+            command.split(),
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode or missing():
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
+        raise MissingTool(f"apt-get could not install {', '.join(packages)}:\n{tail}")
