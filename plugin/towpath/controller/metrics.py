@@ -1,7 +1,8 @@
 """The plugin's metrics, each declared here with its meaning.
 
 The controller increments ``metrics.writes[WriteLabels("ServiceImport", Verb.APPLY)]``: mypy checks the
-labels, and the lookup costs as much as that of a dict. ``make docs`` writes docs/metrics.md from these declarations.
+labels, and the lookup costs as much as that of a dict. ``make docs`` writes docs/metrics.md from these
+declarations.
 """
 
 from __future__ import annotations
