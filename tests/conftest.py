@@ -21,8 +21,10 @@ from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.local import boot, processes, programs
 from towpath.local.build import ensure_binaries
+from towpath.local.nodes import packages
 from towpath.local.spec import PLUGIN, Environment, Qps
 
+CONTROLLERS = "karmada-controller-manager"
 MEMBERS = ["cluster-1", "cluster-2", "cluster-3"]
 
 
@@ -82,6 +84,32 @@ def plane(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         if request.session.testsfailed:
             shutil.copytree(env.logs, root.parent / "logs")
         boot.down(root)
+
+
+@pytest.fixture(scope="session")
+def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Plane]:
+    """Boot a Karmada whose members have nodes, and that notices within seconds what becomes of them.
+
+    It has the network of the walk-through: there can be one such environment at a time.
+    """
+    root = tmp_path_factory.mktemp("nodes") / "root"
+    packages.install(print)
+    env = asyncio.run(boot.up(root, ensure_binaries(), names=MEMBERS, qps=Qps.HIGH, nodes=True))
+    try:
+        asyncio.run(_make_attentive(env))
+        yield Plane(env)
+    finally:
+        if request.session.testsfailed:
+            shutil.copytree(env.logs, root.parent / "logs")
+        boot.down(root)
+
+
+async def _make_attentive(env: Environment) -> None:
+    """Let Karmada notice within seconds that a member has gone or is back: by default that takes 40."""
+    often = ("failure-threshold", "success-threshold", "status-update-frequency")
+    processes.stop(env, CONTROLLERS)
+    processes.spawn(env, CONTROLLERS, *(f"--cluster-{name}=1s" for name in often))
+    await processes.wait_ready(env, CONTROLLERS)
 
 
 @pytest.fixture

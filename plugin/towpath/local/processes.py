@@ -14,6 +14,7 @@ import contextlib
 import os
 import ssl
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ _started: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
 """Children of this very process, by root and name: held so that their exit codes are known."""
 
 
-def _marked(root: Path) -> Iterator[tuple[str, str, psutil.Process]]:
+def marked(root: Path) -> Iterator[tuple[str, str, psutil.Process]]:
     """Return every live process with the mark of the environment in ``root``: name, program, process."""
     for process in psutil.process_iter():
         try:
@@ -57,7 +58,7 @@ def _marked(root: Path) -> Iterator[tuple[str, str, psutil.Process]]:
 def running(root: Path) -> dict[str, psutil.Process]:
     """Return the live processes of the environment in ``root``, by name."""
     found: dict[str, psutil.Process] = {}
-    for name, program, process in _marked(root):
+    for name, program, process in marked(root):
         with contextlib.suppress(psutil.Error):
             if _calls_itself(process) == program:
                 found[name] = process
@@ -71,7 +72,7 @@ def _calls_itself(process: psutil.Process) -> str:
 def end_all(root: Path, grace: float) -> int:
     """End everything of the environment in ``root``; returns how many of its processes ran."""
     count = len(running(root))
-    while left := [process for *_, process in _marked(root)]:
+    while left := [process for *_, process in marked(root)]:
         end(left, grace)
     return count
 
@@ -208,14 +209,30 @@ def end(targets: Iterable[psutil.Process], grace: float = 5.0) -> None:
     for process in (*targets, *wrappers):  # one stopped for a fault test must be able to hear it
         with contextlib.suppress(psutil.NoSuchProcess):
             process.resume()
-    _, alive = psutil.wait_procs([*targets, *wrappers], timeout=grace)
-    for process in alive:
+    for process in _wait([*targets, *wrappers], grace):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=grace)
+    _wait([*targets, *wrappers], grace)
     for key, child in list(_started.items()):
         if child.poll() is not None:
             del _started[key]
+
+
+def _wait(targets: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until processes have ended; returns those that have not. A zombie has, whoever reaps it."""
+    deadline = time.monotonic() + seconds
+    while alive := [process for process in targets if _lives(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_POLL)
+    return alive
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _wrappers(targets: Iterable[psutil.Process]) -> Iterator[psutil.Process]:

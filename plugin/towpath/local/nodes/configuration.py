@@ -1,4 +1,4 @@
-"""The configuration files of a member with a node: kubelet, containerd, CNI and CoreDNS. Pure."""
+"""The files that a member with a node reads: the script of its machine, and configurations. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 import yaml
 
-from towpath.local.nodes.machine import NODE_FOLDER
+from towpath.local.nodes.machine import NODE_FOLDER, SCRIPT, SCRIPT_FILE
 from towpath.local.spec import IMAGE_MIRROR, Environment, Member, host_tag
 
 DNS_ADDRESS = "10.96.0.10"
@@ -31,6 +31,7 @@ def files(
     for ``clusterset.local``, for which it needs the CRDs of multicluster.x-k8s.io in the member.
     """
     return {
+        SCRIPT_FILE: SCRIPT,
         "kubelet.yaml": yaml.safe_dump(_kubelet(env, member, node), sort_keys=False),
         "resolv.conf": "",  # what a pod with dnsPolicy Default gets: there is no DNS outside
         "containerd.toml": _containerd(cni),

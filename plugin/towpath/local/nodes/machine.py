@@ -24,9 +24,11 @@ from towpath.local.spec import Environment, Member, host_tag
 POD_SUBNET = "10.244.0.0/16"
 """The pod network, the same in every member: no pod is reached from outside its cluster."""
 NODE_FOLDER = "/run/node"
+SCRIPT_FILE = "machine.sh"
 READY_FILE = "ready"
 
-_SCRIPT = f"""\
+SCRIPT = f"""\
+# {SCRIPT_FILE}: PID 1 of a machine sets it up, then reaps what the other processes leave.
 set -eu
 root=$1 binaries=$2 folder=$3 bridge=$4 link=$5 address=$6 gateway=$7
 mount -t proc proc /proc
@@ -58,18 +60,16 @@ while :; do sleep infinity & wait $!; done
 """
 
 
-def script(env: Environment, member: Member, node: IPv4Address) -> tuple[str, ...]:
-    """Return the command line of PID 1: it sets up the machine, then reaps what the others leave."""
+def init(env: Environment, member: Member, node: IPv4Address) -> tuple[str, ...]:
+    """Return the command line of PID 1."""
     number = int(node) - int(env.subnet.network_address)
-    tag = host_tag(env.root)
+    tag, folder = host_tag(env.root), env.node_folder(member.name)
     return (
         "sh",
-        "-c",
-        _SCRIPT,
-        f"machine {member.name}",
+        str(folder / SCRIPT_FILE),
         str(env.root),
         str(env.binaries),
-        str(env.node_folder(member.name)),
+        str(folder),
         tag,
         f"{tag}.{number}",
         f"{node}/{env.subnet.prefixlen}",

@@ -60,7 +60,7 @@ def application(folder: Path) -> web.Application:
 def main() -> None:
     """Serve until told to stop."""
     folder, address, port = sys.argv[1:]
-    web.run_app(application(Path(folder)), host=address, port=int(port), print=None)
+    web.run_app(application(Path(folder)), host=address, port=int(port), print=None, shutdown_timeout=0.1)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from towpath.local.command import Process, program
 from towpath.local.controlplane import SERVICE_SUBNET, apiserver, controller_manager, etcd
-from towpath.local.nodes.machine import NODE_FOLDER, POD_SUBNET, READY_FILE, script
+from towpath.local.nodes.machine import NODE_FOLDER, POD_SUBNET, READY_FILE, init
 from towpath.local.spec import Environment, Member
 
 
@@ -27,7 +27,7 @@ def node_processes(env: Environment, member: Member, node: IPv4Address) -> dict[
     config = env.kubeconfig(member.name)
     ready = env.node_folder(member.name) / READY_FILE
     parts = {
-        "machine": Process(script(env, member, node), f"file:{ready}", creates_machine=True, awaited=True),
+        "machine": Process(init(env, member, node), f"file:{ready}", creates_machine=True, awaited=True),
         "containerd": Process(("containerd", f"--config={NODE_FOLDER}/containerd.toml")),
         "etcd": etcd(env, f"{NODE_FOLDER}/etcd", port=2379, peer_port=2380, health=f"{node}:2381"),
         "apiserver": _apiserver(env, member, node),
