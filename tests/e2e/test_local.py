@@ -111,7 +111,7 @@ def test_down_ends_everything_also_after_the_environment_file_is_gone(tmp_path: 
     assert not running(root)
     assert not listening(env)
     assert not root.exists()
-    assert "nothing was running" in towpath("local", "down", "--root", root).stderr
+    assert "Nothing was running" in towpath("local", "down", "--root", root).stderr
 
 
 def booting(root: Path) -> subprocess.Popen[str]:

@@ -15,17 +15,16 @@ _PARTS = 3
 
 def demo(
     kubeconfig: Annotated[
-        Path | None, typer.Option(help="A Karmada you have; else a local one is booted.", show_default=False)
+        Path | None,
+        typer.Option(help="An existing Karmada. By default, a local one is booted.", show_default=False),
     ] = None,
     context: Annotated[str | None, typer.Option(help="Context in the kubeconfig.")] = None,
     member: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Three times: the members to play on.", show_default="cluster-1 cluster-2 cluster-3"
-        ),
+        typer.Option(help="Member to play on; give three.", show_default="cluster-1 cluster-2 cluster-3"),
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave it all running, and say how to look around.")
+        bool, typer.Option("--keep", help="Leave everything running and print how to inspect it.")
     ] = False,
     nodes: Annotated[
         bool | None,
@@ -43,12 +42,12 @@ def demo(
     from towpath.cli import demo_run
 
     if member and len(member) != _PARTS:
-        raise UsageError(f"the walk-through needs three members: give --member {_PARTS} times")
+        raise UsageError(f"The walk-through needs three members. Give --member {_PARTS} times.")
     if kubeconfig is None:
         if context or member:
-            raise UsageError("--context and --member go with --kubeconfig")
+            raise UsageError("--context and --member need --kubeconfig.")
         demo_run.on_local(root, keep=keep, nodes=nodes)
     else:
         if root or keep or nodes is not None:
-            raise UsageError("--root, --keep and --nodes are for the local Karmada, not for --kubeconfig")
+            raise UsageError("--root, --keep and --nodes apply to the local Karmada, not to --kubeconfig.")
         demo_run.on_theirs(kubeconfig, context, member)

@@ -62,7 +62,7 @@ def on_local(root: Path | None, *, keep: bool, nodes: bool | None) -> None:
         elif not found:
             boot.down(where)
     if not (keep or found):
-        _say("\nEverything has been taken down again. `make demo ARGS=--keep` leaves it running.")
+        _say("\nEverything is stopped and removed. `make demo ARGS=--keep` leaves it running.")
 
 
 def _why_no_nodes(where: Path, *, wanted: bool | None) -> str | None:
@@ -104,7 +104,7 @@ async def _on_theirs(kubeconfig: Path, context: str | None, members: tuple[str, 
         await karmada.json("GET", "/version", deadline=10)
         stage = Stage(karmada, members, _say)
         await demo.check_stage(karmada, members)
-        _say("0. Towpath's CRDs and a plugin for as long as this takes")
+        _say("0. Towpath's CRDs and a plugin, for the duration of the demo")
         installed: list[Installed] = []
         try:
             await demo.prepare(stage, installed)
@@ -115,7 +115,7 @@ async def _on_theirs(kubeconfig: Path, context: str | None, members: tuple[str, 
                     await clearing.clear(stage)
         finally:
             await clearing.uninstall(stage, installed)
-        _say("\nEverything that was made has been taken away again.")
+        _say("\nEverything that was created is removed.")
 
 
 @asynccontextmanager
@@ -143,7 +143,7 @@ async def _plugin(kubeconfig: Path, context: str | None) -> AsyncIterator[None]:
 
 async def _serving(process: asyncio.subprocess.Process, socket: Path, log: Path) -> None:
     def failed(how: str) -> BootFailed:
-        return BootFailed(f"the plugin {how}:\n{log.read_text().strip()}")
+        return BootFailed(f"The plugin {how}:\n{log.read_text().strip()}")
 
     async def look() -> bool:
         if process.returncode is not None:
@@ -165,7 +165,7 @@ def _show(seen: dict[str, Seen]) -> None:
             imports or "nothing",
             held.traffic or "none",
         )
-    _say("\nWhat each cluster sees, read from the cluster itself:")
+    _say("\nWhat each cluster holds, read from the cluster itself:")
     Console(width=110).print(table)
 
 

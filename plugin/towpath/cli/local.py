@@ -44,10 +44,18 @@ def _say(text: str) -> None:
 
 
 @app.command()
-def build() -> None:
+def build(
+    image: Annotated[
+        bool, typer.Option("--image", help="Build Towpath's own image instead. Prints its OCI archive.")
+    ] = False,
+) -> None:
     """Build the programs (Kubernetes, etcd, Karmada, CoreDNS) into the cache, unless they are there."""
     from towpath.cli.progress import built
+    from towpath.local.image import build_image
 
+    if image:
+        sys.stdout.write(f"{build_image(_say)}\n")
+        return
     sys.stdout.write(f"{built().folder}\n")
 
 
@@ -163,7 +171,7 @@ def status(root: Root = None) -> None:
 def _known(env: Environment, name: str) -> str:
     names = list(processes(env))
     if name not in names:
-        raise UsageError(f"there is no process {name!r}; there are {', '.join(names)}")
+        raise UsageError(f"There is no process {name!r}. Processes: {', '.join(names)}.")
     return name
 
 
@@ -171,8 +179,10 @@ def _known(env: Environment, name: str) -> str:
 def logs(
     name: Name,
     root: Root = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print new lines as they are written.")
+    ] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Number of lines.")] = 50,
 ) -> None:
     """Print the end of a process's log."""
     from towpath.local.processes import tail
@@ -181,7 +191,7 @@ def logs(
     env = load(_root(root))
     log = env.log(_known(env, name))
     if not log.exists():
-        raise NoEnvironment(f"{name} has not written a log")
+        raise NoEnvironment(f"{name} has no log.")
     if follow:
         os.execvp("tail", ["tail", "-n", str(lines), "-f", str(log)])  # noqa: S606 - becomes tail
     sys.stdout.write(tail(log, lines) + "\n")
@@ -203,7 +213,7 @@ def stop(name: Target, root: Root = None) -> None:
     alive = live.running(env.root)
     found = [alive[target] for target in _targets(env, name) if target in alive]
     if not found:
-        raise NoEnvironment(f"{name} does not run")
+        raise NoEnvironment(f"{name} is not running.")
     live.end(found)
 
 
@@ -218,7 +228,7 @@ def start(name: Target, root: Root = None) -> None:
         alive = live.running(env.root)
         ended = [target for target in _targets(env, name) if target not in alive]
         if not ended:
-            raise NoEnvironment(f"{name} runs already")
+            raise NoEnvironment(f"{name} is already running.")
         run(live.start_all(env, ended))
 
 
@@ -235,7 +245,7 @@ def join(
     from towpath.local.store import changing, load
 
     if name == KARMADA:
-        raise UsageError(f"{name!r} is taken: it is the name of Karmada itself")
+        raise UsageError(f"The name {name!r} is taken by Karmada itself.")
     with changing(_root(root)):
         run(join_live(load(_root(root)), name, _say, node=nodes))
 
@@ -267,7 +277,9 @@ def load(
 
     env = load_environment(_root(root))
     if not env.has_nodes:
-        raise NoEnvironment(f"no member in {env.root} has a node: `towpath local join NAME --nodes` adds one")
+        raise NoEnvironment(
+            f"No member in {env.root} has a node. Add one: `towpath local join NAME --nodes`."
+        )
     sys.stdout.write(f"{images.add(env.images, archive, name)}\n")
 
 

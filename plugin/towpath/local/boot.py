@@ -5,7 +5,7 @@ them), the aggregated apiserver before any Cluster object, webhook configuration
 listens (their failurePolicy is Fail), members last. Everything else runs side by side: four apiservers
 on two cores are what the boot costs.
 
-A boot that fails or is interrupted ends what it started, and removes what it wrote but for the logs.
+A boot that fails or is interrupted ends what it started and removes what it wrote, except for the logs.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ async def up(
             return await _revive(store.load(root), report)
         if processes.running(root):
             raise NoEnvironment(
-                f"{root} holds the rest of a boot that died: `towpath local down` clears it away"
+                f"{root} holds the rest of a failed boot. Run `towpath local down` to remove it."
             )
         try:
             env = _describe(root, binaries, names, qps, base_port, subnet, nodes=nodes)
@@ -187,7 +187,7 @@ async def _install_karmada(env: Environment, client: Client, say: Report) -> Non
     processes.spawn(env, "karmada-kube-controller-manager")
     processes.spawn(env, "karmada-controller-manager")
     processes.spawn(env, "karmada-scheduler")
-    say("the CRDs of Karmada and Towpath are in")
+    say("the CRDs of Karmada and Towpath are installed")
     role, binding = objects.proxy_admin()
     await client.apply(objects.CLUSTER_ROLES, role, MANAGER)
     await client.apply(objects.CLUSTER_ROLE_BINDINGS, binding, MANAGER)
@@ -221,5 +221,5 @@ async def _revive(env: Environment, report: Report) -> Environment:
     if env.has_nodes:
         host.prepare(env)
     missing = [n for n, process in programs.processes(env).items() if n not in alive and not process.optional]
-    await processes.start_all(env, missing, lambda name: report(f"started {name} again"))
+    await processes.start_all(env, missing, lambda name: report(f"restarted {name}"))
     return env

@@ -103,7 +103,7 @@ class Binaries:
         """Return the path of a program by its name; raises MissingTool if there is none of that name."""
         path = self.folder / name
         if name not in _PROGRAMS.values() or not path.is_file():
-            raise MissingTool(f"the local Karmada has no program {name!r} in {self.folder}")
+            raise MissingTool(f"{self.folder} contains no program {name!r}. Run `towpath local build`.")
         return path
 
     @property
@@ -157,7 +157,7 @@ def ensure_binaries(report: Callable[[BuildProgress], None] = _ignore) -> Binari
         if error.filename is None:  # not about a file, so not ours: the callback's
             raise
         raise BuildFailed(
-            f"the cache folder {cache} cannot be used ({error}): set XDG_CACHE_HOME to another one"
+            f"The cache folder {cache} is not usable ({error}). Set XDG_CACHE_HOME to another folder."
         ) from error
     return Binaries(target)
 

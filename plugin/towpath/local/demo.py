@@ -88,7 +88,7 @@ async def shows(
     """Wait until what is seen is right. Raises NotAsTold with what was seen last."""
 
     def otherwise(seen: T) -> NotAsTold:
-        return NotAsTold(f"after {patience:.0f} s it is not true that {what}; seen: {seen}")
+        return NotAsTold(f"Expected within {patience:.0f} s: {what}. Last seen: {seen}")
 
     return await until(look, right, patience=patience, otherwise=otherwise)
 
@@ -97,19 +97,23 @@ async def check_stage(karmada: Client, members: Sequence[str]) -> None:
     """Raise UsageError if a member is missing, or if the walk-through would change what is already there."""
     known = {cluster["metadata"]["name"]: cluster for cluster in await _clusters(karmada)}
     if len(set(members)) != len(walkthrough.PLAYERS):
-        raise UsageError(f"the walk-through needs three different members, not {', '.join(members)}")
+        raise UsageError(f"The walk-through needs three different members, not {', '.join(members)}.")
     for name in members:
         if name not in known:
-            raise UsageError(f"Karmada has no member {name!r}; it has {', '.join(known) or 'none'}")
+            raise UsageError(f"Karmada has no member {name!r}. Its members: {', '.join(known) or 'none'}.")
         if not is_ready(known[name]):
-            raise UsageError(f"member {name} is not Ready")
+            raise UsageError(f"Member {name} is not Ready.")
         await _check_proxy(karmada, name)
     for name in walkthrough.NAMESPACES:
         if await exists(karmada, NAMESPACES, name):
-            raise UsageError(f"namespace {name} exists: the walk-through would change what is in it")
+            raise UsageError(
+                f"namespace {name} exists. The walk-through would change its content. Delete it first."
+            )
     for name in members:
         if await exists(karmada, resources.flomesh_clusters(Dialect.FLOMESH), name):
-            raise UsageError(f"clusters.flomesh.io/{name} exists: the walk-through would change its gateway")
+            raise UsageError(
+                f"clusters.flomesh.io/{name} exists. Delete it: the walk-through would change its gateway."
+            )
 
 
 async def _check_proxy(karmada: Client, member: str) -> None:
@@ -117,8 +121,8 @@ async def _check_proxy(karmada: Client, member: str) -> None:
         await karmada.request("GET", resources.CLUSTERS.path("", member, "proxy") + "/version")
     except ApiError as error:
         raise UsageError(
-            f"cannot look into {member} through Karmada's proxy; "
-            f"let this user use clusters/proxy of cluster.karmada.io: {error}"
+            f"{member} cannot be read through Karmada's proxy: {error}. "
+            "Grant this user clusters/proxy of cluster.karmada.io."
         ) from error
 
 
@@ -126,7 +130,7 @@ async def _clusters(karmada: Client) -> list[Object]:
     try:
         return await karmada.list(resources.CLUSTERS)
     except NotFound:
-        raise UsageError(f"{karmada.where} is no Karmada: it does not serve cluster.karmada.io") from None
+        raise UsageError(f"{karmada.where} is no Karmada. It does not serve cluster.karmada.io.") from None
 
 
 async def exists(karmada: Client, resource: Resource, name: str) -> bool:
@@ -183,7 +187,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
     for member in stage.members:
         others = ", ".join(key.rpartition("/")[2] for key, *_ in seen[member].imports or ())
         say(f"   {member} imports httpbin from {others}")
-    say(f"   {client} is told to export it too, but has no such Service, so nobody imports from there")
+    say(f"   {client} gets the ServiceExport too, but has no such Service, so no member imports from it")
 
     say(f"\n4. curl, the client, propagated to {client}")
     await stage.apply(walkthrough.CURL)
@@ -198,7 +202,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
 
     say(f"\n5. GlobalTrafficPolicy ActiveActive over {first} and {third}, propagated to {client}")
     await stage.apply(walkthrough.TRAFFIC)
-    seen = await shows(stage.see_all, lambda s: s == want, "everything is as the text tells it")
+    seen = await shows(stage.see_all, lambda s: s == want, "every member holds what the text describes")
     say(f"   {client} has the traffic policy, and no other member has it")
     say(f"   the policy httpbin now selects this alone, so the export follows its Service: {first}, {third}")
     return seen

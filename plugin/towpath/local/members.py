@@ -190,7 +190,7 @@ async def join_live(env: Environment, name: str, say: Report, *, node: bool = Fa
     Raises UsageError if it is a member already. If it fails, it leaves nothing of the member behind.
     """
     if name in env.members:
-        raise UsageError(f"{name} is a member already; members are {', '.join(env.members)}")
+        raise UsageError(f"{name} is a member already. Members: {', '.join(env.members)}.")
     member = new_member(env, name, node=node)
     grown = env.with_member(member)
     if node:
@@ -217,10 +217,10 @@ async def leave(env: Environment, name: str, say: Report) -> Environment:
     Its data stays in etcd: if a member of that name joins again, it is the same cluster.
     """
     if name not in env.members:
-        raise UsageError(f"{name} is no member; members are {', '.join(env.members)}")
+        raise UsageError(f"{name} is no member. Members: {', '.join(env.members)}.")
     async with await Client.connect(env.karmada, user_agent=USER_AGENT) as karmada:
         await karmada.delete(objects.CLUSTERS, name)
-        await wait_for_cluster(karmada, name, lambda cluster: cluster is None, "is still known to Karmada")
+        await wait_for_cluster(karmada, name, lambda cluster: cluster is None, "still exists in Karmada")
         for secret in (name, f"{name}-impersonator"):
             await karmada.delete(objects.SECRETS, secret, objects.MEMBERS)
     say(f"{name} has left")

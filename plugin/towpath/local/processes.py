@@ -113,7 +113,7 @@ def _placed(env: Environment, process: Process, argv: tuple[str, ...]) -> tuple[
         return argv
     holder = running(env.root).get(process.machine)
     if holder is None:
-        raise BootFailed(f"{process.machine} does not run: start it first.")
+        raise BootFailed(f"{process.machine} is not running. Start it first.")
     return enter(holder.pid, argv)
 
 

@@ -40,10 +40,12 @@ def load(root: Path) -> Environment:
             subnet=IPv4Network(document["subnet"]),
         )
     except FileNotFoundError:
-        raise NoEnvironment(f"no local Karmada in {root}: `towpath local up` makes one") from None
+        raise NoEnvironment(
+            f"{root} contains no local Karmada. Run `towpath local up` to create one."
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise NoEnvironment(
-            f"{root / FILE} is damaged ({error}): `towpath local down` clears it away"
+            f"{root / FILE} is damaged ({error}). Run `towpath local down` to remove the environment."
         ) from error
 
 
@@ -91,7 +93,7 @@ def check_removable(root: Path) -> None:
     )
     if strange:
         raise NoEnvironment(
-            f"{root} is no folder of a local Karmada: it holds {', '.join(sorted(strange)[:3])}"
+            f"{root} is no folder of a local Karmada. It contains {', '.join(sorted(strange)[:3])}."
         )
 
 
@@ -114,7 +116,7 @@ def changing(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise NoEnvironment(f"another towpath command is changing {root}: wait for it") from None
+            raise NoEnvironment(f"Another towpath command is changing {root}. Wait until it ends.") from None
         yield
     with suppress(OSError):
         if not root.exists():

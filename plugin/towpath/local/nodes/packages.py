@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from towpath.errors import MissingTool
@@ -41,9 +41,12 @@ def cni_folder() -> Path | None:
 
 
 def missing() -> list[str]:
-    """Return the packages that are needed and not installed, by their names in Debian."""
-    packages = {package for name, package in PROGRAMS.items() if find(name) is None}
-    return sorted(packages | (set() if cni_folder() else {_CNI_PACKAGE}))
+    """Return the packages that nodes need and that are not installed, by their names in Debian."""
+    return sorted({*_missing(PROGRAMS), *(() if cni_folder() else (_CNI_PACKAGE,))})
+
+
+def _missing(programs: Mapping[str, str]) -> set[str]:
+    return {package for name, package in programs.items() if find(name) is None}
 
 
 def install_line(packages: list[str]) -> str:
@@ -56,26 +59,35 @@ def can_install() -> bool:
     return os.geteuid() == 0 and find("apt-get") is not None
 
 
-def install(say: Callable[[str], None]) -> None:
-    """Install what is missing. Raises MissingTool, with the command to run, where that is impossible."""
-    packages = missing()
-    if not packages:
+def install(say: Callable[[str], None], programs: Mapping[str, str] | None = None) -> None:
+    """Install what is missing of what nodes need, or of the packages that have some programs.
+
+    Raises MissingTool, with the command to run, where that is impossible.
+    """
+
+    def absent() -> list[str]:
+        return missing() if programs is None else sorted(_missing(programs))
+
+    wanted = absent()
+    if not wanted:
         return
     if not can_install():
-        raise MissingTool(
-            f"Nodes need packages that are not installed. Run as root: {install_line(packages)}"
-        )
-    say(f"Installing {', '.join(packages)} with apt-get (once).")
-    commands = ("apt-get update --quiet", install_line(packages))
-    for command in commands:
-        done = subprocess.run(
-            command.split(),
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode or missing():
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
-        raise MissingTool(f"apt-get could not install {', '.join(packages)}:\n{tail}")
+        raise MissingTool(f"Packages are not installed. Run as root: {install_line(wanted)}")
+    say(f"Installing {', '.join(wanted)} with apt-get (once).")
+    written = "".join(map(_apt_get, ("apt-get update --quiet", install_line(wanted))))
+    if absent():
+        tail = "\n".join(written.strip().splitlines()[-5:])
+        raise MissingTool(f"apt-get could not install {', '.join(wanted)}:\n{tail}")
+
+
+def _apt_get(command: str) -> str:
+    """Run apt-get and return what it wrote. What it did shows in the programs that are there then."""
+    done = subprocess.run(
+        command.split(),
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
