@@ -108,14 +108,14 @@ def answer(nodes: Plane, member: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def web(nodes: Plane) -> Iterator[str]:
     """Run the workload in cluster-1, by Karmada; return its namespace."""
     namespace = f"t-{uuid.uuid4().hex[:8]}"
     nodes.kubectl("create", "namespace", namespace)
     nodes.kubectl("apply", "-f", "-", stdin=workload(namespace, "cluster-1"))
     yield namespace
-    nodes.kubectl("delete", "namespace", namespace)
+    nodes.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def condition(nodes: Plane, member: str) -> str:
@@ -254,8 +254,7 @@ async def test_a_member_with_a_node_joins_leaves_and_dies_without_a_trace(tmp_pa
     assert not root.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_boot_leaves_no_trace(tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupted_boot_leaves_no_trace(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with subprocess.Popen(
         [*TOWPATH, "local", "up", "--nodes", "--members", "1", "--subnet", SUBNET, "--root", root],
@@ -268,7 +267,7 @@ def test_an_interrupted_boot_leaves_no_trace(tmp_path: Path, number: signal.Sign
             if "Karmada's apiserver answers" in line:
                 break
         assert traces(root)
-        command.send_signal(number)
+        command.send_signal(signal.SIGINT)
         _, said = command.communicate()
 
     assert said.splitlines()[-1] == "interrupted"
@@ -288,7 +287,7 @@ def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
 
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert "space left" in done.stderr or "disk is full" in done.stderr
+    assert "the disk is full" in done.stderr
     assert [trace for trace in left if not trace.startswith("tmpfs")] == []
 
 

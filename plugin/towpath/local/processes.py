@@ -36,6 +36,8 @@ PATIENCE = 60.0
 """Seconds a process has to get ready. The slowest takes 5 on two idle cores."""
 _POLL = 0.05
 _TAIL_LINES = 12
+_LINES_OF_A_CRASH = 500
+_DISK_FULL = "no space left on device"
 _FILE = "file:"
 
 _started: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
@@ -136,7 +138,8 @@ def _exit_code(env: Environment, name: str) -> int | None:
 
 def _raise_dead(env: Environment, name: str, what: str) -> None:
     log = env.log(name)
-    raise BootFailed(f"{name} {what}; the end of {log}:\n{tail(log)}")
+    full = " because the disk is full" if _DISK_FULL in tail(log, _LINES_OF_A_CRASH) else ""
+    raise BootFailed(f"{name} {what}{full}; the end of {log}:\n{tail(log)}")
 
 
 async def wait_ready(env: Environment, name: str, patience: float = PATIENCE) -> None:
@@ -213,8 +216,10 @@ def end(targets: Iterable[psutil.Process], grace: float = 5.0) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     _wait([*targets, *wrappers], grace)
+    ended = {process.pid for process in (*targets, *wrappers)}
     for key, child in list(_started.items()):
-        if child.poll() is not None:
+        if child.pid in ended:
+            child.wait()
             del _started[key]
 
 
