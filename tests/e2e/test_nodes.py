@@ -5,6 +5,8 @@ All but the last three tests use one environment of three members. It is booted 
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +22,7 @@ import yaml
 from tests.conftest import Plane
 from tests.support.cli import TOWPATH, assert_one_line, towpath
 from tests.support.waiting import until
+from towpath import __version__
 from towpath.karmada.client import Object
 from towpath.local import processes, store
 from towpath.local.members import is_ready
@@ -194,6 +197,51 @@ async def test_an_image_that_is_loaded_can_be_run(nodes: Plane, tmp_path: Path) 
 
     assert await one_pod(nodes, "cluster-3", "default", "loaded") == "loaded"
     nodes.kubectl("delete", "pod", "loaded", "--force", member="cluster-3")
+
+
+def contents(archive: Path) -> list[tarfile.TarInfo]:
+    """Return what is in the layers of an image with one manifest."""
+    with tarfile.open(archive) as image:
+
+        def read(digest: str) -> bytes:
+            found = image.extractfile(f"blobs/sha256/{digest.removeprefix('sha256:')}")
+            assert found
+            return found.read()
+
+        found = image.extractfile("index.json")
+        assert found
+        manifest = json.loads(read(json.load(found)["manifests"][0]["digest"]))
+        layers = [io.BytesIO(read(layer["digest"])) for layer in manifest["layers"]]
+    entries = []
+    for layer in layers:
+        with tarfile.open(fileobj=layer) as files:
+            entries += files.getmembers()
+    return entries
+
+
+@pytest.mark.timeout(900)
+async def test_towpaths_own_image_is_small_and_runs_on_a_node(nodes: Plane) -> None:
+    built = towpath("local", "build", "--image")
+    assert built.returncode == 0, built.stderr
+    archive = Path(built.stdout.strip())
+    entries = contents(archive)
+    assert sum(entry.size for entry in entries) < 200e6
+    tools = {"apt-get", "dpkg", "gcc", "pip", "pip3", "uv"}
+    assert not tools & {Path(entry.name).name for entry in entries}
+
+    loaded = towpath("local", "load", archive, "--root", nodes.env.root)
+    assert loaded.returncode == 0, loaded.stderr
+    image = f"--image={loaded.stdout.strip()}"
+    nodes.kubectl("run", "towpath", image, "--restart=Never", "--", "--version", member="cluster-3")
+
+    async def phase() -> str:
+        path = "jsonpath={.status.phase}"
+        return nodes.kubectl("get", "pod", "towpath", "-o", path, member="cluster-3").stdout
+
+    assert await until(phase, lambda seen: seen in {"Succeeded", "Failed"}, patience=60) == "Succeeded"
+    said = nodes.kubectl("logs", "towpath", member="cluster-3").stdout
+    assert said == f"towpath {__version__}\n"
+    nodes.kubectl("delete", "pod", "towpath", member="cluster-3")
 
 
 def traces(root: Path) -> list[str]:

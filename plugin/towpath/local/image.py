@@ -25,6 +25,7 @@ _CONTAINERFILE = Path("deploy", "image", "Containerfile")
 _CERTIFICATES = Path("/etc/ssl/certs")
 _PASSED_ON = ("PIP_CERT", "PIP_INDEX_URL")
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
+_KEPT_LAYERS = 6
 _TAIL_LINES = 15
 
 
@@ -44,12 +45,20 @@ def build_image(say: Callable[[str], None], top: Path | None = None) -> Path:
     if _buildah(folder, "inspect", "--type=image", _BASE, check=False).returncode:
         say(f"Making {_BASE} from Debian's packages (once).")
         _make_base(folder)
+    _forget_old_layers(folder)
     say(f"Building {IMAGE}.")
     _buildah(folder, *_build_arguments(top, os.environ))
     archive = folder / f"towpath-{__version__}.tar"
     archive.unlink(missing_ok=True)
     _buildah(folder, "push", "--quiet", IMAGE, f"oci-archive:{archive}:{IMAGE}")
     return archive
+
+
+def _forget_old_layers(folder: Path) -> None:
+    """Remove the layers of earlier builds, of which the last few make the next one faster."""
+    old = _buildah(folder, "images", "--quiet", "--filter=dangling=true", check=False).stdout.split()
+    if len(old) > _KEPT_LAYERS:
+        _buildah(folder, "rmi", "--prune")
 
 
 def _build_arguments(top: Path, environment: Mapping[str, str]) -> list[str]:

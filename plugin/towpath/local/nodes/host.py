@@ -39,9 +39,12 @@ def check(root: Path, subnet: ipaddress.IPv4Network) -> None:
     done = _run("unshare", "--net", "--mount", "--pid", "--fork", "sh", "-c", _PROBE, check=False)
     if done.returncode:
         raise BootFailed(
-            f"This machine cannot run nodes, for it refuses namespaces, links, nftables or mounts to root: "
+            "This machine cannot run nodes: it refuses namespaces, links, nftables or mounts to root: "
             f"{done.stderr.strip()}"
         )
+    hierarchies = list(_hierarchies())
+    if not hierarchies or not all(os.access(path, os.W_OK) for path in hierarchies):
+        raise BootFailed("This machine cannot run nodes: it has no cgroups, or they are read-only.")
     check_subnet(host_tag(root), subnet)
 
 
