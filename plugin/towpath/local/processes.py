@@ -26,7 +26,7 @@ from towpath.errors import BootFailed
 from towpath.local.command import Process
 from towpath.local.controlplane import SERVICE_SUBNET
 from towpath.local.nodes.machine import create, enter
-from towpath.local.nodes.packages import SYSTEM_FOLDERS
+from towpath.local.nodes.packages import search_path
 from towpath.local.programs import processes
 from towpath.local.spec import Environment
 from towpath.rpc.client import is_serving
@@ -36,6 +36,7 @@ PATIENCE = 60.0
 """Seconds a process has to get ready. The slowest takes 5 on two idle cores."""
 _POLL = 0.05
 _TAIL_LINES = 12
+_ROUNDS = 5
 _LINES_OF_A_CRASH = 500
 _DISK_FULL = "no space left on device"
 _FILE = "file:"
@@ -72,11 +73,17 @@ def _calls_itself(process: psutil.Process) -> str:
 
 
 def end_all(root: Path, grace: float) -> int:
-    """End everything of the environment in ``root``; returns how many of its processes ran."""
+    """End everything of the environment in ``root``; returns how many of its processes ran.
+
+    Raises BootFailed if something of it cannot be ended.
+    """
     count = len(running(root))
-    while left := [process for *_, process in marked(root)]:
-        end(left, grace)
-    return count
+    for _ in range(_ROUNDS):  # what a process starts while it is being ended is found by the next
+        left = list(marked(root))
+        if not left:
+            return count
+        end([process for *_, process in left], grace)
+    raise BootFailed(f"Processes of {root} do not end: {', '.join(name for name, *_ in left)}.")
 
 
 def spawn(env: Environment, name: str, *more: str) -> None:
@@ -100,7 +107,7 @@ def spawn(env: Environment, name: str, *more: str) -> None:
             env={
                 **os.environ,
                 MARK: f"{env.root}\n{name}\n{process.program}",
-                "PATH": f"{os.environ.get('PATH', '')}:{SYSTEM_FOLDERS}",
+                "PATH": search_path(),
                 "no_proxy": f"127.0.0.1,localhost,{env.subnet},{SERVICE_SUBNET}",
             },
             start_new_session=True,

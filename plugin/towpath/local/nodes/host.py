@@ -26,7 +26,7 @@ _CGROUP_SECONDS = 5.0
 # In namespaces that end with the command: it shows whether a machine can be made, and changes nothing.
 _PROBE = (
     "ip link add probe type bridge && ip link add probe-a type veth peer name probe-b && "
-    "nft add table ip probe && mount -t tmpfs tmpfs /mnt"
+    "nft add table ip probe && mount -t tmpfs tmpfs /tmp"
 )
 
 
@@ -135,7 +135,12 @@ def _run(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     if program is None:
         raise MissingTool(f"{argv[0]} is not installed. Run: {packages.install_line(packages.missing())}")
     done = subprocess.run(
-        [program, *argv[1:]], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [program, *argv[1:]],
+        env={**os.environ, "PATH": packages.search_path()},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if check and done.returncode:
         raise BootFailed(f"`{' '.join(argv)}` failed: {done.stderr.strip()}")

@@ -28,9 +28,14 @@ _CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def search_path() -> str:
+    """Return the PATH with the folders for administrators, which that of a user may lack."""
+    return f"{os.environ.get('PATH', '')}:{SYSTEM_FOLDERS}"
+
+
 def find(name: str) -> Path | None:
-    """Return where a program is, also where the PATH of a user has no folders for administrators."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SYSTEM_FOLDERS}")
+    """Return where a program is."""
+    found = shutil.which(name, path=search_path())
     return Path(found) if found else None
 
 
