@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOWPATH := $(BIN)/towpath
 
-.PHONY: help demo test fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
+.PHONY: help demo test image fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -26,8 +26,13 @@ test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export"
 	@$(TOWPATH) local packages
 	@$(TOWPATH) local build
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not nodes" $(ARGS); plain=$$?; \
-	$(BIN)/python -m pytest -m nodes $(ARGS); nodes=$$?; \
+	$(BIN)/python -m pytest -m "nodes and not image" $(ARGS); nodes=$$?; \
 	case $$plain$$nodes in 00|05|50) ;; *) exit 1 ;; esac  # 5: ARGS select none of them
+
+image: $(VENV)/.installed ## build Towpath's image, run it on a node, and check what is in it
+	@$(TOWPATH) local packages
+	@$(TOWPATH) local build
+	@$(BIN)/python -m pytest -m image $(ARGS)
 
 golden: $(VENV)/.installed ## worked cases, one line each (CASES=DIR for those of another folder)
 	@$(BIN)/python -m pytest tests/golden -v --no-header --tb=short --cases "$(CASES)"
