@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOWPATH := $(BIN)/towpath
 
-.PHONY: help demo test image fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
+.PHONY: help demo test unit image fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -25,14 +25,17 @@ demo: $(VENV)/.installed ## the walk-through on a real local Karmada (ARGS=--kee
 test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export" for some)
 	@$(TOWPATH) local packages
 	@$(TOWPATH) local build
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not nodes" $(ARGS); plain=$$?; \
-	$(BIN)/python -m pytest -m "nodes and not image" $(ARGS); nodes=$$?; \
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --nodes without $(ARGS); plain=$$?; \
+	$(BIN)/python -m pytest --nodes only $(ARGS); nodes=$$?; \
 	case $$plain$$nodes in 00|05|50) ;; *) exit 1 ;; esac  # 5: ARGS select none of them
 
 image: $(VENV)/.installed ## build Towpath's image, run it on a node, and check what is in it
 	@$(TOWPATH) local packages
 	@$(TOWPATH) local build
 	@$(BIN)/python -m pytest -m image $(ARGS)
+
+unit: $(VENV)/.installed ## the tests that need neither Go nor Karmada, in under a minute
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile fast tests/unit tests/golden tests/scenarios $(ARGS)
 
 golden: $(VENV)/.installed ## worked cases, one line each (CASES=DIR for those of another folder)
 	@$(BIN)/python -m pytest tests/golden -v --no-header --tb=short --cases "$(CASES)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from tests.support import reaper
 from tests.support.audit import AuditLog
 from tests.support.waiting import until
 from towpath.karmada.client import Client
@@ -26,10 +29,54 @@ from towpath.local.spec import PLUGIN, Environment, Qps
 
 CONTROLLERS = "karmada-controller-manager"
 MEMBERS = ["cluster-1", "cluster-2", "cluster-3"]
+WITHOUT_KARMADA = ("tests/unit/", "tests/golden/", "tests/scenarios/")
+"""What `make unit` runs, where there is neither Go nor Karmada."""
+
+settings.register_profile("fast", deadline=None, max_examples=40)
+settings.register_profile("full", deadline=None, max_examples=100)
+settings.load_profile("full")  # unless --hypothesis-profile names another
+reaper.watch()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", metavar="DIR", help="worked cases to run instead of tests/golden/cases")
+    parser.addoption(
+        "--nodes",
+        choices=("only", "without"),
+        help="run only the tests that use members with nodes, one after the other, or only the others",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what uses the run's Karmada, and leave out what is not asked for.
+
+    What boots its own Karmada is marked where it does.
+    """
+    for item in items:
+        if "plane" in getattr(item, "fixturenames", ()):
+            item.add_marker("karmada")
+        if item.get_closest_marker("karmada") and item.nodeid.startswith(WITHOUT_KARMADA):
+            raise pytest.UsageError(
+                f"{item.nodeid}: It needs a Karmada. Move it to tests/integration or tests/e2e."
+            )
+    left_out = [item for item in items if not _is_asked_for(item, config)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _is_asked_for(item: pytest.Item, config: pytest.Config) -> bool:
+    if item.get_closest_marker("image") and "image" not in config.option.markexpr:
+        return False
+    part = config.getoption("--nodes")
+    return part is None or (part == "only") == (item.get_closest_marker("nodes") is not None)
+
+
+@pytest.fixture
+def in_the_background() -> Iterator[None]:
+    """Ignore SIGINT, as a shell makes the background processes of a script do. Children inherit it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from tests.support.quick_webhook import TIMES
 from tests.support.waiting import until
 from towpath import __version__
 from towpath.errors import NotFound
+from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
 from towpath.local.ports import free_ports
 from towpath.pki import Identity, issue, make_authority
@@ -36,11 +37,9 @@ from towpath_webhook.certificates.tls import Context
 from towpath_webhook.registration import configurations as registration
 from towpath_webhook.registration.configurations import Settings, blocks, carried, configurations
 from towpath_webhook.registration.store import (
-    CONFIG_MAPS,
     CONFIGURATIONS,
     NAMESPACE,
     SECRET,
-    SECRETS,
     SETTINGS,
     Store,
 )
@@ -55,7 +54,7 @@ async def store(plane: Plane, karmada: Client) -> AsyncIterator[Store]:
 
     async def clear() -> None:
         await unregister(karmada)
-        await karmada.delete(SECRETS, SECRET, NAMESPACE)
+        await karmada.delete(resources.SECRETS, SECRET, NAMESPACE)
 
     await clear()
     async with await Client.connect(plane.env.webhook, user_agent="towpath-webhook") as client:
@@ -113,7 +112,7 @@ async def registered(karmada: Client, store: Store, settings: Settings = NOWHERE
     """Register without asking whether anybody answers; returns what should be there."""
     metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY: TOWPATH}}
     settings_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings.dump()}
-    await karmada.json("POST", CONFIG_MAPS.path(NAMESPACE), body=settings_map)
+    await karmada.json("POST", resources.CONFIG_MAPS.path(NAMESPACE), body=settings_map)
     wanted = configurations(settings, await store.bundle())
     for one in wanted:
         await karmada.json("POST", CONFIGURATIONS[one["kind"]].path(), body=one)
@@ -144,7 +143,9 @@ async def test_the_certificate_holds_the_name_of_the_registration(karmada: Clien
 
 
 @pytest.mark.parametrize("kind", list(CONFIGURATIONS))
-async def test_a_drifted_configuration_is_put_right(karmada: Client, store: Store, kind: str) -> None:
+async def test_of_a_drifted_configuration_only_the_trust_is_put_right(
+    karmada: Client, store: Store, kind: str
+) -> None:
     certificates = OwnAuthority(Context(), store)
     await certificates.begin()
     await registered(karmada, store)
@@ -157,9 +158,14 @@ async def test_a_drifted_configuration_is_put_right(karmada: Client, store: Stor
     drifted["webhooks"][0]["clientConfig"]["caBundle"] = base64.b64encode(OTHER.certificate_pem).decode()
     await karmada.json("PUT", path, body=drifted)
 
-    await certificates.look()
+    with structlog.testing.capture_logs() as logs:
+        await certificates.look()
+        await certificates.look()
 
-    assert (await karmada.json("GET", path))["webhooks"] == before
+    after = (await karmada.json("GET", path))["webhooks"]
+    assert after[0].pop("timeoutSeconds") == 9, "an edit is an administrator's, and so is undoing it"
+    assert after == [{k: v for k, v in before[0].items() if k != "timeoutSeconds"}, *before[1:]]
+    assert [line["kinds"] for line in logs if "towpath install" in line["event"]] == [(kind,)], "told once"
 
 
 OTHER = make_authority("other", validity=DAY)
@@ -197,12 +203,12 @@ async def test_a_secret_that_is_lost_is_put_back(karmada: Client, store: Store, 
     await certificates.begin()
     await registered(karmada, store)
     before, serial = await ca_of(store), shown(certificates).serial_number
-    secret = await karmada.get(SECRETS, SECRET, NAMESPACE)
+    secret = await karmada.get(resources.SECRETS, SECRET, NAMESPACE)
     if damage == "deleted":
-        await karmada.delete(SECRETS, SECRET, NAMESPACE)
+        await karmada.delete(resources.SECRETS, SECRET, NAMESPACE)
     else:
         secret["data"] = {"ca.crt": base64.b64encode(b"?").decode()} if damage == "garbled" else {}
-        await karmada.json("PUT", SECRETS.path(NAMESPACE, SECRET), body=secret)
+        await karmada.json("PUT", resources.SECRETS.path(NAMESPACE, SECRET), body=secret)
     for _ in range(3):
         await certificates.look()
     assert await ca_of(store) == before
@@ -369,9 +375,9 @@ async def test_what_it_says_holds_no_key(karmada: Client, store: Store) -> None:
         certificates = OwnAuthority(Context(), store)
         await certificates.begin()
         await registered(karmada, store)
-        secret = await karmada.get(SECRETS, SECRET, NAMESPACE)
+        secret = await karmada.get(resources.SECRETS, SECRET, NAMESPACE)
         secret["data"] = {"ca.key": secret["data"]["ca.key"]}
-        await karmada.json("PUT", SECRETS.path(NAMESPACE, SECRET), body=secret)
+        await karmada.json("PUT", resources.SECRETS.path(NAMESPACE, SECRET), body=secret)
         await certificates.look()
     said = json.dumps(logs)
     assert "0 certificates, but 1 keys" in said

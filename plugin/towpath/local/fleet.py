@@ -7,8 +7,6 @@ from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.local.members import is_ready
 
-PODS = Resource("", "v1", "pods", "Pod")
-
 
 class Fleet:
     """Reads objects of members. The caller's rights in the member are those Karmada gives it there."""
@@ -26,6 +24,6 @@ class Fleet:
 
     async def ready_pods(self, member: str, namespace: str, app: str) -> list[str]:
         """Return the names of an application's pods in a member that are Ready."""
-        path = resources.CLUSTERS.path("", member, "proxy") + PODS.path(namespace)
+        path = resources.CLUSTERS.path("", member, "proxy") + resources.PODS.path(namespace)
         found = await self._karmada.json("GET", path, query=[("labelSelector", f"app={app}")])
         return [pod["metadata"]["name"] for pod in found["items"] if is_ready(pod)]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import yaml
 
 from towpath.errors import BootFailed, NotFound, UsageError
+from towpath.karmada import resources
 from towpath.karmada.client import Client, Object
 from towpath.local import objects, ports, processes, store
 from towpath.local.nodes import host, packages
@@ -85,20 +86,20 @@ async def join(env: Environment, karmada: Client, member: Member, say: Report) -
     await processes.wait_ready(env, f"{name}-apiserver")
     async with await Client.connect(env.kubeconfig(name), user_agent=USER_AGENT) as client:
         for definition in manifest.load(env.crds):
-            await client.apply(objects.CRDS, definition, _MANAGER)
+            await client.apply(resources.CRDS, definition, _MANAGER)
         for process in _until_apiserver(env, member)[1]:
             processes.spawn(env, process)
         token, impersonator, identity = await _accounts(client)
-        await karmada.apply(objects.SECRETS, objects.member_secret(name, token, env), _MANAGER)
+        await karmada.apply(resources.SECRETS, objects.member_secret(name, token, env), _MANAGER)
         await karmada.apply(
-            objects.SECRETS, objects.member_secret(f"{name}-impersonator", impersonator, env), _MANAGER
+            resources.SECRETS, objects.member_secret(f"{name}-impersonator", impersonator, env), _MANAGER
         )
-        await karmada.apply(objects.CLUSTERS, objects.cluster(name, identity, env), _MANAGER)
+        await karmada.apply(resources.CLUSTERS, objects.cluster(name, identity, env), _MANAGER)
         if member.node is not None:
             await _wait_for_node(env, client, member, str(member.node))
     await wait_for_cluster(karmada, name, is_ready, "is not Ready")
     # The proxy lets the administrator in by a Work for the member, soon after Ready.
-    proxy = objects.CLUSTERS.path("", name, "proxy")
+    proxy = resources.CLUSTERS.path("", name, "proxy")
     await accepted(lambda: karmada.request("GET", f"{proxy}/version"), patience=_PATIENCE)
     say(f"{name} is Ready, with a node at {member.node}" if member.node else f"{name} is Ready")
 
@@ -106,14 +107,14 @@ async def join(env: Environment, karmada: Client, member: Member, say: Report) -
 async def _wait_for_node(env: Environment, client: Client, member: Member, node: str) -> None:
     """Wait until the member's node runs pods, and they find its cluster DNS."""
     service, endpoints = objects.cluster_dns(node, DNS_ADDRESS)
-    await client.apply(objects.SERVICES, service, _MANAGER)
-    await client.apply(objects.ENDPOINT_SLICES, endpoints, _MANAGER)
+    await client.apply(resources.SERVICES, service, _MANAGER)
+    await client.apply(resources.ENDPOINT_SLICES, endpoints, _MANAGER)
     for process in _until_apiserver(env, member)[1]:
         await processes.wait_ready(env, process)
 
     async def look() -> Object | None:
         try:
-            return await client.get(objects.NODES, member.name)
+            return await client.get(resources.NODES, member.name)
         except NotFound:
             return None
 
@@ -129,13 +130,13 @@ async def _wait_for_node(env: Environment, client: Client, member: Member, node:
 
 async def _accounts(member: Client) -> tuple[str, str, str]:
     """Make Karmada's accounts in a member: returns two tokens and the member's identity."""
-    await member.apply(objects.NAMESPACES, objects.namespace(objects.MEMBERS), _MANAGER)
+    await member.apply(resources.NAMESPACES, objects.namespace(objects.MEMBERS), _MANAGER)
     tokens = []
     # What the impersonator may do is Karmada's to say: its unified-auth controller binds it.
-    await member.apply(objects.CLUSTER_ROLE_BINDINGS, objects.admin_binding(objects.JOINED_AS), _MANAGER)
+    await member.apply(resources.CLUSTER_ROLE_BINDINGS, objects.admin_binding(objects.JOINED_AS), _MANAGER)
     for account in (objects.JOINED_AS, objects.IMPERSONATOR):
-        await member.apply(objects.SERVICE_ACCOUNTS, objects.service_account(account), _MANAGER)
-        path = objects.SERVICE_ACCOUNTS.path(objects.MEMBERS, account, "token")
+        await member.apply(resources.SERVICE_ACCOUNTS, objects.service_account(account), _MANAGER)
+        path = resources.SERVICE_ACCOUNTS.path(objects.MEMBERS, account, "token")
         request = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
@@ -143,7 +144,7 @@ async def _accounts(member: Client) -> tuple[str, str, str]:
         }
         tokens.append(str((await member.json("POST", path, body=request))["status"]["token"]))
     # The apiserver makes it itself, soon after it is ready.
-    system = await accepted(lambda: member.get(objects.NAMESPACES, "kube-system"), patience=_PATIENCE)
+    system = await accepted(lambda: member.get(resources.NAMESPACES, "kube-system"), patience=_PATIENCE)
     return tokens[0], tokens[1], str(system["metadata"]["uid"])
 
 
@@ -166,7 +167,7 @@ async def wait_for_cluster(
 
     async def look() -> Object | None:
         try:
-            return await karmada.get(objects.CLUSTERS, name)
+            return await karmada.get(resources.CLUSTERS, name)
         except NotFound:
             return None
 
@@ -219,10 +220,10 @@ async def leave(env: Environment, name: str, say: Report) -> Environment:
     if name not in env.members:
         raise UsageError(f"{name} is no member. Members: {', '.join(env.members)}.")
     async with await Client.connect(env.karmada, user_agent=USER_AGENT) as karmada:
-        await karmada.delete(objects.CLUSTERS, name)
+        await karmada.delete(resources.CLUSTERS, name)
         await wait_for_cluster(karmada, name, lambda cluster: cluster is None, "still exists in Karmada")
         for secret in (name, f"{name}-impersonator"):
-            await karmada.delete(objects.SECRETS, secret, objects.MEMBERS)
+            await karmada.delete(resources.SECRETS, secret, objects.MEMBERS)
     say(f"{name} has left")
     shrunk = env.without_member(name)
     store.save(shrunk)

@@ -88,8 +88,7 @@ def write(path: Path, *texts: str) -> Path:
 
 
 def piped(stdin: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [*TOWPATH, "plan", *map(str, args)]
-    return subprocess.run(command, input=stdin, text=True, capture_output=True, check=False)
+    return towpath("plan", *args, stdin=stdin)
 
 
 def test_a_folder_is_shown_as_tables(folder: Path) -> None:
@@ -299,7 +298,7 @@ def test_stdin_that_cannot_be_read_is_named_too() -> None:
             2,
             "a live Karmada is asked for: give its --kubeconfig, or set",
         ),
-        (["--against-live", "--kubeconfig", "{tmp}/no"], 1, "kubeconfig {tmp}/no: there is no such file"),
+        (["--against-live", "--kubeconfig", "{tmp}/no"], 1, "kubeconfig {tmp}/no: No such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -118,6 +118,16 @@ def test_a_new_export_writes_policies_before_the_template() -> None:
     assert NOW + AUDIT_SECONDS <= decision.look_again <= NOW + AUDIT_SECONDS * 4 / 3
 
 
+def test_ready_is_known_of_every_export_for_the_metric() -> None:
+    one = Pass(*FLEET, USER, *exported("web", "a", "b"))
+    rendered = one.apply()
+    one()
+    assert one.exports.ready[key()].status == "Unknown"
+    one.report(dict(rendered.digests))
+    one()
+    assert (one.exports.ready[key()].status, one.exports.ready[key()].reason) == ("True", "Exported")
+
+
 def test_a_settled_service_writes_nothing_but_its_statuses() -> None:
     one = Pass(*FLEET, USER, *exported("web", "a", "b"))
     rendered = one.apply()
