@@ -68,9 +68,7 @@ async def configured(karmada: Client) -> dict[str, dict[str, Any]]:
     return found
 
 
-async def test_installing_again_changes_nothing_and_a_dry_run_never_does(
-    bare: Plane, karmada: Client
-) -> None:
+async def test_a_second_install_and_a_dry_run_change_nothing(bare: Plane, karmada: Client) -> None:
     command = ("install", "--kubeconfig", bare.karmada)
     again = towpath(*command)
     assert again.returncode == 0, again.stderr
@@ -328,7 +326,7 @@ async def test_crds_are_deleted_only_when_confirmed(bare: Plane, namespace: str)
     bare.kubectl("get", "serviceexports.flomesh.io", "web", "-n", namespace)
 
 
-async def test_credentials_are_written_and_grant_what_the_processes_need(
+async def test_written_credentials_grant_what_the_processes_need(
     bare: Plane, karmada: Client, tmp_path: Path
 ) -> None:
     made = towpath("install", "--kubeconfig", bare.karmada, "--write-kubeconfig", tmp_path / "new")

@@ -215,7 +215,7 @@ async def test_a_secret_that_is_lost_is_put_back(karmada: Client, store: Store, 
     assert shown(certificates).serial_number == serial, "nobody notices"
 
 
-async def test_promise_7_a_clock_that_jumps_is_noticed_by_the_next_look(store: Store) -> None:
+async def test_rotation_notices_a_clock_that_jumps(store: Store) -> None:
     assert Times().look <= 60
     ahead = dt.timedelta()
     certificates = OwnAuthority(Context(), store, times=Times(look=0.05), clock=lambda: wall_clock() + ahead)
@@ -236,9 +236,7 @@ async def test_promise_7_a_clock_that_jumps_is_noticed_by_the_next_look(store: S
     assert len(await ca_of(store)) == 3, "also a CA for each time, as none is carried by anybody"
 
 
-async def test_a_new_authority_signs_once_all_have_trusted_it_for_a_look(
-    karmada: Client, store: Store
-) -> None:
+async def test_a_new_ca_signs_only_after_everybody_trusts_it(karmada: Client, store: Store) -> None:
     ahead = dt.timedelta()
     certificates = OwnAuthority(Context(), store, clock=lambda: wall_clock() + ahead)
     await certificates.begin()
@@ -271,7 +269,7 @@ def _is_by(certificate: x509.Certificate, pem: bytes) -> bool:
     return True
 
 
-async def test_promise_7_no_call_fails_while_certificates_and_ca_rotate(
+async def test_rotation_of_certificates_and_ca_fails_no_call(
     plane: Plane, karmada: Client, store: Store, caller: Caller, tmp_path: Path
 ) -> None:
     """500 calls a second at two webhooks, by a client that trusts what the configuration says."""
@@ -325,7 +323,7 @@ def pair_by(authority: Identity) -> Identity:
     return issue(authority, "webhook", serves=["127.0.0.1"], validity=DAY)
 
 
-async def test_files_are_taken_over_when_they_are_swapped_and_only_if_they_fit(tmp_path: Path) -> None:
+async def test_swapped_files_are_taken_over_only_if_they_match(tmp_path: Path) -> None:
     mount, authority = Mount(tmp_path / "mount"), make_authority("theirs", validity=DAY)
     first, second, third = (pair_by(authority) for _ in range(3))
     mount.swap(first, authority.certificate_pem)

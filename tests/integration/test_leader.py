@@ -248,7 +248,7 @@ async def test_a_broken_apiserver_keeps_its_leader_until_the_deadline(
         await a.resign()
 
 
-async def test_a_lease_that_somebody_edits_or_deletes_stays_with_its_leader(
+async def test_an_edited_or_deleted_lease_stays_with_its_leader(
     join: Join, lease: Lease, plane: Plane, namespace: str
 ) -> None:
     a = join("a")

@@ -83,7 +83,7 @@ def permissions(name: str) -> list[Permission]:
 PLUGIN, WEBHOOK = permissions("towpath-plugin"), permissions("towpath-webhook")
 
 
-def every_permission_says_what_it_is_for_and_none_is_for_everything() -> None:
+def test_least_privilege_every_permission_states_its_purpose() -> None:
     for permission in (*PLUGIN, *WEBHOOK):
         assert "*" not in {permission.group, permission.resource, permission.verb}
         assert permission.verb not in {"deletecollection", "impersonate", "bind", "escalate"}
@@ -176,7 +176,7 @@ async def attempt(client: Client, permission: Permission) -> str:
     return ""
 
 
-async def without_any_one_verb_the_plugin_is_told_which(users: Users) -> None:
+async def test_least_privilege_the_plugin_names_a_missing_verb(users: Users) -> None:
     whole = await users.make("t-rbac-plugin", PLUGIN)
     lesser = await asyncio.gather(
         *(
@@ -216,7 +216,7 @@ async def work(client: Client, admin: Client, missing: Permission | None) -> lis
     return [line["error"] for line in logs if "error" in line]
 
 
-async def without_any_one_verb_the_webhook_says_which(users: Users, karmada: Client) -> None:
+async def test_least_privilege_the_webhook_names_a_missing_verb(users: Users, karmada: Client) -> None:
     whole = await users.make("t-rbac-webhook", WEBHOOK)
     lesser = await asyncio.gather(
         *(

@@ -247,7 +247,7 @@ async def test_a_stolen_token_of_the_plugin_gives_nothing_but_its_work(
         assert said, attempt.what
 
 
-async def test_a_stolen_token_of_the_webhook_gives_nothing_but_its_work(
+async def test_a_stolen_webhook_token_allows_only_the_webhooks_work(
     stolen: Mapping[str, Client], karmada: Client, plane: Plane
 ) -> None:
     webhook = stolen["webhook"]

@@ -64,20 +64,40 @@ class ExclusionReason(Reason):
         "No gateway is known for this cluster.",
         "Annotate the Karmada Cluster with towpath.io/gateway, or create a flomesh Cluster of the same name.",
     )
+    GATEWAY_URL = (
+        "GatewayURL",
+        "The gateway is a URL or has a path.",
+        "Set a host with or without a port, for example 10.0.2.4:80.",
+    )
+    GATEWAY_SEVERAL = (
+        "GatewaySeveralAddresses",
+        "The gateway names several addresses, and FSM connects to one.",
+        "Set one address, for example that of a load balancer.",
+    )
     GATEWAY_NOT_IPV4 = (
         "GatewayNotIPv4",
-        "FSM connects to IPv4 addresses only.",
-        "Set the gateway to an IPv4 address or a DNS name.",
+        "The gateway is an IPv6 address, and FSM connects to IPv4 addresses only.",
+        "Set an IPv4 address, or a DNS name that has one.",
+    )
+    GATEWAY_PORT = (
+        "GatewayPortInvalid",
+        "The port of the gateway is not a number from 1 to 65535.",
+        "Correct the port.",
+    )
+    GATEWAY_MALFORMED = (
+        "GatewayMalformed",
+        "The gateway is neither an IPv4 address nor a DNS name.",
+        "Set one of them, for example 10.0.2.4 or gateway.example.com.",
     )
     GATEWAY_UNRESOLVED = (
         "GatewayUnresolved",
         "The DNS name of the gateway has no IPv4 address.",
         "Correct the name, or set an IPv4 address.",
     )
-    GATEWAY_LOCAL = (
-        "GatewayLocal",
-        "Other clusters cannot reach the address of the gateway.",
-        "Set an address that they can reach.",
+    GATEWAY_NOT_ROUTABLE = (
+        "GatewayNotRoutable",
+        "The address of the gateway is a loopback, unspecified, link-local, multicast or broadcast address.",
+        "Set an address that other clusters can reach.",
     )
     DRAINED = (
         "Drained",

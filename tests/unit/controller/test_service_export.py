@@ -218,7 +218,7 @@ def withdrawn(*more: Object) -> Pass:
     return one
 
 
-def test_an_import_that_nobody_exports_goes_when_nothing_else_is_due() -> None:
+def test_an_import_without_exporters_is_deleted_last() -> None:
     one = withdrawn()
 
     assert one(idle=False).look_again < NOW + SETTLING_SECONDS
@@ -273,7 +273,7 @@ def test_an_export_that_no_policy_selects_follows_its_service(selected: bool) ->
     assert names == ([] if selected else ["towpath-export-web"])
 
 
-def test_a_traffic_policy_gets_its_conditions_and_follows_the_imports() -> None:
+def test_a_traffic_policy_has_conditions_and_follows_imports() -> None:
     one = Pass(*FLEET, USER, *exported("web", "a"), policy())
     one()
     decision = one(USER_POLICY_GRACE_SECONDS)
@@ -296,7 +296,7 @@ def test_a_binding_of_a_former_template_is_adopted() -> None:
     assert adopt.template.former == "former"
 
 
-def test_a_terminating_namespace_is_left_alone_and_then_forgotten() -> None:
+def test_a_terminating_namespace_gets_no_writes() -> None:
     parts = exported("web", "a")
     one = Pass(*FLEET, *parts)
     one()

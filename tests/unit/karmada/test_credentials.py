@@ -206,7 +206,7 @@ def serving(folder: Path, authority: Any) -> ssl.SSLContext:
     return context
 
 
-async def test_a_client_certificate_is_read_again_and_nothing_on_its_way_is_lost(tmp_path: Path) -> None:
+async def test_a_renewed_client_certificate_loses_no_request(tmp_path: Path) -> None:
     authority = make_authority("ca", validity=VALIDITY)
     context = serving(tmp_path, authority)
     context.load_verify_locations(cadata=authority.certificate_pem.decode())

@@ -25,7 +25,7 @@ def write(path: Path, context: str, server: str, **user: Any) -> Path:
     return path
 
 
-def test_of_a_list_the_first_value_wins_and_missing_files_are_passed_over(tmp_path: Path) -> None:
+def test_the_first_value_wins_and_missing_files_are_skipped(tmp_path: Path) -> None:
     one = write(tmp_path / "a" / "one", "one", "https://one")
     two = write(tmp_path / "b" / "two", "two", "https://two")
     again = write(tmp_path / "c" / "again", "one", "https://other")

@@ -163,7 +163,7 @@ async def installed(client: Client) -> AsyncIterator[tuple[Installation, WhileIn
             task.cancel()
 
 
-async def test_an_uninstallation_stops_the_work_and_an_installation_resumes_it(tmp_path: Path) -> None:
+async def test_work_stops_at_uninstall_and_resumes_at_install(tmp_path: Path) -> None:
     marker = Marker(there=True)
     async with answered_by(marker.answer, tmp_path) as client, installed(client) as (there, leading, worker):
         await until(worker.state, bool)

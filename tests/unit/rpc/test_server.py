@@ -356,7 +356,7 @@ async def empty_karmada(tmp_path: Path) -> AsyncIterator[Client]:
         yield connected
 
 
-async def test_the_plugin_answers_once_in_sync_and_stops_when_cancelled(
+async def test_the_plugin_answers_in_sync_and_stops_on_cancellation(
     empty_karmada: Client, path: Path, tmp_path: Path
 ) -> None:
     ca, files = authority("both"), Files(tmp_path / "crt", tmp_path / "key", tmp_path / "ca")

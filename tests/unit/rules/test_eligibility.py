@@ -74,7 +74,11 @@ IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
     ExclusionReason.NO_GATEWAY: ("", lambda case: case.member(gateway_host="")),
     ExclusionReason.GATEWAY_NOT_IPV4: ("::1", lambda case: case.member(gateway_host="::1")),
     ExclusionReason.GATEWAY_UNRESOLVED: ("gw.test", lambda case: case.member(gateway_host="gw.test")),
-    ExclusionReason.GATEWAY_LOCAL: ("127.0.0.1", lambda case: case.member(gateway_host="127.0.0.1")),
+    ExclusionReason.GATEWAY_URL: ("http://x", lambda case: case.member(gateway_host="http://x")),
+    ExclusionReason.GATEWAY_SEVERAL: ("x,y", lambda case: case.member(gateway_host="x,y")),
+    ExclusionReason.GATEWAY_PORT: ("x:99999", lambda case: case.member(gateway_host="x:99999")),
+    ExclusionReason.GATEWAY_MALFORMED: ("1.2.3", lambda case: case.member(gateway_host="1.2.3")),
+    ExclusionReason.GATEWAY_NOT_ROUTABLE: ("127.0.0.1", lambda case: case.member(gateway_host="127.0.0.1")),
     ExclusionReason.DRAINED: ("", lambda case: case.member(drained=True)),
     ExclusionReason.UNREACHABLE: ("", lambda case: case.member(unreachable_since=0.0)),
     ExclusionReason.TYPE_CONFLICT: ("", Case.is_not_as_the_oldest),
@@ -94,7 +98,7 @@ def test_without_anything_in_the_way_a_cluster_exports() -> None:
 
 
 @pytest.mark.parametrize("reason", ExclusionReason)
-def test_a_cluster_that_does_not_export_has_its_reason_and_the_others_go_on(reason: ExclusionReason) -> None:
+def test_a_cluster_that_does_not_export_has_a_reason(reason: ExclusionReason) -> None:
     detail, bring_about = IN_THE_WAY[reason]
     case = Case()
     bring_about(case)
@@ -147,7 +151,7 @@ def test_one_rule_that_names_a_port_is_enough(
 
 
 @pytest.mark.parametrize("refused", ["", "the path is taken"])
-def test_a_cluster_that_reports_the_export_as_not_valid_does_not_export(refused: str) -> None:
+def test_a_cluster_that_reports_valid_false_does_not_export(refused: str) -> None:
     seen = Case(offer=replace(WEB, refused=refused)).derive()
 
     assert seen.excluded == {"a": Exclusion(ExclusionReason.REFUSED_IN_MEMBER, refused)}
@@ -171,7 +175,7 @@ DRAINS: list[tuple[Mapping[str, str], set[str]]] = [
 
 
 @pytest.mark.parametrize(("annotations", "which"), DRAINS)
-def test_an_export_drains_the_clusters_it_lists_by_name_or_key_or_all(
+def test_an_export_drains_clusters_by_name_by_key_or_all(
     annotations: Mapping[str, str], which: set[str]
 ) -> None:
     members = {"a": member("a"), "b": member("b")}
