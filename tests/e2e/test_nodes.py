@@ -261,7 +261,7 @@ def traces(root: Path) -> list[str]:
     return [*interfaces, *cgroups, *mounts, *running]
 
 
-async def test_a_member_with_a_node_joins_leaves_and_dies_without_a_trace(tmp_path: Path) -> None:
+async def test_a_member_with_a_node_joins_leaves_and_dies_traceless(tmp_path: Path) -> None:
     """It joins a Karmada whose other member has none; ``down`` comes after everything was killed."""
     root = tmp_path / "root"
     up = towpath("local", "up", "--members", "1", "--subnet", SUBNET, "--root", root)

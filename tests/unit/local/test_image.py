@@ -32,7 +32,7 @@ def test_the_image_has_every_dependency() -> None:
     assert wanted <= pins((IMAGE / "requirements.txt").read_text()).keys()
 
 
-def test_a_stage_of_the_image_starts_from_the_base_or_from_nothing() -> None:
+def test_a_stage_starts_from_the_base_or_from_nothing() -> None:
     stages = re.findall(r"^FROM (\S+)", (IMAGE / "Containerfile").read_text(), re.MULTILINE)
 
     assert stages == ["${BASE}", "scratch"]

@@ -45,7 +45,7 @@ def test_the_layer_holds_the_files_and_links(tmp_path: Path) -> None:
         assert content.getmember("bin/alias").linkname == "web"
 
 
-def test_every_blob_is_named_by_its_digest_and_the_same_each_time(tmp_path: Path) -> None:
+def test_blobs_are_named_by_digest_and_the_same_each_time(tmp_path: Path) -> None:
     first, second = layout(tmp_path / "one", NAME), layout(tmp_path / "two", NAME)
 
     blobs = {path.name: path.read_bytes() for path in (first / "blobs" / "sha256").iterdir()}
