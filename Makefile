@@ -25,7 +25,7 @@ demo: $(VENV)/.installed ## the walk-through on a real local Karmada (ARGS=--kee
 test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export" for some)
 	@$(TOWPATH) local packages
 	@$(TOWPATH) local build
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --nodes without $(ARGS); plain=$$?; \
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nodes without $(ARGS); plain=$$?; \
 	$(BIN)/python -m pytest --nodes only $(ARGS); nodes=$$?; \
 	case $$plain$$nodes in 00|05|50) ;; *) exit 1 ;; esac  # 5: ARGS select none of them
 
