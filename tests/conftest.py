@@ -48,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses the run's Karmada, put the files that use any first, and leave out what is not asked for.
+    """Mark what uses the Karmada of the run, put its files first, and leave out what is not asked for.
 
     What uses a Karmada takes longest. What boots one of its own is marked where it does.
     """
