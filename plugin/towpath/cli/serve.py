@@ -12,6 +12,7 @@ from towpath import __version__
 from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.plugin_options import check_address
 from towpath.cli.running import run
+from towpath.cli.serve_net import net
 from towpath.cli.serve_webhook import webhook
 from towpath.errors import ApiError, UsageError
 
@@ -22,6 +23,7 @@ _IN_TROUBLE = 429
 """From this HTTP status on an answer says something of the apiserver, not of who asks."""
 app = typer.Typer(help="Run a part of Towpath until it is told to stop.", no_args_is_help=True)
 app.command()(webhook)
+app.command()(net)
 
 
 @app.command()

@@ -113,7 +113,10 @@ _heads = msgspec.json.Decoder(_Head)
 
 
 class Reflector(Generic[T]):
-    """One kind's objects, decoded, by name. ``changed(name, old, new)`` is called for every difference."""
+    """One kind's objects, decoded, by name. ``changed(name, old, new)`` is called for every difference.
+
+    ``selector`` is a label selector, and ``only`` names the one object that is of interest.
+    """
 
     def __init__(
         self,
@@ -123,9 +126,11 @@ class Reflector(Generic[T]):
         changed: Callable[[Name, T | None, T | None], None],
         *,
         selector: str = "",
+        only: Name | None = None,
         packed: bool = False,
     ) -> None:
         self.resource = resource
+        self._path = resource.path(only.namespace if only else "")
         self.interrupted: Callable[[ApiError], None] = lambda _: None
         """Hears why a watch had to begin again."""
         self.synced = asyncio.Event()
@@ -135,6 +140,8 @@ class Reflector(Generic[T]):
         self._decode = decode
         self._changed = changed
         self._selector = [("labelSelector", selector)] if selector else []
+        if only is not None:
+            self._selector += [("fieldSelector", f"metadata.name={only.name}")]
         self._packed = packed
         self._kept: dict[Name, _Kept[T]] = {}
         self._unpacked: dict[Name, tuple[_Kept[T], T | None]] = {}
@@ -226,9 +233,7 @@ class Reflector(Generic[T]):
         token: list[tuple[str, str]] = []
         found = False
         while True:
-            page = _pages.decode(
-                await self._client.request("GET", self.resource.path(), query=[*query, *token])
-            )
+            page = _pages.decode(await self._client.request("GET", self._path, query=[*query, *token]))
             found = found or bool(page.items)
             pause = time.perf_counter() + _SLICE
             for raw in page.items:
@@ -255,7 +260,7 @@ class Reflector(Generic[T]):
             ("timeoutSeconds", str(_WATCH_SECONDS + random.randrange(20))),  # noqa: S311 - spread
             *self._selector,
         ]
-        async with self._client.stream(self.resource.path(), query=query, silence=SILENCE) as chunks:
+        async with self._client.stream(self._path, query=query, silence=SILENCE) as chunks:
             async for line in lines(chunks):
                 self._take(_events.decode(line))
                 yield
