@@ -25,6 +25,7 @@ from tests.support.waiting import PATIENCE, until
 from towpath.datapath.allocation import ImportedPort
 from towpath.datapath.derive import Derived, derive
 from towpath.datapath.world import Settings, World
+from towpath.model.manifest import load
 from towpath.net.discovery import Discovery, serving
 from towpath.net.metrics import Metrics
 from towpath.net.snapshot import Snapshot, snapshot
@@ -91,8 +92,14 @@ class DataPath:
         await self._agent.aclose()
 
     async def start_envoy(self) -> None:
-        text = (TOP / "deploy/datapath/envoy.yaml").read_text().replace("/run/towpath", str(self.folder))
-        (self.folder / "envoy.yaml").write_text(text)
+        """Start Envoy, and wait until it has been brought to what there is."""
+        await self.spawn_envoy()
+        await until(self._pushes, lambda pushed: pushed > 0)
+
+    async def spawn_envoy(self) -> None:
+        objects = load(TOP / "deploy/datapath/agent.yaml")
+        text = next(obj["data"]["envoy.yaml"] for obj in objects if obj["kind"] == "ConfigMap")
+        (self.folder / "envoy.yaml").write_text(text.replace("/run/towpath", str(self.folder)))
         with (self.folder / "envoy.log").open("ab") as output:
             self.envoy = await asyncio.create_subprocess_exec(
                 envoy_binary(),
@@ -101,7 +108,6 @@ class DataPath:
                 stdout=output,
                 stderr=output,
             )
-        await until(self._pushes, lambda pushed: pushed > 0)
 
     async def kill_envoy(self, number: int = signal.SIGKILL) -> None:
         if self.envoy is not None and self.envoy.returncode is None:
@@ -152,8 +158,14 @@ class App:
     port: int
     status: int = 200
     requests: list[tuple[str, str]] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list)
+    """The x-number header of each request."""
     hold: asyncio.Event | None = None
     """While set and not fired, requests are taken and not answered."""
+
+    async def count(self) -> int:
+        """How many requests it was asked."""
+        return len(self.requests)
 
 
 @asynccontextmanager
@@ -164,6 +176,7 @@ async def app(name: str, port: int = 9000) -> AsyncIterator[App]:
     async def answer(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         one.requests.append((request.method, request.path_qs))
+        one.numbers += request.headers.getall("x-number", [])
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await _echo(request)
         if one.hold is not None:

@@ -82,7 +82,8 @@ def egress(
     name = f"egress/{imported}"
     where = envoy.address(settings.bind, listener_port)
     if transport_of(port.app_protocol, port.name) is Transport.STREAM:
-        return (_cluster(name, affinity, _tunnel()), _endpoints(name, used), _stream(name, where, imported))
+        cluster = _cluster(name, affinity, _tunnel(), failures=2)
+        return cluster, _endpoints(name, used), _stream(name, where, imported, affinity)
     prefixes = {prefix(share.endpoint) for share in used}
     each = len(prefixes) > 1
     target = f"{name}/each-path" if each else name
@@ -120,7 +121,8 @@ def _why_unusable(endpoint: Endpoint) -> tuple[ProblemReason, str] | None:
     return None
 
 
-def _cluster(name: str, affinity: str | None, options: Json) -> Resource:
+def _cluster(name: str, affinity: str | None, options: Json, failures: int = 5) -> Resource:
+    """Return the cluster of a port. A gateway is put aside after so many failures in a row."""
     return envoy.cluster(
         name,
         balancer="MAGLEV" if affinity == CLIENT_IP else "ROUND_ROBIN",
@@ -133,7 +135,7 @@ def _cluster(name: str, affinity: str | None, options: Json) -> Resource:
             "consecutive_5xx": 5,
             "enforcing_consecutive_5xx": 0,
             "enforcing_success_rate": 0,
-            "consecutive_gateway_failure": 5,
+            "consecutive_gateway_failure": failures,
             "enforcing_consecutive_gateway_failure": 100,
             "interval": "1s",
             "base_ejection_time": "5s",
@@ -215,21 +217,30 @@ def _routes(name: str, target: str, path: str | None, affinity: str | None) -> R
         header = {"key": envoy.PATH_HEADER, "value": "%REQ(:PATH)%"}
         fields["request_headers_to_add"] = [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]
     found = envoy.routes({"prefix": "/"}, action, **fields)
-    return envoy.route_table(name, [{"name": "all", "domains": ["*"], "routes": found}])
+    host = {
+        "name": "all",
+        "domains": ["*"],
+        "routes": found,
+        "request_headers_to_remove": [*envoy.ADDED_HEADERS],
+    }
+    return envoy.route_table(name, [host])
 
 
 def _tunnel() -> Json:
     return {"explicit_http_config": {"http_protocol_options": {}}}
 
 
-def _stream(name: str, where: Json, imported: ImportedPort) -> Resource:
+def _stream(name: str, where: Json, imported: ImportedPort, affinity: str | None) -> Resource:
     """Return the listener of a port that is no HTTP: its connections travel in CONNECT requests."""
     proxy = typed(
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
         stat_prefix=name,
         cluster=name,
-        max_connect_attempts=3,
+        # By then outlier detection has put a gateway aside that does not answer.
+        max_connect_attempts=6,
+        backoff_options={"base_interval": "0.05s", "max_interval": "0.2s"},
         idle_timeout="0s",
         tunneling_config={"hostname": tunnel_host(*imported)},
+        **({"hash_policy": [{"source_ip": {}}]} if affinity == CLIENT_IP else {}),
     )
     return envoy.listener(name, where, "envoy.filters.network.tcp_proxy", proxy)

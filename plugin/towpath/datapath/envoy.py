@@ -16,6 +16,8 @@ Json = dict[str, Any]
 UNSERVED_HEADER = "x-towpath-unserved"
 """On answers of a gateway that has not passed on the request: another gateway may have it, whatever it is."""
 PATH_HEADER, PREFIX_HEADER = "x-towpath-path", "x-towpath-prefix"
+ADDED_HEADERS = ("x-envoy-external-address", "x-envoy-internal")
+"""What Envoy tells an application of where a request comes from, beside x-forwarded-for."""
 SAFE_METHODS = "GET|HEAD|OPTIONS"
 """Methods that may be repeated although a gateway may have acted on the first request (RFC 9110, 9.2.1)."""
 _NOT_SENT = "connect-failure,refused-stream,reset-before-request,retriable-headers"

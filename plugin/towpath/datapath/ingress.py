@@ -105,7 +105,7 @@ def gateway(everything: Iterable[Exported], settings: Settings) -> tuple[Resourc
             "name": "services",
             "domains": ["*"],
             "routes": [*found, _unknown(settings.cluster)],
-            "request_headers_to_remove": [envoy.PATH_HEADER, envoy.PREFIX_HEADER],
+            "request_headers_to_remove": [envoy.PATH_HEADER, envoy.PREFIX_HEADER, *envoy.ADDED_HEADERS],
         }
     ]
     tunnels = {tunnel.host: tunnel for one in exports for tunnel in one.tunnels}
