@@ -28,8 +28,8 @@ from typing import Any
 
 from aiohttp import web
 
-from towpath.derivation.render import VIEW_ANNOTATION
 from towpath.model.keys import Dialect
+from towpath.model.ownership import VIEW_ANNOTATION
 
 DIALECT = Dialect.MULTICLUSTER
 NAMESPACES = 50

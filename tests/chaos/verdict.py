@@ -14,10 +14,10 @@ from typing import Any
 
 from tests.conftest import Plane
 from tests.support.cli import towpath
-from towpath.derivation.render import MANAGED_BY
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.model.keys import Dialect
+from towpath.model.ownership import MANAGED_BY
 
 WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
 READ = (

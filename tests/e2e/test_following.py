@@ -127,7 +127,7 @@ async def test_a_traffic_policy_goes_where_the_imports_go_and_is_judged(
     await until(
         said, lambda seen: seen == {"Accepted": ("True", "Accepted"), "Resolved": ("True", "Resolved")}
     )
-    assert "weight 0 counts as 100" in conditions(shop, "globaltrafficpolicies")["Accepted"]["message"]
+    assert "FSM treats weight 0 as 100" in conditions(shop, "globaltrafficpolicies")["Accepted"]["message"]
 
     async def having() -> set[str]:
         return member_has(shop, "globaltrafficpolicies")

@@ -86,7 +86,7 @@ spec:
     shop.apply(shop.service(), shop.export(), shop.policy())
 
     message = await says(shop, "Valid", "False", "NameTaken")
-    assert message.startswith("The name belongs to multicluster.x-k8s.io/v1alpha1: ")
+    assert message.startswith("ServiceExport of multicluster.x-k8s.io/v1alpha1: ")
     assert not await shop.seen(members)
 
     plane.kubectl("delete", "serviceexports.multicluster.x-k8s.io", "web", "-n", shop.namespace)
@@ -114,7 +114,7 @@ spec:
     async def message() -> str:
         return str(conditions(shop).get("Valid", {}).get("message"))
 
-    await until(message, lambda text: "broken: spec.overrideRules[0].overriders.plaintext[0]: cannot" in text)
+    await until(message, lambda text: "broken: spec.overrideRules[0].overriders.plaintext[0]: Cannot" in text)
 
 
 async def test_an_override_of_the_user_is_what_the_others_import(
@@ -335,7 +335,7 @@ spec: {{type: ClusterSetIP, ports: []}}
     plane.kubectl("apply", "-f-", stdin=left, member="cluster-2")
     shop.apply(shop.service(), shop.export(), shop.policy())
     message = await says(shop, "Ready", "False", "LeftInMember")
-    assert "in cluster-2 a ServiceImport is there that is not Karmada's" in message
+    assert "Blocked in cluster-2." in message
     assert (await shop.seen(members))["cluster-2"] == {}
 
     kind = f"serviceexports.{shop.dialect.value}"

@@ -36,6 +36,7 @@ from towpath.local.ports import free_ports
 from towpath.local.spec import WEBHOOK
 from towpath.pki import Identity, issue, make_authority
 from towpath.rpc.server import Port
+from towpath.rules.reasons import Advice
 from towpath_webhook.admission.clusters import DROPPED, IF_APPLIED, WAS_STORED
 from towpath_webhook.admission.hooks import INTERPRET, MUTATE_CLUSTERS, VALIDATE_EXPORTS
 from towpath_webhook.certificates.keeper import FilePair
@@ -191,7 +192,9 @@ async def test_the_plugin_is_elsewhere_and_asked_by_mutual_tls(server: Server, t
         finally:
             process.terminate()
             await process.wait()
-    assert told["warnings"] == ["spec.targetClusters[0]: r/z/g/nowhere: no member has this cluster key"]
+    assert told["warnings"] == [
+        f"spec.targetClusters[0] (r/z/g/nowhere): {Advice.UNKNOWN_TARGET_CLUSTER.text}"
+    ]
 
 
 async def test_promise_6_with_a_client_ca_admission_is_for_those_with_a_certificate(

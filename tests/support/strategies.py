@@ -171,7 +171,7 @@ annotated = st.fixed_dictionaries(
             ["Keep", "Withdraw", "WithdrawAfter=5m", "WithdrawAfter=1m40s", "WithdrawAfter=soon", "keep", ""]
         ),
         DRAIN_ANNOTATION: st.sampled_from(
-            ["false", "a", "a, b", cluster_key(*PLACES[0], "b"), "true", "nobody", " ,", ""]
+            ["false", "a", "a, b", cluster_key(*PLACES[0], "b"), "true", "no-such-cluster", " ,", ""]
         ),
     },
 )

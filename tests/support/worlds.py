@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from towpath.derivation.derive import Derived, derive
-from towpath.derivation.drift import MANAGER
-from towpath.derivation.render import Rendered, policy_name
+from towpath.derivation.render import Rendered
 from towpath.derivation.stages import Current, Write, stages
 from towpath.model.cluster import Member
 from towpath.model.condition import Condition
 from towpath.model.export import Export, ExportRule
 from towpath.model.keys import Dialect, ServiceKey, cluster_key
+from towpath.model.ownership import FIELD_MANAGER, import_policy_name
 from towpath.model.service import Service, ServicePort
 from towpath.model.view import View
 from towpath.model.world import ExportedService, Offer, World
@@ -125,7 +125,7 @@ class Store:
         overrides = {name: obj for (kind, name), obj in self.objects.items() if kind == "OverridePolicy"}
         return Current(
             self.objects.get(("ServiceImport", KEY.name)),
-            self.objects.get(("PropagationPolicy", policy_name(KEY))),
+            self.objects.get(("PropagationPolicy", import_policy_name(KEY))),
             overrides,
         )
 
@@ -144,7 +144,7 @@ class Store:
         was = self.objects.get(place) or {"metadata": {"uid": "made", "labels": {"karmada": "claims it"}}}
         [*_, fields] = was["metadata"].get("managedFields", [{"fieldsV1": {}}])
         now: Any = merged(was, fields["fieldsV1"], change.wanted)
-        now["metadata"]["managedFields"] = [{"manager": MANAGER, "fieldsV1": owned(change.wanted)}]
+        now["metadata"]["managedFields"] = [{"manager": FIELD_MANAGER, "fieldsV1": owned(change.wanted)}]
         now["spec"].setdefault("defaulted", "by a webhook")
         self.objects[place] = now
 

@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import structlog
@@ -19,6 +18,7 @@ import structlog
 from towpath.controller.workqueue import Bucket
 from towpath.errors import ApiError
 from towpath.model.condition import FALSE, READY, TRUE
+from towpath.model.times import rfc3339
 from towpath.rules.reasons import ConditionReason
 
 log = structlog.get_logger()
@@ -111,7 +111,7 @@ class Events:
 def event(about: About, one: News, now: float) -> dict[str, Any]:
     """Return an Event. Those about objects without a namespace are kept in ``default``."""
     namespace = about.namespace or "default"
-    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = rfc3339(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",

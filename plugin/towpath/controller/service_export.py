@@ -29,15 +29,17 @@ from towpath.controller.status_writer import Statuses
 from towpath.controller.traffic_policy import Traffic
 from towpath.controller.writer import Writer
 from towpath.derivation.derive import Derived
-from towpath.derivation.followpolicy import EXPORT, export_policy
-from towpath.derivation.render import MOST_POLICIES, Rendered, policy_name, render
+from towpath.derivation.followpolicy import export_policy
+from towpath.derivation.render import MOST_POLICIES, Rendered, render
 from towpath.derivation.stages import Current, Write, is_foreign, stages
-from towpath.derivation.status import Arrival, export_status, offering, stated, withheld
+from towpath.derivation.status import export_status, offering, stated
 from towpath.inventory.inventory import Due, Inventory
 from towpath.karmada.client import Client
 from towpath.karmada.decode import StoredExport
 from towpath.karmada.reflector import Name, Reflector
+from towpath.model.arrival import Arrival
 from towpath.model.keys import GatewayKey, ServiceKey
+from towpath.model.ownership import EXPORT_PREFIX, import_policy_name
 from towpath.model.world import ExportedService
 from towpath.rules import conditions
 
@@ -158,12 +160,12 @@ class Reconciler:
     async def _withhold(self, key: ServiceKey, derived: Derived, wanted: Rendered, verdict: Verdict) -> float:
         """Leave everything as it is, and come back."""
         if verdict is Verdict.REFUSED:
-            await self._report(key, derived, replace(wanted, refused=withheld()), Arrival())
+            await self._report(key, derived, replace(wanted, refused=conditions.withheld()), Arrival())
         return self._withholding.look_again(verdict)
 
     def _live(self, key: ServiceKey) -> Current:
-        inventory, name = self._inventory, policy_name(key)
-        numbered = (policy_name(key, number) for number in range(MOST_POLICIES))
+        inventory, name = self._inventory, import_policy_name(key)
+        numbered = (import_policy_name(key, number) for number in range(MOST_POLICIES))
         return Current(
             inventory.imports[key.dialect].get(key.name, key.namespace),
             inventory.propagation.get(name, key.namespace),
@@ -187,7 +189,7 @@ class Reconciler:
         stored = exports.get(key.name, key.namespace)
         if stored is None or service.taken_by:
             return math.inf
-        name, policy = Name(key.namespace, key.name), f"{EXPORT}{key.name}"
+        name, policy = Name(key.namespace, key.name), f"{EXPORT_PREFIX}{key.name}"
         follower = Follower(exports, name, service.uid, policy, service.selected, stored.claim)
         wanted = export_policy(service, self._inventory.world.fleet.members)
         return await self._propagating.follow(follower, wanted)
@@ -257,11 +259,11 @@ def _moves(before: Derived, after: Derived) -> list[News]:
     gained = sorted(set(after.exporters) - set(before.exporters))
     return [
         *(
-            News(WARNING, one.reason, f"{name} exports no more: {one.text}.")
+            News(WARNING, one.reason, f"Cluster {name} no longer exports the service. {one.text}")
             for name in lost
             if (one := after.excluded.get(name)) is not None
         ),
-        *(News(NORMAL, "Exporting", f"{name} exports the service.") for name in gained),
+        *(News(NORMAL, "Exporting", f"Cluster {name} exports the service.") for name in gained),
     ]
 
 

@@ -10,12 +10,13 @@ from towpath.controller.events import About
 from towpath.controller.followpolicy.act import Follower, Propagating
 from towpath.controller.status_writer import Statuses
 from towpath.controller.writer import Writer
-from towpath.derivation.followpolicy import TRAFFIC, traffic_policy
+from towpath.derivation.followpolicy import traffic_policy
 from towpath.derivation.status import stated
 from towpath.derivation.warnings import advise_policy
 from towpath.inventory.inventory import Inventory
 from towpath.karmada.reflector import Name
 from towpath.model.keys import ServiceKey
+from towpath.model.ownership import TRAFFIC_PREFIX
 from towpath.model.world import AppliedPolicy
 from towpath.rules import conditions
 
@@ -42,7 +43,7 @@ class Traffic:
             self._propagating.forget(policies, name)
             return math.inf
         follower = Follower(
-            policies, name, applied.uid, f"{TRAFFIC}{key.name}", applied.selected, stored.claim
+            policies, name, applied.uid, f"{TRAFFIC_PREFIX}{key.name}", applied.selected, stored.claim
         )
         wanted = traffic_policy(applied, self._inventory.world.derived(key, time.time()))
         look_again = await self._propagating.follow(follower, wanted)

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import structlog
 
 from towpath.controller.metrics import FailedWriteLabels, Metrics, Verb, WriteLabels
-from towpath.derivation.drift import MANAGER
 from towpath.derivation.stages import Write
 from towpath.derivation.status import Status, says
 from towpath.errors import ApiError, NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import MERGE, Client, Resource
 from towpath.karmada.reflector import Name, Reflector
+from towpath.model.ownership import FIELD_MANAGER
 from towpath.propagation.claims import without_claim
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ class Writer:
                 log.info("removed", kind=resource.kind, name=name)
             return
         with self._counted(resource, Verb.APPLY):
-            answer = await self._client.apply(resource, wanted, MANAGER, force=live is not None)
+            answer = await self._client.apply(resource, wanted, FIELD_MANAGER, force=live is not None)
         reflector.learn(answer)
         log.info("written", kind=resource.kind, name=name)
 
@@ -68,7 +68,7 @@ class Writer:
 
         That is another manager's doing than what is applied, which would take it away again.
         """
-        path, query = reflector.resource.path(*name), [("fieldManager", f"{MANAGER}-touch")]
+        path, query = reflector.resource.path(*name), [("fieldManager", f"{FIELD_MANAGER}-touch")]
         patch = without_claim() if unclaim else {"annotations": {}}
         patch["annotations"][TOUCHED] = f"{time.time():.3f}"
         body = {"metadata": patch}
@@ -94,7 +94,7 @@ class Writer:
         }
         with self._counted(resource, Verb.STATUS):
             try:
-                answer = await self._client.apply(resource, obj, MANAGER, subresource="status")
+                answer = await self._client.apply(resource, obj, FIELD_MANAGER, subresource="status")
             except NotFound:  # it has gone, or its CRD has no status
                 self._said[which] = _Said(wanted, before)
                 return None
@@ -123,7 +123,10 @@ class Writer:
             "metadata": {"resourceVersion": meta["resourceVersion"], "ownerReferences": owners},
             "spec": {"resource": {"uid": uid}},
         }
-        path, query = resources.BINDINGS.path(meta["namespace"], meta["name"]), [("fieldManager", MANAGER)]
+        path, query = (
+            resources.BINDINGS.path(meta["namespace"], meta["name"]),
+            [("fieldManager", FIELD_MANAGER)],
+        )
         with self._counted(resources.BINDINGS, Verb.ADOPT):
             await self._client.request("PATCH", path, query=query, body=body, content_type=MERGE)
 

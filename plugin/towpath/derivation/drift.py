@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MANAGER = "towpath"
+from towpath.model.ownership import FIELD_MANAGER
+
 _FIELD = "f:"
 
 
@@ -37,7 +38,7 @@ def matches(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return _holds(live, wanted) and not any(
         _has_more(entry.get("fieldsV1", {}), wanted)
         for entry in live["metadata"].get("managedFields", ())
-        if entry.get("manager") == MANAGER and not entry.get("subresource")
+        if entry.get("manager") == FIELD_MANAGER and not entry.get("subresource")
     )
 
 

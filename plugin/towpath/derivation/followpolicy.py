@@ -13,20 +13,13 @@ from typing import Any
 from towpath.derivation.derive import Derived
 from towpath.derivation.render import POLICY_API, TOLERATIONS, metadata, selector
 from towpath.model.keys import ServiceKey
+from towpath.model.ownership import EXPORT_PREFIX, TRAFFIC_PREFIX
 from towpath.model.world import AppliedPolicy, ExportedService
 
 Object = Mapping[str, Any]
 
 PRIORITY = -1000
 """Below what users give their own policies."""
-EXPORT, TRAFFIC = "towpath-export-", "towpath-traffic-"
-"""How the names of these policies begin; the service's name follows."""
-
-
-def followed(name: str) -> str | None:
-    """Return the service whose export or traffic policy a policy of ours makes follow, None for any other."""
-    prefix = next((prefix for prefix in (EXPORT, TRAFFIC) if name.startswith(prefix)), None)
-    return name.removeprefix(prefix) if prefix else None
 
 
 def becoming(live: Object | None, wanted: Object | None, uid: str, *, selected: bool) -> Object | None:
@@ -50,14 +43,14 @@ def export_policy(service: ExportedService, members: Collection[str]) -> dict[st
     clusters = sorted(service.serving.intersection(members))
     if service.selected or not clusters:
         return None
-    return _policy(EXPORT, service.key, "ServiceExport", service.uid, clusters)
+    return _policy(EXPORT_PREFIX, service.key, "ServiceExport", service.uid, clusters)
 
 
 def traffic_policy(applied: AppliedPolicy, derived: Derived | None) -> dict[str, Any] | None:
     """Return the policy by which a traffic policy follows the imports; None if it needs none."""
     if applied.selected or derived is None or not derived.views:
         return None
-    return _policy(TRAFFIC, applied.key, "GlobalTrafficPolicy", applied.uid, sorted(derived.views))
+    return _policy(TRAFFIC_PREFIX, applied.key, "GlobalTrafficPolicy", applied.uid, sorted(derived.views))
 
 
 def _policy(prefix: str, key: ServiceKey, kind: str, uid: str, clusters: list[str]) -> dict[str, Any]:

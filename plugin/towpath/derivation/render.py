@@ -23,14 +23,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from towpath.derivation.derive import Derived
-from towpath.model.condition import FALSE, READY, Condition
+from towpath.model.condition import Condition
 from towpath.model.export import OVERWRITE
 from towpath.model.keys import ServiceKey
+from towpath.model.ownership import MANAGED_BY, VIEW_ANNOTATION, import_policy_name
 from towpath.model.view import View
-from towpath.rules.reasons import ConditionReason
+from towpath.rules.conditions import too_large
 
-MANAGED_BY = {"app.kubernetes.io/managed-by": "towpath"}
-VIEW_ANNOTATION = "towpath.io/view"
 POLICY_API = "policy.karmada.io/v1alpha1"
 PRIORITY = 1000
 """Above what users give their own policies: the import must go where it was derived for."""
@@ -38,7 +37,6 @@ LARGEST_VIEW, LARGEST_POLICY = 200 * 1024, 512 * 1024
 """Bytes of JSON that one cluster's override and one OverridePolicy may have."""
 MOST_POLICIES = 32
 """OverridePolicies that one service may have."""
-_PREFIX = "towpath-import-"
 _ANNOTATION_PATH = f"/metadata/annotations/{VIEW_ANNOTATION.replace('/', '~1')}"
 _AROUND = 256
 """Bytes that an override has besides the view, rounded up."""
@@ -81,16 +79,6 @@ class _Rule(NamedTuple):
     digest: str
     overriders: dict[str, Any]
     size: int
-
-
-def policy_name(key: ServiceKey, shard: int = 0) -> str:
-    """Return the name of a service's policies; those after the first are numbered, behind a dot."""
-    return f"{_PREFIX}{key.name}.{shard}" if shard else f"{_PREFIX}{key.name}"
-
-
-def service_of_policy(name: str) -> str | None:
-    """Return the service that a policy of ours belongs to, None if the name is not one of ours."""
-    return name[len(_PREFIX) :].partition(".")[0] if name.startswith(_PREFIX) else None
 
 
 def digest(view: View) -> str:
@@ -179,7 +167,7 @@ def _propagation(key: ServiceKey, uid: str, importers: list[str], overwrites: bo
     return {
         "apiVersion": POLICY_API,
         "kind": "PropagationPolicy",
-        "metadata": _owned(key, uid, policy_name(key)),
+        "metadata": _owned(key, uid, import_policy_name(key)),
         "spec": {
             "priority": PRIORITY,
             "resourceSelectors": selector(key, "ServiceImport"),
@@ -212,20 +200,14 @@ def _too_large(full: int, clusters: Mapping[str, _Rule], *, fits: bool) -> Condi
     """Return the condition that refuses what Karmada cannot carry. ``full`` is the full list's size."""
     worst, size = max(((name, rule.size) for name, rule in clusters.items()), key=_size, default=("", 0))
     if size > LARGEST_VIEW:
-        what = f"the import of {worst} has {_kib(size)}, at most {_kib(LARGEST_VIEW)} are possible"
+        problem = f"The import of {worst} has {_kib(size)}, and the limit is {_kib(LARGEST_VIEW)}."
     elif full > LARGEST_POLICY:
-        what = f"the full list has {_kib(full)}, at most {_kib(LARGEST_POLICY)} are possible"
+        problem = f"The full list of endpoints has {_kib(full)}, and the limit is {_kib(LARGEST_POLICY)}."
     elif not fits:
-        what = f"all overrides together do not fit into {MOST_POLICIES} policies of {_kib(LARGEST_POLICY)}"
+        problem = f"All overrides together exceed {MOST_POLICIES} policies of {_kib(LARGEST_POLICY)}."
     else:
         return None
-    advice = "Export fewer ports, from fewer clusters, or to fewer (targetClusters)."
-    return Condition(
-        READY,
-        FALSE,
-        ConditionReason.VIEW_TOO_LARGE,
-        f"{ConditionReason.VIEW_TOO_LARGE.text}: {what}. {advice}",
-    )
+    return too_large(problem)
 
 
 def _size(item: tuple[str, int]) -> int:
@@ -264,7 +246,7 @@ def _override(key: ServiceKey, uid: str, number: int, clusters: Mapping[str, _Ru
     return {
         "apiVersion": POLICY_API,
         "kind": "OverridePolicy",
-        "metadata": _owned(key, uid, policy_name(key, number)),
+        "metadata": _owned(key, uid, import_policy_name(key, number)),
         "spec": {
             "resourceSelectors": selector(key, "ServiceImport"),
             "overrideRules": [

@@ -25,7 +25,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from towpath.derivation.drift import is_terminating, needs_apply
-from towpath.derivation.render import MANAGED_BY, VIEW_ANNOTATION, Rendered, overriders
+from towpath.derivation.render import Rendered, overriders
+from towpath.model.ownership import VIEW_ANNOTATION, is_own
 
 Object = Mapping[str, Any]
 Rule = Mapping[str, Any]
@@ -49,10 +50,7 @@ class Write(NamedTuple):
 
 def is_foreign(live: Object | None) -> bool:
     """Tell whether an object is somebody else's."""
-    if live is None:
-        return False
-    labels = live["metadata"].get("labels") or {}
-    return any(labels.get(name) != value for name, value in MANAGED_BY.items())
+    return live is not None and not is_own(live)
 
 
 def stages(

@@ -45,13 +45,13 @@ def advise_policy(
 def _annotations(service: ExportedService, fleet: Fleet) -> Iterator[Caution]:
     unreachable = service.annotations.get(WHEN_UNREACHABLE, "")
     if grace(unreachable) is None:
-        detail = f"{unreachable!r} is none of Keep, Withdraw, WithdrawAfter=5m"
+        detail = f"{unreachable!r}: must be Keep, Withdraw or WithdrawAfter=<duration>"
         yield Caution(Advice.BAD_ANNOTATION, f"metadata.annotations[{WHEN_UNREACHABLE}]", detail)
     resolution = service.annotations.get(CONFLICT_RESOLUTION, ABORT)
     if resolution not in {ABORT, OVERWRITE}:
-        detail = f"{resolution!r} is none of {OVERWRITE}, {ABORT}"
+        detail = f"{resolution!r}: must be {OVERWRITE} or {ABORT}"
         yield Caution(Advice.BAD_ANNOTATION, f"metadata.annotations[{CONFLICT_RESOLUTION}]", detail)
     for cluster in drain_list(service):
         if cluster not in fleet.members and cluster not in fleet.keys:
-            detail = f"{cluster!r} names no member"
+            detail = f"{cluster!r}: must be the name or the key of a member cluster"
             yield Caution(Advice.BAD_ANNOTATION, f"metadata.annotations[{DRAIN_ANNOTATION}]", detail)

@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from towpath.derivation.followpolicy import followed
 from towpath.derivation.index import Incremental
-from towpath.derivation.render import MANAGED_BY, service_of_policy
 from towpath.inventory.members import Members
 from towpath.inventory.offers import offers_of
 from towpath.inventory.policies import ByNamespace, is_selected
@@ -25,6 +23,7 @@ from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredT
 from towpath.karmada.reflector import Name, Reflector
 from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, GatewayKey, ServiceKey
+from towpath.model.ownership import OTHER_OBJECTS, OWN_OBJECTS, followed_service, imported_service
 from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.propagation.claims import Claim
 from towpath.propagation.policies import OverridePolicy, Policy
@@ -35,8 +34,6 @@ Due = ServiceKey | GatewayKey
 Touch = Callable[[Due], None]
 ONE_CHANGE = 10.0
 """Seconds within which what happens to a service belongs together: Karmada binds what a user has applied."""
-_OURS = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
-_THEIRS = ",".join(f"{label}!={value}" for label, value in MANAGED_BY.items())
 
 
 class Inventory:
@@ -88,16 +85,16 @@ class Inventory:
 
         def ours(resource: Resource) -> Reflector[dict[str, Any]]:
             changed = self._derived_changed
-            return Reflector(client, resource, decode.whole, changed, selector=_OURS, packed=True)
+            return Reflector(client, resource, decode.whole, changed, selector=OWN_OBJECTS, packed=True)
 
         self.propagation = ours(resources.PROPAGATION_POLICIES)
         self.overrides = ours(resources.OVERRIDE_POLICIES)
         self.users_policies = [
-            Reflector(client, resource, decode.policy, self._claims_changed, selector=_THEIRS)
+            Reflector(client, resource, decode.policy, self._claims_changed, selector=OTHER_OBJECTS)
             for resource in (resources.PROPAGATION_POLICIES, resources.CLUSTER_PROPAGATION_POLICIES)
         ]
         self.users_overrides = [
-            Reflector(client, resource, decode.override, self._overrides_changed, selector=_THEIRS)
+            Reflector(client, resource, decode.override, self._overrides_changed, selector=OTHER_OBJECTS)
             for resource in (resources.OVERRIDE_POLICIES, resources.CLUSTER_OVERRIDE_POLICIES)
         ]
 
@@ -299,7 +296,7 @@ class Inventory:
             self._touch(ServiceKey(dialect, *name))
 
     def _derived_changed(self, name: Name, *_: object) -> None:
-        service = service_of_policy(name.name) or followed(name.name)
+        service = imported_service(name.name) or followed_service(name.name)
         if service is not None:
             self._import_changed(Name(name.namespace, service))
 

@@ -90,7 +90,7 @@ class _Copies:
             return template
         copy = overridden(template, target, overrides)
         if copy.fault:
-            self.faults.add(f"{copy.fault}.")
+            self.faults.add(copy.fault)
         return copy.manifest
 
     def _read(self, export: _Manifest, service: _Manifest | None, target: Target, plain: Offer) -> Offer:
@@ -98,7 +98,9 @@ class _Copies:
             stored = decode.service_export(msgspec.json.encode(export))
             found = decode.service(msgspec.json.encode(service)) if service else None
         except (InvalidObject, msgspec.DecodeError) as error:
-            self.faults.add(f"An OverridePolicy makes what cluster {target.name} refuses: {error}.")
+            self.faults.add(
+                f"{error}. An OverridePolicy causes this in cluster {target.name}, which refuses the object."
+            )
             return plain
         if stored is None:
             return plain

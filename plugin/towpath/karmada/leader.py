@@ -36,9 +36,9 @@ from typing import Any
 
 import structlog
 
-from towpath.derivation.render import MANAGED_BY
 from towpath.errors import ApiError, Conflict, NotFound, UsageError
 from towpath.karmada.client import Client, Object, Resource
+from towpath.model.ownership import MANAGED_BY
 
 log = structlog.get_logger()
 

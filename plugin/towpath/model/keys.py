@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 DEFAULT = "default"
 """Region, zone and group of a cluster that names none."""
+_PARTS = ("region", "zone", "group", "cluster")
+# The same as in the CRDs: what they accept must not be refused later.
+_PLACE, _CLUSTER = r"[^/\s]([^/]*[^/\s])?", r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?"
+_PLACE_PATTERN, _CLUSTER_PATTERN = re.compile(_PLACE, re.ASCII), re.compile(_CLUSTER, re.ASCII)
+_NOT_A_CLUSTER = (
+    "the cluster name must consist of lower-case letters, digits, '-' or '.', and must start and end with"
+    " a letter or a digit"
+)
+_KEY_PATTERN = re.compile(rf"({_PLACE}/){{3}}{_CLUSTER}", re.ASCII)
 
 
 class Dialect(StrEnum):
@@ -47,3 +58,25 @@ class GatewayKey(NamedTuple):
 def cluster_key(region: str, zone: str, group: str, name: str) -> str:
     """Return the name by which FSM and traffic policies know a cluster (ErieCanal cluster_types.go:139)."""
     return f"{region}/{zone}/{group}/{name}"
+
+
+@lru_cache(4096)
+def is_cluster_key(text: str) -> bool:
+    """Tell whether a text can be a cluster's key. A fleet has few, which are named in every object."""
+    return _KEY_PATTERN.fullmatch(text) is not None
+
+
+def why_not_cluster_key(text: str) -> str:
+    """Return what is malformed about a cluster key, empty for a well-formed one."""
+    parts = text.split("/")
+    if len(parts) != len(_PARTS):
+        return f"must have four parts, but has {len(parts)}"
+    for name, part in zip(_PARTS, parts, strict=True):
+        if not part:
+            return f"the {name} must not be empty"
+        if name == "cluster":
+            if not _CLUSTER_PATTERN.fullmatch(part):
+                return _NOT_A_CLUSTER
+        elif not _PLACE_PATTERN.fullmatch(part):
+            return f"the {name} must not start or end with white space"
+    return ""

@@ -14,12 +14,20 @@ from typing import Any
 
 import msgspec
 
-from towpath.derivation.drift import MANAGER, needs_apply
-from towpath.derivation.followpolicy import EXPORT, TRAFFIC, becoming
-from towpath.derivation.render import MANAGED_BY, POLICY_API, policy_name, service_of_policy
+from towpath.derivation.drift import needs_apply
+from towpath.derivation.followpolicy import becoming
+from towpath.derivation.render import POLICY_API
 from towpath.derivation.stages import Current, Write, is_foreign, stages
 from towpath.model import manifest
 from towpath.model.keys import ServiceKey
+from towpath.model.ownership import (
+    EXPORT_PREFIX,
+    FIELD_MANAGER,
+    TRAFFIC_PREFIX,
+    import_policy_name,
+    imported_service,
+    is_own,
+)
 from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.plan.objects import Id, identity
 from towpath.plan.result import Plan, ServicePlan
@@ -88,9 +96,7 @@ def derived_in(objects: Iterable[Object]) -> list[Object]:
 
 
 def _is_ours(obj: Object) -> bool:
-    labels = obj["metadata"].get("labels") or {}
-    policy = obj["kind"] in {"PropagationPolicy", "OverridePolicy"}
-    return policy and all(labels.get(name) == value for name, value in MANAGED_BY.items())
+    return obj["kind"] in {"PropagationPolicy", "OverridePolicy"} and is_own(obj)
 
 
 def obstacles(plan: Plan, live: Iterable[Object]) -> tuple[str, ...]:
@@ -118,8 +124,8 @@ def _changes(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Write]:
 def _of_following(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Write]:
     """Yield what becomes of the policies by which exports and traffic policies follow."""
     owners: list[tuple[str, ExportedService | AppliedPolicy, Object | None]] = [
-        *((EXPORT, one.service, one.following) for one in plan.services),
-        *((TRAFFIC, one.applied, one.following) for one in plan.traffic),
+        *((EXPORT_PREFIX, one.service, one.following) for one in plan.services),
+        *((TRAFFIC_PREFIX, one.applied, one.following) for one in plan.traffic),
     ]
     planned: set[Id] = set()
     for prefix, owner, following in owners:
@@ -135,7 +141,7 @@ def _of_following(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Write]:
 def _live(one: ServicePlan, held: Mapping[Id, Object]) -> Current:
     key: ServiceKey = one.service.key
     template = held.get(_import_id(key))
-    propagation = held.get(Id(_POLICY_GROUP, "PropagationPolicy", key.namespace, policy_name(key)))
+    propagation = held.get(Id(_POLICY_GROUP, "PropagationPolicy", key.namespace, import_policy_name(key)))
     overrides = (_sound(obj) for which, obj in held.items() if _is_of(which, key))
     return Current(
         template and _sound(template),
@@ -163,7 +169,7 @@ def _is_of(which: Id, key: ServiceKey) -> bool:
     return (
         which.kind == "OverridePolicy"
         and which.namespace == key.namespace
-        and service_of_policy(which.name) == key.name
+        and imported_service(which.name) == key.name
     )
 
 
@@ -183,7 +189,7 @@ def _lines(obj: object) -> list[str]:
 def _owned(live: Object | None) -> Mapping[str, Any]:
     """Return the fields that are Towpath's (FieldsV1), empty if the apiserver does not say."""
     entries = live["metadata"].get("managedFields") or () if live else ()
-    ours = (e for e in entries if e.get("manager") == MANAGER and not e.get("subresource"))
+    ours = (e for e in entries if e.get("manager") == FIELD_MANAGER and not e.get("subresource"))
     return next((entry.get("fieldsV1") or {} for entry in ours), {})
 
 

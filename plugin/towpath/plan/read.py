@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from towpath.derivation.render import MANAGED_BY
 from towpath.errors import InvalidObject
 from towpath.karmada import decode
 from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredTraffic
 from towpath.model.cluster import FlomeshCluster, Member, changed
 from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.ownership import is_own
 from towpath.plan.apply import over
 from towpath.plan.objects import Id, Manifest, Named, identity, part, plain, what
 from towpath.propagation.policies import OverridePolicy, Policy, Target, read_override, read_policy
@@ -170,12 +170,12 @@ def _take_traffic(reading: Reading, one: Id, obj: Manifest) -> None:
 
 
 def _take_policy(reading: Reading, one: Id, obj: Manifest) -> None:
-    if not _is_ours(obj):
+    if not is_own(obj):
         reading.policies.setdefault(one, []).append(read_policy(obj))
 
 
 def _take_override(reading: Reading, one: Id, obj: Manifest) -> None:
-    if not _is_ours(obj):
+    if not is_own(obj):
         reading.overrides[one] = read_override(obj)
 
 
@@ -200,11 +200,6 @@ _OF_DIALECTS = {"ServiceExport", "GlobalTrafficPolicy"}
 
 def _key(one: Id) -> ServiceKey:
     return ServiceKey(Dialect(one.group), one.namespace, one.name)
-
-
-def _is_ours(obj: Manifest) -> bool:
-    labels = part(obj["metadata"], "labels")
-    return all(labels.get(name) == value for name, value in MANAGED_BY.items())
 
 
 def _check_port(obj: Manifest, place: str, number: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +16,7 @@ from towpath.errors import InvalidObject
 from towpath.karmada.decode import StoredExport, binding_name
 from towpath.model.cluster import Member, changed
 from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.times import rfc3339
 from towpath.model.world import AppliedPolicy, ExportedService, Offer, World
 from towpath.plan.objects import Id, Manifest, Named, what
 from towpath.plan.read import Reading, read
@@ -54,7 +54,7 @@ class Builder:
         self._offers: dict[bytes, tuple[Offer, str]] = {}
         self._members = dict(self._inventory(resolved))
         self._targets = {name: reading.targets.get(name) or Target(name) for name in self._members}
-        self._created = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._created = rfc3339(now)
 
     @property
     def notes(self) -> tuple[str, ...]:

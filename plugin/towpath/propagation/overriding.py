@@ -30,6 +30,7 @@ from towpath.propagation.policies import MapOverrider, OverridePolicy, Overrider
 from towpath.propagation.selection import Match, Template, best_match, template_of, text_map
 
 _Manifest = dict[str, Any]
+_NOT_UPDATED = "Karmada does not update the object"
 _INDEX = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -85,9 +86,12 @@ def overridden(template_obj: Mapping[str, Any], cluster: Target, overrides: Sequ
             try:
                 manifest, unread = _apply(policy, manifest, cluster)
             except _Inapplicable as error:
-                lost = f"Karmada does not update it in cluster {cluster.name}, and says so only in events"
-                return Copy(deepcopy(dict(template_obj)), f"{policy.what}: {error}: {lost}", tuple(notes))
-            notes += [f"{policy.what}: {field} is not read; what it changes is not shown" for field in unread]
+                result = f"{_NOT_UPDATED} in cluster {cluster.name}, and reports it in events only."
+                fault = f"{policy.what}: {error}. {result}"
+                return Copy(deepcopy(dict(template_obj)), fault, tuple(notes))
+            notes += [
+                f"{policy.what}: {field} is not evaluated. Its changes are not shown." for field in unread
+            ]
     return Copy(manifest, unread=tuple(notes))
 
 
@@ -138,7 +142,7 @@ def _need_text(manifest: _Manifest, path: str, where: str) -> None:
     except jsonpatch.JsonPointerException:
         found = None
     if not isinstance(found, str):
-        raise _Inapplicable(f"{where}: there is no text at {path!r} of the template")
+        raise _Inapplicable(f"{where}: The template has no string at {path!r}")
 
 
 def _with_maps(overriders: Overriders, manifest: _Manifest) -> _Manifest:
@@ -175,9 +179,9 @@ def _patched(patch: Sequence[PlaintextOverrider], manifest: _Manifest, place: st
             document = _step(document, overrider)
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
             path = overrider.path
-            raise _Inapplicable(f"{where}: cannot {overrider.operator} {path!r} of the template") from None
+            raise _Inapplicable(f"{where}: Cannot {overrider.operator} {path!r} in the template") from None
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str) or not document["kind"]:
-        raise _Inapplicable(f"{place}.plaintext: it leaves no object with a kind")
+        raise _Inapplicable(f"{place}.plaintext: The result is not an object with a kind")
     return document
 
 

@@ -89,11 +89,11 @@ def _unknown(affinity: ClusterAffinity | None, fleet: Sequence[Target]) -> Itera
         return
     asked = [target for target in fleet if _named(affinity, target)]
     if strangers := set(affinity.cluster_names) - {target.name for target in fleet}:
-        yield f"clusterNames lists {several(strangers)}, and no member is called so; once one is, it counts"
+        yield f"clusterNames: Karmada has no member cluster {several(strangers)} yet."
     if _asks_labels(affinity) and (bare := {t.name for t in asked if not t.labels}):
-        yield f"it selects by label, and no label is known of {several(bare)}"
+        yield f"The affinity selects by label, and the labels of {several(bare)} are not known."
     if _asks_fields(affinity) and (bare := {t.name for t in asked if not _has_fields(t)}):
-        yield f"it selects by provider, region or zone, and none of them is known of {several(bare)}"
+        yield f"The affinity selects by provider, region or zone, which are not known for {several(bare)}."
 
 
 def _asks_labels(affinity: ClusterAffinity) -> bool:
@@ -113,8 +113,8 @@ def _order(terms: Sequence[AffinityTerm], tried: Sequence[object], found: bool) 
     if len(terms) > 1 and found:
         name = terms[len(tried) - 1].affinity_name
         yield (
-            f"of its clusterAffinities {name!r} is taken, as the first that matches a member; Karmada's"
-            " scheduler takes a later one if no member of it fits, and keeps to the one that it took before"
+            f"clusterAffinities: {name!r} is used, the first that selects a member cluster. Karmada's"
+            " scheduler uses a later one if no cluster of it fits, and keeps the one that it used before."
         )
 
 
@@ -122,14 +122,14 @@ def _scheduling(policy: Policy, chosen: Sequence[Target]) -> Iterator[str]:
     """Say what keeps some of the chosen members from being taken."""
     placement, names = policy.placement, [target.name for target in chosen]
     if policy.scheduler_name != DEFAULT_SCHEDULER:
-        yield f"it leaves the choice to the scheduler {policy.scheduler_name!r}, whose rules are its own"
+        yield f"Scheduler {policy.scheduler_name!r} selects the clusters. Its rules are not evaluated."
     if chosen and placement.spread_constraints:
-        yield f"it has spreadConstraints: which of {several(names)} are taken, only Karmada's scheduler knows"
+        yield f"spreadConstraints: Karmada's scheduler may select only some of {several(names)}."
     if chosen and placement.workload_affinity is not None:
-        yield f"it has workloadAffinity: where others of a group are may rule out some of {several(names)}"
+        yield f"workloadAffinity: The placement of other workloads may exclude some of {several(names)}."
     tainted = [target.name for target in chosen if target.tainted]
     if tainted and not placement.cluster_tolerations:
-        yield f"it tolerates no taints, which keeps new templates from {several(tainted)} while tainted"
+        yield f"The policy tolerates no taints, so new objects do not reach {several(tainted)} while tainted."
 
 
 def _suspended(policy: Policy, chosen: Sequence[Target]) -> Iterator[str]:
@@ -137,4 +137,4 @@ def _suspended(policy: Policy, chosen: Sequence[Target]) -> Iterator[str]:
     some = policy.suspension.dispatching_on_clusters.cluster_names
     names = [t.name for t in chosen if policy.suspension.dispatching or t.name in some]
     if names:
-        yield f"dispatching is suspended: until it is resumed {several(names)} keep what they have"
+        yield f"Dispatching is suspended. {several(names)} keep what they have until it resumes."

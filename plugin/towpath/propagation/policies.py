@@ -81,8 +81,8 @@ class _Named(Part):
         for index, selector in enumerate(self.resource_selectors):
             if self.namespace and selector.namespace not in {"", self.namespace}:
                 raise InvalidObject(
-                    f"{self.what}: spec.resourceSelectors[{index}].namespace: Karmada refuses"
-                    f" {selector.namespace!r}, it must be the policy's own or left out"
+                    f"{self.what}: spec.resourceSelectors[{index}].namespace: Invalid value"
+                    f" {selector.namespace!r}: must be the namespace of the policy. Correct or remove it."
                 )
         scoped = [
             s.model_copy(update={"namespace": s.namespace or self.namespace}) for s in self.resource_selectors
@@ -182,7 +182,7 @@ def read_policy(obj: object) -> Policy:
     policy = _read(Policy, obj, _CLAIMING)
     if policy.placement.cluster_affinity and policy.placement.cluster_affinities:
         raise InvalidObject(
-            f"{policy.what}: spec.placement: has clusterAffinity and clusterAffinities; keep one of them"
+            f"{policy.what}: spec.placement: clusterAffinity and clusterAffinities are both set. Remove one."
         )
     return policy
 
@@ -197,12 +197,14 @@ def _read(parsed: type[_P], obj: object, kinds: Mapping[str, bool]) -> _P:
         case {"kind": str(kind), "metadata": {"name": str(name), **metadata}, **rest} if kind in kinds:
             namespace = metadata.get("namespace") if kinds[kind] else ""
         case _:
-            raise InvalidObject(f"this is no {' or '.join(kinds)} with a metadata.name")
+            raise InvalidObject(f"The object is not a {' or '.join(kinds)} with metadata.name.")
     if not isinstance(namespace, str) or (kinds[kind] and not namespace):
-        raise InvalidObject(f"{kind} {name}: metadata.namespace: it is missing; write down which one it is")
+        raise InvalidObject(
+            f"{kind} {name}: metadata.namespace: Required value. Set the namespace of the policy."
+        )
     what, spec = _what(kind, namespace, name), rest.get("spec")
     if not isinstance(spec, Mapping):
-        raise InvalidObject(f"{what}: spec: it is missing, or no object")
+        raise InvalidObject(f"{what}: spec: Required value. Must be an object.")
     identity = {"kind": kind, "namespace": namespace, "name": name}
     deleting = metadata.get("deletionTimestamp") is not None
     return parsed.parse({**spec, **identity, "deleting": deleting}, what).in_its_namespace()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -28,6 +27,7 @@ from towpath.karmada.decode import StoredExport
 from towpath.model.cluster import DRAIN_ANNOTATION, Fleet
 from towpath.model.export import Export
 from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.times import rfc3339
 from towpath.model.world import ExportedService, Offer
 from towpath.propagation.claims import Claim as PolicyClaim
 from towpath.propagation.policies import Policy, read_policy
@@ -99,7 +99,7 @@ def _export(change: Change, inventory: Inventory, now: float) -> Iterator[Findin
 
 def _as_exported(key: ServiceKey, stored: StoredExport, inventory: Inventory, now: float) -> ExportedService:
     """Return a service as it would be. What Karmada has not bound yet is taken to follow its Service."""
-    created = stored.created or datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = stored.created or rfc3339(now)
     service = inventory.exported(key, stored._replace(created=created))
     there = inventory.services.get(key.name, key.namespace)
     if service.offers or there is None:
@@ -124,16 +124,18 @@ def _taken(lost: Iterable[Lost], export: Export) -> Iterator[Finding]:
     for (cluster, what, kind), by in lost:
         if cluster == EVERYWHERE:
             why = name_taken(by.dialect.value)
-            yield Finding(why.reason.value, "metadata.name", f"metadata.name: {why.text}")
+            yield Finding(
+                why.reason.value, "metadata.name", f"metadata.name ({why.detail}): {why.reason.text}"
+            )
         else:
             clusters.setdefault((what, kind, by), []).append(cluster)
     for index, rule in enumerate(export.rules):
         for (what, kind, by), names in clusters.items():
             if (what, kind) == (normal_path(rule.path), rule.path_type):
-                detail = f"{what} belongs to {by.namespace}/{by.name} in {several(names)}"
+                detail = f"{what} of ServiceExport {by.namespace}/{by.name} in {several(names)}"
                 why = Exclusion(ExclusionReason.PATH_CLAIMED, detail)
                 field = f"spec.rules[{index}].path"
-                yield Finding(why.reason.value, field, f"{field}: {why.text}")
+                yield Finding(why.reason.value, field, f"{field} ({why.detail}): {why.reason.text}")
 
 
 def _traffic(change: Change, inventory: Inventory, now: float) -> Iterator[Finding]:

@@ -15,10 +15,11 @@ from typing import Any
 from towpath.controller.rollout.act import arrival_of
 from towpath.derivation.derive import Derived, derive_service
 from towpath.derivation.render import Rendered, render
-from towpath.derivation.status import Status, applied, export_status, keep_times, withheld
+from towpath.derivation.status import Status, applied, export_status, keep_times
 from towpath.inventory.inventory import Inventory
 from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
+from towpath.rules.conditions import withheld
 
 _SPARE = 100
 """Exports that are gone and remembered, before they are looked for."""

@@ -1,15 +1,35 @@
-"""What the status of an object says of it.
+"""The conditions that Towpath sets, each by one function from what is known to a ``Condition``.
 
-Of an export ``Valid`` and ``Conflict`` (mcs-api v0.5 types and reasons), of a traffic policy ``Accepted`` and
-``Resolved``, of a flomesh Cluster ``Managed``.
+| object              | condition type | function     |
+| ------------------- | -------------- | ------------ |
+| ServiceExport       | Valid          | ``valid``    |
+| ServiceExport       | Conflict       | ``conflict`` |
+| ServiceExport       | Ready          | ``ready``    |
+| GlobalTrafficPolicy | Accepted       | ``accepted`` |
+| GlobalTrafficPolicy | Resolved       | ``resolved`` |
+| flomesh Cluster     | Managed        | ``managed``  |
+
+Types and reasons of a ServiceExport are those of mcs-api v0.5. Messages have the shape of docs/style.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from towpath.model.arrival import Arrival
 from towpath.model.cluster import Member
-from towpath.model.condition import ACCEPTED, CONFLICT, FALSE, MANAGED, RESOLVED, TRUE, VALID, Condition
+from towpath.model.condition import (
+    ACCEPTED,
+    CONFLICT,
+    FALSE,
+    MANAGED,
+    READY,
+    RESOLVED,
+    TRUE,
+    UNKNOWN,
+    VALID,
+    Condition,
+)
 from towpath.model.world import ExportedService
 from towpath.rules.conflict import Disagreement
 from towpath.rules.reasons import (
@@ -20,14 +40,18 @@ from towpath.rules.reasons import (
     ExclusionReason,
     InvalidReason,
     PolicyReason,
+    Reason,
 )
+from towpath.text import several
 
-_NAMED = 20
-"""Clusters that a message names before it only counts."""
-_ORDER = list(ExclusionReason)
+MAX_MESSAGE_CHARACTERS = 32768
+"""Length of a condition's message (metav1.Condition)."""
+_MAX_EXPORTERS_NAMED, _MAX_IMPORTERS_NAMED = 20, 10
+_MAX_QUOTED_CHARACTERS = 300
+_ALREADY_EXISTS = "already exists"
+"""What Karmada reports of an object that it did not create (execution_controller.go)."""
+_FROM_FIRST_TO_LAST = list(ExclusionReason)
 _UNRESOLVED = {Advice.NOT_EXPORTED, Advice.UNKNOWN_KEY, Advice.NOT_AN_EXPORTER}
-_LONGEST = 32768
-"""Characters that a condition's message may have (metav1.Condition)."""
 
 
 def valid(
@@ -36,98 +60,150 @@ def valid(
     excluded: Mapping[str, Exclusion],
     everywhere: Exclusion | None = None,
 ) -> Condition:
-    """Return whether anybody exports the service. ``everywhere`` is what is in the way in every cluster.
+    """Return whether any cluster exports the service. ``everywhere`` prevents it in all clusters.
 
-    Where nobody does, the reason is that of the cluster that came furthest: the last thing in the way.
+    Where no cluster exports, the reason is that of the cluster that came furthest: the last obstacle.
     """
     if everywhere:
-        return Condition(VALID, FALSE, everywhere.reason, f"{_sentence(everywhere.text)}.")
-    rest = "".join(f" {said}" for said in (_left_out(excluded), *_troubles(service)) if said)
+        return _condition(VALID, FALSE, everywhere.reason, everywhere.text)
+    details = (_left_out(excluded), *_not_carried(service))
     if exporters:
-        message = f"Exported by {_several(exporters)}.{rest}"
-        return Condition(VALID, TRUE, ConditionReason.VALID, message[:_LONGEST])
+        return _condition(
+            VALID,
+            TRUE,
+            ConditionReason.VALID,
+            f"Exported by {several(exporters, _MAX_EXPORTERS_NAMED)}.",
+            *details,
+        )
     if not excluded:
         # Without a policy of the user's own the export follows its Service.
-        none = ConditionReason.NOT_PROPAGATED if service.selected else ConditionReason.NO_SERVICE
-        return Condition(VALID, FALSE, none, f"{_sentence(none.text)}.{rest}"[:_LONGEST])
-    furthest = max((one.reason for one in excluded.values()), key=_ORDER.index)
-    reason = ConditionReason.NO_SERVICE if furthest is ExclusionReason.SERVICE_NOT_BOUND else furthest
-    return Condition(VALID, FALSE, reason, f"Exported by no cluster.{rest}"[:_LONGEST])
+        reason: Reason = ConditionReason.NOT_PROPAGATED if service.selected else ConditionReason.NO_SERVICE
+        return _condition(VALID, FALSE, reason, reason.text, *details)
+    reason = max((exclusion.reason for exclusion in excluded.values()), key=_FROM_FIRST_TO_LAST.index)
+    if reason is ExclusionReason.SERVICE_NOT_BOUND:
+        reason = ConditionReason.NO_SERVICE
+    return _condition(VALID, FALSE, reason, "No cluster exports the service.", reason.text, *details)
 
 
 def conflict(disagreements: Iterable[Disagreement]) -> Condition:
     """Return whether the exporters agree; all reasons at once, joined by commas as mcs-api has them."""
-    those = list(disagreements)
-    if not those:
-        return Condition(
-            CONFLICT, FALSE, ConditionReason.NO_CONFLICTS, f"{_sentence(ConditionReason.NO_CONFLICTS.text)}."
+    found = list(disagreements)
+    if not found:
+        return _condition(CONFLICT, FALSE, ConditionReason.NO_CONFLICTS)
+    return _condition(
+        CONFLICT, TRUE, _joined(d.reason for d in found), *(disagreement.message for disagreement in found)
+    )
+
+
+def ready(importers: Sequence[str], arrival: Arrival) -> Condition:
+    """Return whether the importers hold what was derived, and if not, what prevents it."""
+    behind = sorted(arrival.behind)
+    if not importers:
+        return _condition(READY, FALSE, ConditionReason.NOT_IMPORTED)
+    if arrival.taken_by:
+        return _condition(
+            READY,
+            FALSE,
+            ConditionReason.IMPORT_NAME_TAKEN,
+            f"ServiceImport of {arrival.taken_by}: {ConditionReason.IMPORT_NAME_TAKEN.text}",
         )
-    reasons = ",".join(dict.fromkeys(one.reason.value for one in those))
-    return Condition(CONFLICT, TRUE, reasons, " ".join(one.message for one in those)[:_LONGEST])
+    if arrival.claimed_by:
+        return _condition(
+            READY,
+            FALSE,
+            ConditionReason.CLAIMED_ELSEWHERE,
+            f"{arrival.claimed_by}: {ConditionReason.CLAIMED_ELSEWHERE.text}",
+        )
+    if not arrival.told:
+        return _condition(READY, UNKNOWN, ConditionReason.NOT_REPORTED)
+    progress = f"{len(importers) - len(behind)} of {len(importers)} importing clusters have the import."
+    if not behind:
+        return _condition(READY, TRUE, ConditionReason.EXPORTED, progress)
+    if failed := {name: arrival.failed[name] for name in behind if name in arrival.failed}:
+        return _condition(READY, FALSE, *_not_applied(progress, failed))
+    waiting = f"Waiting for {several(behind, _MAX_IMPORTERS_NAMED)}."
+    if set(behind) <= set(arrival.lost):
+        lost = ConditionReason.CLUSTER_LOST
+        return _condition(READY, FALSE, lost, progress, waiting, lost.text)
+    return _condition(READY, FALSE, ConditionReason.PENDING, progress, waiting)
+
+
+def withheld() -> Condition:
+    """Return Ready while the deletion guard keeps an import."""
+    return _condition(READY, FALSE, ConditionReason.WITHHELD)
+
+
+def too_large(problem: str) -> Condition:
+    """Return Ready where Karmada cannot carry an import; ``problem`` is a sentence with the sizes."""
+    reason = ConditionReason.VIEW_TOO_LARGE
+    return _condition(READY, FALSE, reason, problem, reason.text)
 
 
 def accepted(cautions: Iterable[Caution]) -> Condition:
-    """Return whether a traffic policy can do what it says; what surprises is told all the same."""
-    those = list(cautions)
-    refused = [one for one in those if isinstance(one.reason, InvalidReason)]
+    """Return whether a traffic policy can do what it says. Warnings are part of the message."""
+    found = list(cautions)
+    refused = [caution for caution in found if isinstance(caution.reason, InvalidReason)]
     if refused:
-        return _of_policy(ACCEPTED, FALSE, refused)
-    surprising = [one for one in those if one.reason not in _UNRESOLVED]
-    said = " ".join(f"{_sentence(one.text)}." for one in surprising)
-    return Condition(
-        ACCEPTED,
-        TRUE,
-        PolicyReason.ACCEPTED,
-        (said or f"{_sentence(PolicyReason.ACCEPTED.text)}.")[:_LONGEST],
-    )
+        return _of_cautions(ACCEPTED, refused)
+    surprising = (caution.text for caution in found if caution.reason not in _UNRESOLVED)
+    return _condition(ACCEPTED, TRUE, PolicyReason.ACCEPTED, *surprising)
 
 
 def resolved(cautions: Iterable[Caution]) -> Condition:
     """Return whether the clusters that a traffic policy names export the service."""
-    missing = [one for one in cautions if one.reason in _UNRESOLVED]
-    if missing:
-        return _of_policy(RESOLVED, FALSE, missing)
-    return Condition(RESOLVED, TRUE, PolicyReason.RESOLVED, f"{_sentence(PolicyReason.RESOLVED.text)}.")
+    missing = [caution for caution in cautions if caution.reason in _UNRESOLVED]
+    return _of_cautions(RESOLVED, missing) if missing else _condition(RESOLVED, TRUE, PolicyReason.RESOLVED)
 
 
 def managed(member: Member | None) -> Condition:
     """Return whether a flomesh Cluster stands for a member that Karmada reaches."""
     if member is None:
-        stated, status = PolicyReason.NO_MEMBER, FALSE
-    elif member.unreachable_since is not None:
-        stated, status = PolicyReason.MEMBER_LOST, FALSE
-    else:
-        stated, status = PolicyReason.MANAGED, TRUE
-    return Condition(MANAGED, status, stated, f"{_sentence(stated.text)}.")
+        return _condition(MANAGED, FALSE, PolicyReason.NO_MEMBER)
+    if member.unreachable_since is not None:
+        return _condition(MANAGED, FALSE, PolicyReason.MEMBER_LOST)
+    return _condition(MANAGED, TRUE, PolicyReason.MANAGED)
 
 
-def _of_policy(aspect: str, status: str, cautions: Sequence[Caution]) -> Condition:
-    reasons = ",".join(dict.fromkeys(one.reason.value for one in cautions))
-    said = " ".join(f"{_sentence(one.text)}." for one in cautions)
-    return Condition(aspect, status, reasons, said[:_LONGEST])
+def _condition(kind: str, status: str, reason: str, *sentences: str) -> Condition:
+    """Return a condition; without any sentence its message is the text of the reason."""
+    message = " ".join(filter(None, sentences)) or (reason.text if isinstance(reason, Reason) else "")
+    return Condition(kind, status, reason, message[:MAX_MESSAGE_CHARACTERS])
 
 
-def _troubles(service: ExportedService) -> Iterator[str]:
-    """Yield what keeps changes of a service from its members, though nothing says so."""
+def _of_cautions(kind: str, cautions: Sequence[Caution]) -> Condition:
+    return _condition(kind, FALSE, _joined(c.reason for c in cautions), *(c.text for c in cautions))
+
+
+def _joined(reasons: Iterable[Reason]) -> str:
+    return ",".join(dict.fromkeys(reason.value for reason in reasons))
+
+
+def _not_applied(progress: str, failed: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the reason and the sentences about clusters in which Karmada cannot write."""
+    left = [name for name, message in failed.items() if _ALREADY_EXISTS in message]
+    if left:
+        reason = ConditionReason.LEFT_IN_MEMBER
+        return reason, progress, f"Blocked in {several(left, _MAX_IMPORTERS_NAMED)}.", reason.text
+    name, message = next(iter(failed.items()))
+    reason = ConditionReason.NOT_APPLIED
+    others = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+    quoted = message[:_MAX_QUOTED_CHARACTERS].rstrip(". ")
+    return reason, progress, reason.text, f"{name}{others}: {quoted}."
+
+
+def _not_carried(service: ExportedService) -> Iterator[str]:
+    """Yield what keeps changes of a service from its members, though Karmada reports success."""
     if service.frozen:
-        yield f"{_sentence(Advice.FROZEN.text)}."
+        yield Advice.FROZEN.text
     yield from service.faults
-
-
-def _several(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _left_out(excluded: Mapping[str, Exclusion]) -> str:
     if not excluded:
         return ""
-    return "Left out: " + "; ".join(f"{name} ({_said(one)})" for name, one in sorted(excluded.items())) + "."
+    shown = (f"{name} ({_short(exclusion)})" for name, exclusion in sorted(excluded.items()))
+    return f"Left out: {'; '.join(shown)}."
 
 
-def _said(one: Exclusion) -> str:
-    return f"{one.reason.value}: {one.detail}" if one.detail else one.reason.value
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _short(exclusion: Exclusion) -> str:
+    return f"{exclusion.reason.value}: {exclusion.detail}" if exclusion.detail else exclusion.reason.value

@@ -87,7 +87,8 @@ def _oldest(value: Value, exporter: Exporter) -> str:
 
 def _union(clashes: Sequence[Clash]) -> str:
     left_out = "".join(
-        f' Left out: {_port(c.port)} of "{c.cluster}", which clashes with {_port(c.older)}.' for c in clashes
+        f' Left out: {_port(c.port)} of "{c.cluster}", which conflicts with {_port(c.older)}.'
+        for c in clashes
     )
     return f"Using the union of all ports.{left_out}"
 
@@ -100,6 +101,6 @@ def _path(lost: Lost) -> Disagreement:
     (cluster, path, _), by = lost
     return Disagreement(
         Conflicting.PATH,
-        f'Conflicting path. "{path}" on the gateway of "{cluster}" stays with older service export'
+        f'Conflicting path. "{path}" on the gateway of "{cluster}" belongs to older service export'
         f' "{by.namespace}/{by.name}".',
     )

@@ -83,7 +83,7 @@ def lost(key: ServiceKey, claims: Iterable[Claim], holders: Mapping[Claim, Servi
 
 def name_taken(by: str) -> Exclusion:
     """Return why nobody exports: the name belongs to an export of another API group."""
-    return Exclusion(ExclusionReason.NAME_TAKEN, f"the name belongs to {by}")
+    return Exclusion(ExclusionReason.NAME_TAKEN, f"ServiceExport of {by}")
 
 
 def exclusions(lost: Iterable[Lost]) -> dict[str, Exclusion]:
@@ -93,6 +93,6 @@ def exclusions(lost: Iterable[Lost]) -> dict[str, Exclusion]:
         if cluster == EVERYWHERE:
             excluded[cluster] = name_taken(by.dialect.value)
         else:
-            detail = f"{what} belongs to {by.namespace}/{by.name}"
+            detail = f"{what} of ServiceExport {by.namespace}/{by.name}"
             excluded.setdefault(cluster, Exclusion(ExclusionReason.PATH_CLAIMED, detail))
     return excluded

@@ -176,7 +176,7 @@ def _shared_gateways(exporters: Iterable[Exporter]) -> Iterator[Caution]:
 
 
 def _only_in(names: Iterable[str], warning: Caution) -> Caution:
-    return warning._replace(detail=f"{warning.detail} (in {', '.join(sorted(names))})")
+    return warning._replace(detail=f"{warning.detail} in {', '.join(sorted(names))}")
 
 
 def by_field(field: str) -> list[tuple[int, str]]:

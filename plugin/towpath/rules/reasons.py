@@ -1,8 +1,8 @@
-"""The registry: everything that Towpath can say about a service, with the text that users read.
+"""The registry of reasons: everything that Towpath reports about a service, with the text that users read.
 
-Each entry is a word for programs and a sentence for people. What is particular to a case, a name or a
-number, is added by whoever says it: ``Exclusion`` and ``Caution`` carry it as ``detail``. The page
-docs/reasons.md is made from this module.
+Each entry is a word for programs and a text for people: the problem in one sentence, the fix in another
+(docs/style.md). What is particular to a case, a name or a number, is the ``detail`` of an ``Exclusion`` or a
+``Caution``. ``make docs`` generates docs/reasons.md from this module.
 """
 
 from __future__ import annotations
@@ -12,227 +12,314 @@ from typing import NamedTuple
 
 
 class Reason(StrEnum):
-    """A word, and as its ``text`` what it means and what to do."""
+    """A word for programs; ``text`` is the problem and the fix."""
 
     text: str
 
-    def __new__(cls, value: str, text: str) -> Reason:
-        """Attach the text to the member."""
+    def __new__(cls, value: str, problem: str, fix: str = "") -> Reason:
+        """Attach the text to the member: what is the case, and what to do about it."""
         member = str.__new__(cls, value)
         member._value_ = value
-        member.text = text
+        member.text = f"{problem} {fix}" if fix else problem
         return member
 
 
 class ExclusionReason(Reason):
     """Why a cluster that a ServiceExport reaches does not export, from the most to the least fundamental."""
 
-    NOT_A_MEMBER = "NotAMember", "Karmada has no member of that name"
+    NOT_A_MEMBER = "NotAMember", "Karmada has no member cluster with this name."
     NAME_TAKEN = (
         "NameTaken",
-        "a ServiceExport of another API group has this name, and Karmada mixes them up: delete one",
+        "A ServiceExport of another API group has the same name, and Karmada cannot tell them apart.",
+        "Delete or rename one.",
     )
     SERVICE_NOT_BOUND = (
         "ServiceNotBound",
-        "the Service is not propagated to this cluster: check its PropagationPolicy",
+        "The Service is not propagated to this cluster.",
+        "Check the PropagationPolicy of the Service.",
     )
-    SERVICE_GOING = "ServiceBeingDeleted", "the Service is being deleted"
-    EXTERNAL_NAME = "InvalidServiceType", "a Service of type ExternalName has no endpoints to export"
-    NO_MATCHING_PORT = "NoMatchingPort", "no rule of the ServiceExport names a port of the Service"
+    SERVICE_GOING = "ServiceBeingDeleted", "The Service is being deleted."
+    EXTERNAL_NAME = (
+        "InvalidServiceType",
+        "A Service of type ExternalName has no endpoints to export.",
+        "Export a Service of another type.",
+    )
+    NO_MATCHING_PORT = (
+        "NoMatchingPort",
+        "No rule of the ServiceExport names a port of the Service.",
+        "Set portNumber to a port of the Service.",
+    )
     PATH_CLAIMED = (
         "PathClaimed",
-        "an older export has this path on the cluster's gateway already: give the rule another path",
+        "An older ServiceExport already uses this path on the cluster's gateway.",
+        "Set another path in the rule.",
     )
-    REFUSED_IN_MEMBER = "RefusedInMember", "the cluster itself reports the ServiceExport as not valid"
+    REFUSED_IN_MEMBER = (
+        "RefusedInMember",
+        "The member cluster reports the ServiceExport as not valid.",
+        "See its status in that cluster.",
+    )
     NO_GATEWAY = (
         "NoGateway",
-        "no gateway is known for this cluster: annotate it with towpath.io/gateway or add a flomesh Cluster",
+        "No gateway is known for this cluster.",
+        "Annotate the Karmada Cluster with towpath.io/gateway, or create a flomesh Cluster of the same name.",
     )
     GATEWAY_NOT_IPV4 = (
         "GatewayNotIPv4",
-        "FSM connects to IPv4 addresses only: give the gateway's IPv4 address",
+        "FSM connects to IPv4 addresses only.",
+        "Set the gateway to an IPv4 address or a DNS name.",
     )
     GATEWAY_UNRESOLVED = (
         "GatewayUnresolved",
-        "the gateway's name has no IPv4 address: correct the name or give the address",
+        "The DNS name of the gateway has no IPv4 address.",
+        "Correct the name, or set an IPv4 address.",
     )
     GATEWAY_LOCAL = (
         "GatewayLocal",
-        "the gateway's address means the caller itself: give one that other clusters can reach",
+        "Other clusters cannot reach the address of the gateway.",
+        "Set an address that they can reach.",
     )
-    DRAINED = "Drained", "drained by the annotation towpath.io/drain: remove it to export again"
+    DRAINED = (
+        "Drained",
+        "The annotation towpath.io/drain drains the cluster.",
+        "Remove the annotation to export again.",
+    )
     UNREACHABLE = (
         "Unreachable",
-        "Karmada has lost the cluster for longer than towpath.io/when-unreachable allows",
+        "Karmada cannot reach the cluster for longer than towpath.io/when-unreachable allows.",
+        "The endpoints return when the cluster is Ready.",
     )
     TYPE_CONFLICT = (
         "TypeConflict",
-        "the Service is headless and the oldest exporter's is not, or the other way round: make them alike",
+        "The Service is headless here and not in the oldest exporting cluster, or the reverse.",
+        "Use one type in all clusters.",
     )
 
 
 class NotImportedReason(Reason):
     """Why a member does not import a service."""
 
-    NOT_SERVED = "NotServed", "the member does not serve ServiceImport of this API group: install its CRD"
-    NO_EXPORTER = "NoExporter", "no cluster exports the service"
-    ONLY_EXPORTER = "OnlyExporter", "it is the only cluster that exports the service"
-    OUT_OF_SCOPE = "OutOfScope", "targetClusters of no other exporter lists this cluster's key"
-    PORTS_CLASH = "PortsClash", "the other exporters' ports clash with those of an older one and are left out"
+    NOT_SERVED = (
+        "NotServed",
+        "The member cluster does not serve ServiceImport of this API group.",
+        "Install its CRD there.",
+    )
+    NO_EXPORTER = "NoExporter", "No cluster exports the service."
+    ONLY_EXPORTER = "OnlyExporter", "The cluster is the only one that exports the service."
+    OUT_OF_SCOPE = (
+        "OutOfScope",
+        "No other exporter lists this cluster in targetClusters.",
+        "Add its cluster key, or remove targetClusters.",
+    )
+    PORTS_CLASH = (
+        "PortsClash",
+        "All ports of the other exporters conflict with ports of an older exporter.",
+        "Use the same port names and numbers in all clusters.",
+    )
 
 
 class Conflicting(Reason):
     """In what the exporters of one service disagree: the reasons of mcs-api v0.5, and two of FSM's."""
 
-    TYPE = "TypeConflict", "some Services are headless and some are not"
-    PORTS = "PortConflict", "the exported ports differ in number, name, protocol or appProtocol"
-    SESSION_AFFINITY = "SessionAffinityConflict", "the Services differ in sessionAffinity"
-    SESSION_AFFINITY_CONFIG = (
-        "SessionAffinityConfigConflict",
-        "the Services differ in sessionAffinityConfig",
-    )
-    INTERNAL_TRAFFIC_POLICY = (
-        "InternalTrafficPolicyConflict",
-        "the Services differ in internalTrafficPolicy",
-    )
-    TRAFFIC_DISTRIBUTION = "TrafficDistributionConflict", "the Services differ in trafficDistribution"
-    SERVICE_ACCOUNT = "ServiceAccountConflict", "the exports differ in serviceAccountName"
-    PATH = "PathConflict", "an older export of another service has a path of this one on the same gateway"
+    TYPE = "TypeConflict", "Some Services are headless and some are not."
+    PORTS = "PortConflict", "The exported ports differ in number, name, protocol or appProtocol."
+    SESSION_AFFINITY = "SessionAffinityConflict", "The Services differ in sessionAffinity."
+    SESSION_AFFINITY_CONFIG = "SessionAffinityConfigConflict", "The Services differ in sessionAffinityConfig."
+    INTERNAL_TRAFFIC_POLICY = "InternalTrafficPolicyConflict", "The Services differ in internalTrafficPolicy."
+    TRAFFIC_DISTRIBUTION = "TrafficDistributionConflict", "The Services differ in trafficDistribution."
+    SERVICE_ACCOUNT = "ServiceAccountConflict", "The ServiceExports differ in serviceAccountName."
+    PATH = "PathConflict", "An older ServiceExport of another service uses the same path on the same gateway."
 
 
 class ConditionReason(Reason):
     """Reasons of conditions that are not one of the above."""
 
-    VALID = "Valid", "at least one cluster exports the service"
-    NO_SERVICE = "NoService", "no cluster that the ServiceExport reaches has the Service"
-    NOT_PROPAGATED = "NotPropagated", "Karmada has bound the ServiceExport to no cluster"
-    NO_CONFLICTS = "NoConflicts", "the exporters agree"
-    EXPORTED = "Exported", "every importing cluster has the import that was derived for it"
-    NOT_IMPORTED = "NotImported", "no cluster imports the service"
-    PENDING = "Pending", "some cluster does not have the import yet"
-    CLUSTER_LOST = "ClusterLost", "Karmada cannot reach it"
+    VALID = "Valid", "At least one cluster exports the service."
+    NO_SERVICE = (
+        "NoService",
+        "No cluster that the ServiceExport reaches has the Service.",
+        "Create and propagate the Service.",
+    )
+    NOT_PROPAGATED = (
+        "NotPropagated",
+        "Karmada has bound the ServiceExport to no cluster.",
+        "Check the PropagationPolicy of the ServiceExport.",
+    )
+    NO_CONFLICTS = "NoConflicts", "The exporting clusters agree."
+    EXPORTED = "Exported", "Every importing cluster has the import."
+    NOT_IMPORTED = "NotImported", "No cluster imports the service."
+    PENDING = "Pending", "Some importing clusters do not have the import yet."
+    CLUSTER_LOST = (
+        "ClusterLost",
+        "Karmada cannot reach the cluster.",
+        "The import arrives when the cluster is Ready.",
+    )
     NOT_REPORTED = (
         "NotReported",
-        "no member reports what it holds: run towpath install, which lets Karmada reflect it",
+        "No member cluster reports the import that it has.",
+        "Run `towpath install` to let Karmada collect it.",
     )
     WITHHELD = (
         "WithdrawalWithheld",
-        "the import should go, but too many should at once, or Karmada lists nothing: it stays for now",
+        "Deletion withheld: too many imports would be removed at once, or Karmada returned an empty list.",
+        "Retrying.",
     )
     VIEW_TOO_LARGE = (
         "ViewTooLarge",
-        "an import would be larger than Karmada can carry: nothing is written, what is there stays",
+        "An import is larger than Karmada can carry, so nothing is written and existing objects stay.",
+        "Export fewer ports, from fewer clusters, or to fewer clusters with targetClusters.",
     )
-
     LEFT_IN_MEMBER = (
         "LeftInMember",
-        "a ServiceImport is there that is not Karmada's: delete it, or see towpath.io/conflict-resolution",
+        "A ServiceImport that Karmada does not manage exists in the cluster.",
+        "Delete it, or set the annotation towpath.io/conflict-resolution to Overwrite.",
     )
-    NOT_APPLIED = "NotApplied", "Karmada cannot write the import"
+    NOT_APPLIED = "NotApplied", "Karmada cannot apply the import in the cluster."
     IMPORT_NAME_TAKEN = (
         "ImportNameTaken",
-        "a ServiceImport of another API group has this name, and Karmada mixes them up: delete one",
+        "A ServiceImport of another API group has the same name, and Karmada cannot tell them apart.",
+        "Delete or rename one.",
     )
     CLAIMED_ELSEWHERE = (
         "ClaimedElsewhere",
-        "another policy has claimed the import, which goes where that says: let none select ServiceImports",
+        "Another policy controls the placement of this ServiceImport.",
+        "Exclude ServiceImports from it.",
     )
 
 
 class PolicyReason(Reason):
     """Reasons of the conditions of traffic policies and of flomesh Clusters."""
 
-    ACCEPTED = "Accepted", "the policy can do what it says"
-    RESOLVED = "Resolved", "every cluster that it names exports the service"
-    MANAGED = "Managed", "Karmada has a member of this name and reaches it"
-    NO_MEMBER = "NoMember", "Karmada has no member of this name: give the Cluster the name of one"
-    MEMBER_LOST = "MemberLost", "Karmada cannot reach the member of this name"
+    ACCEPTED = "Accepted", "The policy is valid."
+    RESOLVED = "Resolved", "Every cluster in spec.targets exports the service."
+    MANAGED = "Managed", "Karmada has a member cluster with this name and can reach it."
+    NO_MEMBER = (
+        "NoMember",
+        "Karmada has no member cluster with this name.",
+        "Rename the Cluster to the name of a member.",
+    )
+    MEMBER_LOST = "MemberLost", "Karmada cannot reach the member cluster with this name."
 
 
 class Advice(Reason):
     """What is legal and yet does not do what it says, because of how FSM consumes it."""
 
     # exports and their imports
-    BAD_ANNOTATION = "BadAnnotation", "the annotation means nothing and its default is used"
-    UNKNOWN_TARGET_CLUSTER = "UnknownTargetCluster", "no member has this cluster key"
-    RULE_WITHOUT_PORT = "RuleWithoutPort", "the Service has no such port: the rule does nothing there"
-    REPEATED_RULE = "RepeatedRule", "of several rules on one port the last counts"
+    BAD_ANNOTATION = "BadAnnotation", "The default is used."
+    UNKNOWN_TARGET_CLUSTER = (
+        "UnknownTargetCluster",
+        "No member cluster has this cluster key.",
+        "Correct the key.",
+    )
+    RULE_WITHOUT_PORT = (
+        "RuleWithoutPort",
+        "The Service has no such port, so the rule has no effect.",
+        "Set portNumber to a port of the Service.",
+    )
+    REPEATED_RULE = "RepeatedRule", "Several rules name this port.", "Only the last one is used."
     SEVERAL_PORTS = (
         "SeveralPorts",
-        "FSM routes every port of an import to the first port's endpoints: export one Service a port",
+        "FSM routes every port of an import to the endpoints of the first port.",
+        "Export one Service for each port.",
     )
     SEVERAL_PROTOCOLS = (
         "SeveralProtocols",
-        "FSM knows ports by number alone: of two ports with one number only one is exported",
+        "FSM identifies ports by number alone.",
+        "Of two ports with one number, only one is exported.",
     )
     NOT_HTTP = (
         "NotHTTP",
-        "FSM sends the port's bytes as they are to an HTTP gateway, which cannot use them",
+        "FSM forwards the bytes of this port unchanged to an HTTP gateway, which cannot route them.",
+        "Export an HTTP port.",
     )
     UNROUTED_PROTOCOL = (
         "UnroutedProtocol",
-        "FSM makes no route for this appProtocol: use http or grpc, or leave it out",
+        "FSM creates no route for this appProtocol.",
+        "Set appProtocol to http or grpc, or remove it.",
     )
-    NOT_TCP = "NotTCP", "gateways speak TCP only"
+    NOT_TCP = "NotTCP", "Gateways support TCP only.", "Export a TCP port."
     EXACT_PATH = (
         "ExactPath",
-        "FSM puts the rule's path in front of the request's, so pathType Exact never matches: use Prefix",
+        "FSM puts the path of the rule before the path of the request, so pathType Exact never matches.",
+        "Set pathType to Prefix.",
     )
     ROOT_PATH = (
         "RootPath",
-        "FSM puts the path in front of the request's, so requests arrive with '//': give a path",
+        "FSM puts the path of the rule before the path of the request, so requests arrive with '//'.",
+        "Set another path than '/'.",
     )
     TARGET_PORT_DIFFERS = (
         "TargetPortDiffers",
-        "FSM's sidecar admits the gateway by the Service's port: make port and targetPort the same in a mesh",
+        "The sidecar of FSM admits the gateway by the port of the Service.",
+        "In a mesh, set port and targetPort to the same number.",
     )
     FROZEN = (
         "Frozen",
-        "no policy selects the Service any more: members keep it as it is, and no change reaches them",
+        "No policy selects the Service any more, so changes to it no longer reach the member clusters.",
+        "Create a PropagationPolicy that selects the Service.",
     )
     SHARED_GATEWAY = (
         "SharedGateway",
-        "several clusters have the same gateway address and port: FSM keeps the last of them only",
+        "Several clusters have the same gateway address and port, and FSM keeps only the last one.",
+        "Set a gateway of its own for each cluster.",
     )
     # traffic policies
-    NOT_EXPORTED = "NotExported", "nothing exports a service of this name, so the policy has no effect"
+    NOT_EXPORTED = "NotExported", "No cluster exports a service with this name, so the policy has no effect."
     LOCALITY_TARGET = (
         "LocalityTarget",
-        "FSM ignores the target of Locality and uses the own cluster only: use FailOver or ActiveActive",
+        "FSM ignores targets when lbType is Locality and uses the local cluster only.",
+        "Set lbType to FailOver or ActiveActive.",
     )
-    UNKNOWN_KEY = "UnknownClusterKey", "no member has this cluster key: no traffic goes there"
-    NOT_AN_EXPORTER = "TargetDoesNotExport", "this cluster does not export the service: no traffic goes there"
-    REPEATED_KEY = "RepeatedClusterKey", "the cluster is named more than once: the last entry counts"
+    UNKNOWN_KEY = (
+        "UnknownClusterKey",
+        "No member cluster has this cluster key, so it receives no traffic.",
+        "Correct the key.",
+    )
+    NOT_AN_EXPORTER = (
+        "TargetDoesNotExport",
+        "The cluster does not export the service, so it receives no traffic.",
+    )
+    REPEATED_KEY = (
+        "RepeatedClusterKey",
+        "The cluster is listed more than once.",
+        "Only the last entry is used.",
+    )
     OWN_KEY = (
         "OwnClusterKey",
-        "the only cluster with this policy never imports from itself: its own endpoints take part anyway",
+        "The only cluster with this policy does not import from itself.",
+        "Its local endpoints always take part.",
     )
     WEIGHT_ZERO = (
         "WeightZero",
-        "weight 0 counts as 100 and attracts traffic: to take a cluster out, leave it out of targets",
+        "FSM treats weight 0 as 100, so the cluster receives traffic.",
+        "To exclude the cluster, remove it from targets.",
     )
-    WEIGHT_IGNORED = "WeightIgnored", "FSM uses weights with ActiveActive only"
+    WEIGHT_IGNORED = (
+        "WeightIgnored",
+        "FSM uses weights only when lbType is ActiveActive.",
+        "Remove the weight.",
+    )
     UNEQUAL_GATEWAY_PORTS = (
         "UnequalGatewayPorts",
-        "weights mean nothing between gateways on different ports: FSM splits equally between the ports",
+        "FSM splits traffic equally between gateway ports, and weights count only within one port.",
+        "Use one gateway port in all clusters.",
     )
-    LOCAL_TAKES_PART = (
-        "LocalTakesPart",
-        "where the client's own cluster runs the Service, that takes part with weight 100, like it or not",
-    )
+    LOCAL_TAKES_PART = "LocalTakesPart", "Local endpoints always take part, with weight 100."
     FAIL_OVER_OLD_FSM = (
         "FailOverNeedsFSM147",
-        "FSM before 1.4.7 gives every remote cluster weight 0 and may never use it",
+        "FSM before 1.4.7 gives every remote cluster weight 0 and may never use it.",
+        "Use FSM 1.4.7 or newer.",
     )
     FAIL_OVER_PORT = (
         "FailOverSamePort",
-        "a gateway port equals the local targetPort: FSM then retries with the local path",
+        "The gateway port equals the local targetPort, so FSM retries with the local path.",
+        "Use different port numbers.",
     )
 
     # policies of Karmada
     FREEZES = (
         "FreezesService",
-        "unless another policy selects it, it stays as members have it: no change of it reaches them",
+        "Changes of the object no longer reach the member clusters, unless another policy selects it.",
     )
 
 
@@ -247,7 +334,7 @@ PLAIN = frozenset(
         Advice.WEIGHT_IGNORED,
     }
 )
-"""What an object tells by itself: nothing else needs to be known for it."""
+"""Warnings that follow from an object alone."""
 
 
 class InvalidReason(Reason):
@@ -255,30 +342,44 @@ class InvalidReason(Reason):
 
     LOCALITY_TARGETS = (
         "LocalityTargets",
-        "Locality stays in the own cluster: remove targets, or set lbType to ActiveActive or FailOver",
+        "Traffic stays in the local cluster when lbType is Locality.",
+        "Remove targets, or set lbType to ActiveActive or FailOver.",
     )
     FAIL_OVER_TARGETS = (
         "FailOverTargets",
-        "FailOver needs at least one cluster: add the clusterKey of each cluster to fall back to",
+        "FailOver needs at least one cluster.",
+        "Add the clusterKey of each cluster to fall back to.",
     )
-    NEGATIVE_WEIGHT = "NegativeWeight", "a weight is 0 or more"
-    MALFORMED_KEY = "MalformedClusterKey", "a cluster key has four parts: write region/zone/group/cluster"
+    NEGATIVE_WEIGHT = "NegativeWeight", "Set a weight of 0 or more."
+    MALFORMED_KEY = (
+        "MalformedClusterKey",
+        "Write region/zone/group/cluster, for example default/default/default/cluster-1.",
+    )
+
+
+INVALID_VALUES = frozenset(
+    {Advice.BAD_ANNOTATION, InvalidReason.MALFORMED_KEY, InvalidReason.NEGATIVE_WEIGHT}
+)
+"""Reasons whose detail is a value and what is wrong with it."""
 
 
 class Exclusion(NamedTuple):
-    """Why one cluster does not export, and what is particular to it."""
+    """Why one cluster does not export, and what is particular to it: an object, an address, a message."""
 
     reason: ExclusionReason
     detail: str = ""
 
     @property
     def text(self) -> str:
-        """The whole sentence."""
+        """The message: what it is about, the problem, the fix."""
         return f"{self.detail}: {self.reason.text}" if self.detail else self.reason.text
 
 
 class Caution(NamedTuple):
-    """Something legal that surprises, or with ``InvalidReason`` something refused. ``field`` says where."""
+    """Something legal that surprises, or with ``InvalidReason`` something refused.
+
+    ``field`` is a field of the object or empty, ``detail`` what is particular to the case.
+    """
 
     reason: Advice | InvalidReason
     field: str
@@ -286,5 +387,15 @@ class Caution(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The whole sentence: field, what is wrong there, what it means."""
-        return ": ".join(part for part in (self.field, self.detail, self.reason.text) if part)
+        """The message: the field, the problem, the fix."""
+        if self.reason in INVALID_VALUES or not self.detail:
+            place = self.field
+        else:
+            place = f"{self.field} ({self.detail})" if self.field else self.detail
+        return f"{place}: {self.problem}" if place else self.problem
+
+    @property
+    def problem(self) -> str:
+        """The message without the field."""
+        invalid = self.detail and self.reason in INVALID_VALUES
+        return f"Invalid value {self.detail}. {self.reason.text}" if invalid else self.reason.text

@@ -11,25 +11,17 @@ runs the Service, that takes part and has no key (facts/eriecanal.md, 3.2 and 3.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 from towpath.model.cluster import Member
+from towpath.model.keys import is_cluster_key, why_not_cluster_key
 from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
 from towpath.rules.ports import Exporter
 from towpath.rules.reasons import PLAIN, Advice, Caution, InvalidReason
 
 _DEFAULT_WEIGHT = 100
-# The same as in the CRDs: what they let in must not be refused later.
-_KEY = re.compile(r"([^/\s]([^/]*[^/\s])?/){3}[a-z0-9]([-.a-z0-9]*[a-z0-9])?", re.ASCII)
-
-
-@lru_cache(4096)
-def is_key(text: str) -> bool:
-    """Tell whether a text can be a cluster's key. A fleet has few, which are named in every object."""
-    return _KEY.fullmatch(text) is not None
 
 
 def impossible(policy: TrafficPolicy) -> tuple[Caution, ...]:
@@ -41,11 +33,13 @@ def impossible(policy: TrafficPolicy) -> tuple[Caution, ...]:
         found.append(Caution(InvalidReason.FAIL_OVER_TARGETS, "spec.targets"))
     for index, target in enumerate(policy.targets):
         key, weight, field = target.cluster_key, target.weight, f"spec.targets[{index}]"
-        if not is_key(key):
-            # Quoted, because what is wrong may be a space, or that nothing is there.
-            found.append(Caution(InvalidReason.MALFORMED_KEY, f"{field}.clusterKey", repr(key)))
+        if not is_cluster_key(key):
+            wrong = f"{key!r}: {why_not_cluster_key(key)}"
+            found.append(Caution(InvalidReason.MALFORMED_KEY, f"{field}.clusterKey", wrong))
         if weight is not None and weight < 0:
-            found.append(Caution(InvalidReason.NEGATIVE_WEIGHT, f"{field}.weight", str(weight)))
+            found.append(
+                Caution(InvalidReason.NEGATIVE_WEIGHT, f"{field}.weight", f"{weight}: must not be negative")
+            )
     return tuple(found)
 
 

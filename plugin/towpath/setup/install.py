@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from towpath.derivation.render import MANAGED_BY
 from towpath.errors import NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
 from towpath.model import manifest
 from towpath.model.keys import Dialect
+from towpath.model.ownership import MANAGED_BY, is_own
 from towpath.polling import accepted
 from towpath.setup.assets import deployed
 
@@ -95,7 +95,7 @@ async def put(client: Client, resource: Resource, obj: Object, *, dry: bool = Fa
         live = await client.get(resource, name, namespace)
     except NotFound:
         live = None
-    if live is not None and not is_ours(live):
+    if live is not None and not is_own(live):
         return Installed(resource, name, "kept", namespace)
     if dry and live is None:
         return Installed(resource, name, "created", namespace)
@@ -105,12 +105,6 @@ async def put(client: Client, resource: Resource, obj: Object, *, dry: bool = Fa
     }
     after = json.loads(await client.apply(resource, labelled, MANAGER, dry=dry))
     return Installed(resource, name, _how(live, after), namespace)
-
-
-def is_ours(live: Object) -> bool:
-    """Tell whether an object carries Towpath's label."""
-    labels = live["metadata"].get("labels") or {}
-    return all(labels.get(label) == value for label, value in MANAGED_BY.items())
 
 
 def _how(before: Object | None, after: Object) -> str:

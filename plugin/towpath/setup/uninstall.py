@@ -12,14 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from towpath.derivation.drift import MANAGER
-from towpath.derivation.followpolicy import EXPORT, TRAFFIC
-from towpath.derivation.render import MANAGED_BY
 from towpath.errors import ApiError, NotFound, Unreachable
 from towpath.karmada import resources
 from towpath.karmada.client import MERGE, Client, Object, Resource
 from towpath.karmada.leader import LEASES
 from towpath.model.keys import Dialect
+from towpath.model.ownership import EXPORT_PREFIX, FIELD_MANAGER, OWN_OBJECTS, TRAFFIC_PREFIX
 from towpath.polling import until
 from towpath.setup.install import CRDS, SHARING, Installed
 from towpath.setup.webhook import unregister
@@ -37,7 +35,6 @@ PERMISSIONS = (
 CLUSTER_BINDINGS = Resource(
     "work.karmada.io", "v1alpha2", "clusterresourcebindings", "ClusterResourceBinding", namespaced=False
 )
-_SELECTOR = ",".join(f"{label}={value}" for label, value in MANAGED_BY.items())
 _CLAIMS = ("propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id")
 """Labels of a binding that belongs to a policy."""
 
@@ -123,7 +120,7 @@ def _named(obj: Object) -> _Name:
 
 async def _ours(client: Client, resource: Resource) -> list[Object]:
     try:
-        return await client.list(resource, selector=_SELECTOR)
+        return await client.list(resource, selector=OWN_OBJECTS)
     except NotFound:
         return []  # the kind is not served: there can be none
 
@@ -165,7 +162,7 @@ async def _propagation(client: Client, *, dry: bool) -> list[Installed]:
     done = await _clear(client, resources.PROPAGATION_POLICIES, dry=dry)
     followed = {
         (kind, item.namespace, item.name.removeprefix(prefix))
-        for kind, prefix in (("ServiceExport", EXPORT), ("GlobalTrafficPolicy", TRAFFIC))
+        for kind, prefix in (("ServiceExport", EXPORT_PREFIX), ("GlobalTrafficPolicy", TRAFFIC_PREFIX))
         for item in done
         if item.name.startswith(prefix)
     }
@@ -232,7 +229,7 @@ async def _unsay(client: Client) -> None:
             continue
         for obj in told:
             meta = obj["metadata"]
-            if any(entry.get("manager") == MANAGER for entry in meta.get("managedFields", ())):
+            if any(entry.get("manager") == FIELD_MANAGER for entry in meta.get("managedFields", ())):
                 named = {key: meta[key] for key in ("name", "namespace") if key in meta}
                 nothing = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": named}
-                await client.apply(resource, nothing, MANAGER, subresource="status")
+                await client.apply(resource, nothing, FIELD_MANAGER, subresource="status")

@@ -16,9 +16,10 @@ from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.model import manifest
 from towpath.model.keys import Dialect
+from towpath.model.ownership import is_own
 from towpath.polling import until
 from towpath.setup.assets import deployed
-from towpath.setup.install import MANAGER, Installed, is_ours, put, put_all
+from towpath.setup.install import MANAGER, Installed, put, put_all
 from towpath_webhook.registration import configurations
 from towpath_webhook.registration.configurations import Interpreter, Settings
 from towpath_webhook.registration.store import CONFIG_MAPS, CONFIGURATIONS, NAMESPACE, SECRET, SETTINGS, Store
@@ -134,7 +135,7 @@ async def _put(client: Client, configuration: Object, *, dry: bool) -> Installed
             if not dry:
                 await client.json("POST", resource.path(), body=configuration)
             return Installed(resource, name, "created")
-        if not is_ours(live):
+        if not is_own(live):
             return Installed(resource, name, "kept")
         right = configurations.repaired(live, configuration)
         if right is None:
@@ -152,7 +153,7 @@ async def _take_out(
         live = await client.get(resource, name, namespace)
     except NotFound:
         return []
-    if not is_ours(live):
+    if not is_own(live):
         return [Installed(resource, name, "kept", namespace)]
     if not dry:
         await client.delete(resource, name, namespace)

@@ -62,7 +62,7 @@ imported by   port          from                        address
 b             80/TCP http   default/default/default/a   10.0.0.1:80/web
 
 not imported by   reason
-a                 OnlyExporter   it is the only cluster that exports the service
+a                 OnlyExporter   The cluster is the only one that exports the service.
 
 would write PropagationPolicy towpath-export-web, PropagationPolicy towpath-import-web, ServiceImport web
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from towpath.derivation.drift import MANAGER, matches
+from towpath.derivation.drift import matches
+from towpath.model.ownership import FIELD_MANAGER
 
 WANTED: dict[str, Any] = {
     "metadata": {"name": "web", "labels": {"ours": "yes"}, "ownerReferences": [{"name": "web", "uid": "1"}]},
@@ -21,7 +22,7 @@ LIVE: dict[str, Any] = {
         "ownerReferences": [{"name": "web", "uid": "1"}],
         "managedFields": [
             {
-                "manager": MANAGER,
+                "manager": FIELD_MANAGER,
                 "fieldsV1": {
                     "f:metadata": {"f:labels": {"f:ours": {}}, "f:ownerReferences": {'k:{"uid":"1"}': {}}},
                     "f:spec": {"f:account": {}, "f:ports": {}},
@@ -76,7 +77,7 @@ def test_a_field_that_is_no_longer_wanted_is_given_up() -> None:
 def test_a_status_that_we_wrote_is_no_field_of_the_object() -> None:
     live = copy.deepcopy(LIVE)
     live["metadata"]["managedFields"].append(
-        {"manager": MANAGER, "subresource": "status", "fieldsV1": {"f:status": {"f:clusters": {}}}}
+        {"manager": FIELD_MANAGER, "subresource": "status", "fieldsV1": {"f:status": {"f:clusters": {}}}}
     )
 
     assert matches(live, WANTED)

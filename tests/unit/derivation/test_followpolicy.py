@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 from tests.support.strategies import FEW, policies, worlds
 from tests.support.worlds import KEY, UID, WEB, derived, fleet, offered
 from towpath.derivation.derive import Derived, derive
-from towpath.derivation.followpolicy import EXPORT, PRIORITY, TRAFFIC, export_policy, traffic_policy
-from towpath.derivation.render import MANAGED_BY, TOLERATIONS, policy_name, service_of_policy
+from towpath.derivation.followpolicy import PRIORITY, export_policy, traffic_policy
+from towpath.derivation.render import TOLERATIONS
 from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.ownership import (
+    EXPORT_PREFIX,
+    MANAGED_BY,
+    TRAFFIC_PREFIX,
+    import_policy_name,
+    imported_service,
+)
 from towpath.model.traffic import TrafficPolicy
 from towpath.model.world import AppliedPolicy, ExportedService, World
 
@@ -69,8 +76,8 @@ def test_a_traffic_policy_that_no_policy_selects_goes_to_the_importers(
 def test_these_policies_are_owned_by_what_they_carry_and_lose_against_everybody(dialect: Dialect) -> None:
     key = KEY._replace(dialect=dialect)
     made = {
-        ("ServiceExport", EXPORT): export_policy(replace(EXPORTED, key=key), "ab"),
-        ("GlobalTrafficPolicy", TRAFFIC): traffic_policy(replace(APPLIED, key=key), IMPORTED),
+        ("ServiceExport", EXPORT_PREFIX): export_policy(replace(EXPORTED, key=key), "ab"),
+        ("GlobalTrafficPolicy", TRAFFIC_PREFIX): traffic_policy(replace(APPLIED, key=key), IMPORTED),
     }
 
     for (kind, prefix), policy in made.items():
@@ -93,10 +100,10 @@ def test_these_policies_are_owned_by_what_they_carry_and_lose_against_everybody(
 @pytest.mark.parametrize("name", ["web", "import-web", "export-web"])
 def test_no_two_of_our_policies_have_the_same_name(name: str) -> None:
     key = ServiceKey(Dialect.FLOMESH, "shop", name)
-    others = {f"{EXPORT}{name}", f"{TRAFFIC}{name}"}
+    others = {f"{EXPORT_PREFIX}{name}", f"{TRAFFIC_PREFIX}{name}"}
 
-    assert len({policy_name(key), policy_name(key, 1), *others}) == 4
-    assert not any(service_of_policy(other) for other in others)
+    assert len({import_policy_name(key), import_policy_name(key, 1), *others}) == 4
+    assert not any(imported_service(other) for other in others)
 
 
 @given(worlds, policies, st.randoms(use_true_random=False))

@@ -18,18 +18,15 @@ from towpath.derivation.derive import Derived, derive
 from towpath.derivation.render import (
     LARGEST_POLICY,
     LARGEST_VIEW,
-    MANAGED_BY,
     MOST_POLICIES,
     PRIORITY,
-    VIEW_ANNOTATION,
     Rendered,
     digest,
-    policy_name,
     render,
-    service_of_policy,
 )
 from towpath.model.condition import READY
 from towpath.model.keys import Dialect
+from towpath.model.ownership import MANAGED_BY, VIEW_ANNOTATION, import_policy_name, imported_service
 from towpath.model.world import Offer, World
 from towpath.rules.reasons import ConditionReason
 
@@ -134,12 +131,12 @@ def test_a_members_taint_takes_no_import_away() -> None:
 
 @pytest.mark.parametrize("number", [0, 1, MOST_POLICIES - 1])
 def test_a_policys_name_tells_its_service(number: int) -> None:
-    assert service_of_policy(policy_name(KEY, number)) == "web"
+    assert imported_service(import_policy_name(KEY, number)) == "web"
 
 
 @pytest.mark.parametrize("name", ["theirs", "web", "towpath-export-web", "my-towpath-import-web", ""])
 def test_other_names_are_no_policys_of_ours(name: str) -> None:
-    assert service_of_policy(name) is None
+    assert imported_service(name) is None
 
 
 def test_without_exporters_among_the_importers_nothing_is_overridden() -> None:
@@ -210,7 +207,7 @@ def test_a_cluster_whose_override_is_too_large_for_a_work_stops_all_and_is_named
     longest = largest(two, is_written)
 
     assert LARGEST_VIEW - KIB < max(map(size_of, rules(two(longest)))) <= LARGEST_VIEW
-    assert "the import of m00 has 200 KiB, at most 200 KiB" in refused(two(longest + 1))
+    assert "The import of m00 has 200 KiB, and the limit is 200 KiB." in refused(two(longest + 1))
 
 
 def test_a_full_list_that_nobody_overrides_may_be_larger() -> None:
@@ -230,7 +227,7 @@ def test_a_full_list_that_is_too_large_stops_all() -> None:
 
     assert template is not None
     assert LARGEST_POLICY - KIB < len(json.dumps(template["spec"], separators=(",", ":"))) <= LARGEST_POLICY
-    assert "the full list has 512 KiB, at most 512 KiB" in refused(full(longest + 1))
+    assert "The full list of endpoints has 512 KiB, and the limit is 512 KiB." in refused(full(longest + 1))
 
 
 def clusters(policy: Mapping[str, Any]) -> list[str]:
@@ -251,7 +248,7 @@ def test_overrides_that_are_too_large_for_one_policy_are_cut_in_several(
         f"m{n:02}" for n in range(number)
     ]
     assert {policy["metadata"]["name"] for policy in one.overrides} <= {
-        policy_name(KEY, shard) for shard in range(MOST_POLICIES)
+        import_policy_name(KEY, shard) for shard in range(MOST_POLICIES)
     }
     assert [name.rpartition("/")[2] for name in endpoint_keys(one, "m00")] == [
         f"m{n:02}" for n in range(1, number)
@@ -290,12 +287,12 @@ def test_overrides_for_more_policies_than_there_may_be_stop_all(monkeypatch: pyt
     monkeypatch.setattr(module, "MOST_POLICIES", 2)
 
     assert with_paths(*[10 * KIB] * 8).refused is None
-    assert "do not fit into 2 policies of 512 KiB" in refused(with_paths(*[12 * KIB] * 16))
+    assert "exceed 2 policies of 512 KiB." in refused(with_paths(*[12 * KIB] * 16))
 
 
 @pytest.mark.parametrize("dialect", Dialect)
 def test_a_service_of_the_longest_name_has_policies_of_legal_names(dialect: Dialect) -> None:
     key = KEY._replace(dialect=dialect, name="x" * 63)
 
-    assert len(policy_name(key, MOST_POLICIES - 1)) <= 253
-    assert service_of_policy(policy_name(key, MOST_POLICIES - 1)) == key.name
+    assert len(import_policy_name(key, MOST_POLICIES - 1)) <= 253
+    assert imported_service(import_policy_name(key, MOST_POLICIES - 1)) == key.name

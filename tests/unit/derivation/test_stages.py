@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from tests.support.strategies import FEW, moved, of_one_service
 from tests.support.worlds import KEY, UID, WEB, Store, derived, export, fleet, key_of, member, port, service
 from towpath.derivation.derive import derive
-from towpath.derivation.render import MANAGED_BY, Rendered, digest, render
+from towpath.derivation.render import Rendered, digest, render
 from towpath.derivation.stages import Current, Write, is_foreign, stages
 from towpath.model.cluster import Member
+from towpath.model.ownership import MANAGED_BY
 from towpath.model.world import Offer, World
 
 

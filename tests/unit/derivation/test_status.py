@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from towpath.derivation.status import Arrival, ready, says, wanted_status
+from towpath.derivation.status import says, wanted_status
+from towpath.model.arrival import Arrival
 from towpath.model.condition import Condition
+from towpath.rules.conditions import ready
 
 VALID = Condition("Valid", "True", "Valid", "Exported by a.")
 AT = 1_700_000_000.0
@@ -42,7 +44,8 @@ def test_ready_is_what_members_say(
 def test_a_message_names_those_that_are_waited_for_but_not_hundreds() -> None:
     behind = [f"m{number:03}" for number in range(200)]
 
-    assert ready(["a", "b"], Arrival(["b"])).message == "1 of 2 importing clusters have it; waiting for b."
+    said = ready(["a", "b"], Arrival(["b"]))
+    assert said.message == "1 of 2 importing clusters have the import. Waiting for b."
     assert ready(behind, Arrival(behind)).message.endswith("m009 and 190 more.")
 
 
@@ -52,7 +55,7 @@ def test_a_message_names_those_that_are_waited_for_but_not_hundreds() -> None:
         (
             Arrival(["b"], taken_by="multicluster.x-k8s.io/v1alpha1"),
             "ImportNameTaken",
-            "The name belongs to multicluster.x-k8s.io/v1alpha1: ",
+            "ServiceImport of multicluster.x-k8s.io/v1alpha1: ",
         ),
         (
             Arrival(["b"], claimed_by="PropagationPolicy shop/all"),
@@ -62,17 +65,17 @@ def test_a_message_names_those_that_are_waited_for_but_not_hundreds() -> None:
         (
             Arrival(["b"], failed={"b": 'serviceimports "web" already exists in the cluster'}),
             "LeftInMember",
-            "1 of 2 importing clusters have it; in b a ServiceImport is there",
+            "1 of 2 importing clusters have the import. Blocked in b. A ServiceImport",
         ),
         (
             Arrival(["a", "b"], lost=["a", "b"], failed={"a": "dial tcp: refused", "b": "dial tcp: refused"}),
             "NotApplied",
-            "0 of 2 importing clusters have it; Karmada cannot write the import: a, and 1 more: dial tcp",
+            "0 of 2 importing clusters have the import. Karmada cannot apply the import",
         ),
         (
             Arrival(["b"], failed={"a": "of before"}),
             "Pending",
-            "1 of 2 importing clusters have it; waiting for b.",
+            "1 of 2 importing clusters have the import. Waiting for b.",
         ),
     ],
 )

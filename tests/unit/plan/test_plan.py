@@ -259,7 +259,7 @@ def test_what_is_written_is_read_back_without_aliases() -> None:
         ),
         (
             policy().replace("spec:", "status:"),
-            "PropagationPolicy shop/web: spec: it is missing, or no object",
+            "PropagationPolicy shop/web: spec: Required value",
         ),
         (
             override("{path: /a, operator: copy}"),
@@ -458,7 +458,7 @@ def test_what_many_clusters_have_alike_is_noted_once(names: int, said: str) -> N
         note for note in planned(*many, SERVICE, EXPORT, policy(), bad).notes if "OverridePolicy" in note
     ]
     assert said in note
-    assert note.endswith(" and says so only in events")
+    assert note.endswith(" and reports it in events only.")
 
 
 NOTES = [
@@ -473,7 +473,7 @@ NOTES = [
     ((CLUSTERS, SERVICE, EXPORT), "Service shop/web: no policy selects it, so Karmada sends it nowhere"),
     (
         (CLUSTERS, SERVICE, EXPORT, policy(placement="{spreadConstraints: [{minGroups: 1}]}")),
-        "PropagationPolicy shop/web: it has spreadConstraints: which of a, b are taken, only Karmada's",
+        "PropagationPolicy shop/web: spreadConstraints: Karmada's scheduler",
     ),
     (
         (CLUSTERS, SERVICE, EXPORT, policy(), policy(kinds="Service")),

@@ -286,7 +286,7 @@ def test_a_patch_that_fails_leaves_the_member_as_it_was(patch: dict[str, Any]) -
 
     assert manifest == SERVICE
     assert note.startswith("OverridePolicy shop/o: spec.overrideRules[1].overriders.plaintext")
-    assert note.endswith("Karmada does not update it in cluster a, and says so only in events")
+    assert note.endswith("Karmada does not update the object in cluster a, and reports it in events only.")
 
 
 def test_a_patch_fails_for_the_members_that_it_is_for() -> None:
@@ -302,7 +302,7 @@ def test_the_note_on_an_old_policy_names_its_own_fields() -> None:
     note = overridden(SERVICE, A, [policy]).fault
 
     assert note.startswith(
-        "ClusterOverridePolicy o: spec.overriders.plaintext[1]: cannot replace '/spec/none' of the template: "
+        "ClusterOverridePolicy o: spec.overriders.plaintext[1]: Cannot replace '/spec/none' in the template. "
     )
 
 
@@ -314,17 +314,29 @@ TAG = {"component": "Tag", "operator": "replace", "value": "v2"}
     ("overriders", "said"),
     [
         ({"imageOverrider": [TAG]}, ""),
-        ({"imageOverrider": [{**TAG, "predicate": {"path": "/spec/type"}}]}, "imageOverrider[0] is not read"),
+        (
+            {"imageOverrider": [{**TAG, "predicate": {"path": "/spec/type"}}]},
+            "imageOverrider[0] is not evaluated",
+        ),
         (
             {"imageOverrider": [TAG, {**TAG, "predicate": {"path": "/spec/image"}}]},
-            "imageOverrider[1].predicate.path: there is no text at '/spec/image'",
+            "imageOverrider[1].predicate.path: The template has no string at '/spec/image'",
         ),
         ({"commandOverrider": [{"containerName": "c", "operator": "add", "value": ["x"]}]}, ""),
         ({"argsOverrider": [{"containerName": "c", "operator": "add", "value": ["x"]}]}, ""),
-        ({"fieldOverrider": [FIELD]}, "fieldOverrider[0] is not read"),
-        ({"fieldOverrider": [{**FIELD, "fieldPath": "/data/x"}]}, "fieldPath: there is no text at '/data/x'"),
-        ({"fieldOverrider": [{**FIELD, "fieldPath": "/spec/ports"}]}, "there is no text at '/spec/ports'"),
-        ({"fieldOverrider": [{**FIELD, "fieldPath": "no slash"}]}, "there is no text at 'no slash'"),
+        ({"fieldOverrider": [FIELD]}, "fieldOverrider[0] is not evaluated"),
+        (
+            {"fieldOverrider": [{**FIELD, "fieldPath": "/data/x"}]},
+            "fieldPath: The template has no string at '/data/x'",
+        ),
+        (
+            {"fieldOverrider": [{**FIELD, "fieldPath": "/spec/ports"}]},
+            "The template has no string at '/spec/ports'",
+        ),
+        (
+            {"fieldOverrider": [{**FIELD, "fieldPath": "no slash"}]},
+            "The template has no string at 'no slash'",
+        ),
     ],
 )
 def test_overriders_that_are_not_worked_out(overriders: dict[str, Any], said: str) -> None:

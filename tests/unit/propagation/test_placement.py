@@ -213,8 +213,8 @@ def terms(**named: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("affinities", "names", "said"),
     [
-        (terms(one={"clusterNames": ["a"]}, two={"clusterNames": ["b"]}), "a", "'one' is taken"),
-        (terms(one={"labelSelector": by_expression("x", "Exists")}, two={}), "abc", "'two' is taken"),
+        (terms(one={"clusterNames": ["a"]}, two={"clusterNames": ["b"]}), "a", "'one' is used"),
+        (terms(one={"labelSelector": by_expression("x", "Exists")}, two={}), "abc", "'two' is used"),
         (terms(one={"clusterNames": ["a"]}), "a", ""),
         (terms(one={"exclude": ["a", "b", "c"]}, two={"exclude": ["a", "b", "c"]}), "", ""),
     ],
@@ -239,23 +239,23 @@ TAINTED = (Target("a", tainted=True), Target("b"))
         ({"placement": {"clusterAffinity": {"exclude": ["x"]}}}, FLEET, ""),
         ({"placement": {"clusterAffinities": terms(one={"clusterNames": ["x"]})}}, FLEET, "lists x"),
         ({"placement": {"clusterAffinities": terms(one={}, two={"clusterNames": ["x"]})}}, FLEET, "'one'"),
-        ({"placement": {"spreadConstraints": [{"maxGroups": 1}]}}, FLEET, "which of a, b, c are taken"),
+        ({"placement": {"spreadConstraints": [{"maxGroups": 1}]}}, FLEET, "only some of a, b, c."),
         ({"placement": {"spreadConstraints": []}}, FLEET, ""),
         ({"placement": {"workloadAffinity": {"affinity": {}}}}, FLEET, "workloadAffinity"),
         ({"placement": {"replicaScheduling": {"replicaSchedulingType": "Divided"}}}, FLEET, ""),
-        ({"suspension": {"dispatching": True}}, FLEET, "resumed a, b, c keep what they have"),
+        ({"suspension": {"dispatching": True}}, FLEET, "a, b, c keep what they have"),
         ({"suspension": {"dispatching": False}}, FLEET, ""),
-        ({"suspension": {"dispatchingOnClusters": {"clusterNames": ["b", "x"]}}}, FLEET, "resumed b keep"),
+        ({"suspension": {"dispatchingOnClusters": {"clusterNames": ["b", "x"]}}}, FLEET, "b keep"),
         ({"suspension": {"dispatchingOnClusters": {"clusterNames": ["x"]}}}, FLEET, ""),
-        ({}, TAINTED, "from a while tainted"),
+        ({}, TAINTED, "reach a while tainted"),
         ({"placement": {"clusterTolerations": [{"operator": "Exists"}]}}, TAINTED, ""),
         ({"placement": {"clusterAffinity": {"exclude": ["a"]}}}, TAINTED, ""),
-        ({"schedulerName": "mine"}, FLEET, "the scheduler 'mine'"),
+        ({"schedulerName": "mine"}, FLEET, "Scheduler 'mine'"),
         ({"schedulerName": "default-scheduler"}, FLEET, ""),
         (
             {"placement": {"clusterAffinity": {"labelSelector": by_expression("env", "In", "prod")}}},
             BARE,
-            "no label is known of a",
+            "the labels of a are not known",
         ),
         ({"placement": {"clusterAffinity": {"labelSelector": {}}}}, BARE, ""),
         (
@@ -273,7 +273,7 @@ TAINTED = (Target("a", tainted=True), Target("b"))
         (
             {"placement": {"clusterAffinity": {"fieldSelector": by_expression("region", "In", "eu")}}},
             BARE,
-            "none of them is known of a",
+            "which are not known for a",
         ),
     ],
 )
@@ -337,12 +337,15 @@ def test_members_are_only_taken_away_by_more_conditions(
 @pytest.mark.parametrize(
     ("obj", "said"),
     [
-        ({"kind": "Service", "metadata": {"name": "p"}}, "no PropagationPolicy or ClusterPropagationPolicy"),
-        ([], "no PropagationPolicy or"),
+        (
+            {"kind": "Service", "metadata": {"name": "p"}},
+            "not a PropagationPolicy or ClusterPropagationPolicy",
+        ),
+        ([], "not a PropagationPolicy or"),
         ({"kind": "PropagationPolicy", "metadata": {"name": "p"}, "spec": {}}, "p: metadata.namespace: "),
         (
             {"kind": "ClusterPropagationPolicy", "metadata": {"name": "p"}},
-            "ClusterPropagationPolicy p: spec: it is missing",
+            "ClusterPropagationPolicy p: spec: Required value",
         ),
         (spread(priority="high"), "PropagationPolicy shop/p: spec.priority: "),
         (spread(resourceSelectors=[{"kind": "Service"}]), "spec.resourceSelectors[0].apiVersion: "),
@@ -352,7 +355,7 @@ def test_members_are_only_taken_away_by_more_conditions(
         ),
         (
             spread(placement={"clusterAffinity": {}, "clusterAffinities": terms(one={})}),
-            "shop/p: spec.placement: has clusterAffinity and clusterAffinities",
+            "shop/p: spec.placement: clusterAffinity and clusterAffinities are both set",
         ),
         (
             spread(placement={"clusterAffinity": {"clusterNames": "a"}}),

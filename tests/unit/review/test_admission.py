@@ -24,6 +24,7 @@ from tests.support.inventories import (
 from tests.support.worlds import key_of
 from towpath.model.keys import Dialect
 from towpath.review.admission import Change, Finding, review
+from towpath.rules.reasons import Advice, ExclusionReason
 
 NOW = 1_800_000_000.0
 SHOP = exported("web", "a", "b")
@@ -102,8 +103,7 @@ def test_what_an_older_export_has_is_told_once_for_all_clusters() -> None:
     assert one == Finding(
         "PathClaimed",
         "spec.rules[0].path",
-        "spec.rules[0].path: /old belongs to shop/old in a, b: an older export has this path on the cluster's"
-        " gateway already: give the rule another path",
+        f"spec.rules[0].path (/old of ServiceExport shop/old in a, b): {ExclusionReason.PATH_CLAIMED.text}",
     )
 
 
@@ -153,11 +153,11 @@ def test_a_traffic_policy_that_nobody_spreads_goes_to_the_importers() -> None:
     there = [*FLEET, *exported("web", "a", "b")]
     [one] = review(changed(policy("web", "ActiveActive")), knowing(*there), NOW)
     assert (one.reason, one.field) == ("LocalTakesPart", "spec.lbType")
-    assert one.text.startswith("spec.lbType: a, b: ")
+    assert one.text.startswith("spec.lbType (a, b): ")
     assert found(changed(policy("web", "ActiveActive")), *there, SPREAD) == [], "to nobody yet"
     bound = binding(policy(), "b")
     [one] = review(changed(policy("web", "ActiveActive")), knowing(*there, SPREAD, bound), NOW)
-    assert one.text.startswith("spec.lbType: b: ")
+    assert one.text.startswith("spec.lbType (b): ")
 
 
 BY_NAME = {"apiVersion": GROUP, "kind": "ServiceExport", "name": "web"}
@@ -193,10 +193,7 @@ def test_policies_that_leave_something_behind(
 def test_what_is_left_behind_is_named() -> None:
     template, behind = claimed(export(), BOTH), claimed(service(), BOTH)
     [one] = review(changed(propagation("httpbin"), BOTH), knowing(template, behind), NOW)
-    assert one.text == (
-        "spec.resourceSelectors: Service shop/web: unless another policy selects it, it stays as members have"
-        " it: no change of it reaches them"
-    )
+    assert one.text == (f"spec.resourceSelectors (Service shop/web): {Advice.FREEZES.text}")
 
 
 def test_what_another_policy_has_claimed_is_not_left_behind() -> None:

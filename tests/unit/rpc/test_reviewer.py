@@ -33,6 +33,7 @@ from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 from towpath.proto.v1alpha1.service_pb2 import Finding
 from towpath.rpc.server import GRACE
+from towpath.rules.reasons import Advice
 
 pytestmark = pytest.mark.timeout(60)
 KNOWN = knowing(*clusters("a", "b", "c"), *exported("web", "a", "b"))
@@ -73,7 +74,7 @@ async def test_a_change_is_reviewed(reviewer: ReviewerStub) -> None:
             Finding(
                 reason="UnknownTargetCluster",
                 field="spec.targetClusters[0]",
-                text="spec.targetClusters[0]: r/z/g/nowhere: no member has this cluster key",
+                text=f"spec.targetClusters[0] (r/z/g/nowhere): {Advice.UNKNOWN_TARGET_CLUSTER.text}",
             )
         ]
     )

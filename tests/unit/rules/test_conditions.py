@@ -33,6 +33,7 @@ REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 """Both are what the schema of a condition allows."""
 GOING = replace(WEB, going=True)
 UNBOUND = replace(WEB, service=None)
+NONE = "No cluster exports the service."
 TOO_LARGE = Offer(export((80, "/" + "x" * LARGEST_VIEW)), service(80))
 
 
@@ -92,16 +93,16 @@ def test_the_table_has_every_reason_that_follows_from_the_derivation() -> None:
                 "d": Exclusion(ExclusionReason.REFUSED_IN_MEMBER, "no"),
                 "c": Exclusion(ExclusionReason.DRAINED),
             },
-            ("True", "Valid", "Exported by b, a. Left out: c (Drained); d (RefusedInMember: no)."),
+            ("True", "Valid", "Exported by a, b. Left out: c (Drained); d (RefusedInMember: no)."),
         ),
-        ([], {}, ("False", "NotPropagated", "Karmada has bound the ServiceExport to no cluster.")),
+        ([], {}, ("False", "NotPropagated", ConditionReason.NOT_PROPAGATED.text)),
         (
             [],
             {"a": Exclusion(ExclusionReason.SERVICE_NOT_BOUND), "b": Exclusion(ExclusionReason.NOT_A_MEMBER)},
             (
                 "False",
                 "NoService",
-                "Exported by no cluster. Left out: a (ServiceNotBound); b (NotAMember).",
+                f"{NONE} {ConditionReason.NO_SERVICE.text} Left out: a (ServiceNotBound); b (NotAMember).",
             ),
         ),
     ],
@@ -133,11 +134,12 @@ def test_what_is_in_the_way_everywhere_is_all_that_is_said() -> None:
     said = valid([], {"a": Exclusion(ExclusionReason.DRAINED)}, Exclusion(ExclusionReason.NAME_TAKEN, "it"))
 
     assert (said.status, said.reason) == ("False", ExclusionReason.NAME_TAKEN)
-    assert said.message.endswith(f": {ExclusionReason.NAME_TAKEN.text}.")
+    assert said.message.endswith(f": {ExclusionReason.NAME_TAKEN.text}")
 
 
 @pytest.mark.parametrize(
-    ("number", "end"), [(1, "m00."), (20, "m18, m19."), (21, "m19 and 1 more."), (99, "m19 and 79 more.")]
+    ("number", "end"),
+    [(1, "m00."), (20, "m18, m19."), (21, "m19, m20."), (22, "m19 and 2 more."), (99, "m19 and 79 more.")],
 )
 def test_of_many_exporters_the_first_twenty_are_named(number: int, end: str) -> None:
     assert valid([f"m{n:02}" for n in range(number)], {}).message.endswith(end)
@@ -157,7 +159,9 @@ def test_no_message_is_longer_than_a_condition_may_have() -> None:
 
 
 def test_nothing_to_disagree_on_is_no_conflict() -> None:
-    assert conditions.conflict([]) == Condition(CONFLICT, "False", "NoConflicts", "The exporters agree.")
+    assert conditions.conflict([]) == Condition(
+        CONFLICT, "False", "NoConflicts", "The exporting clusters agree."
+    )
 
 
 def test_reasons_are_joined_and_each_is_named_once() -> None:
@@ -178,7 +182,7 @@ def test_what_keeps_changes_from_the_members_is_told_though_the_export_is_valid(
     for exporters, status in ((["a"], "True"), ([], "False")):
         said = conditions.valid(troubled, exporters, {})
         assert said.status == status
-        assert said.message.endswith("no change reaches them. OverridePolicy shop/o: it fails.")
+        assert said.message.endswith(f" {Advice.FROZEN.text} OverridePolicy shop/o: it fails.")
 
 
 def test_a_name_that_an_export_of_another_group_has_bound_is_exported_by_nobody() -> None:
@@ -187,7 +191,7 @@ def test_a_name_that_an_export_of_another_group_has_bound_is_exported_by_nobody(
     assert not one.views
     said = condition(one, VALID)
     assert (said.status, said.reason) == ("False", "NameTaken")
-    assert said.message.startswith("The name belongs to multicluster.x-k8s.io/v1alpha1: ")
+    assert said.message.startswith("ServiceExport of multicluster.x-k8s.io/v1alpha1: ")
 
 
 UNKNOWN = Caution(Advice.UNKNOWN_KEY, "spec.targets[0].clusterKey", "a/b/c/d")
@@ -213,7 +217,7 @@ def test_a_policy_is_accepted_and_resolved(
         assert (said.status, said.reason) == want
         assert REASON.fullmatch(said.reason)
         assert said.message.endswith(".")
-    assert ("weight 0 counts as 100" in conditions.accepted(cautions).message) == (ZERO in cautions)
+    assert ("FSM treats weight 0 as 100" in conditions.accepted(cautions).message) == (ZERO in cautions)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from towpath.model.world import Offer, World
 from towpath.rules.reasons import ConditionReason, Conflicting, ExclusionReason
 
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
-AGREED = Condition(CONFLICT, "False", ConditionReason.NO_CONFLICTS, "The exporters agree.")
+AGREED = Condition(CONFLICT, "False", ConditionReason.NO_CONFLICTS, "The exporting clusters agree.")
 
 
 def said(oldest: Offer, *others: Offer, members: str = "abcd") -> Condition:
@@ -66,8 +66,8 @@ DISAGREEING: list[tuple[Conflicting, Offer, Sequence[Offer], str]] = [
         WEB,
         [Offer(export((80, "/web"), (81, "/x")), service(port(80, "http"), port(81, "x")))],
         UNION
-        + ' Left out: 80/TCP "http" of "b", which clashes with 80/TCP.'
-        + ' Left out: 81/TCP "x" of "b", which clashes with 80/TCP. 1/2 clusters disagree.',
+        + ' Left out: 80/TCP "http" of "b", which conflicts with 80/TCP.'
+        + ' Left out: 81/TCP "x" of "b", which conflicts with 80/TCP. 1/2 clusters disagree.',
     ),
     (
         Conflicting.PORTS,
@@ -76,13 +76,13 @@ DISAGREEING: list[tuple[Conflicting, Offer, Sequence[Offer], str]] = [
             Offer(export((80, "/w"), (81, "/x")), service(port(80, "http"), port(81, "x"))),
             Offer(export((81, "/w")), service(port(81, "http"))),
         ],
-        f'{UNION} Left out: 81/TCP "http" of "c", which clashes with 81/TCP "x". 2/3 clusters disagree.',
+        f'{UNION} Left out: 81/TCP "http" of "c", which conflicts with 81/TCP "x". 2/3 clusters disagree.',
     ),
     (
         Conflicting.PORTS,
         replace(WEB, service=service(port(80, protocol="UDP"))),
         [WEB],
-        f'{UNION} Left out: 80/TCP of "b", which clashes with 80/UDP. 1/2 clusters disagree.',
+        f'{UNION} Left out: 80/TCP of "b", which conflicts with 80/UDP. 1/2 clusters disagree.',
     ),
     (
         Conflicting.PORTS,
@@ -139,7 +139,7 @@ def test_a_path_that_another_service_has_is_a_conflict_too() -> None:
         CONFLICT,
         "True",
         Conflicting.PATH.value,
-        'Conflicting path. "/web" on the gateway of "a" stays with older service export "shop/api".',
+        'Conflicting path. "/web" on the gateway of "a" belongs to older service export "shop/api".',
     )
     assert condition(made[older.key], CONFLICT) == AGREED
 

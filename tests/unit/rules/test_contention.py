@@ -48,7 +48,7 @@ def test_a_path_stays_with_the_older_export_of_whatever_namespace_and_dialect(ke
     older = one(KEY, OLD, clusters="a")
     seen = second(older, key)
 
-    assert seen.excluded == {"a": Exclusion(ExclusionReason.PATH_CLAIMED, "/web belongs to shop/web")}
+    assert seen.excluded == {"a": Exclusion(ExclusionReason.PATH_CLAIMED, "/web of ServiceExport shop/web")}
     assert seen.exporters == ("b",)
     assert condition(seen, VALID).status == "True"
     assert condition(seen, CONFLICT).reason == "PathConflict"
@@ -88,11 +88,11 @@ def test_all_claimed_paths_are_told_and_the_first_is_the_reason() -> None:
     older = one(KEY, OLD, Offer(export((80, "/y"), (81, "/x")), service(80, 81)), clusters="a")
     seen = second(older, offer=Offer(export((80, "/x"), (81, "/y")), service(80, 81)))
 
-    assert seen.excluded == {"a": Exclusion(ExclusionReason.PATH_CLAIMED, "/x belongs to shop/web")}
+    assert seen.excluded == {"a": Exclusion(ExclusionReason.PATH_CLAIMED, "/x of ServiceExport shop/web")}
     assert condition(seen, CONFLICT).reason == "PathConflict"
     assert condition(seen, CONFLICT).message == (
-        'Conflicting path. "/x" on the gateway of "a" stays with older service export "shop/web".'
-        ' Conflicting path. "/y" on the gateway of "a" stays with older service export "shop/web".'
+        'Conflicting path. "/x" on the gateway of "a" belongs to older service export "shop/web".'
+        ' Conflicting path. "/y" on the gateway of "a" belongs to older service export "shop/web".'
     )
 
 
@@ -166,7 +166,7 @@ def test_of_one_name_in_two_dialects_the_older_counts_everywhere(first: ServiceK
 
     assert made[first].exporters == ("a",)
     assert made[later].exporters == ()
-    taken = Exclusion(ExclusionReason.NAME_TAKEN, f"the name belongs to {first.dialect.value}")
+    taken = Exclusion(ExclusionReason.NAME_TAKEN, f"ServiceExport of {first.dialect.value}")
     assert made[later].excluded == {"b": taken, "c": taken}
     assert condition(made[later], VALID)[1:3] == ("False", "NameTaken")
     assert condition(made[later], CONFLICT).reason == "NoConflicts"

@@ -59,7 +59,7 @@ class Case:
 IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
     ExclusionReason.NOT_A_MEMBER: ("", lambda case: case.members.pop("a")),
     ExclusionReason.NAME_TAKEN: (
-        "the name belongs to multicluster.flomesh.io",
+        "ServiceExport of multicluster.flomesh.io",
         lambda case: case.older(dialect=Dialect.MULTICLUSTER),
     ),
     ExclusionReason.SERVICE_NOT_BOUND: ("", lambda case: case.change(service=None)),
@@ -67,7 +67,7 @@ IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
     ExclusionReason.EXTERNAL_NAME: ("", lambda case: case.has_service(type="ExternalName")),
     ExclusionReason.NO_MATCHING_PORT: ("", lambda case: case.has_service(ports=service(8080).ports)),
     ExclusionReason.PATH_CLAIMED: (
-        "/web belongs to bank/api",
+        "/web of ServiceExport bank/api",
         lambda case: case.older(namespace="bank", name="api"),
     ),
     ExclusionReason.REFUSED_IN_MEMBER: ("no", lambda case: case.change(refused="no")),
@@ -211,6 +211,6 @@ def test_who_drains_a_cluster_that_is_none_is_told(text: str, unknown: list[str]
     said = advise(one, derive(world(fleet.members, one)).services[KEY], fleet)
 
     assert [caution.detail for caution in said if caution.reason is Advice.BAD_ANNOTATION] == [
-        f"{name!r} names no member" for name in unknown
+        f"{name!r}: must be the name or the key of a member cluster" for name in unknown
     ]
     assert drain_list(one) == [part.strip() for part in text.split(",") if part not in {"true", "false"}]

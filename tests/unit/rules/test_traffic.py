@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.support.checkout import TOP
 from tests.support.worlds import export, member, service
-from towpath.model.keys import Dialect
+from towpath.model import keys as cluster_keys
+from towpath.model.keys import Dialect, is_cluster_key, why_not_cluster_key
 from towpath.model.service import Service, ServicePort
 from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
-from towpath.rules import traffic
 from towpath.rules.ports import Exporter, exporter
 from towpath.rules.reasons import Advice, Caution, InvalidReason
 from towpath.rules.traffic import impossible, surprises
@@ -273,22 +273,32 @@ def test_everything_is_said_at_once_by_field_and_then_as_in_the_registry() -> No
         (Advice.WEIGHT_ZERO, "spec.targets[3].weight"),
         (Advice.NOT_AN_EXPORTER, "spec.targets[4].clusterKey"),
     ]
-    assert said[3].text.startswith("spec.targets[1].clusterKey: x/y/z/gone: no member has this cluster key")
+    assert said[3].text.startswith(
+        "spec.targets[1].clusterKey (x/y/z/gone): No member cluster has this cluster key"
+    )
 
 
+ONE_PART = "must have four parts, but has 1"
+NOT_A_NAME = (
+    "the cluster name must consist of lower-case letters, digits, '-' or '.', and must start and end with"
+    " a letter or a digit"
+)
 REFUSED: list[tuple[TrafficPolicy, list[tuple[InvalidReason, str, str]]]] = [
     (locality("b", "c"), [(InvalidReason.LOCALITY_TARGETS, "spec.targets", "")]),
     (fail_over(), [(InvalidReason.FAIL_OVER_TARGETS, "spec.targets", "")]),
-    (active("b", ("c", -1)), [(InvalidReason.NEGATIVE_WEIGHT, "spec.targets[1].weight", "-1")]),
+    (
+        active("b", ("c", -1)),
+        [(InvalidReason.NEGATIVE_WEIGHT, "spec.targets[1].weight", "-1: must not be negative")],
+    ),
     (
         TrafficPolicy(
             targets=(TrafficTarget(cluster_key="alpha", weight=-2), TrafficTarget(cluster_key="b/c/d/e "))
         ),
         [
             (InvalidReason.LOCALITY_TARGETS, "spec.targets", ""),
-            (InvalidReason.MALFORMED_KEY, "spec.targets[0].clusterKey", "'alpha'"),
-            (InvalidReason.NEGATIVE_WEIGHT, "spec.targets[0].weight", "-2"),
-            (InvalidReason.MALFORMED_KEY, "spec.targets[1].clusterKey", "'b/c/d/e '"),
+            (InvalidReason.MALFORMED_KEY, "spec.targets[0].clusterKey", f"'alpha': {ONE_PART}"),
+            (InvalidReason.NEGATIVE_WEIGHT, "spec.targets[0].weight", "-2: must not be negative"),
+            (InvalidReason.MALFORMED_KEY, "spec.targets[1].clusterKey", f"'b/c/d/e ': {NOT_A_NAME}"),
         ],
     ),
 ]
@@ -320,31 +330,37 @@ def test_what_means_something_is_not_refused(about: TrafficPolicy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "fine"),
+    ("text", "problem"),
     [
-        ("default/default/default/cluster-1", True),
-        ("eu west/Zone 1/g.1/a.b-c", True),
-        ("a/b/c/d", True),
-        ("", False),
-        ("a\u00a0/b/c/d", True),
-        ("a", False),
-        ("a/b/c", False),
-        ("a/b/c/", False),
-        ("/b/c/d", False),
-        ("a//c/d", False),
-        ("a/b/c/d/e", False),
-        (" a/b/c/d", False),
-        ("a/b /c/d", False),
-        ("a/b/c/d\n", False),
-        ("a/b/c/D", False),
-        ("a/b/c/-d", False),
-        ("a/b/c/d.", False),
+        ("default/default/default/cluster-1", ""),
+        ("eu west/Zone 1/g.1/a.b-c", ""),
+        ("a/b/c/d", ""),
+        ("a\u00a0/b/c/d", ""),
+        ("", ONE_PART),
+        ("a", ONE_PART),
+        ("a/b/c", "must have four parts, but has 3"),
+        ("a/b/c/d/", "must have four parts, but has 5"),
+        ("a/b/c/d/e", "must have four parts, but has 5"),
+        ("a/b/c/", "the cluster must not be empty"),
+        ("/b/c/d", "the region must not be empty"),
+        ("a//c/d", "the zone must not be empty"),
+        (" a/b/c/d", "the region must not start or end with white space"),
+        ("a/b /c/d", "the zone must not start or end with white space"),
+        ("a/b/c/d\n", NOT_A_NAME),
+        ("a/b/c/D", NOT_A_NAME),
+        ("a/b/c/-d", NOT_A_NAME),
+        ("a/b/c/d.", NOT_A_NAME),
     ],
 )
-def test_a_cluster_key_has_four_parts_and_ends_with_a_name(text: str, fine: bool) -> None:
+def test_a_malformed_cluster_key_is_named_with_its_problem(text: str, problem: str) -> None:
     about = TrafficPolicy(lb_type=Spread.ACTIVE_ACTIVE, targets=(TrafficTarget(cluster_key=text),))
 
-    assert [warning.reason for warning in impossible(about)] == [InvalidReason.MALFORMED_KEY] * (not fine)
+    assert [warning.detail for warning in impossible(about)] == [f"{text!r}: {problem}"] * bool(problem)
+
+
+@given(st.lists(st.sampled_from(["", "a", "B", "-", " c", "d.e", "\n"]), max_size=6).map("/".join))
+def test_a_cluster_key_is_malformed_or_has_no_problem(text: str) -> None:
+    assert bool(why_not_cluster_key(text)) is not is_cluster_key(text)
 
 
 @pytest.mark.parametrize("dialect", Dialect)
@@ -353,7 +369,7 @@ def test_the_crds_refuse_the_same_keys(dialect: Dialect) -> None:
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     [rule] = spec["targets"]["items"]["properties"]["clusterKey"]["x-kubernetes-validations"]
 
-    pattern = traffic._KEY.pattern.replace("\\", "\\\\")
+    pattern = cluster_keys._KEY_PATTERN.pattern.replace("\\", "\\\\")
     assert rule["rule"] == f"self.matches('^{pattern}$')"
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from towpath.model.export import WHEN_UNREACHABLE
+from towpath.model.keys import is_cluster_key
 from towpath.rules.export_warnings import shape_alone
 from towpath.rules.reachability import grace
 from towpath.rules.reasons import Advice, Caution
-from towpath.rules.traffic import is_key
 from towpath_webhook.admission.fields import (
     HIGHEST_PORT,
     Problem,
@@ -101,7 +101,7 @@ def warnings(export: Mapping[str, Any]) -> Iterator[Caution]:
     """Yield what is legal and surprises about a ServiceExport that has no problems."""
     value = annotation(export, WHEN_UNREACHABLE)
     if grace(value) is None:
-        detail = f"{value!r} is none of Keep, Withdraw, WithdrawAfter=5m"
+        detail = f"{value!r}: must be Keep, Withdraw or WithdrawAfter=<duration>"
         yield Caution(Advice.BAD_ANNOTATION, f"metadata.annotations[{WHEN_UNREACHABLE}]", detail)
     rules = part(export, "spec").get("rules") or ()
     yield from shape_alone([_Rule(rule["portNumber"], rule["path"], rule["pathType"]) for rule in rules])
@@ -148,7 +148,7 @@ def _of_path(field: str, path: object) -> Iterator[Problem]:
 def _of_scope(keys: list[Any]) -> Iterator[Problem]:
     seen = set()
     for index, key in enumerate(keys):
-        if not isinstance(key, str) or not is_key(key):
+        if not isinstance(key, str) or not is_cluster_key(key):
             wrong = f"targetClusters must hold cluster keys: {NOT_A_KEY}{example(key)}"
             yield Problem(f"spec.targetClusters[{index}]", wrong)
         elif key in seen:

@@ -10,9 +10,8 @@ from typing import Any
 
 from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
 from towpath.rules.export_warnings import by_field
-from towpath.rules.reasons import Caution, InvalidReason
+from towpath.rules.reasons import Caution
 from towpath.rules.traffic import impossible, surprises_alone
-from towpath_webhook.admission.exports import example
 from towpath_webhook.admission.fields import Problem, integer, items, one_of, part
 
 _HIGHEST_WEIGHT = 2**31 - 1
@@ -43,16 +42,9 @@ def _problems(policy: Mapping[str, Any]) -> Iterator[Problem]:
         targets.append(TrafficTarget.model_construct(cluster_key=key, weight=None))
     if isinstance(spread, str) and spread in _SPREADS:
         read = TrafficPolicy.model_construct(lb_type=_SPREADS[spread], targets=tuple(targets))
-        yield from (Problem(caution.field, _said(caution)) for caution in impossible(read))
+        yield from (Problem(caution.field, caution.problem) for caution in impossible(read))
 
 
 def warnings(policy: Mapping[str, Any]) -> tuple[Caution, ...]:
     """Return what surprises about a GlobalTrafficPolicy that has no problems."""
     return surprises_alone(TrafficPolicy.parse(part(policy, "spec"), "GlobalTrafficPolicy"))
-
-
-def _said(caution: Caution) -> str:
-    words = caution.text.removeprefix(f"{caution.field}: ")
-    if caution.reason is InvalidReason.MALFORMED_KEY:
-        return f"{words}, for example default/default/default/{example(caution.detail[1:-1])}"
-    return words

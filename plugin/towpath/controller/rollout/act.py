@@ -16,11 +16,12 @@ from towpath.controller.rollout.decide import Convergence, behind
 from towpath.controller.rollout.load import Underway
 from towpath.controller.rollout.throttle import Telling
 from towpath.controller.writer import Writer
-from towpath.derivation.render import Rendered, policy_name
-from towpath.derivation.status import Arrival
+from towpath.derivation.render import Rendered
 from towpath.inventory.inventory import Inventory
 from towpath.karmada.reflector import Name
+from towpath.model.arrival import Arrival
 from towpath.model.keys import ServiceKey
+from towpath.model.ownership import import_policy_name
 from towpath.propagation.claims import Claim, claim_of
 
 log = structlog.get_logger()
@@ -55,7 +56,7 @@ def claimed_elsewhere(inventory: Inventory, key: ServiceKey) -> Claim | None:
     """Return the policy that has claimed an import in the place of ours."""
     template = inventory.imports[key.dialect].get(key.name, key.namespace)
     claim = claim_of(template["metadata"].get("annotations") or {}) if template else None
-    ours = Claim("PropagationPolicy", key.namespace, policy_name(key))
+    ours = Claim("PropagationPolicy", key.namespace, import_policy_name(key))
     return None if claim == ours else claim
 
 

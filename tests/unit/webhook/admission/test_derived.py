@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.reviews import answered, document, question
-from towpath.derivation.followpolicy import EXPORT, TRAFFIC
-from towpath.derivation.render import MANAGED_BY, VIEW_ANNOTATION
+from towpath.model.ownership import EXPORT_PREFIX, MANAGED_BY, TRAFFIC_PREFIX, VIEW_ANNOTATION
 from towpath_webhook.admission.hooks import VALIDATE_DERIVED
 
 ALICE = {"username": "alice", "groups": ["system:authenticated"]}
@@ -57,9 +56,9 @@ OWN_POLICY = (
         (derived(), EDIT_THE_EXPORT),
         (derived("PropagationPolicy", "towpath-import-web"), EDIT_THE_EXPORT),
         (derived("OverridePolicy", "towpath-import-web.1"), EDIT_THE_EXPORT),
-        (derived("PropagationPolicy", f"{EXPORT}web"), OWN_POLICY.format("ServiceExport")),
+        (derived("PropagationPolicy", f"{EXPORT_PREFIX}web"), OWN_POLICY.format("ServiceExport")),
         (
-            derived("PropagationPolicy", f"{TRAFFIC}web", "GlobalTrafficPolicy"),
+            derived("PropagationPolicy", f"{TRAFFIC_PREFIX}web", "GlobalTrafficPolicy"),
             OWN_POLICY.format("GlobalTrafficPolicy"),
         ),
     ],

@@ -11,7 +11,7 @@ import cel
 import pytest
 
 from tests.support.reviews import EXPORT, document
-from towpath.derivation.render import MANAGED_BY, VIEW_ANNOTATION
+from towpath.model.ownership import MANAGED_BY, VIEW_ANNOTATION
 from towpath_webhook.admission import hooks as registry
 from towpath_webhook.admission import match_conditions
 from towpath_webhook.admission.hooks import Failure, Hook

@@ -10,6 +10,7 @@ import yaml
 
 from tests.support.checkout import TOP
 from tests.support.reviews import EXPORT, RULE, answered, document, patched, question
+from towpath.rules.reasons import Advice
 from towpath_webhook.admission import hooks
 from towpath_webhook.admission.rules import STANDING
 
@@ -111,31 +112,31 @@ WARNED: list[Any] = [
     (EXPORT, []),
     (
         document("ServiceExport", {"rules": [{**RULE, "pathType": "Exact"}]}),
-        ["spec.rules[0].pathType: Exact:"],
+        [f"spec.rules[0].pathType (Exact): {Advice.EXACT_PATH.text}"],
     ),
-    (document("ServiceExport", {"rules": [{**RULE, "path": "/"}]}), ["spec.rules[0].path: '/': "]),
+    (document("ServiceExport", {"rules": [{**RULE, "path": "/"}]}), ["spec.rules[0].path ('/'): "]),
     (
         document("ServiceExport", {"rules": [RULE, {**RULE, "path": "/b"}]}),
-        ["spec.rules[0].portNumber: port 80: of several rules on one port the last counts"],
+        [f"spec.rules[0].portNumber (port 80): {Advice.REPEATED_RULE.text}"],
     ),
     (
         document("ServiceExport", {"rules": [RULE]}, annotations={"towpath.io/when-unreachable": "Never"}),
-        ["metadata.annotations[towpath.io/when-unreachable]: 'Never' is none of Keep, Withdraw"],
+        ["metadata.annotations[towpath.io/when-unreachable]: Invalid value 'Never': must be Keep,"],
     ),
     (traffic(lbType="ActiveActive", targets=[{"clusterKey": KEY, "weight": 1}]), []),
     (
         traffic(lbType="ActiveActive", targets=[{"clusterKey": KEY, "weight": 0}]),
-        [f"spec.targets[0].weight: {KEY}: weight 0 counts as 100 and attracts traffic"],
+        [f"spec.targets[0].weight ({KEY}): {Advice.WEIGHT_ZERO.text}"],
     ),
     (
         traffic(lbType="ActiveActive", targets=[{"clusterKey": KEY}, {"clusterKey": KEY}]),
-        [f"spec.targets[0].clusterKey: {KEY}: the cluster is named more than once"],
+        [f"spec.targets[0].clusterKey ({KEY}): {Advice.REPEATED_KEY.text}"],
     ),
     (
         traffic(lbType="FailOver", targets=[{"clusterKey": KEY, "weight": 7}]),
-        [f"spec.targets[0].weight: {KEY}: FSM uses weights with ActiveActive only"],
+        [f"spec.targets[0].weight ({KEY}): {Advice.WEIGHT_IGNORED.text}"],
     ),
-    (traffic(targets=[{"clusterKey": KEY}]), [f"spec.targets[0]: {KEY}: FSM ignores the target of Locality"]),
+    (traffic(targets=[{"clusterKey": KEY}]), [f"spec.targets[0] ({KEY}): {Advice.LOCALITY_TARGET.text}"]),
 ]
 
 

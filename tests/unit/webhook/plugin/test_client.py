@@ -25,6 +25,7 @@ from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerServicer, add_Revie
 from towpath.proto.v1alpha1.service_pb2 import Finding
 from towpath.rpc.credentials import for_client
 from towpath.rpc.server import Port
+from towpath.rules.reasons import Advice
 from towpath_webhook.admission.hooks import INTERPRET, VALIDATE_EXPORTS, VALIDATE_POLICIES
 from towpath_webhook.http.dispatch import SILENT
 from towpath_webhook.metrics import Call, Metrics
@@ -34,7 +35,7 @@ from towpath_webhook.plugin.stream import AT_ONCE, LARGEST
 
 pytestmark = pytest.mark.timeout(60)
 KNOWN = knowing(*clusters("a", "b"), *exported("web", "a", "b"))
-TOLD = "spec.targetClusters[0]: r/z/g/nowhere: no member has this cluster key"
+TOLD = f"spec.targetClusters[0] (r/z/g/nowhere): {Advice.UNKNOWN_TARGET_CLUSTER.text}"
 
 
 def written_by_user(path_type: str = "Prefix", target: str = "r/z/g/nowhere") -> dict[str, Any]:
@@ -69,7 +70,7 @@ async def test_while_it_is_down_one_warning_says_so_and_it_is_asked_again(tmp_pa
     metrics = Metrics()
     async with Plugin(Address(f"unix:{tmp_path / 's'}"), metrics) as plugin:
         rule, silent = await warned(plugin, written_by_user("Exact"))
-        assert rule.startswith("spec.rules[0].pathType: Exact")
+        assert rule.startswith("spec.rules[0].pathType (Exact): ")
         assert silent == SILENT
         assert await warned(plugin, written_by_user(target="x")) == [], "who is refused need not know"
         asked = interpreted(EXPORT, "AggregateStatus", "u-1", [])

@@ -1,0 +1,24 @@
+"""How far the imports of one service have arrived in the members."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What is known of how the imports of one service arrive in the members.
+
+    ``behind`` are the importers that do not report the view derived for them, ``lost`` the members that
+    Karmada cannot reach, and ``failed`` what it says of those that it cannot write to. ``told``: members
+    report what they hold at all. ``taken_by`` is the API version of an import whose binding has the name of
+    this one's, and ``claimed_by`` a policy that has claimed the import in place of ours.
+    """
+
+    behind: Collection[str] = ()
+    lost: Collection[str] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    told: bool = True
+    taken_by: str = ""
+    claimed_by: str = ""
