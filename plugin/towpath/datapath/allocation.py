@@ -106,7 +106,7 @@ def allocate_paths(
 ) -> dict[PathClaim, ServiceKey]:
     """Return who holds each path that is claimed."""
     held: dict[PathClaim, ServiceKey] = {}
-    for key in sorted(exports, key=lambda one: (exports[one].created, one)):
+    for key in sorted(exports, key=lambda key: (exports[key].created, key)):
         for claim in claims[key]:
             held.setdefault(claim, key)
     return held | {claim: key for claim, key in known.items() if claim in claims.get(key, ())}

@@ -123,13 +123,13 @@ def derive(world: World, known: Allocation, settings: Settings, last: Derived | 
     is_same = last.front and len(offered) == len(before_that) and all(map(is_, offered, before_that))
     front = last.front if is_same else gateway(offered, settings)
     return Derived(
-        _by_kind([*front, *(r for one in every for r in one.resources)]),
+        _by_kind([*front, *(r for result in every for r in result.resources)]),
         {
             ServiceName(key.namespace, key.name): WantedSlice(key, wanted.imported.uid, made.content)
             for key, (wanted, made) in imports.items()
             if made.content is not None
         },
-        tuple(sorted({*renamed, *_problems(world), *(p for one in every for p in one.problems)})),
+        tuple(sorted({*renamed, *_problems(world), *(p for result in every for p in result.problems)})),
         allocation,
         imports,
         exports,
@@ -140,12 +140,12 @@ def derive(world: World, known: Allocation, settings: Settings, last: Derived | 
 def _allocate(world: World, known: Allocation, settings: Settings) -> Allocation:
     ports = {
         ImportedPort(key.namespace, key.name, port.port)
-        for key, one in world.imports.items()
-        for port in one.view.ports
+        for key, imported in world.imports.items()
+        for port in imported.view.ports
     }
     claims = {
-        key: valid_claims(one, world.services.get(ServiceName(key.namespace, key.name)))
-        for key, one in world.exports.items()
+        key: valid_claims(export, world.services.get(ServiceName(key.namespace, key.name)))
+        for key, export in world.exports.items()
     }
     return Allocation(
         allocate_ports(ports, known.ports, settings.first_port, settings.ports),
@@ -174,18 +174,20 @@ def _unique(kind: str, objects: Mapping[ServiceKey, T]) -> tuple[dict[ServiceKey
 def _import_inputs(
     world: World, key: ServiceKey, allocation: Allocation, envoys: tuple[Proxy, ...]
 ) -> ImportInputs:
-    name, one = ServiceName(key.namespace, key.name), world.imports[key]
-    ports = tuple(allocation.ports.get(ImportedPort(*name, port.port)) for port in one.view.ports)
+    name, imported = ServiceName(key.namespace, key.name), world.imports[key]
+    ports = tuple(allocation.ports.get(ImportedPort(*name, port.port)) for port in imported.view.ports)
     # Only whether pods are ready counts, and what the data path has written itself does not.
     slices = tuple(found for found in world.slices_of(name) if not found.published)
-    return ImportInputs(key, one, world.policies.get(key), world.services.get(name), slices, ports, envoys)
+    return ImportInputs(
+        key, imported, world.policies.get(key), world.services.get(name), slices, ports, envoys
+    )
 
 
 def _export_inputs(world: World, key: ServiceKey, allocation: Allocation) -> ExportInputs:
-    name, one = ServiceName(key.namespace, key.name), world.exports[key]
+    name, export = ServiceName(key.namespace, key.name), world.exports[key]
     slices = tuple(found for found in world.slices_of(name) if not found.published)
-    holders = tuple(allocation.paths.get(claim, key) for claim in claims_of(one))
-    return ExportInputs(key, one, world.services.get(name), slices, holders)
+    holders = tuple(allocation.paths.get(claim, key) for claim in claims_of(export))
+    return ExportInputs(key, export, world.services.get(name), slices, holders)
 
 
 def _imported(asked: ImportInputs, settings: Settings) -> Imported:
@@ -247,6 +249,6 @@ def _problems(world: World) -> Iterator[Problem]:
 
 def _by_kind(resources: Iterable[Resource]) -> dict[Kind, dict[str, Json]]:
     found: dict[Kind, dict[str, Json]] = {kind: {} for kind in Kind}
-    for one in sorted(resources, key=lambda resource: (resource.kind, resource.name)):
-        found[one.kind][one.name] = one.body
+    for resource in sorted(resources, key=lambda resource: (resource.kind, resource.name)):
+        found[resource.kind][resource.name] = resource.body
     return found

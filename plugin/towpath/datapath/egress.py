@@ -51,18 +51,18 @@ def gateways(key: ServiceKey, port: ImportPort, policy: MemberPolicy | None) -> 
     """Return the gateways in use for a port."""
     usable: dict[tuple[str, int], Endpoint] = {}
     problems: list[Problem] = []
-    for index, one in enumerate(port.endpoints):
-        by = usable.get(_address(one))
-        why = _why_unusable(one)
+    for index, endpoint in enumerate(port.endpoints):
+        by = usable.get(_address(endpoint))
+        why = _why_unusable(endpoint)
         if why is None and by is not None:
             text = (
                 f"ip: The gateway is also that of {by.cluster_key}, which is used. Give each cluster its own."
             )
             why = ProblemReason.SHARED_GATEWAY, text
-        elif why is None and any(one.cluster_key == other.cluster_key for other in usable.values()):
+        elif why is None and any(endpoint.cluster_key == other.cluster_key for other in usable.values()):
             why = ProblemReason.SHARED_GATEWAY, "ip: The cluster has another endpoint, which is used."
         if why is None:
-            usable[_address(one)] = one
+            usable[_address(endpoint)] = endpoint
         else:
             field = f"spec.ports[port={port.port}].endpoints[{index}].target"
             problems.append(Problem(IMPORT, key, why[0], f"{field}.{why[1]}"))

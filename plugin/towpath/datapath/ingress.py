@@ -98,7 +98,7 @@ def exported(
 def gateway(everything: Iterable[Exported], settings: Settings) -> tuple[Resource, ...]:
     """Return the gateway's listener and its routes."""
     exports = list(everything)
-    routes = sorted((route for one in exports for route in one.routes), key=_order)
+    routes = sorted((route for export in exports for route in export.routes), key=_order)
     found = [entry for route in routes for entry in _entries(route)]
     hosts: list[Json] = [
         {
@@ -108,7 +108,7 @@ def gateway(everything: Iterable[Exported], settings: Settings) -> tuple[Resourc
             "request_headers_to_remove": [envoy.PATH_HEADER, envoy.PREFIX_HEADER, *envoy.ADDED_HEADERS],
         }
     ]
-    tunnels = {tunnel.host: tunnel for one in exports for tunnel in one.tunnels}
+    tunnels = {tunnel.host: tunnel for export in exports for tunnel in export.tunnels}
     hosts += [_tunnel_host(tunnel) for _, tunnel in sorted(tunnels.items())]
     return (
         envoy.http_listener(
@@ -126,12 +126,12 @@ def ready_addresses(slices: Iterable[Slice], port: ServicePort) -> list[tuple[st
     """Return where pods listen. While none is ready, those that still serve while they end."""
     ready: set[tuple[str, int]] = set()
     serving: set[tuple[str, int]] = set()
-    for one in slices:
-        if one.published or one.address_type == "FQDN":
+    for found in slices:
+        if found.published or found.address_type == "FQDN":
             continue
-        for number in {p.port for p in one.ports if p.name == port.name and p.protocol == _TCP}:
-            ready |= {(endpoint.address, number) for endpoint in one.endpoints if endpoint.ready}
-            serving |= {(endpoint.address, number) for endpoint in one.endpoints if endpoint.serving}
+        for number in {p.port for p in found.ports if p.name == port.name and p.protocol == _TCP}:
+            ready |= {(endpoint.address, number) for endpoint in found.endpoints if endpoint.ready}
+            serving |= {(endpoint.address, number) for endpoint in found.endpoints if endpoint.serving}
     return sorted(ready or serving)
 
 
@@ -199,7 +199,7 @@ def _cluster(name: str, export: MemberExport) -> Resource:
 
 
 def _endpoints(name: str, port: ServicePort, slices: Sequence[Slice]) -> Resource:
-    found = [{"endpoint": {"address": envoy.address(*one)}} for one in ready_addresses(slices, port)]
+    found = [{"endpoint": {"address": envoy.address(*place)}} for place in ready_addresses(slices, port)]
     localities = [{"lb_endpoints": found}] if found else []
     return Resource(Kind.ENDPOINTS, name, {"cluster_name": name, "endpoints": localities})
 

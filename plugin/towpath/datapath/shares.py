@@ -47,13 +47,15 @@ def shares(endpoints: Sequence[Endpoint], policy: MemberPolicy | None) -> tuple[
     if policy is None or policy.policy.lb_type is Spread.LOCALITY:
         return ()
     weights = {target.cluster_key: _weight(target.weight) for target in policy.policy.targets}
-    used = [one for one in endpoints if not weights or one.cluster_key in weights]
+    used = [endpoint for endpoint in endpoints if not weights or endpoint.cluster_key in weights]
     tiers = _tiers(policy) if policy.policy.lb_type is Spread.FAIL_OVER else {}
     if policy.policy.lb_type is Spread.FAIL_OVER and not tiers:
         weights = {}
     order = _priorities(used, tiers)
-    parts = _scaled([weights.get(one.cluster_key, DEFAULT_WEIGHT) for one in used])
-    found = (Share(one, order[one.cluster_key], part) for one, part in zip(used, parts, strict=True))
+    parts = _scaled([weights.get(endpoint.cluster_key, DEFAULT_WEIGHT) for endpoint in used])
+    found = (
+        Share(endpoint, order[endpoint.cluster_key], part) for endpoint, part in zip(used, parts, strict=True)
+    )
     return tuple(sorted(found, key=lambda share: share.endpoint.cluster_key))
 
 
@@ -107,6 +109,6 @@ def _tier(part: str) -> tuple[str, int] | None:
 def _priorities(endpoints: Sequence[Endpoint], tiers: Mapping[str, int]) -> Mapping[str, int]:
     """Return the priority of each cluster: without gaps, which Envoy refuses; unlisted clusters come last."""
     last = max(tiers.values(), default=-1) + 1
-    tier = {one.cluster_key: tiers.get(one.cluster_key, last) for one in endpoints}
+    tier = {endpoint.cluster_key: tiers.get(endpoint.cluster_key, last) for endpoint in endpoints}
     ranks = {number: rank for rank, number in enumerate(sorted(set(tier.values())))}
     return {key: ranks[number] for key, number in tier.items()}

@@ -11,6 +11,7 @@ from typing import Any
 
 from towpath.datapath.world import SLICE_MANAGER, Proxy, ServiceName, Slice, SliceEndpoint, SlicePort
 from towpath.model.keys import ServiceKey
+from towpath.model.ownership import MANAGED_BY
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
@@ -30,10 +31,10 @@ def proxies(slices: Iterable[Slice]) -> tuple[Proxy, ...]:
     While none is ready, all of them: a pod whose agent is restarted is not ready, and its Envoy serves.
     """
     known = [
-        (one.address_type, endpoint.address, endpoint.node, endpoint.ready)
-        for one in slices
-        if not one.published
-        for endpoint in one.endpoints
+        (found.address_type, endpoint.address, endpoint.node, endpoint.ready)
+        for found in slices
+        if not found.published
+        for endpoint in found.endpoints
     ]
     used = sorted([entry for entry in known if entry[-1]] or known)
     first = used[0][0] if used else ""
@@ -42,7 +43,7 @@ def proxies(slices: Iterable[Slice]) -> tuple[Proxy, ...]:
 
 def wanted_slice(ports: Sequence[SlicePort], used: Sequence[Proxy]) -> Slice:
     """Return the slice of an imported Service, as the reflector would read it back."""
-    endpoints = tuple(SliceEndpoint(one.address, node=one.node) for one in used)
+    endpoints = tuple(SliceEndpoint(proxy.address, node=proxy.node) for proxy in used)
     kind = "IPv6" if used and ":" in used[0].address else "IPv4"
     return Slice("", kind, tuple(sorted(ports)), endpoints, published=True)
 
@@ -58,7 +59,7 @@ def manifest(name: ServiceName, owner: ServiceKey, uid: str, wanted: Slice) -> d
             "labels": {
                 SERVICE_LABEL: name.name,
                 MANAGED_BY_LABEL: SLICE_MANAGER,
-                "app.kubernetes.io/managed-by": "towpath",
+                **MANAGED_BY,
             },
             "ownerReferences": [
                 {
@@ -71,7 +72,7 @@ def manifest(name: ServiceName, owner: ServiceKey, uid: str, wanted: Slice) -> d
         },
         "addressType": wanted.address_type,
         "ports": [{"name": p.name, "port": p.port, "protocol": p.protocol} for p in wanted.ports],
-        "endpoints": [_endpoint(one) for one in wanted.endpoints],
+        "endpoints": [_endpoint(endpoint) for endpoint in wanted.endpoints],
     }
 
 

@@ -130,7 +130,7 @@ class World:
 
     def slices_of(self, name: ServiceName) -> tuple[Slice, ...]:
         """Return the EndpointSlices of a Service, in the order of their names."""
-        return tuple(one for _, one in sorted(self.slices.get(name, NO_SLICES).items()))
+        return tuple(found for _, found in sorted(self.slices.get(name, NO_SLICES).items()))
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,12 @@ class Agent:
         wanted = self._derived.slices
         applied = [
             Write(
-                "EndpointSlice", str(name), partial(self._differs, name, one), partial(self._apply, name, one)
+                "EndpointSlice",
+                str(name),
+                partial(self._differs, name, content),
+                partial(self._apply, name, content),
             )
-            for name, one in wanted.items()
+            for name, content in wanted.items()
         ]
         removed = [
             Write("EndpointSlice", str(name), partial(self._is_there, name), partial(self._remove, name))
@@ -100,7 +103,7 @@ class Agent:
 
     def _rank(self) -> int:
         """Return this agent's place: behind all others while its node has no proxy that is ready."""
-        nodes = [one.node for one in proxies(self.member.world.slices_of(self._settings.proxies))]
+        nodes = [proxy.node for proxy in proxies(self.member.world.slices_of(self._settings.proxies))]
         return nodes.index(self._node) if self._node in nodes else len(nodes)
 
     def _differs(self, name: ServiceName, wanted: WantedSlice) -> bool:
@@ -134,10 +137,14 @@ class Agent:
 
     def _report(self) -> None:
         problems = frozenset(self._derived.problems)
-        for one in sorted(problems - self._reported):
-            log.warning("no effect", object=f"{one.kind} {one.key}", reason=one.reason, message=one.message)
+        for problem in sorted(problems - self._reported):
+            about = f"{problem.kind} {problem.key}"
+            log.warning("no effect", object=about, reason=problem.reason, message=problem.message)
         self._reported = problems
-        labels = (ProblemLabels(one.kind, one.key.namespace, one.key.name, one.reason) for one in problems)
+        labels = (
+            ProblemLabels(problem.kind, problem.key.namespace, problem.key.name, problem.reason)
+            for problem in problems
+        )
         self.metrics.problems.replace(dict.fromkeys(sorted(labels)[:MOST_PROBLEMS], 1.0))
         self.metrics.resources.replace(
             {kind.name: float(len(found)) for kind, found in self._derived.resources.items()}

@@ -101,7 +101,7 @@ def endpoint_slice(raw: bytes) -> Slice | None:
         sys.intern(name),
         sys.intern(obj.address_type),
         tuple(_port(port) for port in obj.ports or () if port.port is not None),
-        tuple(_endpoint(one) for one in obj.endpoints or () if one.addresses),
+        tuple(_endpoint(endpoint) for endpoint in obj.endpoints or () if endpoint.addresses),
         published=meta.labels.get(MANAGED_BY_LABEL) == SLICE_MANAGER,
     )
 

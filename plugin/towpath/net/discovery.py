@@ -53,7 +53,7 @@ class Discovery(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
     async def settled(self) -> None:
         """Wait until every Envoy that is connected has been brought to the latest snapshot."""
         async with self._turn:
-            await self._turn.wait_for(lambda: all(one is self._latest for one in self._given.values()))
+            await self._turn.wait_for(lambda: all(held is self._latest for held in self._given.values()))
 
     async def StreamAggregatedResources(  # noqa: N802 - the name in the protocol
         self,

@@ -76,13 +76,13 @@ class Member:
 
     def synced(self) -> dict[str, bool]:
         """Tell of each kind whether it has been listed."""
-        return {str(one.resource): one.synced.is_set() for one in self.reflectors}
+        return {str(reflector.resource): reflector.synced.is_set() for reflector in self.reflectors}
 
     async def run(self) -> None:
         """Follow the member until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for one in self.reflectors:
-                tasks.create_task(one.run())
+            for reflector in self.reflectors:
+                tasks.create_task(reflector.run())
 
     def _reflect(
         self,

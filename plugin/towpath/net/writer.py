@@ -50,7 +50,7 @@ class Writer:
     def want(self, writes: Iterable[Write], rank: int) -> None:
         """Have these made, and no others. ``rank`` is this agent's place among the agents of the member."""
         now = asyncio.get_running_loop().time()
-        self._wanted = {(one.kind, one.name): one for one in writes if one.is_needed()}
+        self._wanted = {(write.kind, write.name): write for write in writes if write.is_needed()}
         delay = min(rank * STEP_SECONDS, LONGEST_STEP)
         self._due = {key: self._due.get(key) or _Due(now + delay) for key in self._wanted}
         self._changed.set()
@@ -72,18 +72,18 @@ class Writer:
                 continue
 
     async def _write(self, key: tuple[str, str]) -> None:
-        one, due = self._wanted[key], self._due[key]
+        write, due = self._wanted[key], self._due[key]
         try:
-            if one.is_needed():
-                await one.write()
-                self._metrics.writes[one.kind, WriteOutcome.DONE].inc()
+            if write.is_needed():
+                await write.write()
+                self._metrics.writes[write.kind, WriteOutcome.DONE].inc()
         except ApiError as error:
-            self._metrics.writes[one.kind, WriteOutcome.FAILED].inc()
+            self._metrics.writes[write.kind, WriteOutcome.FAILED].inc()
             if not isinstance(error, Conflict):  # another agent was faster: its state is on its way
-                log.warning("write failed", kind=one.kind, name=one.name, error=str(error))
+                log.warning("write failed", kind=write.kind, name=write.name, error=str(error))
             due.failures += 1
             pause = min(_FIRST_PAUSE * 2 ** (due.failures - 1), _LONGEST_PAUSE)
             due.at = asyncio.get_running_loop().time() + pause
         else:
-            if self._wanted.get(key) is one:
+            if self._wanted.get(key) is write:
                 self._due.pop(key, None)

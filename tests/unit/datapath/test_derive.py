@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.member_worlds import Item, items, world
 from tests.support.members import export, gateway, imported, key, pods, policy, service, serving, using
+from tests.support.strategies import FEW
 from towpath.datapath.allocation import Allocation
 from towpath.datapath.derive import Derived, derive
 from towpath.datapath.envoy import Kind
@@ -33,6 +34,7 @@ def step_by_step(objects: list[Item]) -> Derived:
     return derived
 
 
+@FEW
 @given(seeds)
 def test_any_order_of_events_gives_the_same(seed: int) -> None:
     objects = items(Random(seed))
@@ -43,6 +45,7 @@ def test_any_order_of_events_gives_the_same(seed: int) -> None:
     assert result(derive(world(objects), known, SETTINGS, last)) == result(one)
 
 
+@FEW
 @given(seeds, seeds)
 def test_what_is_taken_from_the_last_result_changes_nothing(seed: int, other: int) -> None:
     before, after = items(Random(seed)), items(Random(other))
@@ -52,6 +55,7 @@ def test_what_is_taken_from_the_last_result_changes_nothing(seed: int, other: in
     assert result(derive(world(kept), last.allocation, SETTINGS, last)) == result(anew)
 
 
+@FEW
 @given(seeds)
 def test_all_resources_are_known_to_envoy(seed: int) -> None:
     derived = derive(world(items(Random(seed))), Allocation(), SETTINGS)
@@ -67,6 +71,7 @@ def test_all_resources_are_known_to_envoy(seed: int) -> None:
     assert len(set(ports)) == len(ports)
 
 
+@FEW
 @given(seeds)
 def test_another_namespace_changes_nothing(seed: int) -> None:
     objects = items(Random(seed))
