@@ -49,6 +49,7 @@ class Node:
                 *(sys.executable, "-m", "towpath", "serve", "net", "--kubeconfig", str(self.kubeconfig)),
                 *("--cluster", MEMBER, "--node", self.name, "--socket", str(self.path.folder / "xds.sock")),
                 *("--bind", settings.bind, "--gateway-port", str(settings.gateway_port)),
+                *("--envoy-admin", str(self.path.folder / "admin.sock")),
                 *("--access-log", settings.access_log, "--health", self.health),
                 stdout=output,
                 stderr=output,
@@ -245,6 +246,10 @@ async def test_a_service_of_another_cluster(
         url = f"{one.path.address}:{await here.listener()}"
         await until(lambda: call(session, url), lambda who: who == "pod-1")
         assert await here.addresses() == ["10.9.9.1"]
+        labels = (f'cluster="{ck("cluster-1")}"', 'direction="egress"', f'namespace="{here.namespace}"')
+        flow = ",".join((*labels, 'port="80"', 'service="web"'))
+        await until(one.metrics, lambda text: f"towpath_net_requests_total{{{flow}}} " in text)
+        assert f"towpath_net_gateway_reachable{{{flow}}} 1.0" in await one.metrics()
         assert here.slice()["metadata"]["ownerReferences"][0]["kind"] == "ServiceImport"
         # FailOver is decided by the member's own pods.
         here.apply(traffic_policy("FailOver"), endpoint_slice("web-1", "web", "10.1.0.1"))

@@ -40,6 +40,9 @@ def net(
     socket: Annotated[
         Path, typer.Option(help="Unix socket on which Envoy fetches its configuration.")
     ] = Path("/run/towpath/xds.sock"),
+    envoy_admin: Annotated[
+        Path, typer.Option(metavar="SOCKET", help="Unix socket of Envoy's admin interface, for metrics.")
+    ] = Path("/run/towpath/admin.sock"),
     bind: Annotated[str, typer.Option(metavar="ADDRESS", help="Address on which Envoy listens.")] = "0.0.0.0",  # noqa: S104 - in the pod's network namespace
     gateway_port: Annotated[
         int, typer.Option(min=1, max=_HIGHEST_PORT, help="Port on which Envoy takes calls of other clusters.")
@@ -78,7 +81,7 @@ def net(
         access_log=access_log,
     )
     try:
-        run(_serve(kubeconfig, context, settings, node=node, socket=socket, health=health))
+        run(_serve(kubeconfig, context, settings, node=node, socket=socket, admin=envoy_admin, health=health))
     except KeyboardInterrupt:
         structlog.get_logger().info("stopped")
 
@@ -90,6 +93,7 @@ async def _serve(
     *,
     node: str,
     socket: Path,
+    admin: Path,
     health: str | None,
 ) -> None:
     from towpath.karmada.client import Client
@@ -97,7 +101,7 @@ async def _serve(
 
     user_agent = f"towpath-net/{__version__}"
     async with await Client.connect(kubeconfig, context=context, user_agent=user_agent, pool=24) as client:
-        await serve(client, settings, node=node, socket=socket.absolute(), health=health)
+        await serve(client, settings, node=node, socket=socket.absolute(), admin=admin, health=health)
 
 
 def _ports(text: str) -> tuple[int, int]:

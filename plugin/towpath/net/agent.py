@@ -23,6 +23,7 @@ from towpath.net.discovery import Discovery, serving
 from towpath.net.member import Member
 from towpath.net.metrics import MOST_PROBLEMS, Metrics, ProblemLabels
 from towpath.net.snapshot import Snapshot, snapshot
+from towpath.net.traffic import Traffic
 from towpath.net.writer import Write, Writer
 from towpath.serving import gc_tuning
 from towpath.serving.health_server import HealthServer
@@ -152,9 +153,12 @@ class Agent:
 
 
 async def serve(
-    client: Client, settings: Settings, *, node: str, socket: Path, health: str | None = None
+    client: Client, settings: Settings, *, node: str, socket: Path, admin: Path, health: str | None = None
 ) -> None:
-    """Run the agent until cancelled. Raises SocketUnusable if the socket or the port cannot be had."""
+    """Run the agent until cancelled. ``admin`` is the socket on which Envoy tells its statistics.
+
+    Raises SocketUnusable if the socket or the port cannot be had.
+    """
     gc_tuning.collect_rarely()
     agent = Agent(client, settings, node)
     async with AsyncExitStack() as open_:
@@ -162,6 +166,9 @@ async def serve(
         tasks = await open_.enter_async_context(asyncio.TaskGroup())
         running = tasks.create_task(agent.run())
         if health is not None:
+            traffic = Traffic(admin)
+            agent.metrics.registry.register(traffic)
+            tasks.create_task(traffic.run())
             alive = running.done
             server = HealthServer(
                 health,
