@@ -125,7 +125,7 @@ class Plugin:
 
         async def said() -> bool:
             told = self.plane.env.log(PLUGIN).read_text()
-            return '"caught up"' in told[told.rindex('"in sync"') :]
+            return '"initial sync complete"' in told[told.rindex('"caches synced"') :]
 
         await until(said, bool)
 

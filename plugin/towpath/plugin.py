@@ -1,4 +1,4 @@
-"""The plugin as a whole: the controller, and beside it what tells of it over gRPC and HTTP."""
+"""The plugin process: the controller, and beside it the gRPC server and the health and metrics server."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ async def serve(
 ) -> None:
     """Run until cancelled, then stop gracefully.
 
-    ``socket`` and ``port`` are where gRPC calls are answered, ``health`` the ``host:port`` of health and
-    metrics, and ``lease`` the ``namespace/name`` by which one of several plugins leads; each can be left out.
-    Raises SocketUnusable if another program has the socket or a port, UsageError if certificates are wrong.
+    ``socket`` and ``port`` are where gRPC is served, ``health`` is the ``host:port`` of health and metrics,
+    and ``lease`` the ``namespace/name`` of the lease by which one of several plugins leads; each is optional.
+    Raises SocketUnusable if another program uses the socket or a port, UsageError if certificates are
+    invalid.
     """
     gc_tuning.collect_rarely()
     metrics = Metrics()

@@ -10,7 +10,9 @@ import msgspec
 
 from towpath.derivation.index import Incremental
 from towpath.inventory.inventory import Inventory
+from towpath.karmada.reflector import Reflector
 from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.ownership import MANAGED_BY
 
 Object = dict[str, Any]
 GROUP = Dialect.FLOMESH.api_version
@@ -35,13 +37,20 @@ def knowing(*objects: Object, world: Incremental | None = None, client: object =
 
 def tell(inventory: Inventory, *objects: Object) -> None:
     """Let an inventory hear of objects as they are now."""
-    # Of two that read one kind, the one for objects of users.
-    those = [*inventory.reflectors, *inventory.users_policies, *inventory.users_overrides]
-    reflectors = {(one.resource.api_version, one.resource.kind): one for one in those}
+    watched = inventory.watched
+    users: list[Reflector[Any]] = [*watched.user_policies, *watched.user_overrides]
+    # Two reflectors read policies: one those of users, and one those that are derived.
+    derived = {_type(reflector): reflector for reflector in watched.reflectors if reflector not in users}
+    reflectors = derived | {_type(reflector): reflector for reflector in users}
     for obj in objects:
         meta = {**obj["metadata"], "resourceVersion": str(next(_version))}
         raw = msgspec.json.encode({**obj, "metadata": meta})
-        reflectors[obj["apiVersion"], obj["kind"]].learn(raw)
+        by_type = derived if meta.get("labels", {}).items() >= MANAGED_BY.items() else reflectors
+        by_type[obj["apiVersion"], obj["kind"]].learn(raw)
+
+
+def _type(reflector: Reflector[Any]) -> tuple[str, str]:
+    return reflector.resource.api_version, reflector.resource.kind
 
 
 def forget(inventory: Inventory, obj: Object) -> None:

@@ -221,7 +221,7 @@ async def _addresses(names: Sequence[str]) -> dict[str, str]:
     from towpath.inventory import dns
 
     found = await asyncio.gather(*map(dns.addresses, names))
-    return {name: ip for name, those in zip(names, found, strict=True) if (ip := dns.one_of(those))}
+    return {name: ip for name, those in zip(names, found, strict=True) if (ip := dns.choose(those))}
 
 
 def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:

@@ -1,5 +1,6 @@
-"""The level-triggered controller: whatever changes, the services it touches are derived anew and written.
+"""The level-triggered controller: it reconciles what a change touches, in passes.
 
-``workqueue`` holds the keys that are due, ``service_export`` and ``traffic_policy`` reconcile one of them,
-``writer`` is the only module that writes, and ``controller`` ties them together.
+A pass takes one snapshot of a service (``inventory.snapshot``), decides on it (``service_export`` and what it
+asks: each ``decide`` module is pure), and acts (``reconciler``, through ``writer``, the only module that
+writes). ``workqueue`` holds what is due, and ``controller`` runs the passes.
 """

@@ -1,24 +1,24 @@
-"""How long a template is left to Karmada before it is touched: each further touch waits longer."""
+"""How long Karmada is left alone with a template before a touch: each further touch waits longer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PATIENCE = (3.0, 10.0, 30.0, 60.0, 300.0)
-"""Seconds before the first touch and each that follows; the last goes on for ever."""
+TOUCH_DELAYS_SECONDS = (3.0, 10.0, 30.0, 60.0, 300.0)
+"""The time before the first touch and before each further one; the last delay repeats."""
 
 
 @dataclass
-class Patience:
-    """With one template, ``since`` when it began to be in need of a touch, or was touched last."""
+class Backoff:
+    """The touches of one template. ``since`` is when it began to need one, or when it was last touched."""
 
     since: float
     touches: int = 0
 
     def due(self, pace: float = 1.0) -> float:
-        """Return when it ends; ``pace`` is how much longer than usual things take."""
-        return self.since + PATIENCE[min(self.touches, len(PATIENCE) - 1)] * pace
+        """Return when the next touch is due; ``pace`` is how much longer than usual Karmada takes."""
+        return self.since + TOUCH_DELAYS_SECONDS[min(self.touches, len(TOUCH_DELAYS_SECONDS) - 1)] * pace
 
     def touched(self, now: float) -> None:
-        """Begin anew."""
+        """Wait for the next delay."""
         self.touches, self.since = self.touches + 1, now

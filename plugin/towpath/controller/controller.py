@@ -1,8 +1,10 @@
-"""Running the controller: reflectors fill the inventory, touched services are due, workers reconcile them.
+"""Running the controller: reflectors fill the inventory, changes make services due, workers reconcile them.
 
-Nothing is written before everything has been listed once: half a world would derive half the endpoints.
-With a leadership only the leader's workers run; a process that stands by reads all the same, so that its
-world is warm when its turn comes.
+Nothing is written before every kind has been listed once: from half a world half of the endpoints would be
+derived. With a leadership only the workers of the leader run; a standby process reads all the same, so that
+its inventory is complete when it takes over.
+
+The clock is read here, once for each pass.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from functools import partial
 import structlog
 
 from towpath.controller.metrics import Cause, ClusterState, ConditionLabels, Metrics, Outcome, RestartLabels
-from towpath.controller.service_export import Reconciler
+from towpath.controller.reconciler import Reconciler
+from towpath.controller.service_export import ServiceExports
 from towpath.controller.workqueue import Queue
 from towpath.errors import ApiError, Gone, NotFound, Unreachable
 from towpath.inventory.inventory import Due, Inventory
@@ -29,102 +32,105 @@ from towpath.serving import gc_tuning
 
 log = structlog.get_logger()
 WORKERS = 8
-"""Services written at the same time. Writes of one service follow one another in any case."""
+"""Services that are reconciled at the same time. Writes of one service follow one another in any case."""
 
 
 class Controller:
-    """One run of the controller. ``inventory`` is there to be read beside it, once it is synced."""
+    """One run of the controller. ``inventory`` may be read beside it, once it is synced."""
 
     def __init__(self, client: Client, metrics: Metrics, leadership: Leadership | None = None) -> None:
         self._queue: Queue[Due] = Queue()
         self._metrics = metrics
         self._leadership = leadership
-        self.inventory = Inventory(client, self._queue.add, self._returned)
-        self._reconciler = Reconciler(
-            client, self.inventory, metrics, is_idle=lambda: not len(self._queue), may_write=self._leads
-        )
-        for reflector in self.inventory.reflectors:
+        self._exports = ServiceExports()
+        self.inventory = Inventory(client, self._queue.add, self._member_returned)
+        self._reconciler = Reconciler(client, self.inventory, self._exports, metrics, self._leads)
+        for reflector in self.inventory.watched.reflectors:
             reflector.interrupted = partial(self._interrupted, reflector.resource.kind)
         metrics.before_scrape(self._refresh)
 
     @property
     def withheld(self) -> Container[ServiceKey]:
-        """The services whose import may not go now."""
-        return self._reconciler.withheld
+        """The services whose import the deletion guard keeps."""
+        return self._exports.withheld
 
     def synced(self) -> Mapping[str, bool]:
         """Return for each kind whether it has been listed."""
-        return {str(reflector.resource): reflector.synced.is_set() for reflector in self.inventory.reflectors}
+        reflectors = self.inventory.watched.reflectors
+        return {str(reflector.resource): reflector.synced.is_set() for reflector in reflectors}
 
     async def run(self) -> None:
-        """Keep everything derived until cancelled."""
+        """Reconcile until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for reflector in self.inventory.reflectors:
+            for reflector in self.inventory.watched.reflectors:
                 tasks.create_task(reflector.run())
             await self.inventory.synced()
-            tasks.create_task(self.inventory.members.lookup.run())
+            tasks.create_task(self.inventory.members.resolver.run())
             gc_tuning.keep()
             world = self.inventory.world
-            log.info("in sync", services=len(world.services), members=sorted(world.fleet.members))
+            log.info("caches synced", services=len(world.services), members=sorted(world.fleet.members))
             tasks.create_task(self._leadership.lead(self._write) if self._leadership else self._write())
 
     def _leads(self) -> bool:
         return self._leadership is None or self._leadership.is_leader
 
     async def _write(self) -> None:
-        self._queue.put_behind()  # most of it is as it should be: what changes now need not wait for that
+        self._queue.put_behind()  # most of it is as it should be: what changes now does not wait for it
         began, due = time.monotonic(), len(self._queue)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._reconciler.events.run())
             for _ in range(WORKERS):
                 tasks.create_task(self._work())
-            await self._queue.caught_up()
+            await self._queue.replayed()
             gc_tuning.keep()
-            log.info("caught up", services=due, seconds=round(time.monotonic() - began, 3))
+            seconds = round(time.monotonic() - began, 3)
+            log.info("initial sync complete", services=due, seconds=seconds)
 
     async def _work(self) -> None:
         queue = self._queue
         while True:
             key = await queue.get()
-            began = time.monotonic()
+            now, began = time.time(), time.monotonic()
             try:
-                look_again = await self._reconciler.reconcile(key)
+                look_again = await self._reconciler.reconcile(key, now, idle=not len(queue))
             except ApiError as error:
                 outcome = Outcome.FAILED
                 pause = queue.failed(key)
-                log.warning("will try again", due=str(key), error=str(error), pause=pause)
+                log.warning("reconcile failed", due=str(key), error=str(error), retry_seconds=pause)
             except asyncio.CancelledError:
                 queue.done(key)
-                queue.add(key)  # who leads next, perhaps this process, takes it up again
+                queue.add(key)  # the next leader, perhaps this process, reconciles it
                 raise
             else:
                 outcome = Outcome.DONE
                 queue.done(key)
-                if look_again is not None and look_again < math.inf:
-                    queue.add_later(key, max(0.0, look_again - time.time()))
+                if look_again < math.inf:
+                    elapsed = time.monotonic() - began
+                    queue.add_later(key, max(0.0, look_again - now - elapsed))
             self._metrics.reconciles[outcome].observe(time.monotonic() - began)
 
-    def _returned(self) -> None:
-        """A member is reached again: look at what waited for it."""
-        for key in self._reconciler.arriving.convergence.lagging:
+    def _member_returned(self) -> None:
+        """A lost member is reachable again: reconcile what waits for it."""
+        for key in self._exports.lagging:
             self._queue.add(key)
 
     def _interrupted(self, kind: str, error: ApiError) -> None:
         self._metrics.watch_restarts[RestartLabels(kind, _cause(error))].inc()
 
     def _refresh(self) -> None:
-        """Set what is only true at a moment. What is due counts again when it has been derived."""
+        """Set the metrics that are true at a moment. A service that is due counts when it has been
+        derived."""
         metrics, world = self._metrics, self.inventory.world
         metrics.queue_depth.set(len(self._queue))
         metrics.queue_oldest.set(self._queue.oldest)
         metrics.leader.set(self._leads())
         metrics.clusters.replace(Counter(map(_state, world.fleet.members.values())))
-        metrics.services_behind.replace(self._reconciler.arriving.convergence.behind)
+        metrics.services_behind.replace(self._exports.behind)
         known = world.known
         metrics.exports.replace(
             Counter(ConditionLabels(c.type, c.status) for d in known for c in d.conditions)
         )
-        metrics.left_out.replace(Counter(one.reason.value for d in known for one in d.excluded.values()))
+        metrics.left_out.replace(Counter(why.reason.value for d in known for why in d.excluded.values()))
 
 
 def _cause(error: ApiError) -> Cause:

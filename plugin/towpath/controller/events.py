@@ -1,21 +1,21 @@
-"""Events: each change of mind about an object, told where ``kubectl describe`` shows it.
+"""Events: each change of a condition, where ``kubectl describe`` shows it.
 
-``news`` says which changes of conditions are worth one. Events are sent beside the work and never delay or
-fail it: they are dropped when the apiserver does not take them, when the same has been said lately, and, as
-client-go's recorder does it, when one object has too much to say. While Karmada is busy they wait.
+``news_of`` decides which changes of conditions are worth an event. Events are sent beside the work and never
+delay or fail it: they are dropped when the apiserver does not accept them, when an equal event was emitted
+lately, and, as in client-go's recorder, when one object has too many. While Karmada is busy they wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+import itertools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import structlog
 
-from towpath.controller.workqueue import Bucket
+from towpath.controller.token_bucket import TokenBucket
 from towpath.errors import ApiError
 from towpath.model.condition import FALSE, READY, TRUE
 from towpath.model.times import rfc3339
@@ -23,21 +23,21 @@ from towpath.rules.reasons import ConditionReason
 
 log = structlog.get_logger()
 NORMAL, WARNING = "Normal", "Warning"
-SAME = 600.0
-"""Seconds within which the same is not said again of the same object."""
-BURST, EACH = 25, 300.0
-"""Events that an object may have at once, and the seconds after which it may have one more."""
-_MOST = 1000
+DEDUP_WINDOW_SECONDS = 600.0
+"""The time within which an equal event of the same object is not emitted again."""
+BURST_EVENTS, REFILL_SECONDS = 25, 300.0
+"""Events that an object may have at once, and the time after which it may have one more."""
+_MAX_PENDING = 1000
 """Events that wait to be sent, and objects that are remembered."""
-_LONGEST = 1024
-_PAUSE = 1.0
-"""Seconds after which to see whether Karmada is still busy."""
+_MAX_MESSAGE_CHARACTERS = 1024
+_BUSY_CHECK_SECONDS = 1.0
+"""How often to check whether Karmada is still busy."""
 _GOOD = {("Conflict", FALSE)}
-_SOURCE = "towpath"
+_COMPONENT = "towpath"
 
 
-class About(NamedTuple):
-    """The object that an event is about. ``namespace`` is empty if it is in none."""
+class Subject(NamedTuple):
+    """The object that an event is about. ``namespace`` is empty for a cluster-scoped object."""
 
     api_version: str
     kind: str
@@ -47,18 +47,18 @@ class About(NamedTuple):
 
 
 class News(NamedTuple):
-    """What an event says. ``type`` is Normal or Warning."""
+    """The content of an event. ``type`` is Normal or Warning."""
 
     type: str
     reason: str
     message: str
 
 
-def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[News]:
-    """Yield what is worth an event when a status becomes another.
+def news_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[News]:
+    """Yield what is worth an event when one status replaces another.
 
-    A condition that changes its status or its reason is, but for an import that is on its way, and but for
-    one that has been there from the start and is as it should be.
+    A condition that changes its status or its reason is worth one, except a rollout in progress, and except a
+    first condition that is as it should be.
     """
     known = {c["type"]: c for c in before.get("conditions") or ()}
     for c in after.get("conditions") or ():
@@ -71,63 +71,67 @@ def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[News]:
 
 
 class Events:
-    """Events to be sent. ``run`` sends them by ``send``, which gets one event, while not ``is_busy``."""
+    """The events that wait to be sent. ``run`` passes each to ``send`` while not ``is_busy``."""
 
     def __init__(
         self, send: Callable[[dict[str, Any]], Awaitable[None]], is_busy: Callable[[], bool]
     ) -> None:
         self._send, self._is_busy = send, is_busy
-        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MOST)
-        self._said: OrderedDict[tuple[About, News], float] = OrderedDict()
-        self._allowed: OrderedDict[About, Bucket] = OrderedDict()
+        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MAX_PENDING)
+        self._emitted: OrderedDict[tuple[Subject, News], float] = OrderedDict()
+        self._allowed: OrderedDict[Subject, TokenBucket] = OrderedDict()
+        self._number = itertools.count()
 
-    def tell(self, about: About, one: News, now: float) -> None:
-        """Have an event sent, unless there has been enough said. ``now`` is in seconds since 1970."""
-        last = self._said.get((about, one))
-        if (last is not None and now - last < SAME) or self._waiting.full():
+    def emit(self, subject: Subject, news: News, now: float) -> None:
+        """Have an event sent, unless the object has enough of them. ``now`` is in seconds since 1970."""
+        last = self._emitted.get((subject, news))
+        if (last is not None and now - last < DEDUP_WINDOW_SECONDS) or self._waiting.full():
             return
-        bucket = self._allowed.setdefault(about, Bucket(1 / EACH, BURST))
+        bucket = self._allowed.setdefault(subject, TokenBucket(1 / REFILL_SECONDS, BURST_EVENTS))
         if not bucket.take(now):
             return
-        self._said[about, one] = now
-        self._said.move_to_end((about, one))
-        for kept in (self._said, self._allowed):
-            if len(kept) > _MOST:
+        self._emitted[subject, news] = now
+        self._emitted.move_to_end((subject, news))
+        for kept in (self._emitted, self._allowed):
+            if len(kept) > _MAX_PENDING:
                 kept.popitem(last=False)
-        self._waiting.put_nowait(event(about, one, now))
+        self._waiting.put_nowait(event(subject, news, now, next(self._number)))
 
     async def run(self) -> None:
-        """Send what is told until cancelled."""
+        """Send events until cancelled."""
         while True:
-            one = await self._waiting.get()
-            while self._is_busy():  # noqa: ASYNC110 - nobody tells of the end
-                await asyncio.sleep(_PAUSE)
+            next_event = await self._waiting.get()
+            while self._is_busy():  # noqa: ASYNC110 - nothing announces the end
+                await asyncio.sleep(_BUSY_CHECK_SECONDS)
             try:
-                await self._send(one)
+                await self._send(next_event)
             except ApiError as error:
-                log.debug("event lost", about=one["involvedObject"]["name"], error=str(error))
+                log.debug("event dropped", subject=next_event["involvedObject"]["name"], error=str(error))
 
 
-def event(about: About, one: News, now: float) -> dict[str, Any]:
-    """Return an Event. Those about objects without a namespace are kept in ``default``."""
-    namespace = about.namespace or "default"
+def event(subject: Subject, news: News, now: float, number: int = 0) -> dict[str, Any]:
+    """Return an Event. Events about cluster-scoped objects are kept in ``default``.
+
+    ``number`` tells apart the events of one moment.
+    """
+    namespace = subject.namespace or "default"
     stamp = rfc3339(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{about.name}.{time.time_ns():x}", "namespace": namespace},
+        "metadata": {"name": f"{subject.name}.{int(now * 1e9) + number:x}", "namespace": namespace},
         "involvedObject": {
-            "apiVersion": about.api_version,
-            "kind": about.kind,
-            **({"namespace": about.namespace} if about.namespace else {}),
-            "name": about.name,
-            "uid": about.uid,
+            "apiVersion": subject.api_version,
+            "kind": subject.kind,
+            **({"namespace": subject.namespace} if subject.namespace else {}),
+            "name": subject.name,
+            "uid": subject.uid,
         },
-        "type": one.type,
-        "reason": one.reason,
-        "message": one.message[:_LONGEST],
-        "source": {"component": _SOURCE},
-        "reportingComponent": _SOURCE,
+        "type": news.type,
+        "reason": news.reason,
+        "message": news.message[:_MAX_MESSAGE_CHARACTERS],
+        "source": {"component": _COMPONENT},
+        "reportingComponent": _COMPONENT,
         "firstTimestamp": stamp,
         "lastTimestamp": stamp,
         "count": 1,

@@ -14,15 +14,17 @@ from prometheus_client import Counter, Histogram
 
 from towpath.serving.metric_families import Declaring, Family, Gauges
 
-LATENCY = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
-"""Seconds from a change to the member that has it: Karmada takes part of one, a lost watch minutes."""
-WORK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-"""Seconds for one service: most need no write, and a request is given up after 30."""
+LATENCY_BUCKETS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
+"""From a change to the member that holds it: Karmada takes part of a second, a lost watch minutes."""
+WORK_BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""For one service: most need no write, and a request times out after 30 seconds."""
 
 
 class Verb(StrEnum):
-    """What a write does. ``TOUCH`` is the cure of a member that stays behind, ``ADOPT`` of a binding that
-    belongs to a former template.
+    """What a write does.
+
+    ``TOUCH`` makes Karmada process a template again, ``ADOPT`` gives a binding of a former template to the
+    present one.
     """
 
     APPLY = "apply"
@@ -34,14 +36,14 @@ class Verb(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a reconciliation ended."""
+    """How a reconcile ended."""
 
     DONE = "done"
     FAILED = "failed"
 
 
 class Cause(StrEnum):
-    """Why a watch had to begin again. That the apiserver ends it in good order is none."""
+    """Why a watch was interrupted. The regular end of a watch is no interruption."""
 
     TOO_OLD = "too_old"
     NOT_SERVED = "not_served"
@@ -50,7 +52,7 @@ class Cause(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why the guard stopped a pass."""
+    """Why the deletion guard kept an import."""
 
     TOO_MANY = "too_many"
     EMPTY_LIST = "empty_list"
@@ -58,7 +60,7 @@ class Refusal(StrEnum):
 
 
 class ClusterState(StrEnum):
-    """What Karmada, and whoever drains, say of a member."""
+    """The state of a member."""
 
     READY = "ready"
     LOST = "lost"
@@ -81,14 +83,14 @@ class FailedWriteLabels(NamedTuple):
 
 
 class RestartLabels(NamedTuple):
-    """A watch that had to begin again."""
+    """A watch that was interrupted."""
 
     kind: str
     cause: Cause
 
 
 class ConditionLabels(NamedTuple):
-    """A condition that an export has."""
+    """A condition of a ServiceExport."""
 
     condition: str
     status: str
@@ -101,64 +103,68 @@ class Metrics(Declaring):
         super().__init__()
         self.export_to_member = self.histogram(
             "towpath_export_to_member_seconds",
-            "From the change that made a view necessary to the member's report that it holds that view.",
-            LATENCY,
+            "Time from the change that made a view necessary until the members report that view.",
+            LATENCY_BUCKETS_SECONDS,
         )
         self.withdrawal = self.histogram(
             "towpath_withdrawal_seconds",
-            "From the change that took an exporter out of a view to the member's report that it is out.",
-            LATENCY,
+            "Time from the change that removed an exporter until members report views without it.",
+            LATENCY_BUCKETS_SECONDS,
         )
         self.writes: Family[WriteLabels, Counter] = self.counters(
             "towpath_writes_total",
-            "Writes that the Karmada apiserver accepted; touch is the cure of a member that stays behind.",
+            "Writes that the Karmada apiserver accepted. A touch makes Karmada process a template again.",
             *WriteLabels._fields,
         )
         self.write_failures: Family[FailedWriteLabels, Counter] = self.counters(
             "towpath_write_failures_total",
-            "Writes that failed and are tried again, by class of the error.",
+            "Writes that failed and are retried, by class of the error.",
             *FailedWriteLabels._fields,
         )
         self.reconciles: Family[Outcome, Histogram] = Family(
             self.histogram(
                 "towpath_reconcile_seconds",
-                "Deriving one service and writing what differs, without the wait for its turn.",
-                WORK,
+                "Time to derive one service and to write what differs, without the time in the queue.",
+                WORK_BUCKETS_SECONDS,
                 "outcome",
             )
         )
-        self.queue_depth = self.gauge("towpath_queue_depth", "Services that are due and wait for their turn.")
+        self.queue_depth = self.gauge("towpath_queue_depth", "Services that wait to be reconciled.")
         self.queue_oldest = self.gauge(
-            "towpath_queue_oldest_seconds", "For how long the service that is due longest has been waiting."
+            "towpath_queue_oldest_seconds", "Time for which the service that is due longest has been waiting."
         )
         self.watch_restarts: Family[RestartLabels, Counter] = self.counters(
             "towpath_watch_restarts_total",
-            "Watches that had to begin again; too_old means that everything was listed anew.",
+            "Watches that were interrupted; too_old means that the kind was listed again.",
             *RestartLabels._fields,
         )
         self.guard_refusals: Family[Refusal, Counter] = self.counters(
             "towpath_guard_refusals_total",
-            "Imports that stayed, each time they were looked at: too many would go, or a list was wrong.",
+            "Deletions of imports that the deletion guard withheld, by cause; each retry counts.",
             "cause",
         )
         self.exports: Gauges[ConditionLabels] = self.gauges(
-            "towpath_exports", "ServiceExports by condition and its status.", *ConditionLabels._fields
+            "towpath_exports",
+            "ServiceExports by condition and status of the condition.",
+            *ConditionLabels._fields,
         )
         self.left_out: Gauges[str] = self.gauges(
             "towpath_clusters_left_out",
-            "Clusters that a ServiceExport reaches and that do not export, summed over all services, by the "
-            "reasons of docs/reasons.md.",
+            "Clusters that a ServiceExport reaches and that do not export, summed over all services, by "
+            "reason (docs/reasons.md).",
             "reason",
         )
         self.clusters: Gauges[ClusterState] = self.gauges(
-            "towpath_clusters", "Members by state; one that is drained counts as drained only.", "state"
+            "towpath_clusters", "Members by state; a drained member counts as drained only.", "state"
         )
         self.services_behind: Gauges[str] = self.gauges(
             "towpath_services_behind",
-            "Services of which the member does not report the view that it should hold.",
+            "Services for which the member does not report the view that was derived for it.",
             "cluster",
         )
-        self.leader = self.gauge("towpath_leader", "1 in the process that writes, 0 in those that stand by.")
+        self.leader = self.gauge("towpath_leader", "1 in the process that writes, 0 in standby processes.")
         for refusal in Refusal:
-            self.guard_refusals[refusal].inc(0)  # without a 0 before it, Prometheus does not see the first
+            self.guard_refusals[refusal].inc(
+                0
+            )  # Prometheus counts from the first sample, so there must be one before the first refusal
         self.of_process()

@@ -1,20 +1,20 @@
-"""Every write to Karmada's apiserver: counted, answered for while this process leads, and learned from.
+"""Every write to the Karmada apiserver: counted, allowed only while this process leads, and learned from.
 
-Objects are applied server-side; what comes back is put into the reflectors at once, so that the next look at
-a service sees it. A status is written when it would say something else than it does: a CRD of ErieCanal's or
-FSM's own may drop a part of it, and what was dropped once is not written again.
+Objects are applied server-side. The answer goes into the reflectors at once, so that the next snapshot holds
+it. A status is written only if it differs from the newest one that is known: the CRDs of ErieCanal and FSM
+may drop a part of it, and what they have dropped once is not written again.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import structlog
 
+from towpath.controller.decision import PatchStatus
 from towpath.controller.metrics import FailedWriteLabels, Metrics, Verb, WriteLabels
 from towpath.derivation.stages import Write
 from towpath.derivation.status import Status, says
@@ -26,66 +26,88 @@ from towpath.model.ownership import FIELD_MANAGER
 from towpath.propagation.claims import without_claim
 
 log = structlog.get_logger()
-TOUCHED = "towpath.io/touched"
-"""Annotation on a template: when Karmada was last made to look at it anew."""
+TOUCHED_ANNOTATION = "towpath.io/touched"
+"""On a template: when Karmada was last made to process it again."""
 
 
-class _Said(NamedTuple):
-    """A status that was written, and what was kept of it."""
+class StatusChange(NamedTuple):
+    """A status that was written, and the one before it."""
+
+    before: Status
+    after: Status
+
+
+class _Written(NamedTuple):
+    """A status as it was written, and as the apiserver stored it."""
 
     wanted: Status
-    kept: Status
+    stored: Status
 
 
 class Writer:
-    """Writes. Every call raises ApiError, also if it is not for this process to write any more."""
+    """Writes. ``kept`` is where the objects of each resource are kept.
 
-    def __init__(self, client: Client, metrics: Metrics, may_write: Callable[[], bool]) -> None:
+    Every call raises ApiError, also when this process does not lead any more.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        kept: Mapping[Resource, Reflector[Any]],
+        metrics: Metrics,
+        may_write: Callable[[], bool],
+    ) -> None:
         self._client = client
+        self._kept = kept
+        self._by_kind = {(resource.api_version, resource.kind): resource for resource in kept}
         self._metrics = metrics
         self._may_write = may_write
-        self._said: dict[tuple[Resource, Name], _Said] = {}
+        self._statuses: dict[tuple[Resource, Name], _Written] = {}
 
-    async def change(self, reflector: Reflector[Any], change: Write) -> None:
-        """Apply or delete one object. What others have made is not taken over: that is a Conflict."""
-        live, wanted = change
-        meta = (wanted or live or {})["metadata"]
-        resource, name = reflector.resource, f"{meta['namespace']}/{meta['name']}"
-        if wanted is None:
-            uid = meta.get("uid", "")  # one that we have just made is known without
+    async def write(self, write: Write) -> None:
+        """Apply or delete one object. An object that somebody else has created is not taken over: a
+        Conflict."""
+        obj = write.wanted or write.live or {}
+        meta, resource = obj["metadata"], self._by_kind[obj["apiVersion"], obj["kind"]]
+        name = f"{meta['namespace']}/{meta['name']}"
+        if write.wanted is None:
+            uid = meta.get("uid", "")  # an object that was created in this pass is known without
             with self._counted(resource, Verb.DELETE):
-                gone = await self._client.delete(resource, meta["name"], meta["namespace"], uid=uid)
-            if gone:
-                log.info("removed", kind=resource.kind, name=name)
+                deleted = await self._client.delete(resource, meta["name"], meta["namespace"], uid=uid)
+            if deleted:
+                log.info("deleted", kind=resource.kind, name=name)
             return
         with self._counted(resource, Verb.APPLY):
-            answer = await self._client.apply(resource, wanted, FIELD_MANAGER, force=live is not None)
-        reflector.learn(answer)
-        log.info("written", kind=resource.kind, name=name)
+            answer = await self._client.apply(
+                resource, write.wanted, FIELD_MANAGER, force=write.live is not None
+            )
+        self._kept[resource].learn(answer)
+        log.info("applied", kind=resource.kind, name=name)
 
-    async def touch(self, reflector: Reflector[Any], name: Name, *, unclaim: bool = False) -> None:
-        """Make Karmada look at a template anew, and ``unclaim``: decide anew which policy has it.
+    async def touch(self, resource: Resource, name: Name, now: float, *, unclaim: bool = False) -> None:
+        """Make Karmada process a template again; with ``unclaim`` it also chooses the policy again.
 
-        That is another manager's doing than what is applied, which would take it away again.
+        Another field manager writes the annotation, or the next apply would remove it.
         """
-        path, query = reflector.resource.path(*name), [("fieldManager", f"{FIELD_MANAGER}-touch")]
+        path, query = resource.path(*name), [("fieldManager", f"{FIELD_MANAGER}-touch")]
         patch = without_claim() if unclaim else {"annotations": {}}
-        patch["annotations"][TOUCHED] = f"{time.time():.3f}"
+        patch["annotations"][TOUCHED_ANNOTATION] = f"{now:.3f}"
         body = {"metadata": patch}
-        with self._counted(reflector.resource, Verb.TOUCH):
+        with self._counted(resource, Verb.TOUCH):
             answer = await self._client.request("PATCH", path, query=query, body=body, content_type=MERGE)
-        reflector.learn(answer)
+        self._kept[resource].learn(answer)
 
-    async def say(
-        self, reflector: Reflector[Any], name: Name, before: Status, make: Callable[[Status], Status]
-    ) -> Status | None:
-        """Bring a status to what ``make`` returns for what it says; return that if it had to be written."""
-        which = (reflector.resource, name)
-        said = self._said.get(which)
-        wanted = make(said.wanted if said and said.kept == before else before)
-        if says(before, wanted) or said == (wanted, before):
+    async def patch_status(self, patch: PatchStatus) -> StatusChange | None:
+        """Bring a status to what is wanted; return the change if a write was necessary."""
+        resource, name = patch.resource, patch.name
+        before = _status(self._kept[resource].get(name.name, name.namespace))
+        if before is None:
             return None
-        resource = reflector.resource
+        which = (resource, name)
+        written = self._statuses.get(which)
+        wanted = patch.make(written.wanted if written and written.stored == before else before)
+        if says(before, wanted) or written == (wanted, before):
+            return None
         obj = {
             "apiVersion": resource.api_version,
             "kind": resource.kind,
@@ -95,29 +117,30 @@ class Writer:
         with self._counted(resource, Verb.STATUS):
             try:
                 answer = await self._client.apply(resource, obj, FIELD_MANAGER, subresource="status")
-            except NotFound:  # it has gone, or its CRD has no status
-                self._said[which] = _Said(wanted, before)
+            except NotFound:  # the object is gone, or its CRD has no status
+                self._statuses[which] = _Written(wanted, before)
                 return None
-        reflector.learn(answer)
-        self._said[which] = _Said(wanted, json.loads(answer).get("status") or {})
-        return wanted
+        self._kept[resource].learn(answer)
+        self._statuses[which] = _Written(wanted, json.loads(answer).get("status") or {})
+        return StatusChange(before, wanted)
 
     def forget(self, resource: Resource, name: Name) -> None:
-        """An object has gone."""
-        self._said.pop((resource, name), None)
+        """An object no longer exists."""
+        self._statuses.pop((resource, name), None)
 
     async def read(self, resource: Resource, name: Name) -> dict[str, Any] | None:
-        """Return an object as it is now, None if there is none."""
+        """Return an object as it is now, None if it does not exist."""
         try:
             return await self._client.get(resource, name.name, name.namespace)
         except NotFound:
             return None
 
     async def adopt(self, binding: dict[str, Any], former: str, uid: str) -> None:
-        """Make a ResourceBinding that of the template of this uid. A Conflict if it has changed meanwhile."""
+        """Make the template of this uid the owner of a binding. A Conflict if it has changed meanwhile."""
         meta = binding["metadata"]
         owners = [
-            {**one, "uid": uid} if one["uid"] == former else one for one in meta.get("ownerReferences", ())
+            {**owner, "uid": uid} if owner["uid"] == former else owner
+            for owner in meta.get("ownerReferences", ())
         ]
         body = {
             "metadata": {"resourceVersion": meta["resourceVersion"], "ownerReferences": owners},
@@ -147,3 +170,11 @@ class Writer:
             self._metrics.write_failures[FailedWriteLabels(resource.kind, verb, type(error).__name__)].inc()
             raise
         self._metrics.writes[WriteLabels(resource.kind, verb)].inc()
+
+
+def _status(stored: Any) -> Status | None:
+    """Return what the status of a stored object says, None if there is no object."""
+    if stored is None:
+        return None
+    status: Status = (stored.get("status") or {}) if isinstance(stored, dict) else stored.status
+    return status

@@ -1,26 +1,27 @@
-"""Looking up a name: FSM connects to IPv4 addresses only, so only those are asked for."""
+"""Resolving a name to IPv4 addresses: FSM connects to no other."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 
-DEADLINE = 10.0
-"""Seconds after which a name counts as not found."""
+DEADLINE_SECONDS = 10.0
+"""Time after which a name counts as not resolved."""
 
 
 async def addresses(name: str) -> frozenset[str]:
-    """Return the IPv4 addresses of a name, none if it has none or nobody answers."""
-    looking = asyncio.get_running_loop().getaddrinfo(
+    """Return the IPv4 addresses of a name; none if it has none or no server answers."""
+    resolving = asyncio.get_running_loop().getaddrinfo(
         name, None, family=socket.AF_INET, type=socket.SOCK_STREAM
     )
     try:
-        found = await asyncio.wait_for(looking, DEADLINE)
+        found = await asyncio.wait_for(resolving, DEADLINE_SECONDS)
     except (OSError, TimeoutError, UnicodeError):
         return frozenset()
     return frozenset(str(info[4][0]) for info in found)
 
 
-def one_of(found: frozenset[str], before: str = "") -> str:
-    """Return which of several addresses counts: the one that did before, if it still does."""
+def choose(found: frozenset[str], before: str = "") -> str:
+    """Return one of several addresses: the previous one while it is among them, so that it does not
+    alternate."""
     return before if before in found else min(found, default="")

@@ -1,181 +1,99 @@
-"""The world in memory: reflectors for all that a derivation reads, and which service each change touches.
+"""The world in memory: applies each change that a reflector sees, and touches the services that it concerns.
 
-A service is touched by its export, its traffic policy, its Service, the bindings of these and the objects
-derived from it; all services of a namespace by a policy of the user there that may select or change them.
-What a change means for other services, of a member above all, ``incremental`` knows.
+The table in ``watched`` names the effect of each kind; the effects are the methods below. A service is
+touched by its export, its traffic policy, its Service, the bindings of these, and the objects derived from
+it; a user's policy touches the services of its namespace. What a change means for further services, of a
+member above all, ``index`` knows.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from towpath.derivation.index import Incremental
 from towpath.inventory.members import Members
 from towpath.inventory.offers import offers_of
-from towpath.inventory.policies import ByNamespace, is_selected
-from towpath.karmada import decode, resources
-from towpath.karmada.client import Client, Resource
-from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredTraffic
-from towpath.karmada.reflector import Name, Reflector
+from towpath.inventory.policies import PoliciesByNamespace, is_selected
+from towpath.inventory.watched import Watched
+from towpath.karmada import decode
+from towpath.karmada.client import Client
+from towpath.karmada.decode import (
+    Binding,
+    StoredCluster,
+    StoredExport,
+    StoredMember,
+    StoredService,
+    StoredTraffic,
+)
+from towpath.karmada.reflector import Name
 from towpath.model.cluster import Member
 from towpath.model.keys import Dialect, GatewayKey, ServiceKey
-from towpath.model.ownership import OTHER_OBJECTS, OWN_OBJECTS, followed_service, imported_service
+from towpath.model.ownership import followed_service, imported_service
 from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.propagation.claims import Claim
-from towpath.propagation.policies import OverridePolicy, Policy
+from towpath.propagation.policies import OverridePolicy, Policy, Target
 from towpath.propagation.selection import Template
 
 Due = ServiceKey | GatewayKey
-"""What can be touched, and then has to be looked at."""
-Touch = Callable[[Due], None]
-ONE_CHANGE = 10.0
-"""Seconds within which what happens to a service belongs together: Karmada binds what a user has applied."""
+"""What a change touches, and the controller then reconciles."""
+CHANGE_WINDOW_SECONDS = 10.0
+"""Changes of a service within this time count as one: Karmada binds what a user has applied."""
 
 
 class Inventory:
-    """What Karmada's apiserver holds, as far as it matters. ``touch`` hears of everything touched.
+    """What the Karmada apiserver holds, as far as it matters, and ``world``, the derivation of every service.
 
-    ``returned`` hears of members that are reached again.
-
-    ``world`` is made of it, with the derivation of every service.
+    ``enqueue`` receives everything that a change touches; ``returned`` is called when a lost member is
+    reachable again.
     """
 
-    def __init__(self, client: Client, touch: Touch, returned: Callable[[], None] = lambda: None) -> None:
-        self._touch = touch
-        self._returned = returned
+    def __init__(
+        self, client: Client, enqueue: Callable[[Due], None], returned: Callable[[], None] = lambda: None
+    ) -> None:
+        self._enqueue, self._returned = enqueue, returned
         self.world = Incremental()
+        self.lost: frozenset[str] = frozenset()
+        """The members that Karmada cannot reach."""
         self.changed_at: dict[ServiceKey, float] = {}
-        """When each service began to change (seconds since 1970), until whoever answers takes it out."""
-        self.reporting = False
-        """Whether any member has ever said what it holds: else nothing lets Karmada reflect it."""
-        self._claiming = ByNamespace[Policy]()
-        self._overriding = ByNamespace[OverridePolicy]()
+        """When each service began to change (seconds since 1970), until a pass takes the change up."""
+        self.reflecting = False
+        """Whether any member has ever reported a digest: without the interpreter none does."""
+        self.numbered: dict[Name, frozenset[str]] = {}
+        """The derived OverridePolicies after the first, of the few services that have several."""
+        self._user_policies = PoliciesByNamespace[Policy]()
+        self._user_overrides = PoliciesByNamespace[OverridePolicy]()
         self._named: dict[str, dict[ServiceKey, int]] = {}
-
-        self.members = Members(client, self._put_members, self._retargeted, touch, self._address_in_imports)
-        self.going = Reflector(client, resources.NAMESPACES, decode.namespace, lambda *_: None)
-        """Namespaces that are being deleted: what is in them goes, and nothing can be made."""
-        self.services = Reflector(client, resources.SERVICES, decode.service, self._service_changed)
-        self.bindings = Reflector(client, resources.BINDINGS, decode.binding, self._binding_changed)
-        self.exports = {
-            d: Reflector(
-                client, resources.service_exports(d), decode.service_export, partial(self._export_changed, d)
-            )
-            for d in Dialect
-        }
-        self.traffic = {
-            d: Reflector(
-                client,
-                resources.traffic_policies(d),
-                decode.traffic_policy,
-                partial(self._traffic_changed, d),
-            )
-            for d in Dialect
-        }
-        self.imports = {
-            d: Reflector(
-                client, resources.service_imports(d), decode.whole, self._import_changed, packed=True
-            )
-            for d in Dialect
-        }
-
-        def ours(resource: Resource) -> Reflector[dict[str, Any]]:
-            changed = self._derived_changed
-            return Reflector(client, resource, decode.whole, changed, selector=OWN_OBJECTS, packed=True)
-
-        self.propagation = ours(resources.PROPAGATION_POLICIES)
-        self.overrides = ours(resources.OVERRIDE_POLICIES)
-        self.users_policies = [
-            Reflector(client, resource, decode.policy, self._claims_changed, selector=OTHER_OBJECTS)
-            for resource in (resources.PROPAGATION_POLICIES, resources.CLUSTER_PROPAGATION_POLICIES)
-        ]
-        self.users_overrides = [
-            Reflector(client, resource, decode.override, self._overrides_changed, selector=OTHER_OBJECTS)
-            for resource in (resources.OVERRIDE_POLICIES, resources.CLUSTER_OVERRIDE_POLICIES)
-        ]
-
-    @property
-    def _derived(self) -> list[Reflector[dict[str, Any]]]:
-        """The reflectors of what Towpath writes."""
-        return [*self.imports.values(), self.propagation, self.overrides]
-
-    @property
-    def reflectors(self) -> list[Reflector[Any]]:
-        """Every reflector."""
-        return [
-            *self.members.reflectors,
-            *self.exports.values(),
-            *self.traffic.values(),
-            self.going,
-            self.services,
-            self.bindings,
-            *self.users_policies,
-            *self.users_overrides,
-            *self._derived,
-        ]
-
-    @property
-    def hollow(self) -> tuple[str, ...]:
-        """What cannot be where an import stands: kinds of which the last list held none, no gateway."""
-        kinds = (self.members.clusters, self.services, self.bindings)
-        empty = [f"{reflector.resource} are none" for reflector in kinds if reflector.found_nothing]
-        if not any(member.gateway_host for member in self.world.fleet.members.values()):
-            empty.append("no cluster has a gateway")
-        return tuple(empty)
-
-    def relist(self) -> None:
-        """List anew all that a derivation rests upon."""
-        for reflector in self.reflectors:
-            if reflector not in self._derived:
-                reflector.relist()
+        self._targets: dict[str, Target] = {}
+        self.watched = Watched(client, self)
+        self.members = Members(self.watched, self._put_members, self._address_in_imports)
 
     async def synced(self) -> None:
-        """Wait until everything has been listed once, and the gateways' names have been looked up."""
-        await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
-        await self.members.lookup.refresh(all_=False)
+        """Wait until every kind has been listed once and the names of gateways have been resolved."""
+        await self.watched.synced()
+        await self.members.resolver.refresh(all_=False)
 
     @property
-    def lost(self) -> frozenset[str]:
-        """The members that Karmada can't reach."""
-        members = self.world.fleet.members
-        return frozenset(name for name, m in members.items() if m.unreachable_since is not None)
+    def missing_inputs(self) -> tuple[str, ...]:
+        """What cannot be missing where a ServiceImport exists: kinds whose last list was empty, and
+        gateways."""
+        missing = [f"no {kind}" for kind in self.watched.empty_kinds]
+        if not any(member.gateway_host for member in self.world.fleet.members.values()):
+            missing.append("no gateway of any cluster")
+        return tuple(missing)
 
-    def _put_members(self, members: Mapping[str, Member]) -> None:
-        lost = self.lost
-        self._tell(self.world.put_members(members))
-        if lost - self.lost:
-            self._returned()
-
-    def _retargeted(self) -> None:
-        if self._overriding:
-            self._all_changed()
-
-    def _address_in_imports(self, host: str) -> str:
-        """Return the address that a host has in the imports there are."""
-        for imports in self.imports.values():
-            for obj in imports.items().values():
-                for target in _targets_in(obj):
-                    if target.get("host") == host and isinstance(target.get("ip"), str):
-                        return str(target["ip"])
-        return ""
-
-    def _exported(self, key: ServiceKey) -> ExportedService | None:
-        """Return one service as the members see it; None if it is not exported."""
-        stored = self.exports[key.dialect].get(key.name, key.namespace)
-        return None if stored is None else self.exported(key, stored)
+    # --- what the objects say of one service
 
     def exported(self, key: ServiceKey, stored: StoredExport) -> ExportedService:
         """Return one service as the members see it, with this as its export."""
-        binding = self._binding(key.dialect.api_version, "ServiceExport", key, stored.uid)
-        service = self.services.get(key.name, key.namespace)
-        bound = self._binding("v1", "Service", key, service.uid) if service else None
+        watched = self.watched
+        binding = watched.binding_of(key.dialect.api_version, "ServiceExport", key, stored.uid)
+        service = watched.services.get(key.name, key.namespace)
+        bound = watched.binding_of("v1", "Service", key, service.uid) if service else None
         serving = bound.clusters if bound else frozenset()
-        overrides = [*self._overriding.of(key.namespace)] if self._overriding else []
-        offers, faults = offers_of(key, stored, binding, service, serving, overrides, self.members.targets)
+        overrides = [*self._user_overrides.of(key.namespace)] if self._user_overrides else []
+        offers, faults = offers_of(key, stored, binding, service, serving, overrides, self._targets)
         return ExportedService(
             key,
             stored.uid,
@@ -184,138 +102,185 @@ class Inventory:
             annotations=stored.annotations,
             serving=serving,
             selected=self._is_selected(key, "ServiceExport", stored.labels),
-            taken_by=self._taken_by(key, "ServiceExport"),
+            taken_by=watched.taken_by(key, "ServiceExport"),
             frozen=service is not None and bound is not None and _is_frozen(service, bound),
             faults=faults,
         )
 
-    def _applied(self, key: ServiceKey) -> AppliedPolicy | None:
-        """Return the traffic policy of a service, None if there is none."""
-        stored = self.traffic[key.dialect].get(key.name, key.namespace)
-        return None if stored is None else self.applied(key, stored)
-
     def applied(self, key: ServiceKey, stored: StoredTraffic) -> AppliedPolicy:
         """Return the traffic policy of a service, with this as its template."""
-        bound = self._binding(key.dialect.api_version, "GlobalTrafficPolicy", key, stored.uid)
+        bound = self.watched.binding_of(key.dialect.api_version, "GlobalTrafficPolicy", key, stored.uid)
         selected = self._is_selected(key, "GlobalTrafficPolicy", stored.labels)
         return AppliedPolicy(key, stored.uid, stored.policy, bound.clusters, selected)
 
     def services_of(self, claim: Claim) -> Iterator[Template]:
         """Yield the Services behind exports that a policy has claimed."""
         for namespace, name in {(key.namespace, key.name) for key in self.world.services}:
-            stored = self.services.get(name, namespace) if claim.namespace in {"", namespace} else None
+            if claim.namespace not in {"", namespace}:
+                continue
+            stored = self.watched.services.get(name, namespace)
             if stored is not None and stored.claim == claim:
                 yield Template("v1", "Service", namespace, name, stored.labels)
 
     def _is_selected(self, key: ServiceKey, kind: str, labels: Mapping[str, str]) -> bool:
         template = Template(key.dialect.api_version, kind, key.namespace, key.name, labels)
-        return is_selected(self._claiming, template)
+        return is_selected(self._user_policies, template)
 
-    def _changed(self, namespace: str, name: str) -> None:
-        for dialect in Dialect:
-            key = ServiceKey(dialect, namespace, name)
-            self._tell(self.world.put_service(key, self._exported(key)))
-            for touched in self.world.put_policy(key, self._applied(key)):
-                self._touch(touched)
+    def _address_in_imports(self, host: str) -> str:
+        """Return the address that a host has in the ServiceImports that exist."""
+        for imports in self.watched.imports.values():
+            for obj in imports.items().values():
+                for target in _targets_in(obj):
+                    if target.get("host") == host and isinstance(target.get("ip"), str):
+                        return str(target["ip"])
+        return ""
 
-    def _all_changed(self, namespace: str = "") -> None:
-        """Look again at what is exported or has a traffic policy, in one namespace or in all."""
-        those = [self._named.get(namespace, {})] if namespace else self._named.values()
-        for namespace_, name in {(key.namespace, key.name) for keys in those for key in keys}:
-            self._changed(namespace_, name)
+    # --- effects: the third column of the table in ``watched``
 
-    def held(self, key: ServiceKey) -> Binding:
-        """Return the binding of a service's import, with what each cluster reports and where it fails."""
-        template = self.imports[key.dialect].get(key.name, key.namespace)
-        uid = template["metadata"]["uid"] if template else ""
-        return self._binding(key.dialect.api_version, "ServiceImport", key, uid)
+    def namespace_changed(self, name: Name, old: bool | None, new: bool | None) -> None:
+        """Touch nothing: the end of each object in the namespace is a change of its own."""
 
-    def import_taken_by(self, key: ServiceKey) -> str:
-        """Return the API version of a ServiceImport whose binding has the name of this one's (facts T1)."""
-        return self._taken_by(key, "ServiceImport")
+    def cluster_changed(self, name: Name, old: StoredMember | None, new: StoredMember | None) -> None:
+        """Touch the services that the member exports or imports; all of them if overrides may match it
+        anew."""
+        target = self._targets.pop(name.name, None)
+        if new is not None:
+            self._targets[name.name] = new.target
+        if target != self._targets.get(name.name) and self._user_overrides:
+            self._all_changed()
+        self._member_changed(name.name)
 
-    def _taken_by(self, key: ServiceKey, kind: str) -> str:
-        binding = self.bindings.get(decode.binding_name(key.name, kind), key.namespace)
-        if binding is None or binding.kind != kind:
-            return ""
-        group = binding.api_version.partition("/")[0]
-        return binding.api_version if group != key.dialect else ""
+    def flomesh_cluster_changed(
+        self, dialect: Dialect, name: Name, old: StoredCluster | None, new: StoredCluster | None
+    ) -> None:
+        """Touch what the member of the same name touches, and the flomesh Cluster itself."""
+        self._member_changed(name.name)
 
-    def _binding(self, api_version: str, kind: str, key: ServiceKey, uid: str) -> Binding:
-        """Return the binding of a template; one without clusters if there is none.
-
-        It is found by its name, which two groups share: what it says of its template decides whether it is
-        the one.
-        """
-        binding = self.bindings.get(decode.binding_name(key.name, kind), key.namespace)
-        if binding is None or (binding.api_version, binding.kind, binding.uid) != (api_version, kind, uid):
-            return Binding(api_version, kind, uid, frozenset())
-        return binding
-
-    def _export_changed(self, dialect: Dialect, name: Name, old: object, new: object) -> None:
+    def export_changed(
+        self, dialect: Dialect, name: Name, old: StoredExport | None, new: StoredExport | None
+    ) -> None:
+        """Touch the service, and those that claim the same name or path."""
         self._count(ServiceKey(dialect, *name), (new is not None) - (old is not None))
-        self._service_changed(name)
+        self._service_changed(*name)
 
-    def _traffic_changed(self, dialect: Dialect, name: Name, old: object, new: object) -> None:
-        self._count(ServiceKey(dialect, *name), (new is not None) - (old is not None))
-        self._service_changed(name)
-        self._touch(ServiceKey(dialect, *name))
+    def traffic_changed(
+        self, dialect: Dialect, name: Name, old: StoredTraffic | None, new: StoredTraffic | None
+    ) -> None:
+        """Touch the service."""
+        key = ServiceKey(dialect, *name)
+        self._count(key, (new is not None) - (old is not None))
+        self._service_changed(*name)
+        self._enqueue(key)
 
-    def _count(self, key: ServiceKey, more: int) -> None:
-        """Remember which services have an export or a traffic policy, and how many of these."""
-        keys = self._named.setdefault(key.namespace, {})
-        keys[key] = keys.get(key, 0) + more
-        if not keys[key]:
-            del keys[key]
-        if not keys:
-            del self._named[key.namespace]
+    def service_changed(self, name: Name, old: StoredService | None, new: StoredService | None) -> None:
+        """Touch the service of each dialect, and those that claim the same path."""
+        self._service_changed(*name)
 
-    def _tell(self, changed: Iterable[ServiceKey]) -> None:
-        now = time.time()
-        for key in changed:
-            if now - self.changed_at.get(key, 0.0) > ONE_CHANGE:
-                self.changed_at[key] = now
-            self._touch(key)
-
-    def _service_changed(self, name: Name, *_: object) -> None:
-        self._changed(*name)
-
-    def _binding_changed(self, name: Name, old: Binding | None, new: Binding | None) -> None:
+    def binding_changed(self, name: Name, old: Binding | None, new: Binding | None) -> None:
+        """Touch the service whose template is bound; a ServiceImport's binding changes no derivation."""
         binding = new or old
         if binding is None:
             return
         service = Name(name.namespace, name.name.removesuffix(decode.binding_name("", binding.kind)))
         if binding.kind == "ServiceImport":
-            self.reporting = self.reporting or bool(binding.reported)
-            self._import_changed(service)
+            self.reflecting = self.reflecting or bool(binding.reported)
+            self._touch(service)
         else:
-            self._changed(*service)
+            self._service_changed(*service)
 
-    def _import_changed(self, name: Name, *_: object) -> None:
-        for dialect in Dialect:
-            self._touch(ServiceKey(dialect, *name))
+    def import_changed(
+        self, dialect: Dialect, name: Name, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+    ) -> None:
+        """Touch the service that the import belongs to."""
+        self._touch(name)
 
-    def _derived_changed(self, name: Name, *_: object) -> None:
-        service = imported_service(name.name) or followed_service(name.name)
+    def derived_policy_changed(
+        self, name: Name, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+    ) -> None:
+        """Touch the service that the policy belongs to."""
+        service = imported_service(name.name)
+        if service is not None and "." in name.name:
+            self._number(Name(name.namespace, service), name.name, exists=new is not None)
+        service = service or followed_service(name.name)
         if service is not None:
-            self._import_changed(Name(name.namespace, service))
+            self._touch(Name(name.namespace, service))
 
-    def _claims_changed(self, name: Name, _: Policy | None, new: Policy | None) -> None:
-        self._claiming.put(name, new)
+    def user_policy_changed(self, name: Name, old: Policy | None, new: Policy | None) -> None:
+        """Touch every service of the namespace; every service if the policy has no namespace."""
+        self._user_policies.put(name, new)
         self._all_changed(name.namespace)
 
-    def _overrides_changed(self, name: Name, _: OverridePolicy | None, new: OverridePolicy | None) -> None:
-        self._overriding.put(name, new)
+    def user_override_changed(
+        self, name: Name, old: OverridePolicy | None, new: OverridePolicy | None
+    ) -> None:
+        """Touch every service of the namespace; every service if the policy has no namespace."""
+        self._user_overrides.put(name, new)
         self._all_changed(name.namespace)
+
+    # --- what effects have in common
+
+    def _put_members(self, members: Mapping[str, Member]) -> None:
+        was = self.lost
+        self.lost = frozenset(name for name, m in members.items() if m.unreachable_since is not None)
+        self._changed(self.world.put_members(members))
+        if was - self.lost:
+            self._returned()
+
+    def _member_changed(self, name: str) -> None:
+        self.members.update(name)
+        for dialect, clusters in self.watched.flomesh_clusters.items():
+            if clusters.get(name) is not None:
+                self._enqueue(GatewayKey(dialect, name))
+
+    def _service_changed(self, namespace: str, name: str) -> None:
+        for dialect in Dialect:
+            key = ServiceKey(dialect, namespace, name)
+            export = self.watched.exports[dialect].get(name, namespace)
+            policy = self.watched.traffic[dialect].get(name, namespace)
+            self._changed(self.world.put_service(key, self.exported(key, export) if export else None))
+            for touched in self.world.put_policy(key, self.applied(key, policy) if policy else None):
+                self._enqueue(touched)
+
+    def _all_changed(self, namespace: str = "") -> None:
+        """Read anew what is exported or has a traffic policy, in one namespace or in all."""
+        groups = [self._named.get(namespace, {})] if namespace else self._named.values()
+        for namespace_, name in {(key.namespace, key.name) for keys in groups for key in keys}:
+            self._service_changed(namespace_, name)
+
+    def _changed(self, touched: Iterable[ServiceKey]) -> None:
+        now = time.time()
+        for key in touched:
+            if now - self.changed_at.get(key, 0.0) > CHANGE_WINDOW_SECONDS:
+                self.changed_at[key] = now
+            self._enqueue(key)
+
+    def _touch(self, name: Name) -> None:
+        for dialect in Dialect:
+            self._enqueue(ServiceKey(dialect, *name))
+
+    def _count(self, key: ServiceKey, difference: int) -> None:
+        """Count the exports and traffic policies of a service: those are the services that policies
+        concern."""
+        keys = self._named.setdefault(key.namespace, {})
+        keys[key] = keys.get(key, 0) + difference
+        if not keys[key]:
+            del keys[key]
+        if not keys:
+            del self._named[key.namespace]
+
+    def _number(self, service: Name, policy: str, *, exists: bool) -> None:
+        others = self.numbered.pop(service, frozenset()) - {policy}
+        if names := others | {policy} if exists else others:
+            self.numbered[service] = names
 
 
 def _is_frozen(service: StoredService, bound: Binding) -> bool:
-    """Tell whether members have a Service that no policy has any more (facts T9)."""
+    """Tell whether members have a Service that no policy selects any more (frozen templates)."""
     return bool(bound.clusters) and not (service.claim or service.going or bound.attached)
 
 
 def _targets_in(obj: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield where the endpoints of a ServiceImport are. It may be anything that a CRD allows."""
+    """Yield the targets of a ServiceImport's endpoints. The object may be anything that its CRD allows."""
     for port in obj.get("spec", {}).get("ports") or ():
         for endpoint in port.get("endpoints") or ():
             yield endpoint.get("target") or {}

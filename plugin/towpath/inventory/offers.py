@@ -1,10 +1,9 @@
-"""What each cluster offers of one service: templates where they are bound, after the user's overrides.
+"""What each cluster offers of one service: the templates where they are bound, after the overrides of users.
 
-Exports are read as each member sees them (DESIGN, rule 2). What a member sees is in its Work, but there are
-as many Works as objects times clusters, and a Work can be behind for ever without saying so (facts T3). So
-the overrides are applied here, by the rules that Karmada applies them by (``propagation.overriding``): what
-comes of it is what the member is to have, and an override that Karmada cannot apply is told as a fault.
-Without overrides all clusters share one offer, which is nearly always so.
+Exports are read as each member sees them. A member's copy is in its Work, but there are as many Works as
+objects times clusters, and a Work can stay behind without a sign (silent override failure). So the overrides
+are applied here, by Karmada's own rules (``propagation.overriding``), and an override that Karmada cannot
+apply is a fault. Without overrides all clusters share one offer, which is the usual case.
 """
 
 from __future__ import annotations

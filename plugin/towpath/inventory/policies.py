@@ -1,7 +1,7 @@
-"""The user's own policies, as far as they select or change what Towpath reads.
+"""The policies of users that may select or override what Towpath reads.
 
-Kept by namespace, since a change in one policy concerns its namespace only; policies without one are asked
-for every namespace. Karmada's own rules decide (``propagation``).
+They are kept by namespace, because a change in one concerns its namespace only; cluster-scoped policies
+concern every namespace. Karmada's own rules decide (``propagation``).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from towpath.propagation.policies import OverridePolicy, Policy
 from towpath.propagation.selection import Template, best_match
 
 P = TypeVar("P", Policy, OverridePolicy)
-EVERYWHERE = ""
-"""The namespace of policies that have none."""
+ALL_NAMESPACES = ""
+"""The key of cluster-scoped policies."""
 
 
-class ByNamespace(Generic[P]):
-    """Policies of one kind and its cluster-wide twin."""
+class PoliciesByNamespace(Generic[P]):
+    """Policies of one kind and of its cluster-scoped counterpart."""
 
     def __init__(self) -> None:
         self._policies: dict[str, dict[str, P]] = {}
@@ -29,23 +29,23 @@ class ByNamespace(Generic[P]):
         if policy is not None:
             self._policies.setdefault(name.namespace, {})[name.name] = policy
             return
-        those = self._policies.get(name.namespace, {})
-        those.pop(name.name, None)
-        if not those:
+        remaining = self._policies.get(name.namespace, {})
+        remaining.pop(name.name, None)
+        if not remaining:
             self._policies.pop(name.namespace, None)
 
     def of(self, namespace: str) -> Iterator[P]:
         """Yield the policies that can concern objects of a namespace."""
         yield from self._policies.get(namespace, {}).values()
-        if namespace != EVERYWHERE:
-            yield from self._policies.get(EVERYWHERE, {}).values()
+        if namespace != ALL_NAMESPACES:
+            yield from self._policies.get(ALL_NAMESPACES, {}).values()
 
     def __bool__(self) -> bool:
         return bool(self._policies)
 
 
-def is_selected(policies: ByNamespace[Policy], template: Template) -> bool:
-    """Tell whether a policy of the user selects a template. One that is being deleted does not any more."""
+def is_selected(policies: PoliciesByNamespace[Policy], template: Template) -> bool:
+    """Tell whether a policy of a user selects a template. A policy that is being deleted selects nothing."""
     return any(
         not policy.deleting and best_match(policy.resource_selectors, template) is not None
         for policy in policies.of(template.namespace)

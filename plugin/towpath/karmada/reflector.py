@@ -58,8 +58,6 @@ _NOT_SERVED_PAUSE = 5.0
 
 _FAST = 1
 """Level of compression: what is kept packed repeats itself so much that more would gain little."""
-_UNPACKED = 50
-"""Packed objects that are kept unpacked as well: as many as are worked on at a time, and some."""
 
 
 class Name(NamedTuple):
@@ -144,8 +142,6 @@ class Reflector(Generic[T]):
             self._selector += [("fieldSelector", f"metadata.name={only.name}")]
         self._packed = packed
         self._kept: dict[Name, _Kept[T]] = {}
-        self._unpacked: dict[Name, tuple[_Kept[T], T | None]] = {}
-        """Those of the packed that were looked at last, the latest at the end."""
         self._ended: dict[Name, int] = {}
         """Versions of what is there still and of no interest any more, as while it is being deleted."""
         self._version = ""
@@ -156,16 +152,7 @@ class Reflector(Generic[T]):
 
     def get(self, name: str, namespace: str = "") -> T | None:
         """Return what is remembered of an object, None if there is none. It is not to be changed."""
-        which = Name(namespace, name)
-        kept = self._kept.get(which)
-        if kept is None or not kept.packed:
-            return self._read(kept)
-        # Who looks at one looks at it several times.
-        last, item = self._unpacked.pop(which, (None, None))
-        self._unpacked[which] = (kept, item if last is kept else self._read(kept))
-        if len(self._unpacked) > _UNPACKED:
-            del self._unpacked[next(iter(self._unpacked))]
-        return self._unpacked[which][1]
+        return self._read(self._kept.get(Name(namespace, name)))
 
     def items(self) -> dict[Name, T]:
         """Return everything, by name: a copy that stays as it is."""

@@ -1,1 +1,1 @@
-"""What the webhook and Karmada ask: admission warnings and the status of an export."""
+"""What the webhook asks the plugin: warnings about a change, and the status of an export for Karmada."""

@@ -1,11 +1,11 @@
-"""What is to be said of a change before it is stored, as far as that takes more than the object itself.
+"""Warnings about a change before it is stored, as far as they need more than the object itself.
 
-The object is put into the world as it would be, and the rules are asked that judge what is there already:
-whom cluster keys mean, who would export, which paths older exports have. Of a policy of Karmada it is told
-which exports it would leave behind. What the object tells by itself is for the webhook, which knows no
-world; what cannot be read is for others to refuse.
+The object is judged as part of the world that would result, by the rules that judge what exists: which
+members its cluster keys name, which clusters would export, which paths older exports hold. For a policy of
+Karmada the warnings name the Services that it would leave behind (frozen templates). The webhook judges what
+the object alone shows, and the apiserver refuses what cannot be read.
 
-Nothing here refuses: the order in which a user applies manifests must not matter.
+Nothing is refused here: the order in which a user applies manifests must not matter.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to one object. ``obj`` is what would be stored, ``old`` what is: JSON, or None."""
+    """A change of one object. ``obj`` is what would be stored and ``old`` what is stored: JSON, or None."""
 
     group: str
     kind: str
@@ -54,29 +54,29 @@ class Change:
 
 
 class Finding(NamedTuple):
-    """Something to be said: the word for programs, where in the object, the sentence for people."""
+    """A warning: the reason for programs, the field of the object, and the text for people."""
 
     reason: str
     field: str
     text: str
 
 
-class _Exporting(Fleet):
-    """A fleet in which nobody imports: nothing to be said of an export needs views, and they take long."""
+class _ExportersOnly(Fleet):
+    """A fleet without importers: no warning about an export needs views, and views take long."""
 
     @cached_property
     def importers(self) -> Mapping[Dialect, tuple[str, ...]]:
-        """Nobody."""
+        """No member."""
         return dict.fromkeys(Dialect, ())
 
 
 def review(change: Change, inventory: Inventory, now: float) -> tuple[Finding, ...]:
-    """Return what surprises about a change, in the order of fields; ``now`` in seconds since 1970."""
+    """Return the warnings about a change, in the order of fields; ``now`` in seconds since 1970."""
     rule = _RULES.get((change.group, change.kind))
     if rule is None:
         return ()
     try:
-        return tuple(sorted(rule(change, inventory, now), key=lambda one: by_field(one.field)))
+        return tuple(sorted(rule(change, inventory, now), key=lambda finding: by_field(finding.field)))
     except InvalidObject:
         return ()
 
@@ -84,24 +84,24 @@ def review(change: Change, inventory: Inventory, now: float) -> tuple[Finding, .
 def _export(change: Change, inventory: Inventory, now: float) -> Iterator[Finding]:
     key = ServiceKey(Dialect(change.group), change.namespace, change.name)
     stored = _stored(decode.service_export, change)
-    if stored is None:  # it goes
+    if stored is None:  # it is deleted
         return
     fleet = inventory.world.fleet
     service = _as_exported(key, stored, inventory, now)
-    # As if it had all that it claims: what it does not get must not hide what else there is to say.
-    derived = derive_service(service, _Exporting(fleet.members), (), now)
-    advice = (one for one in advise(service, derived, fleet) if _is_news(one))
-    # Of the keys is spoken also where nothing exports yet.
-    yield from map(_said, unknown_targets(stored.export, fleet.keys))
-    yield from (_said(one) for one in advice if one.reason is not Advice.UNKNOWN_TARGET_CLUSTER)
+    # Derived without lost claims: a claim that is lost must not hide the other warnings.
+    derived = derive_service(service, _ExportersOnly(fleet.members), (), now)
+    advice = (caution for caution in advise(service, derived, fleet) if _needs_world(caution))
+    # Unknown keys are reported also where no cluster exports yet.
+    yield from map(_finding, unknown_targets(stored.export, fleet.keys))
+    yield from (_finding(c) for c in advice if c.reason is not Advice.UNKNOWN_TARGET_CLUSTER)
     yield from _taken(_lost(service, inventory.world), stored.export)
 
 
 def _as_exported(key: ServiceKey, stored: StoredExport, inventory: Inventory, now: float) -> ExportedService:
-    """Return a service as it would be. What Karmada has not bound yet is taken to follow its Service."""
+    """Return a service as it would be. An unbound export counts as following its Service."""
     created = stored.created or rfc3339(now)
     service = inventory.exported(key, stored._replace(created=created))
-    there = inventory.services.get(key.name, key.namespace)
+    there = inventory.watched.services.get(key.name, key.namespace)
     if service.offers or there is None:
         return service
     offer = Offer(stored.export, there.service, there.going)
@@ -109,7 +109,7 @@ def _as_exported(key: ServiceKey, stored: StoredExport, inventory: Inventory, no
 
 
 def _lost(service: ExportedService, world: Incremental) -> tuple[Lost, ...]:
-    """Return what a service would claim and others would have."""
+    """Return what a service would claim and other services would hold."""
     claims, holders = claims_of(service), {}
     for claim in claims:
         held = world.holders.get(claim, service.key)
@@ -119,20 +119,19 @@ def _lost(service: ExportedService, world: Incremental) -> tuple[Lost, ...]:
 
 
 def _taken(lost: Iterable[Lost], export: Export) -> Iterator[Finding]:
-    """Yield what an older export has, each path once for all clusters."""
+    """Yield the claims that older exports hold, each path once for all clusters."""
     clusters: dict[tuple[str, str, ServiceKey], list[str]] = {}
-    for (cluster, what, kind), by in lost:
+    for (cluster, path, kind), by in lost:
         if cluster == EVERYWHERE:
             why = name_taken(by.dialect.value)
-            yield Finding(
-                why.reason.value, "metadata.name", f"metadata.name ({why.detail}): {why.reason.text}"
-            )
+            field = f"metadata.name ({why.detail})"
+            yield Finding(why.reason.value, "metadata.name", f"{field}: {why.reason.text}")
         else:
-            clusters.setdefault((what, kind, by), []).append(cluster)
+            clusters.setdefault((path, kind, by), []).append(cluster)
     for index, rule in enumerate(export.rules):
-        for (what, kind, by), names in clusters.items():
-            if (what, kind) == (normal_path(rule.path), rule.path_type):
-                detail = f"{what} of ServiceExport {by.namespace}/{by.name} in {several(names)}"
+        for (path, kind, by), names in clusters.items():
+            if (path, kind) == (normal_path(rule.path), rule.path_type):
+                detail = f"{path} of ServiceExport {by.namespace}/{by.name} in {several(names)}"
                 why = Exclusion(ExclusionReason.PATH_CLAIMED, detail)
                 field = f"spec.rules[{index}].path"
                 yield Finding(why.reason.value, field, f"{field} ({why.detail}): {why.reason.text}")
@@ -141,31 +140,31 @@ def _taken(lost: Iterable[Lost], export: Export) -> Iterator[Finding]:
 def _traffic(change: Change, inventory: Inventory, now: float) -> Iterator[Finding]:
     key = ServiceKey(Dialect(change.group), change.namespace, change.name)
     policy = _stored(decode.traffic_policy, change)
-    if policy is None:  # it goes
+    if policy is None:  # it is deleted
         return
     world = inventory.world
     service, derived = world.services.get(key), world.derived(key, now)
     applied = inventory.applied(key, policy)
     if derived and not applied.selected:  # it follows the imports
         applied = replace(applied, clusters=frozenset(derived.views))
-    yield from map(_said, filter(_is_news, advise_policy(applied, service, derived, world.fleet)))
+    yield from map(_finding, filter(_needs_world, advise_policy(applied, service, derived, world.fleet)))
 
 
 def _propagation(change: Change, inventory: Inventory, _: float) -> Iterator[Finding]:
-    """Tell which Services a policy has and would select no longer (facts T9).
+    """Yield the Services that a policy has claimed and would no longer select (frozen templates).
 
-    An export that is left behind follows its Service, a traffic policy the imports (DESIGN, rule 9).
+    Exports and traffic policies are not left behind: they get a follow policy.
     """
     before, after = _policy(change.old), _policy(change.obj)
     if before is None:
         return
     selectors = after.resource_selectors if after else ()
     claim = PolicyClaim(before.kind, before.namespace, before.name)
-    left = [one for one in inventory.services_of(claim) if best_match(selectors, one) is None]
-    if left:
+    dropped = [t for t in inventory.services_of(claim) if best_match(selectors, t) is None]
+    if dropped:
         field = "spec.resourceSelectors" if after else ""
-        names = several(f"Service {one.namespace}/{one.name}" for one in left)
-        yield _said(Caution(Advice.FREEZES, field, names))
+        names = several(f"Service {t.namespace}/{t.name}" for t in dropped)
+        yield _finding(Caution(Advice.FREEZES, field, names))
 
 
 _RULES: Mapping[tuple[str, str], Callable[[Change, Inventory, float], Iterator[Finding]]] = {
@@ -177,12 +176,12 @@ _RULES: Mapping[tuple[str, str], Callable[[Change, Inventory, float], Iterator[F
 
 
 def _stored(read: Callable[[bytes], T | None], change: Change) -> T | None:
-    """Return what would be stored, as the controller would read it; None if it goes."""
+    """Return what would be stored, as the controller would read it; None if it is deleted."""
     return _read(read, change.obj) if change.obj else None
 
 
 def _policy(raw: bytes | None) -> Policy | None:
-    """Return the policy in a JSON text; None if there is none."""
+    """Return the policy in a JSON text; None without a text."""
     return _read(lambda raw: read_policy(msgspec.json.decode(raw)), raw) if raw else None
 
 
@@ -190,15 +189,15 @@ def _read(read: Callable[[bytes], T], raw: bytes) -> T:
     try:
         return read(raw)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:  # a number beyond Python's, say
-        raise InvalidObject(f"this cannot be read: {error}") from None
+        raise InvalidObject(f"The object cannot be read: {error}.") from None
 
 
-def _is_news(caution: Caution) -> bool:
-    """Tell whether it takes a world to know."""
+def _needs_world(caution: Caution) -> bool:
+    """Tell whether a warning needs more than the object itself; the webhook gives the others."""
     if caution.reason is Advice.BAD_ANNOTATION:
         return caution.field == f"metadata.annotations[{DRAIN_ANNOTATION}]"
     return caution.reason not in PLAIN and not isinstance(caution.reason, InvalidReason)
 
 
-def _said(caution: Caution) -> Finding:
+def _finding(caution: Caution) -> Finding:
     return Finding(caution.reason.value, caution.field, caution.text)

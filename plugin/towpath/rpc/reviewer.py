@@ -16,7 +16,7 @@ from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1 import reviewer_pb2_grpc
 from towpath.proto.v1alpha1.service_pb2 import Finding
 from towpath.review.admission import Change, review
-from towpath.review.status import Aggregation, Asked
+from towpath.review.status import Aggregation, StatusQuestion
 from towpath.rpc.errors import invalid, not_in_sync
 from towpath.rpc.interceptor import refusal_of
 from towpath.rpc.stream import Conversations
@@ -151,7 +151,7 @@ class ReviewerServicer(reviewer_pb2_grpc.ReviewerServicer):
             return pb.Answer(refusal=pb.Refusal(code=why.code.value[0], reason=why.reason, text=str(why)))
 
 
-def _asked(request: pb.AggregateStatusRequest) -> Asked | None:
+def _asked(request: pb.AggregateStatusRequest) -> StatusQuestion | None:
     """Return what is asked; None of something else than a ServiceExport. Raises Refused."""
     obj, status = _read(request.object)
     dialect, meta = _dialect(obj), obj.metadata
@@ -161,7 +161,9 @@ def _asked(request: pb.AggregateStatusRequest) -> Asked | None:
         refused = dict(decode.refusals(b'{"aggregatedStatus":%b}' % (request.aggregated_status or b"[]")))
     except msgspec.DecodeError as error:
         raise invalid({"aggregated_status": f"aggregated_status is not Karmada's: {error}"}) from None
-    return Asked(ServiceKey(dialect, meta.namespace, meta.name), meta.uid, meta.generation, status, refused)
+    return StatusQuestion(
+        ServiceKey(dialect, meta.namespace, meta.name), meta.uid, meta.generation, status, refused
+    )
 
 
 def _read(raw: bytes) -> tuple[_Object, dict[str, Any]]:

@@ -8,10 +8,19 @@ from typing import Any
 import pytest
 
 from towpath.controller import events
-from towpath.controller.events import BURST, EACH, SAME, About, Events, News, event, news
+from towpath.controller.events import (
+    BURST_EVENTS,
+    DEDUP_WINDOW_SECONDS,
+    REFILL_SECONDS,
+    Events,
+    News,
+    Subject,
+    event,
+    news_of,
+)
 
-WEB = About("flomesh.io/v1alpha1", "ServiceExport", "shop", "web", "uid")
-HOST = About("flomesh.io/v1alpha1", "Cluster", "", "cluster-1", "uid")
+WEB = Subject("flomesh.io/v1alpha1", "ServiceExport", "shop", "web", "uid")
+HOST = Subject("flomesh.io/v1alpha1", "Cluster", "", "cluster-1", "uid")
 
 
 def status(*conditions: str) -> dict[str, Any]:
@@ -42,7 +51,7 @@ def status(*conditions: str) -> dict[str, Any]:
     ],
 )
 def test_news_is_what_became_another(before: list[str], after: list[str], told: list[str]) -> None:
-    found = [f"{one.type} {one.reason}" for one in news(status(*before), status(*after))]
+    found = [f"{one.type} {one.reason}" for one in news_of(status(*before), status(*after))]
 
     assert found == told
 
@@ -51,7 +60,7 @@ def test_another_message_alone_is_no_news() -> None:
     before, after = status("Valid=True/Valid"), status("Valid=True/Valid")
     after["conditions"][0]["message"] = "Exported by more."
 
-    assert list(news(before, after)) == []
+    assert list(news_of(before, after)) == []
 
 
 class Sink:
@@ -72,31 +81,31 @@ class Sink:
         return self.events._waiting.qsize()
 
 
-def test_the_same_is_not_said_again_for_a_while() -> None:
+def test_the_same_is_not_emitted_again_for_a_while() -> None:
     sink, one = Sink(), News("Normal", "Valid", "Exported.")
-    for now in (0.0, SAME - 1, SAME + 1):
-        sink.events.tell(WEB, one, now)
-    sink.events.tell(HOST, one, 0.0)
+    for now in (0.0, DEDUP_WINDOW_SECONDS - 1, DEDUP_WINDOW_SECONDS + 1):
+        sink.events.emit(WEB, one, now)
+    sink.events.emit(HOST, one, 0.0)
 
     assert sink.waiting == 3
 
 
 def test_one_object_that_changes_its_mind_without_end_is_cut_short_and_others_are_not() -> None:
     sink = Sink()
-    for number in range(10 * BURST):
-        sink.events.tell(WEB, News("Normal", "Valid", f"{number}"), 1000.0)
-    assert sink.waiting == BURST
+    for number in range(10 * BURST_EVENTS):
+        sink.events.emit(WEB, News("Normal", "Valid", f"{number}"), 1000.0)
+    assert sink.waiting == BURST_EVENTS
 
-    sink.events.tell(HOST, News("Normal", "Managed", "It is."), 1000.0)
-    sink.events.tell(WEB, News("Normal", "Valid", "later"), 1000.0 + EACH)
-    assert sink.waiting == BURST + 2
+    sink.events.emit(HOST, News("Normal", "Managed", "It is."), 1000.0)
+    sink.events.emit(WEB, News("Normal", "Valid", "later"), 1000.0 + REFILL_SECONDS)
+    assert sink.waiting == BURST_EVENTS + 2
 
 
 async def test_while_karmada_is_busy_events_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "_PAUSE", 0.001)
+    monkeypatch.setattr(events, "_BUSY_CHECK_SECONDS", 0.001)
     sink = Sink()
     sink.busy = True
-    sink.events.tell(WEB, News("Normal", "Valid", "Exported."), 0.0)
+    sink.events.emit(WEB, News("Normal", "Valid", "Exported."), 0.0)
     running = asyncio.create_task(sink.events.run())
     for _ in range(20):
         await asyncio.sleep(0)
@@ -112,19 +121,19 @@ async def test_while_karmada_is_busy_events_wait(monkeypatch: pytest.MonkeyPatch
 def test_what_is_remembered_does_not_grow_without_end() -> None:
     sink = Sink()
     for number in range(3000):
-        about = About("v1", "ServiceExport", "shop", f"web-{number}", "uid")
-        sink.events.tell(about, News("Normal", "Valid", "Exported."), float(number))
+        subject = Subject("v1", "ServiceExport", "shop", f"web-{number}", "uid")
+        sink.events.emit(subject, News("Normal", "Valid", "Exported."), float(number))
 
-    assert max(sink.waiting, len(sink.events._said), len(sink.events._allowed)) <= 1000
+    assert max(sink.waiting, len(sink.events._emitted), len(sink.events._allowed)) <= 1000
 
 
-@pytest.mark.parametrize(("about", "namespace"), [(WEB, "shop"), (HOST, "default")])
-def test_an_event_is_one_that_describe_finds(about: About, namespace: str) -> None:
-    made = event(about, News("Warning", "NoGateway", "x" * 5000), 1_700_000_000.0)
+@pytest.mark.parametrize(("subject", "namespace"), [(WEB, "shop"), (HOST, "default")])
+def test_an_event_is_one_that_describe_finds(subject: Subject, namespace: str) -> None:
+    made = event(subject, News("Warning", "NoGateway", "x" * 5000), 1_700_000_000.0)
 
     assert made["metadata"]["namespace"] == namespace
-    assert made["metadata"]["name"].startswith(f"{about.name}.")
+    assert made["metadata"]["name"].startswith(f"{subject.name}.")
     assert made["involvedObject"]["uid"] == "uid"
-    assert ("namespace" in made["involvedObject"]) == bool(about.namespace)
+    assert ("namespace" in made["involvedObject"]) == bool(subject.namespace)
     assert made["firstTimestamp"] == "2023-11-14T22:13:20Z"
     assert len(made["message"]) == 1024

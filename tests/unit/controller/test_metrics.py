@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.checkout import TOP
 from towpath import __version__
 from towpath.controller.metrics import (
-    LATENCY,
-    WORK,
+    LATENCY_BUCKETS_SECONDS,
+    WORK_BUCKETS_SECONDS,
     ClusterState,
     ConditionLabels,
     FailedWriteLabels,
@@ -135,6 +135,6 @@ def test_it_is_told_what_runs() -> None:
     assert b"process_resident_memory_bytes" in body
 
 
-@pytest.mark.parametrize("buckets", [LATENCY, WORK])
+@pytest.mark.parametrize("buckets", [LATENCY_BUCKETS_SECONDS, WORK_BUCKETS_SECONDS])
 def test_buckets_rise(buckets: tuple[float, ...]) -> None:
     assert list(buckets) == sorted(set(buckets))

@@ -1,36 +1,307 @@
-"""A namespace that is being deleted: nothing is written into it, and what was in it is forgotten."""
+"""What a pass decides, from a snapshot: tables of what Karmada holds and of what is done about it."""
 
 from __future__ import annotations
 
-from tests.support.inventories import NoCalls, clusters, exported, forget, knowing, tell
-from towpath.controller.metrics import Metrics
-from towpath.controller.service_export import Reconciler
-from towpath.model.keys import Dialect, ServiceKey
+import math
+from typing import Any
 
-KEY = ServiceKey(Dialect.FLOMESH, "shop", "web")
-GOING = {
+import pytest
+
+from tests.support.inventories import (
+    Object,
+    binding,
+    cluster,
+    clusters,
+    export,
+    exported,
+    forget,
+    invalid,
+    key,
+    knowing,
+    policy,
+    propagation,
+    service,
+    tell,
+)
+from towpath.controller.decision import Adopt, Decision, Latency, PatchStatus, Touch
+from towpath.controller.deletionguard.decide import CONFIRMATION_SECONDS, SETTLING_SECONDS
+from towpath.controller.followpolicy.decide import USER_POLICY_GRACE_SECONDS
+from towpath.controller.orphanbinding.decide import COLLECTION_GRACE_SECONDS
+from towpath.controller.rollout.throttle import BINDING_GRACE_SECONDS, LAG_DELAYS_SECONDS
+from towpath.controller.service_export import AUDIT_SECONDS, ServiceExports
+from towpath.derivation.render import Rendered, render
+from towpath.derivation.stages import Write
+from towpath.inventory.inventory import Inventory
+from towpath.inventory.snapshot import take
+
+NOW = 1_800_000_000.0
+FLEET = clusters("a", "b", "c")
+USER = propagation("user", {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceExport", "name": "web"})
+IMPORT = {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceImport"}
+NAMESPACE_GOING = {
     "apiVersion": "v1",
     "kind": "Namespace",
     "metadata": {"name": "shop", "deletionTimestamp": "2026-01-01T00:00:00Z"},
 }
 
 
-async def test_what_was_on_its_way_does_not_count_any_more() -> None:
-    export, *rest = exported("web", "a")
-    inventory = knowing(*clusters("a", "b"), export, *rest)
-    reconciler = Reconciler(
-        NoCalls(),  # type: ignore[arg-type]
-        inventory,
-        Metrics(),
-        is_idle=lambda: True,
-        may_write=lambda: True,
-    )
-    convergence = reconciler.arriving.convergence
-    convergence.look(KEY, {"b": "1"}, {}, (), now=0.0)
-    tell(inventory, GOING)
+class Pass:
+    """An inventory and a decider; each call is one pass."""
 
-    assert await reconciler.reconcile(KEY) is None
-    assert KEY in convergence.lagging
-    forget(inventory, export)
-    assert await reconciler.reconcile(KEY) is None
-    assert not convergence.lagging
+    def __init__(self, *objects: Object) -> None:
+        self.inventory = knowing(*objects)
+        self.inventory.changed_at.clear()
+        self.listed(True)
+        self.exports = ServiceExports()
+
+    def __call__(self, after: float = 0.0, *, idle: bool = True) -> Decision:
+        return self.exports.decide(take(self.inventory, key(), NOW + after, idle=idle))
+
+    def listed(self, found: bool) -> None:
+        """Let every list of the apiserver have held objects, or none."""
+        for reflector in self.inventory.watched.reflectors:
+            reflector.found_nothing = not found
+
+    def rendered(self) -> Rendered:
+        derived = self.inventory.world.derived(key(), NOW)
+        assert derived is not None
+        return render(key(), "uid-of-web", derived)
+
+    def apply(self) -> Rendered:
+        """Let Karmada have what is derived."""
+        rendered = self.rendered()
+        tell(self.inventory, *(_stored(obj) for obj in rendered.objects))
+        return rendered
+
+    def report(self, digests: dict[str, str]) -> None:
+        """Let members report what they hold."""
+        template = {**IMPORT, "metadata": {"name": "web", "namespace": "shop", "uid": "uid-of-import"}}
+        reported: dict[str, Object] = {name: {"view": digest} for name, digest in digests.items()}
+        tell(self.inventory, binding(template, *digests, reported=reported))
+
+
+def _stored(obj: Any) -> Object:
+    """Return a rendered object as the apiserver stores it, claimed by the derived policy."""
+    meta = {**obj["metadata"], "uid": "uid-of-import"}
+    if obj["kind"] == "ServiceImport":
+        claim = {"propagationpolicy.karmada.io/name": "towpath-import-web"}
+        claim["propagationpolicy.karmada.io/namespace"] = "shop"
+        meta["annotations"] = {**meta["annotations"], **claim}
+    return {**obj, "metadata": meta}
+
+
+def written(decision: Decision) -> list[list[str]]:
+    """Return what the stages write, as kinds; a deletion has a minus sign."""
+    return [sorted(_kind(write) for write in stage) for stage in decision.stages]
+
+
+def _kind(write: Write) -> str:
+    obj = write.wanted or write.live or {}
+    return f"{'' if write.wanted else '-'}{obj['kind']}"
+
+
+def conditions(decision: Decision) -> dict[str, str]:
+    """Return the reason of each condition that the pass writes on the export."""
+    patches = [s for s in decision.steps if isinstance(s, PatchStatus) and s.resource.kind == "ServiceExport"]
+    return {c["type"]: c["reason"] for patch in patches for c in patch.make({})["conditions"]}
+
+
+def kinds(decision: Decision) -> list[str]:
+    return [type(step).__name__ for step in decision.steps]
+
+
+def test_a_new_export_writes_policies_before_the_template() -> None:
+    decision = Pass(*FLEET, USER, *exported("web", "a", "b"))()
+
+    assert written(decision) == [["OverridePolicy", "PropagationPolicy"], ["ServiceImport"]]
+    assert decision.took_up
+    assert NOW + AUDIT_SECONDS <= decision.look_again <= NOW + AUDIT_SECONDS * 4 / 3
+
+
+def test_a_settled_service_writes_nothing_but_its_statuses() -> None:
+    one = Pass(*FLEET, USER, *exported("web", "a", "b"))
+    rendered = one.apply()
+    one.report(dict(rendered.digests))
+    decision = one()
+
+    assert (decision.stages, kinds(decision)) == ((), ["PatchStatus", "PatchStatus"])
+    assert conditions(decision) == {"Valid": "Valid", "Conflict": "NoConflicts", "Ready": "Exported"}
+
+
+@pytest.mark.parametrize(
+    ("objects", "reasons"),
+    [
+        (exported("web", "a"), {"Valid": "Valid", "Ready": "NotReported"}),
+        (exported("web"), {"Valid": "NotPropagated", "Ready": "NotImported"}),
+        ([*exported("web", "a")[:1], *exported("web", "a")[2:3]], {"Valid": "NoService"}),
+        ([*exported("web", "x")], {"Valid": "NotAMember"}),
+        (
+            [
+                *exported("web", "a")[:2],
+                binding(export(), "a", reported={"a": invalid("no")}),
+                binding(service(), "a"),
+            ],
+            {"Valid": "RefusedInMember"},
+        ),
+    ],
+)
+def test_the_status_names_the_reason(objects: list[Object], reasons: dict[str, str]) -> None:
+    found = conditions(Pass(*FLEET, USER, *objects)())
+
+    assert {name: found[name] for name in reasons} == reasons
+
+
+def test_an_unbound_export_is_not_reported_at_once() -> None:
+    one = Pass(*FLEET, USER, *exported("web"))
+    one.inventory.changed_at[key()] = NOW
+    early, late = one(0.1), one(BINDING_GRACE_SECONDS)
+
+    assert (conditions(early), early.took_up) == ({}, False)
+    assert early.look_again <= NOW + BINDING_GRACE_SECONDS
+    assert conditions(late)["Valid"] == "NotPropagated"
+
+
+def test_a_member_that_lags_is_touched_for_after_a_while() -> None:
+    one = Pass(*FLEET, USER, *exported("web", "a", "b"))
+    rendered = one.apply()
+    one.report(dict(rendered.digests) | {"c": "old"})
+
+    first = one()
+    assert not any(isinstance(step, Touch) for step in first.steps)
+    assert first.look_again == NOW + LAG_DELAYS_SECONDS[0]
+    later = one(3.0)
+    [touch] = [step for step in later.steps if isinstance(step, Touch)]
+    assert (touch.why, touch.unclaim) == ("not reported by c", False)
+    assert conditions(later)["Ready"] == "Pending"
+    one.report(dict(rendered.digests))
+    assert one(4.0).latencies == (Latency(4.0, withdrawal=False),)
+
+
+def test_a_pass_that_writes_does_not_touch() -> None:
+    """The time until a touch begins when the objects are written, also after writes that failed."""
+    one = Pass(*FLEET, USER, *exported("web", "a", "b"))
+    one.report({"c": "old"})
+    for after in (0.0, 100.0):
+        decision = one(after)
+        assert decision.stages
+        assert not any(isinstance(step, Touch) for step in decision.steps)
+
+
+def test_a_claim_of_another_policy_is_removed_at_once() -> None:
+    one = Pass(*FLEET, USER, *exported("web", "a", "b"))
+    template = _stored(one.apply().objects[-1])
+    template["metadata"]["annotations"]["propagationpolicy.karmada.io/name"] = "all"
+    tell(one.inventory, template)
+    decision = one()
+
+    [touch] = [step for step in decision.steps if isinstance(step, Touch)]
+    assert (touch.why, touch.unclaim) == ("claimed by PropagationPolicy shop/all", True)
+    assert conditions(decision)["Ready"] == "ClaimedElsewhere"
+
+
+def withdrawn(*more: Object) -> Pass:
+    """Return a service with an import and without its Service, so that the import should go."""
+    one = Pass(*FLEET, USER, *exported("web", "a"), *exported("other", "a"), *more)
+    one.apply()
+    forget_service = {**binding(service()), "spec": {**binding(service())["spec"], "clusters": []}}
+    tell(one.inventory, forget_service)
+    return one
+
+
+def test_an_import_that_nobody_exports_goes_when_nothing_else_is_due() -> None:
+    one = withdrawn()
+
+    assert one(idle=False).look_again < NOW + SETTLING_SECONDS
+    assert written(one(0.2)) == [["-ServiceImport"]]
+
+
+def test_an_empty_list_withdraws_nothing() -> None:
+    one = withdrawn()
+    one.listed(False)
+    first, refused = one(), one(CONFIRMATION_SECONDS)
+
+    assert (first.stages, first.relist, refused.stages) == ((), True, ())
+    assert conditions(refused)["Ready"] == "WithdrawalWithheld"
+    assert [refusal.value for refusal in refused.refusals] == ["empty_list"]
+    assert key() in one.exports.withheld
+
+
+def test_an_import_whose_export_is_not_listed_is_left_alone() -> None:
+    one = Pass(*FLEET, USER, *exported("web", "a"))
+    one.apply()
+    forget(one.inventory, export())
+    one.listed(False)
+
+    assert one().look_again == NOW + CONFIRMATION_SECONDS
+    decision = one(CONFIRMATION_SECONDS)
+    assert ([r.value for r in decision.refusals], decision.relist) == (["unknown_export"], True)
+    one.inventory.watched.exports[key().dialect].found_nothing = False
+    assert one(3.0).look_again == math.inf
+
+
+def test_a_lost_exporter_becomes_an_event_with_the_reason() -> None:
+    one = Pass(*FLEET, USER, *exported("web", "a", "b"))
+    one()
+    drained = cluster("b")
+    drained["metadata"]["annotations"]["towpath.io/drain"] = "true"
+    tell(one.inventory, drained)
+    [(subject, news)] = one(1.0).news
+
+    assert (subject.name, news.type, news.reason) == ("web", "Warning", "Drained")
+
+
+@pytest.mark.parametrize("selected", [True, False])
+def test_an_export_that_no_policy_selects_follows_its_service(selected: bool) -> None:
+    one = Pass(*FLEET, export(), service(), binding(service(), "a"), *([USER] if selected else []))
+    one()
+    names = [
+        step.wanted["metadata"]["name"]
+        for step in one(USER_POLICY_GRACE_SECONDS).steps
+        if isinstance(step, Write) and step.wanted
+    ]
+
+    assert names == ([] if selected else ["towpath-export-web"])
+
+
+def test_a_traffic_policy_gets_its_conditions_and_follows_the_imports() -> None:
+    one = Pass(*FLEET, USER, *exported("web", "a"), policy())
+    one()
+    decision = one(USER_POLICY_GRACE_SECONDS)
+
+    [write] = [step for step in decision.steps if isinstance(step, Write)]
+    assert write.wanted
+    assert write.wanted["spec"]["placement"]["clusterAffinity"]["clusterNames"] == ["b", "c"]
+    [patch] = [
+        s for s in decision.steps if isinstance(s, PatchStatus) and s.resource.kind == "GlobalTrafficPolicy"
+    ]
+    assert [c["type"] for c in patch.make({})["conditions"]] == ["Accepted", "Resolved"]
+
+
+def test_a_binding_of_a_former_template_is_adopted() -> None:
+    former = binding(export(uid="former"), "a")
+    one = Pass(*FLEET, export(), service(), binding(service(), "a"), former)
+
+    assert one().look_again <= NOW + COLLECTION_GRACE_SECONDS
+    [adopt] = [step for step in one(COLLECTION_GRACE_SECONDS).steps if isinstance(step, Adopt)]
+    assert adopt.template.former == "former"
+
+
+def test_a_terminating_namespace_is_left_alone_and_then_forgotten() -> None:
+    parts = exported("web", "a")
+    one = Pass(*FLEET, *parts)
+    one()
+    tell(one.inventory, NAMESPACE_GOING)
+
+    assert (one(), one.exports.lagging) == (Decision(), (key(),))
+    forget(one.inventory, parts[0])
+    assert [resource.kind for resource, _ in one().forgotten] == ["ServiceExport", "ServiceImport"]
+    assert one.exports.lagging == ()
+
+
+def test_one_snapshot_gives_the_same_decision_again() -> None:
+    inventory: Inventory = knowing(*FLEET, *exported("web", "a", "b"))
+    snapshot = take(inventory, key(), NOW, idle=True)
+
+    first, second = (ServiceExports().decide(snapshot) for _ in range(2))
+    assert written(first) == written(second)
+    assert first.stages == second.stages

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.waiting import until
-from towpath.controller.workqueue import BURST, FIRST_PAUSE, RETRIES, TURN, Bucket, Queue
+from towpath.controller.token_bucket import TokenBucket
+from towpath.controller.workqueue import (
+    FIRST_RETRY_SECONDS,
+    REPLAY_INTERVAL,
+    RETRIES_PER_SECOND,
+    RETRY_BURST,
+    Queue,
+)
 
 
 async def taken(queue: Queue[str], number: int) -> list[str]:
@@ -74,7 +81,7 @@ async def test_a_failed_key_comes_back_after_growing_pauses_until_it_succeeds() 
     queue.add("a")
     pauses.append(queue.failed(await queue.get()))
 
-    assert pauses == [FIRST_PAUSE, 2 * FIRST_PAUSE, FIRST_PAUSE]
+    assert pauses == [FIRST_RETRY_SECONDS, 2 * FIRST_RETRY_SECONDS, FIRST_RETRY_SECONDS]
 
 
 async def test_what_changes_after_the_start_does_not_wait_for_the_replay() -> None:
@@ -117,7 +124,7 @@ async def test_a_replay_ends_however_much_changes() -> None:
         queue.add(f"old-{number}")
     queue.put_behind()
     keys: list[str] = []
-    while len(keys) < 3 * TURN:
+    while len(keys) < 3 * REPLAY_INTERVAL:
         queue.add(f"new-{len(keys)}")
         keys += await taken(queue, 1)
 
@@ -144,7 +151,7 @@ async def test_a_replay_is_through_when_each_of_its_keys_is_done_or_has_changed(
     for key in ("fails", "changes", "is done"):
         queue.add(key)
     queue.put_behind()
-    through = asyncio.create_task(queue.caught_up())
+    through = asyncio.create_task(queue.replayed())
     queue.failed(await queue.get())
     queue.add("changes")
     assert await taken(queue, 2) == ["changes", "is done"]
@@ -180,17 +187,17 @@ async def test_of_several_times_to_come_back_the_earliest_counts() -> None:
 async def test_many_that_fail_at_once_do_not_come_back_at_once() -> None:
     queue: Queue[int] = Queue()
     pauses = []
-    for key in range(2 * BURST):
+    for key in range(2 * RETRY_BURST):
         queue.add(key)
         pauses.append(queue.failed(await queue.get()))
 
-    assert pauses[0] == FIRST_PAUSE
-    assert pauses[-1] == pytest.approx(BURST / RETRIES, rel=0.2)
+    assert pauses[0] == FIRST_RETRY_SECONDS
+    assert pauses[-1] == pytest.approx(RETRY_BURST / RETRIES_PER_SECOND, rel=0.2)
 
 
 @given(st.lists(st.floats(0, 0.2), min_size=1, max_size=200))
 def test_a_bucket_gives_no_more_than_its_rate_and_burst(steps: list[float]) -> None:
-    bucket, now, given = Bucket(rate=10, burst=5), 0.0, []
+    bucket, now, given = TokenBucket(rate=10, burst=5), 0.0, []
     for step in steps:
         now += step
         given.append(now + bucket.pause(now))

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from towpath.inventory import dns
-from towpath.inventory.gateway_dns import Lookup
+from towpath.inventory.gateway_dns import GatewayResolver
 
 
 class Names:
@@ -20,7 +20,7 @@ class Names:
         self.asked: list[str] = []
         self.changes = 0
         self.changed = asyncio.Event()
-        self.lookup = Lookup(self._changed, lambda name: remembered.get(name, ""), self._ask)
+        self.resolver = GatewayResolver(self._changed, lambda name: remembered.get(name, ""), self._ask)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -33,34 +33,34 @@ class Names:
 
 async def test_a_name_is_looked_up_and_followed() -> None:
     names = Names({"gw": {"10.0.0.1"}}, {})
-    names.lookup.want({"gw"})
-    await names.lookup.refresh()
+    names.resolver.want({"gw"})
+    await names.resolver.refresh()
     names.found["gw"] = {"10.0.0.2"}
-    await names.lookup.refresh()
+    await names.resolver.refresh()
 
-    assert names.lookup.address("gw") == "10.0.0.2"
+    assert names.resolver.address("gw") == "10.0.0.2"
     assert names.changes == 2
 
 
 async def test_of_several_addresses_the_one_before_stays_as_long_as_it_is_there() -> None:
     names = Names({"gw": {"10.0.0.5", "10.0.0.7"}}, {})
-    names.lookup.want({"gw"})
-    await names.lookup.refresh()
+    names.resolver.want({"gw"})
+    await names.resolver.refresh()
     names.found["gw"] = {"10.0.0.1", "10.0.0.5"}
-    await names.lookup.refresh()
+    await names.resolver.refresh()
 
-    assert names.lookup.address("gw") == "10.0.0.5"
+    assert names.resolver.address("gw") == "10.0.0.5"
     assert names.changes == 1
 
 
 async def test_a_name_that_is_not_found_any_more_keeps_its_address() -> None:
     names = Names({"gw": {"10.0.0.1"}}, {})
-    names.lookup.want({"gw"})
-    await names.lookup.refresh()
+    names.resolver.want({"gw"})
+    await names.resolver.refresh()
     names.found.clear()
-    await names.lookup.refresh()
+    await names.resolver.refresh()
 
-    assert names.lookup.address("gw") == "10.0.0.1"
+    assert names.resolver.address("gw") == "10.0.0.1"
     assert names.changes == 1
 
 
@@ -69,35 +69,35 @@ async def test_after_a_restart_without_dns_the_address_in_the_imports_counts(
     remembered: Mapping[str, str], address: str
 ) -> None:
     names = Names({}, remembered)
-    names.lookup.want({"gw"})
-    await names.lookup.refresh()
+    names.resolver.want({"gw"})
+    await names.resolver.refresh()
 
-    assert names.lookup.address("gw") == address
+    assert names.resolver.address("gw") == address
 
 
 async def test_a_new_name_is_asked_at_once_and_alone() -> None:
     names = Names({"a": {"10.0.0.1"}, "b": {"10.0.0.2"}}, {})
-    names.lookup.want({"a"})
-    await names.lookup.refresh()
+    names.resolver.want({"a"})
+    await names.resolver.refresh()
     names.changed.clear()
-    running = asyncio.create_task(names.lookup.run())
-    names.lookup.want({"a", "b"})
+    running = asyncio.create_task(names.resolver.run())
+    names.resolver.want({"a", "b"})
     async with asyncio.timeout(5):
         await names.changed.wait()
     running.cancel()
 
-    assert names.lookup.address("b") == "10.0.0.2"
+    assert names.resolver.address("b") == "10.0.0.2"
     assert names.asked == ["a", "b"]
 
 
 async def test_a_name_that_nobody_wants_is_forgotten() -> None:
     names = Names({"a": {"10.0.0.1"}, "b": {"10.0.0.2"}}, {})
-    names.lookup.want({"a"})
-    await names.lookup.refresh()
-    names.lookup.want({"b"})
-    await names.lookup.refresh()
+    names.resolver.want({"a"})
+    await names.resolver.refresh()
+    names.resolver.want({"b"})
+    await names.resolver.refresh()
 
-    assert names.lookup.address("a") == ""
+    assert names.resolver.address("a") == ""
 
 
 async def test_names_are_really_looked_up() -> None:
@@ -107,13 +107,13 @@ async def test_names_are_really_looked_up() -> None:
 
 async def test_a_name_that_stays_unfound_is_told_once() -> None:
     names = Names({}, {})
-    names.lookup.want({"gw"})
+    names.resolver.want({"gw"})
     with capture_logs() as told:
         for _ in range(3):
-            await names.lookup.refresh()
+            await names.resolver.refresh()
         names.found["gw"] = {"10.0.0.1"}
-        await names.lookup.refresh()
+        await names.resolver.refresh()
         names.found.clear()
-        await names.lookup.refresh()
+        await names.resolver.refresh()
 
     assert [one["kept"] for one in told] == ["", "10.0.0.1"]

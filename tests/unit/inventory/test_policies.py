@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from towpath.inventory.policies import ByNamespace, is_selected
+from towpath.inventory.policies import PoliciesByNamespace, is_selected
 from towpath.karmada.reflector import Name
 from towpath.propagation.policies import Policy, read_policy
 from towpath.propagation.selection import Template
@@ -43,14 +43,14 @@ def policy(called: str, namespace: str = "shop", /, *, deleting: bool = False, *
     ],
 )
 def test_a_policy_selects_what_karmada_would_give_it(one: Policy, selected: bool) -> None:
-    policies = ByNamespace[Policy]()
+    policies = PoliciesByNamespace[Policy]()
     policies.put(Name(one.namespace, one.name), one)
 
     assert is_selected(policies, WEB) == selected
 
 
 def test_a_policy_is_replaced_and_forgotten() -> None:
-    policies = ByNamespace[Policy]()
+    policies = PoliciesByNamespace[Policy]()
     policies.put(Name("shop", "p"), policy("p"))
     policies.put(Name("shop", "p"), policy("p", name="db"))
     assert not is_selected(policies, WEB)

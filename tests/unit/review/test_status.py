@@ -25,12 +25,13 @@ from tests.support.inventories import (
 )
 from tests.support.standin import answered_by
 from towpath.controller.metrics import Metrics
-from towpath.controller.service_export import Reconciler
+from towpath.controller.reconciler import Reconciler
+from towpath.controller.service_export import ServiceExports
 from towpath.inventory.inventory import Inventory
 from towpath.karmada import decode
 from towpath.karmada.client import Client
 from towpath.model.keys import ServiceKey
-from towpath.review.status import Aggregation, Asked
+from towpath.review.status import Aggregation, StatusQuestion
 
 NOW = 1_800_000_000.0
 STAMP = "2027-01-15T08:00:00Z"
@@ -46,10 +47,10 @@ FOREIGN: Object = {
 }
 
 
-def asked(obj: Object, reported: Mapping[str, Object] | None = None) -> Asked:
+def asked(obj: Object, reported: Mapping[str, Object] | None = None) -> StatusQuestion:
     meta = obj["metadata"]
     refused = decode.refusals(msgspec.json.encode({"aggregatedStatus": aggregated(reported or {})}))
-    return Asked(key(), meta["uid"], meta["generation"], obj.get("status", {}), dict(refused))
+    return StatusQuestion(key(), meta["uid"], meta["generation"], obj.get("status", {}), dict(refused))
 
 
 def say(status: Mapping[str, Any] | None) -> dict[str, tuple[str, str, str]]:
@@ -164,10 +165,10 @@ def test_what_a_foreign_crd_drops_is_not_said_for_ever(inventory: Inventory) -> 
         asked(export("web", uid="another")),
         asked(export(generation=2)),
         asked(export(generation=0)),
-        Asked(key("other"), "uid-of-other", 1, {}, {}),
+        StatusQuestion(key("other"), "uid-of-other", 1, {}, {}),
     ],
 )
-def test_what_is_not_known_so_is_not_changed(inventory: Inventory, question: Asked) -> None:
+def test_what_is_not_known_so_is_not_changed(inventory: Inventory, question: StatusQuestion) -> None:
     assert Aggregation(inventory, ()).status(question, NOW) is None
 
 
@@ -233,7 +234,6 @@ BAD: dict[str, Mapping[str, Object]] = {
 @pytest.mark.parametrize("sequence", [("one",), ("all",), ("one", "nobody", "all", "one")])
 async def test_karmada_and_the_controller_write_the_same(
     store: tuple[Store, Client],
-    monkeypatch: pytest.MonkeyPatch,
     there: Object,
     first: str,
     sequence: tuple[str, ...],
@@ -241,27 +241,26 @@ async def test_karmada_and_the_controller_write_the_same(
     kept, client = store
     kept.obj = with_status(WEB, there)
     inventory = knowing(*FLEET, kept.obj, SERVICE, WEB_BINDING, SERVICE_BINDING, client=client)
-    reconciler = Reconciler(client, inventory, Metrics(), is_idle=lambda: True, may_write=lambda: True)
-    aggregation = Aggregation(inventory, reconciler.withheld)
+    exports = ServiceExports()
+    reconciler = Reconciler(client, inventory, exports, Metrics(), lambda: True)
+    aggregation = Aggregation(inventory, exports.withheld)
     for step, name in enumerate(("nobody", *sequence)):
         now = NOW + 60 * step
-        monkeypatch.setattr("towpath.controller.service_export.time.time", lambda now=now: now)
         reported = BAD[name]
         question = asked(kept.obj, reported)
         told = aggregation.status(question, now)
         assert told is not None, "each step changes something"
         if first == "karmada":  # its own write is there before the binding's event
             kept.put(told)
-            inventory.exports[key().dialect].learn(msgspec.json.encode(kept.obj))
+            inventory.watched.exports[key().dialect].learn(msgspec.json.encode(kept.obj))
         tell(inventory, binding(WEB, "a", "b", reported=reported))
-        await reconciler.reconcile(key())
+        await reconciler.reconcile(key(), now, idle=True)
         assert canonical(kept.obj["status"]) == canonical(told)
         # And neither has anything to add, to the new status and also to the old one, asked again later.
         assert aggregation.status(asked(kept.obj, reported), now + 30) is None
         assert canonical(aggregation.status(question, now + 30)) == canonical(told)
         writes = kept.writes
-        monkeypatch.setattr("towpath.controller.service_export.time.time", lambda now=now: now + 30)
-        await reconciler.reconcile(key())
+        await reconciler.reconcile(key(), now + 30, idle=True)
         assert kept.writes == writes
 
 

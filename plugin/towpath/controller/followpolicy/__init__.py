@@ -1,1 +1,1 @@
-"""Follow policies: derived propagation of objects that no policy of the user selects."""
+"""Follow policies: derived propagation of objects that no policy of a user selects."""

@@ -1,13 +1,12 @@
-"""When a derived policy is written, and whether Karmada has noticed that it stepped aside (DESIGN, rule 9).
+"""When a follow policy is written, and whether Karmada has noticed that it was removed.
 
-Users and pipelines apply a template and its policy one after the other, and replace policies by deleting
-them first: so a template that no policy selects is given a moment before it gets a derived one. Two policies
-that come and go within a second can leave a template with nobody (T8): a policy of the user selects it, and
-yet Karmada has not claimed it for that, or for ours that is gone. A touch of the template, without the marks
-of any claim, makes Karmada decide anew. Among many templates made at once it is only not their turn yet, and
-touches would make that longer: so the more is on its way, the longer each waits.
+Users and pipelines apply a template and its policy one after the other, and replace a policy by deleting it
+first: so a template that no policy selects waits a moment before it gets a follow policy. Two policies that
+come and go within a second can leave a template unclaimed although a policy of the user selects it (sticky
+claims). A touch that removes the claim makes Karmada choose again. Among many templates that are created at
+once it is only not their turn yet, so the waiting time grows with the load.
 
-No I/O and no clock of its own.
+No I/O and no clock: callers pass the time.
 """
 
 from __future__ import annotations
@@ -18,73 +17,102 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
-from towpath.controller.backoff import Patience
+from towpath.controller.backoff import Backoff
+from towpath.controller.decision import Decision, Step, Touch
+from towpath.controller.rollout.load import Load
+from towpath.derivation.drift import needs_apply
+from towpath.derivation.followpolicy import Object, becoming
+from towpath.derivation.stages import Write
+from towpath.karmada.client import Resource
+from towpath.karmada.reflector import Name
+from towpath.propagation.claims import Claim
 
-MOMENT = 3.0
-"""Seconds that a template waits for a policy of the user."""
+USER_POLICY_GRACE_SECONDS = 3.0
+"""The time that a template waits for a policy of the user."""
 
 
-class Step(Enum):
-    """What to do about a template's derived policy."""
+class Follower(NamedTuple):
+    """A template that may need a follow policy.
+
+    ``policy`` is the name of its follow policy, and ``live`` that policy if it exists. ``selected``: a policy
+    of a user selects the template. ``claim`` is the policy that has claimed it.
+    """
+
+    resource: Resource
+    name: Name
+    uid: str
+    policy: str
+    live: Object | None
+    selected: bool
+    claim: Claim | None
+
+
+class Action(Enum):
+    """What to do about a template."""
 
     NOTHING = auto()
     WRITE = auto()
     TOUCH = auto()
 
 
-class Seen(NamedTuple):
-    """What to do now, and when to look again if nothing is heard."""
-
-    step: Step = Step.NOTHING
-    look_again: float = math.inf
-
-
 @dataclass
 class _Waiting:
     selected: bool
-    patience: Patience
+    backoff: Backoff
 
     def due(self, pace: float) -> float:
-        """Return when its time is over."""
-        return self.patience.due(pace) if self.selected else self.patience.since + MOMENT
+        """Return when the waiting time ends."""
+        return self.backoff.due(pace) if self.selected else self.backoff.since + USER_POLICY_GRACE_SECONDS
 
 
-class Stepping:
-    """The templates that wait for something."""
+class FollowPolicies:
+    """The templates that wait for a policy."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: Load) -> None:
+        self._load = load
         self._waiting: dict[Hashable, _Waiting] = {}
 
-    def look(
-        self,
-        template: Hashable,
-        *,
-        selected: bool,
-        missing: bool,
-        claimed: bool,
-        now: float,
-        pace: float = 1.0,
-    ) -> Seen:
-        """Judge a template.
+    def decide(self, follower: Follower, wanted: Object | None, now: float) -> Decision:
+        """Bring the follow policy of a template to ``wanted``, None for no policy."""
+        live, which = follower.live, (follower.resource, follower.name)
+        become = becoming(live, wanted, follower.uid, selected=follower.selected)
+        own = Claim("PropagationPolicy", follower.name.namespace, follower.policy)
+        claimed = follower.claim is not None and (follower.claim != own or live is not None)
+        missing = live is None and become is not None
+        action, look_again = self.look(
+            which, selected=follower.selected, missing=missing, claimed=claimed, now=now
+        )
+        steps: list[Step] = []
+        if action is Action.TOUCH:
+            steps.append(
+                Touch(*which, "a user policy selects the template and has not claimed it", unclaim=True)
+            )
+        if needs_apply(live, become) and (not missing or action is Action.WRITE):
+            steps.append(Write(live, become))
+        return Decision(look_again, steps=tuple(steps))
 
-        ``selected``: a policy of the user selects it. ``missing``: it should have a derived policy and has
-        none. ``claimed``: some policy that is there has it, to Karmada. ``pace`` is how much longer than
-        usual things take.
+    def look(
+        self, template: Hashable, *, selected: bool, missing: bool, claimed: bool, now: float
+    ) -> tuple[Action, float]:
+        """Return what to do about a template now, and when to look again if nothing changes.
+
+        ``selected``: a policy of a user selects it. ``missing``: it should have a follow policy and has none.
+        ``claimed``: a policy that exists has claimed it.
         """
         waits = not claimed if selected else missing
         if not waits:
             self.forget(template)
-            return Seen()
-        one = self._waiting.get(template)
-        if one is None or one.selected != selected:
-            one = self._waiting[template] = _Waiting(selected, Patience(now))
-        if now < one.due(pace):
-            return Seen(look_again=one.due(pace))
+            return Action.NOTHING, math.inf
+        waiting, pace = self._waiting.get(template), self._load.pace
+        if waiting is None or waiting.selected != selected:
+            waiting = self._waiting[template] = _Waiting(selected, Backoff(now))
+        if now < waiting.due(pace):
+            return Action.NOTHING, waiting.due(pace)
         if not selected:
-            return Seen(Step.WRITE)
-        one.patience.touched(now)
-        return Seen(Step.TOUCH, one.due(pace))
+            return Action.WRITE, math.inf
+        waiting.backoff.touched(now)
+        return Action.TOUCH, waiting.due(pace)
 
     def forget(self, template: Hashable) -> None:
-        """A template is gone, or waits for nothing any more."""
+        """A template no longer exists, or waits for nothing."""
         self._waiting.pop(template, None)

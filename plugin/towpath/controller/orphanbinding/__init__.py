@@ -1,1 +1,1 @@
-"""Orphaned bindings: a binding of a former template is given to the present one."""
+"""Orphaned bindings: a binding that a former template left behind is given to the present one."""

@@ -1,29 +1,25 @@
-"""A binding that stays bound to a former template of the name, and when to do something about it (facts T14).
+"""When a binding that names a former template is given to the present one (former owner).
 
-A template that is deleted and made anew has its binding collected and made anew as well. Should
-kube-controller-manager's watch be cut at that moment, it sees an object that has changed and not that one has
-gone: what the former template owns stays. Karmada refuses to use such a binding for the new template
-("different owner reference UID"), tries that without end, and the members stay as they are. So a binding that
-names another template than the present one for longer than collecting takes is given to the present one.
+The binding of a template that is deleted and created again is collected and created again as well. If
+kube-controller-manager's watch is interrupted at that moment, it sees an update instead of a deletion (relist
+blindness), and what the former template owns stays. Karmada refuses such a binding for the new template
+("different owner reference UID") without end, and the members stay as they are. So a binding that names
+another template than the present one for longer than garbage collection takes is given to the present one.
 
-No I/O and no clock of its own.
+No I/O and no clock: callers pass the time.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
-PATIENCE = 5.0
-"""Seconds that the garbage collector has; it takes less than one. Also until the next try."""
+from towpath.controller.decision import Adopt, Decision
+from towpath.inventory.snapshot import Template
 
-
-class Seen(NamedTuple):
-    """Whether to give the binding to the present template now, and when to look again if nothing is heard."""
-
-    adopt: bool = False
-    look_again: float = math.inf
+COLLECTION_GRACE_SECONDS = 5.0
+"""The time that the garbage collector has, which takes less than one second; also the time between tries."""
 
 
 class _Waiting(NamedTuple):
@@ -31,24 +27,33 @@ class _Waiting(NamedTuple):
     due: float
 
 
-class Disowned:
-    """The templates whose binding belongs to a former one."""
+class OrphanBindings:
+    """The templates whose binding names a former template."""
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, _Waiting] = {}
 
-    def look(self, template: Hashable, former: str, now: float) -> Seen:
-        """Judge a template. ``former`` is the uid that its binding names instead of its own, if it does."""
-        if not former:
-            self.forget(template)
-            return Seen()
-        one = self._waiting.get(template)
-        if one is not None and one.former == former and now < one.due:
-            return Seen(look_again=one.due)
-        due = now + PATIENCE
-        self._waiting[template] = _Waiting(former, due)
-        return Seen(one is not None and one.former == former, due)
+    def decide(self, templates: Iterable[Template], now: float) -> Decision:
+        """Decide on the bindings of these templates."""
+        decision = Decision()
+        for template in templates:
+            adopt, look_again = self.look((template.resource, template.name), template.former, now)
+            if adopt or look_again < math.inf:
+                decision += Decision(look_again, steps=(Adopt(template),) if adopt else ())
+        return decision
 
-    def forget(self, template: Hashable) -> None:
-        """A template is gone, or has its binding."""
-        self._waiting.pop(template, None)
+    def look(self, template: Hashable, former: str, now: float) -> tuple[bool, float]:
+        """Return whether to adopt the binding of a template now, and when to look again if nothing changes.
+
+        ``former`` is the uid that the binding names instead of the template's own, if it does.
+        """
+        if not former:
+            self._waiting.pop(template, None)
+            return False, math.inf
+        waiting = self._waiting.get(template)
+        is_known = waiting is not None and waiting.former == former
+        if waiting is not None and is_known and now < waiting.due:
+            return False, waiting.due
+        due = now + COLLECTION_GRACE_SECONDS
+        self._waiting[template] = _Waiting(former, due)
+        return is_known, due

@@ -1,1 +1,1 @@
-"""Rollout: whether imports reach the members, and the touch of a template that helps a late one."""
+"""Rollout: whether members hold what was derived for them, and the touch that helps one that does not."""

@@ -1,15 +1,15 @@
-"""Whether members hold what was derived for them, and what to do about one that does not.
+"""Whether members hold what was derived for them, and when to touch the template of one that does not.
 
-Convergence is what members report, not what Karmada says that it sent (facts T3, T6, T13, T15): each
-member's copy carries the digest of its view, Karmada reflects that into the ServiceImport's binding, and the
-digest there is compared with the one derived. A Ready member that stays behind gets one touch of the
-template, after which Karmada works through its binding anew; that cures a scheduler that gave up (T2), a
-write that timed out (T13) and an override that came too early (T15). Each further touch waits longer.
+What members report counts, not what Karmada says that it sent (lost write, silent override failure): each
+copy carries the digest of its view, Karmada reflects the digest into the binding, and it is compared with the
+derived one. A Ready member that lags gets one touch of the template, after which Karmada processes the
+binding again; that cures a scheduler that gave up (terminal NoClusterFit), a write that timed out (lost
+write) and an override that came too early (early override). Each further touch waits longer.
 
-While members report that they get on, nothing is touched but what has long been overtaken by changes that
-came after it: the rest is only waiting for its turn (``underway``). When all this is told is for ``telling``.
+While members make progress nothing is touched, except what later changes have overtaken: the rest only waits
+for its turn. ``throttle`` decides when all this is reported.
 
-No I/O and no clock of its own: ``look`` is told everything and keeps only since when a service lags.
+No I/O and no clock: callers pass everything, and only the lags are remembered.
 """
 
 from __future__ import annotations
@@ -20,120 +20,138 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from towpath.controller.backoff import PATIENCE, Patience
-from towpath.controller.rollout.load import Underway
-from towpath.controller.rollout.throttle import Telling
+from towpath.controller.backoff import TOUCH_DELAYS_SECONDS, Backoff
+from towpath.controller.rollout.load import Load
+from towpath.controller.rollout.throttle import StatusThrottle
+from towpath.inventory.snapshot import ImportState
+from towpath.model.arrival import Arrival
 from towpath.model.keys import ServiceKey
 
 
-class Seen(NamedTuple):
-    """Who lags behind, whether to touch the template now, and when to look again if nothing is heard.
+class Rollout(NamedTuple):
+    """The members that lag, whether to touch the template now, and when to look again if nothing changes.
 
-    ``is_moving`` while it is too early to say so, to say it again, or that all is well. ``took`` is how many
-    seconds it took until nobody lags any more, None if that is no news.
+    ``hold_status``: it is too early to report this, or to report it again. ``seconds`` is how long it took
+    until no member lagged any more, None unless that has just happened.
     """
 
     behind: tuple[str, ...] = ()
     touch: bool = False
     look_again: float = math.inf
-    took: float | None = None
-    is_moving: bool = False
+    seconds: float | None = None
+    hold_status: bool = False
 
 
 @dataclass
 class _Lag:
-    """``since`` is when what is wanted began to be, ``written`` when it was first seen to lag."""
+    """``since`` is when the wanted digests began to be wanted, ``written`` when the lag was first seen."""
 
     wanted: Mapping[str, str]
     since: float
     written: float
-    patience: Patience
+    backoff: Backoff
     behind: tuple[str, ...] = ()
 
 
-def behind(wanted: Mapping[str, str], held: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the clusters, sorted, that do not hold the view that is derived for them, by its digest."""
-    return tuple(sorted(name for name, digest in wanted.items() if held.get(name) != digest))
+def behind(wanted: Mapping[str, str], reported: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the clusters, sorted, that do not report the digest of the view derived for them."""
+    return tuple(sorted(name for name, digest in wanted.items() if reported.get(name) != digest))
 
 
-class Convergence:
-    """The services that lag behind."""
+def arrival_of(imports: ImportState, wanted: Mapping[str, str]) -> Arrival:
+    """Return how the import of a service arrives in the members that should have these digests."""
+    return Arrival(
+        behind(wanted, imports.binding.reported),
+        imports.lost,
+        imports.binding.failed,
+        told=imports.reflecting,
+        taken_by=imports.taken_by,
+        claimed_by=str(imports.claim or ""),
+    )
 
-    def __init__(self, underway: Underway, telling: Telling) -> None:
-        self._underway, self._telling = underway, telling
+
+class Rollouts:
+    """The services of which some member lags."""
+
+    def __init__(self, load: Load, throttle: StatusThrottle) -> None:
+        self._load, self._throttle = load, throttle
         self._lags: dict[ServiceKey, _Lag] = {}
         self._arrived = -math.inf
-        """Of the changes that are everywhere, when the latest was written."""
+        """Of the changes that have arrived everywhere, when the latest was written."""
 
     @property
     def behind(self) -> Mapping[str, int]:
-        """The number of services that each cluster lags behind with, as last seen."""
+        """The number of services that each cluster lags with, as last seen."""
         return Counter(name for lag in self._lags.values() for name in lag.behind)
 
     @property
     def lagging(self) -> tuple[ServiceKey, ...]:
-        """The services of which some cluster lags behind."""
+        """The services of which some cluster lags."""
         return tuple(self._lags)
 
     def forget(self, key: ServiceKey) -> None:
-        """A service is gone, or lags no more."""
+        """A service no longer exists, or no longer lags."""
         self._lags.pop(key, None)
-        self._underway.lagging.discard(key)
+        self._load.lagging.discard(key)
 
     def look(
         self,
         key: ServiceKey,
         wanted: Mapping[str, str],
-        held: Mapping[str, str],
+        reported: Mapping[str, str],
         lost: Collection[str],
         now: float,
         since: float | None = None,
         *,
         claimed: bool = False,
-    ) -> Seen:
-        """Compare the digests derived for the clusters with those they report; ``lost`` can't be reached.
+        writing: bool = False,
+    ) -> Rollout:
+        """Compare the digests that are derived for the clusters with those that they report.
 
-        ``claimed``: another policy than ours has the template, so it goes where that says (facts T8). A touch
-        takes that away, and nothing is gained by waiting. ``since`` is when the change was seen that made
-        them what they are, None if that is not known.
+        ``lost`` clusters are not reachable. ``since`` is when the change was seen that led to ``wanted``,
+        None if that is not known. ``claimed``: another policy has claimed the template, so it goes where that
+        policy says (sticky claims); a touch removes the claim, and waiting gains nothing. ``writing``: the
+        same pass writes objects, so the time until a touch begins now.
         """
-        lagging = behind(wanted, held)
+        lagging = behind(wanted, reported)
         lag = self._lags.get(key)
         if lag and len(lagging) < len(lag.behind):
-            self._underway.progress = now
+            self._load.progress = now
         if not lagging and not claimed:
-            return self._all_there(key, lag, now)
+            return self._all_arrived(key, lag, now)
         if lag is None or lag.wanted != wanted:
             lag = self._begin(key, wanted, now, since)
+        elif writing:
+            lag.backoff.since = now
         lag.behind = lagging
         if not claimed and all(name in lost for name in lagging):
-            return Seen(lagging)  # its return is an event
-        told = self._telling.lags(key, now, at_once=claimed)
+            return Rollout(lagging)  # their return touches the service
+        turn = self._throttle.lags(key, now, at_once=claimed)
         touch = now >= self._due(lag, claimed)
         if touch:
-            lag.patience.touched(now)
-        look_again = min(self._due(lag, claimed), told.ask_again)
-        return Seen(lagging, touch, look_again, is_moving=not told.is_now)
+            lag.backoff.touched(now)
+        look_again = min(self._due(lag, claimed), turn.ask_again)
+        return Rollout(lagging, touch, look_again, hold_status=not turn.is_now)
 
     def _begin(self, key: ServiceKey, wanted: Mapping[str, str], now: float, since: float | None) -> _Lag:
         began = now if since is None else since
-        lag = self._lags[key] = _Lag(dict(wanted), began, now, Patience(now))
-        self._underway.lagging.add(key)
-        self._telling.begin(key, now)
+        lag = self._lags[key] = _Lag(dict(wanted), began, now, Backoff(now))
+        self._load.lagging.add(key)
+        self._throttle.begin(key, now)
         return lag
 
-    def _all_there(self, key: ServiceKey, lag: _Lag | None, now: float) -> Seen:
+    def _all_arrived(self, key: ServiceKey, lag: _Lag | None, now: float) -> Rollout:
         self.forget(key)
         if lag is not None:
             self._arrived = max(self._arrived, lag.written)
-        told = self._telling.arrived(key, now, is_news=lag is not None)
-        took = None if lag is None else now - lag.since
-        return Seen(took=took, look_again=told.ask_again, is_moving=not told.is_now)
+        turn = self._throttle.arrived(key, now, is_news=lag is not None)
+        seconds = None if lag is None else now - lag.since
+        return Rollout(seconds=seconds, look_again=turn.ask_again, hold_status=not turn.is_now)
 
     def _due(self, lag: _Lag, claimed: bool) -> float:
         """Return when to touch, as things are."""
         if claimed:
-            return lag.patience.due() if lag.patience.touches else lag.patience.since
-        pace = self._underway.pace
-        due, turn = lag.patience.due(pace), PATIENCE[0] * pace
-        return due if self._arrived >= lag.written + turn else max(due, self._underway.progress + turn)
+            return lag.backoff.due() if lag.backoff.touches else lag.backoff.since
+        pace = self._load.pace
+        due, turn = lag.backoff.due(pace), TOUCH_DELAYS_SECONDS[0] * pace
+        return due if self._arrived >= lag.written + turn else max(due, self._load.progress + turn)

@@ -1,8 +1,8 @@
-"""What is on its way through Karmada, and how much longer than usual each thing takes among it.
+"""The work that is in flight through Karmada, and how much longer than usual everything takes because of it.
 
-A Karmada that has much to do is left to it, or touches and statuses would be what it has to do: each makes it
-look at the whole template (measured: they made a burst of 100 exports a fifth slower). So whatever waits for
-Karmada, or has something to tell, waits the longer the more there is.
+Every touch and every status makes Karmada process the whole template again, so a busy Karmada is left alone:
+during a burst of 100 exports they made the rest a fifth slower. Whatever waits for Karmada, or wants to
+report something, waits longer the more is in flight.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ import math
 
 from towpath.model.keys import ServiceKey
 
-MANY = 20
-"""Services on their way before Karmada counts as busy: what can wait does."""
-SLOWEST = 20.0
-"""The most that things are taken to slow down."""
+SERVICES_WHEN_BUSY = 20
+"""Services in flight above which Karmada counts as busy."""
+MAX_PACE = 20.0
+"""The largest factor by which waiting times grow."""
 
 
-class Underway:
-    """The services that Karmada has yet to bind, or members yet to get."""
+class Load:
+    """The services that Karmada has yet to bind, or that members have yet to receive."""
 
     def __init__(self) -> None:
         self.unbound: set[ServiceKey] = set()
         self.lagging: set[ServiceKey] = set()
         self.progress = -math.inf
-        """When a member last got what it lacked."""
+        """When a member last reported something that it lacked."""
 
     @property
     def is_busy(self) -> bool:
-        """Whether so much is on its way that every further write would make it slower."""
+        """Whether so much is in flight that further writes would make it slower."""
         return self.pace > 1
 
     @property
     def pace(self) -> float:
         """How much longer than usual things take."""
-        return min(max(1.0, (len(self.lagging) + len(self.unbound)) / MANY), SLOWEST)
+        return min(max(1.0, (len(self.lagging) + len(self.unbound)) / SERVICES_WHEN_BUSY), MAX_PACE)

@@ -1,10 +1,10 @@
-"""When it is worth telling a user how a service arrives in the members.
+"""When the progress of a rollout is worth a status.
 
-A change is on its way as a matter of course, and of a hundred members each would else be worth a write. So it
-is told after a while who lags, and ever less often; not while members get on; and neither that nor that all
-has arrived for some time while Karmada has much to do (``underway``).
+Every change is in flight for a moment, and with a hundred members each arrival would be worth a write. So the
+members that lag are reported after a delay, and then less and less often; not while members make progress;
+and neither a lag nor an arrival is reported for some time while Karmada is busy.
 
-No I/O and no clock of its own.
+No I/O and no clock: callers pass the time.
 """
 
 from __future__ import annotations
@@ -13,98 +13,99 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from towpath.controller.rollout.load import Underway
+from towpath.controller.rollout.load import Load
 from towpath.model.keys import ServiceKey
 
-TELLING = (1.0, 2.0, 5.0, 10.0)
-"""Seconds before the first time that it is told who lags, and each that follows."""
-BUSY = 2
-"""Steps of ``TELLING`` that are left out while Karmada is busy."""
-BINDING = 3.0
-"""Seconds that Karmada is given to bind an export before it is told that it has not; it takes a tenth of one
-if a policy is there, and more among many exports that are made at once."""
-LONGEST = 120.0
-"""Seconds that who lags waits at most to be told while members get on."""
-QUIET, AGAIN = 30.0, 5.0
-"""Seconds that an arrival waits at most to be told while Karmada is busy, and between two looks at that."""
+LAG_DELAYS_SECONDS = (1.0, 2.0, 5.0, 10.0)
+"""The time before a lag is first reported, and before each further report; the last delay repeats."""
+BUSY_STEPS = 2
+"""Delays that are skipped while Karmada is busy."""
+BINDING_GRACE_SECONDS = 3.0
+"""The time that Karmada has to bind an export before the status says that it has not. It usually takes a
+tenth of one second if a policy exists, and longer among many exports that are created at once."""
+MAX_LAG_DELAY_SECONDS = 120.0
+"""The longest time for which a lag is not reported while members make progress."""
+ARRIVAL_DELAY_SECONDS, ARRIVAL_CHECK_SECONDS = 30.0, 5.0
+"""The longest time for which an arrival is not reported while Karmada is busy, and how often that is
+checked."""
 
 
 class Turn(NamedTuple):
-    """Whether it is told now, and when to ask again if nothing is heard."""
+    """Whether to report now, and when to ask again if nothing changes."""
 
     is_now: bool
     ask_again: float = math.inf
 
 
 @dataclass
-class _Quiet:
+class _Pending:
     since: float
-    told: int = 0
+    reports: int = 0
 
 
-class Telling:
-    """The services of which something is yet to be told."""
+class StatusThrottle:
+    """The services of which something is yet to be reported."""
 
-    def __init__(self, underway: Underway) -> None:
-        self._underway = underway
-        self._quiet: dict[ServiceKey, _Quiet] = {}
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._pending: dict[ServiceKey, _Pending] = {}
         self._arrived: dict[ServiceKey, float] = {}
-        """When each service arrived of which that has not been told."""
+        """When each service arrived whose arrival is not reported yet."""
 
     def forget(self, key: ServiceKey) -> None:
-        """A service is gone."""
-        self._quiet.pop(key, None)
+        """A service no longer exists."""
+        self._pending.pop(key, None)
         self._arrived.pop(key, None)
-        self._underway.unbound.discard(key)
+        self._load.unbound.discard(key)
 
     def unbound(self, key: ServiceKey, since: float | None, now: float) -> float:
-        """Return until when it is too early to say of an export that Karmada has bound it nowhere.
+        """Return until when it is too early to report that Karmada has not bound an export.
 
         Infinity if it is time. ``since`` is when the export began to change, None if that is not known.
         """
         if since is not None:
-            self._underway.unbound.add(key)
-            until = since + BINDING * self._underway.pace
+            self._load.unbound.add(key)
+            until = since + BINDING_GRACE_SECONDS * self._load.pace
             if now < until:
                 return until
-        self._underway.unbound.discard(key)
+        self._load.unbound.discard(key)
         return math.inf
 
     def bound(self, key: ServiceKey) -> None:
         """Karmada has bound an export."""
-        self._underway.unbound.discard(key)
+        self._load.unbound.discard(key)
 
     def begin(self, key: ServiceKey, now: float) -> None:
-        """Something new is on its way; what changes again and again is told of all the same."""
+        """A new rollout begins. A service that changes again and again is reported all the same."""
         self._arrived.pop(key, None)
-        known = self._quiet.get(key)
-        since = now if known is None else min(self._due(known) - self._pause(0), now)
-        self._quiet[key] = _Quiet(since)
+        known = self._pending.get(key)
+        since = now if known is None else min(self._due(known) - self._delay(0), now)
+        self._pending[key] = _Pending(since)
 
     def lags(self, key: ServiceKey, now: float, *, at_once: bool) -> Turn:
-        """Judge whether to tell who lags with what has begun."""
-        quiet = self._quiet[key]
-        is_now = at_once or now >= self._due(quiet)
+        """Judge whether to report the members that lag."""
+        pending = self._pending[key]
+        is_now = at_once or now >= self._due(pending)
         if is_now:
-            quiet.told, quiet.since = quiet.told + 1, now
-        return Turn(is_now, self._due(quiet))
+            pending.reports, pending.since = pending.reports + 1, now
+        return Turn(is_now, self._due(pending))
 
     def arrived(self, key: ServiceKey, now: float, *, is_news: bool) -> Turn:
-        """Judge whether to tell that everything is where it should be."""
-        self._quiet.pop(key, None)
+        """Judge whether to report that every importer holds its view."""
+        self._pending.pop(key, None)
         if is_news:
             self._arrived[key] = now
-        if self._underway.is_busy and now < self._arrived.get(key, -math.inf) + QUIET:
-            return Turn(is_now=False, ask_again=now + AGAIN)
+        if self._load.is_busy and now < self._arrived.get(key, -math.inf) + ARRIVAL_DELAY_SECONDS:
+            return Turn(is_now=False, ask_again=now + ARRIVAL_CHECK_SECONDS)
         self._arrived.pop(key, None)
         return Turn(is_now=True)
 
-    def _due(self, quiet: _Quiet) -> float:
-        """Return when to tell who lags, as things are: not while members get on, or after ``LONGEST``."""
-        later = min(self._underway.progress + TELLING[0], quiet.since + LONGEST)
-        return max(quiet.since + self._pause(quiet.told), later)
+    def _due(self, pending: _Pending) -> float:
+        """Return when to report a lag: not while members make progress, up to a limit."""
+        progress = min(self._load.progress + LAG_DELAYS_SECONDS[0], pending.since + MAX_LAG_DELAY_SECONDS)
+        return max(pending.since + self._delay(pending.reports), progress)
 
-    def _pause(self, told: int) -> float:
-        """Return for how long nothing is told after so many times."""
-        step = told + (BUSY if self._underway.is_busy else 0)
-        return TELLING[min(step, len(TELLING) - 1)] * self._underway.pace
+    def _delay(self, reports: int) -> float:
+        """Return the time without a report after so many of them."""
+        step = reports + (BUSY_STEPS if self._load.is_busy else 0)
+        return LAG_DELAYS_SECONDS[min(step, len(LAG_DELAYS_SECONDS) - 1)] * self._load.pace

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from towpath.controller.deletionguard.decide import (
-    AT_LEAST,
-    CONFIRMING,
-    LONGEST,
-    SETTLING,
-    WINDOW,
-    Guard,
+    CONFIRMATION_SECONDS,
+    MAX_RELIST_SECONDS,
+    MIN_ALLOWED,
+    SETTLING_SECONDS,
+    WINDOW_SECONDS,
+    Limit,
     Relisting,
     Verdict,
 )
@@ -19,35 +19,35 @@ from towpath.model.keys import Dialect, ServiceKey
 KEYS = [ServiceKey(Dialect.FLOMESH, "shop", f"s{number}") for number in range(100)]
 
 
-def asked(guard: Guard, keys: list[ServiceKey], now: float = 0.0, existing: int = 100) -> list[Verdict]:
+def asked(limit: Limit, keys: list[ServiceKey], now: float = 0.0, existing: int = 100) -> list[Verdict]:
     """Let all of them come before the first is judged, as they do while others are due."""
     for key in keys:
-        guard.ask(key, existing, now, idle=False)
-    return [guard.ask(key, existing, now, idle=True) for key in keys]
+        limit.ask(key, existing, now, idle=False)
+    return [limit.ask(key, existing, now, idle=True) for key in keys]
 
 
 def test_a_few_may_go() -> None:
-    assert asked(Guard(), KEYS[:AT_LEAST]) == [Verdict.GO] * AT_LEAST
+    assert asked(Limit(), KEYS[:MIN_ALLOWED]) == [Verdict.GO] * MIN_ALLOWED
 
 
 def test_where_there_are_few_all_may_go() -> None:
-    assert asked(Guard(), KEYS[:3], existing=3) == [Verdict.GO] * 3
+    assert asked(Limit(), KEYS[:3], existing=3) == [Verdict.GO] * 3
 
 
 def test_of_many_none_may_go_not_even_the_first() -> None:
-    assert set(asked(Guard(), KEYS[:60])) == {Verdict.REFUSED}
+    assert set(asked(Limit(), KEYS[:60])) == {Verdict.REFUSED}
 
 
 def test_a_share_may_go() -> None:
-    assert set(asked(Guard(), KEYS[:30])) == {Verdict.GO}
-    assert set(asked(Guard(share=0.2), KEYS[:30])) == {Verdict.REFUSED}
+    assert set(asked(Limit(), KEYS[:30])) == {Verdict.GO}
+    assert set(asked(Limit(share=0.2), KEYS[:30])) == {Verdict.REFUSED}
 
 
 def test_who_goes_one_after_the_other_is_stopped_as_well() -> None:
-    guard, left = Guard(), 100
+    limit, left = Limit(), 100
     verdicts = []
     for number, key in enumerate(KEYS):
-        verdict = guard.ask(key, left, number * 0.1, idle=True)
+        verdict = limit.ask(key, left, number * 0.1, idle=True)
         verdicts.append(verdict)
         left -= verdict is Verdict.GO
 
@@ -56,33 +56,35 @@ def test_who_goes_one_after_the_other_is_stopped_as_well() -> None:
 
 
 def test_later_others_may_go() -> None:
-    guard = Guard()
-    assert set(asked(guard, KEYS[:30])) == {Verdict.GO}
-    assert guard.ask(KEYS[30], 70, 1, idle=True) is Verdict.REFUSED
-    assert guard.ask(KEYS[30], 70, WINDOW + 1, idle=True) is Verdict.GO
+    limit = Limit()
+    assert set(asked(limit, KEYS[:30])) == {Verdict.GO}
+    assert limit.ask(KEYS[30], 70, 1, idle=True) is Verdict.REFUSED
+    assert limit.ask(KEYS[30], 70, WINDOW_SECONDS + 1, idle=True) is Verdict.GO
 
 
 def test_when_lists_are_sane_again_nobody_wants_to_go_and_the_next_may() -> None:
-    guard = Guard()
-    assert set(asked(guard, KEYS[:60])) == {Verdict.REFUSED}
+    limit = Limit()
+    assert set(asked(limit, KEYS[:60])) == {Verdict.REFUSED}
     for key in KEYS[:60]:
-        guard.settle(key)
+        limit.settle(key)
 
-    assert guard.ask(KEYS[0], 100, 1, idle=True) is Verdict.GO
+    assert limit.ask(KEYS[0], 100, 1, idle=True) is Verdict.GO
 
 
 def test_a_withdrawal_waits_for_what_is_due_but_not_for_ever() -> None:
-    guard = Guard()
-    assert guard.ask(KEYS[0], 100, 0, idle=False) is Verdict.WAIT
-    assert guard.ask(KEYS[0], 100, SETTLING - 0.1, idle=False) is Verdict.WAIT
-    assert guard.ask(KEYS[0], 100, SETTLING, idle=False) is Verdict.GO
+    limit = Limit()
+    assert limit.ask(KEYS[0], 100, 0, idle=False) is Verdict.WAIT
+    assert limit.ask(KEYS[0], 100, SETTLING_SECONDS - 0.1, idle=False) is Verdict.WAIT
+    assert limit.ask(KEYS[0], 100, SETTLING_SECONDS, idle=False) is Verdict.GO
 
 
 def test_where_a_list_held_nothing_not_even_one_may_go_until_another_held_something() -> None:
-    guard = Guard()
-    verdicts = [guard.ask(KEYS[0], 1, now, idle=True, hollow=True) for now in (0.0, CONFIRMING, 99.0)]
+    limit = Limit()
+    verdicts = [
+        limit.ask(KEYS[0], 1, now, idle=True, empty=True) for now in (0.0, CONFIRMATION_SECONDS, 99.0)
+    ]
     assert verdicts == [Verdict.WAIT, Verdict.REFUSED, Verdict.REFUSED]
-    assert guard.ask(KEYS[0], 1, 100, idle=True) is Verdict.GO
+    assert limit.ask(KEYS[0], 1, 100, idle=True) is Verdict.GO
 
 
 def test_lists_are_asked_for_at_once_and_then_ever_more_rarely_while_a_doubt_lasts() -> None:
@@ -96,4 +98,4 @@ def test_lists_are_asked_for_at_once_and_then_ever_more_rarely_while_a_doubt_las
 def test_lists_in_vain_are_never_further_apart_than_the_longest_pause() -> None:
     relisting = Relisting()
     asked = [now for now in range(3000) if relisting.is_due(float(now))]
-    assert {later - earlier for earlier, later in pairwise(asked[10:])} == {LONGEST}
+    assert {later - earlier for earlier, later in pairwise(asked[10:])} == {MAX_RELIST_SECONDS}

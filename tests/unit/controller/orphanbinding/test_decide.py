@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from towpath.controller.orphanbinding.decide import PATIENCE, Disowned, Seen
+import math
+
+from towpath.controller.orphanbinding.decide import COLLECTION_GRACE_SECONDS, OrphanBindings
 
 WEB, CART = "serviceexports shop/web", "serviceexports shop/cart"
 
 
 def test_what_names_the_present_template_is_left_alone() -> None:
-    assert Disowned().look(WEB, "", 0) == Seen()
+    assert OrphanBindings().look(WEB, "", 0) == (False, math.inf)
 
 
 def test_the_garbage_collector_goes_first() -> None:
-    disowned = Disowned()
-    assert disowned.look(WEB, "old", 0) == Seen(False, PATIENCE)
-    assert disowned.look(WEB, "old", PATIENCE - 1) == Seen(False, PATIENCE)
-    assert disowned.look(WEB, "", PATIENCE) == Seen()
+    orphans = OrphanBindings()
+    assert orphans.look(WEB, "old", 0) == (False, COLLECTION_GRACE_SECONDS)
+    assert orphans.look(WEB, "old", COLLECTION_GRACE_SECONDS - 1) == (False, COLLECTION_GRACE_SECONDS)
+    assert orphans.look(WEB, "", COLLECTION_GRACE_SECONDS) == (False, math.inf)
 
 
 def test_what_it_leaves_is_adopted_and_tried_again_if_that_did_not_work() -> None:
-    disowned = Disowned()
-    disowned.look(WEB, "old", 0)
-    assert disowned.look(WEB, "old", PATIENCE) == Seen(True, 2 * PATIENCE)
-    assert disowned.look(WEB, "old", PATIENCE + 1) == Seen(False, 2 * PATIENCE)
-    assert disowned.look(WEB, "old", 2 * PATIENCE) == Seen(True, 3 * PATIENCE)
+    orphans = OrphanBindings()
+    orphans.look(WEB, "old", 0)
+    assert orphans.look(WEB, "old", COLLECTION_GRACE_SECONDS) == (True, 2 * COLLECTION_GRACE_SECONDS)
+    assert orphans.look(WEB, "old", COLLECTION_GRACE_SECONDS + 1) == (False, 2 * COLLECTION_GRACE_SECONDS)
+    assert orphans.look(WEB, "old", 2 * COLLECTION_GRACE_SECONDS) == (True, 3 * COLLECTION_GRACE_SECONDS)
 
 
 def test_a_template_made_anew_once_more_has_its_own_patience() -> None:
-    disowned = Disowned()
-    disowned.look(WEB, "old", 0)
-    assert disowned.look(WEB, "newer", PATIENCE) == Seen(False, 2 * PATIENCE)
+    orphans = OrphanBindings()
+    orphans.look(WEB, "old", 0)
+    assert orphans.look(WEB, "newer", COLLECTION_GRACE_SECONDS) == (False, 2 * COLLECTION_GRACE_SECONDS)
 
 
 def test_each_template_is_judged_for_itself() -> None:
-    disowned = Disowned()
-    disowned.look(WEB, "old", 0)
-    assert disowned.look(CART, "old", PATIENCE) == Seen(False, 2 * PATIENCE)
-    disowned.forget(WEB)
-    assert disowned.look(WEB, "old", PATIENCE) == Seen(False, 2 * PATIENCE)
+    orphans = OrphanBindings()
+    orphans.look(WEB, "old", 0)
+    assert orphans.look(CART, "old", COLLECTION_GRACE_SECONDS) == (False, 2 * COLLECTION_GRACE_SECONDS)
+    orphans.look(WEB, "", COLLECTION_GRACE_SECONDS)
+    assert orphans.look(WEB, "old", COLLECTION_GRACE_SECONDS) == (False, 2 * COLLECTION_GRACE_SECONDS)

@@ -7,8 +7,13 @@ import math
 import pytest
 
 from tests.support.worlds import KEY
-from towpath.controller.rollout.load import MANY, SLOWEST, Underway
-from towpath.controller.rollout.throttle import BINDING, LONGEST, TELLING, Telling
+from towpath.controller.rollout.load import MAX_PACE, SERVICES_WHEN_BUSY, Load
+from towpath.controller.rollout.throttle import (
+    BINDING_GRACE_SECONDS,
+    LAG_DELAYS_SECONDS,
+    MAX_LAG_DELAY_SECONDS,
+    StatusThrottle,
+)
 from towpath.model.keys import ServiceKey
 
 
@@ -20,50 +25,50 @@ def several(number: int) -> list[ServiceKey]:
     ("unbound", "lagging", "pace"),
     [
         (0, 0, 1.0),
-        (MANY, 0, 1.0),
-        (MANY, MANY, 2.0),
-        (0, MANY + 1, 1 + 1 / MANY),
-        (50 * MANY, 0, SLOWEST),
+        (SERVICES_WHEN_BUSY, 0, 1.0),
+        (SERVICES_WHEN_BUSY, SERVICES_WHEN_BUSY, 2.0),
+        (0, SERVICES_WHEN_BUSY + 1, 1 + 1 / SERVICES_WHEN_BUSY),
+        (50 * SERVICES_WHEN_BUSY, 0, MAX_PACE),
     ],
 )
 def test_all_that_is_on_its_way_slows_each_down(unbound: int, lagging: int, pace: float) -> None:
-    underway = Underway()
-    underway.unbound.update(several(unbound))
-    underway.lagging.update(several(lagging))
-    assert (underway.pace, underway.is_busy) == (pace, pace > 1)
+    load = Load()
+    load.unbound.update(several(unbound))
+    load.lagging.update(several(lagging))
+    assert (load.pace, load.is_busy) == (pace, pace > 1)
 
 
 def test_who_lags_is_not_told_while_members_get_on_but_after_the_longest_time() -> None:
-    telling = Telling(underway := Underway())
-    telling.begin(KEY, now=0.0)
+    throttle = StatusThrottle(load := Load())
+    throttle.begin(KEY, now=0.0)
     now, told = 0.0, []
-    while now < 2 * LONGEST:
-        underway.progress = now
-        now += TELLING[0] / 2
-        if telling.lags(KEY, now, at_once=False).is_now:
+    while now < 2 * MAX_LAG_DELAY_SECONDS:
+        load.progress = now
+        now += LAG_DELAYS_SECONDS[0] / 2
+        if throttle.lags(KEY, now, at_once=False).is_now:
             told.append(now)
-    assert told == [LONGEST, 2 * LONGEST]
+    assert told == [MAX_LAG_DELAY_SECONDS, 2 * MAX_LAG_DELAY_SECONDS]
 
 
 def test_that_an_export_is_bound_nowhere_is_told_when_it_should_have_been() -> None:
-    telling = Telling(Underway())
+    throttle = StatusThrottle(Load())
 
-    assert telling.unbound(KEY, None, now=9.0) == math.inf, "nobody knows since when"
-    assert telling.unbound(KEY, 10.0, now=11.0) == 10 + BINDING
-    assert telling.unbound(KEY, 10.0, now=10.0 + BINDING) == math.inf
+    assert throttle.unbound(KEY, None, now=9.0) == math.inf, "nobody knows since when"
+    assert throttle.unbound(KEY, 10.0, now=11.0) == 10 + BINDING_GRACE_SECONDS
+    assert throttle.unbound(KEY, 10.0, now=10.0 + BINDING_GRACE_SECONDS) == math.inf
 
 
 def test_among_many_each_is_given_its_turn() -> None:
-    telling = Telling(underway := Underway())
-    many = several(4 * MANY)
+    throttle = StatusThrottle(load := Load())
+    many = several(4 * SERVICES_WHEN_BUSY)
     for key in many:
-        telling.unbound(key, 0.0, now=0.1)
+        throttle.unbound(key, 0.0, now=0.1)
 
-    assert underway.is_busy
-    assert telling.unbound(many[0], 0.0, now=BINDING) == 4 * BINDING
-    for key in many[MANY : 2 * MANY]:
-        telling.bound(key)
-    for key in many[2 * MANY :]:
-        telling.forget(key)
-    assert telling.unbound(many[0], 0.0, now=BINDING) == math.inf
-    assert not underway.is_busy
+    assert load.is_busy
+    assert throttle.unbound(many[0], 0.0, now=BINDING_GRACE_SECONDS) == 4 * BINDING_GRACE_SECONDS
+    for key in many[SERVICES_WHEN_BUSY : 2 * SERVICES_WHEN_BUSY]:
+        throttle.bound(key)
+    for key in many[2 * SERVICES_WHEN_BUSY :]:
+        throttle.forget(key)
+    assert throttle.unbound(many[0], 0.0, now=BINDING_GRACE_SECONDS) == math.inf
+    assert not load.is_busy

@@ -1,0 +1,94 @@
+"""What a pass decides: data that the reconciler acts on. Nothing here reads, writes or has a clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from towpath.controller.events import News, Subject
+from towpath.controller.metrics import Refusal
+from towpath.derivation.stages import Write
+from towpath.derivation.status import Status
+from towpath.inventory.snapshot import Template
+from towpath.karmada.client import Resource
+from towpath.karmada.reflector import Name
+
+
+class Touch(NamedTuple):
+    """Make Karmada process a template again; with ``unclaim`` it also chooses the policy again."""
+
+    resource: Resource
+    name: Name
+    why: str
+    unclaim: bool = False
+
+
+class PatchStatus(NamedTuple):
+    """Bring a status to what ``make`` returns for the present one; changes become events of ``subject``."""
+
+    resource: Resource
+    name: Name
+    make: Callable[[Status], Status]
+    subject: Subject | None = None
+
+
+class Adopt(NamedTuple):
+    """Give the binding of a former template to the present one."""
+
+    template: Template
+
+
+class Note(NamedTuple):
+    """A line of the log. ``level`` is a method of the logger."""
+
+    level: str
+    event: str
+    fields: Mapping[str, Any]
+
+
+class Latency(NamedTuple):
+    """The seconds from a change until every importer reports it. ``withdrawal``: an exporter was removed."""
+
+    seconds: float
+    withdrawal: bool
+
+
+Step = Write | Touch | PatchStatus | Adopt
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do about one service, in this order, and when to reconcile it again.
+
+    The writes of one stage may happen at the same time, a stage after the one before it, and ``steps`` one
+    after the other when all stages are done. ``took_up``: the change that began the pass is taken up.
+    ``relist``: list again what derivations read. ``forgotten`` are objects that no longer exist.
+    """
+
+    look_again: float = math.inf
+    took_up: bool = False
+    relist: bool = False
+    refusals: tuple[Refusal, ...] = ()
+    latencies: tuple[Latency, ...] = ()
+    notes: tuple[Note, ...] = ()
+    news: tuple[tuple[Subject, News], ...] = ()
+    forgotten: tuple[tuple[Resource, Name], ...] = ()
+    stages: tuple[Sequence[Write], ...] = ()
+    steps: tuple[Step, ...] = ()
+
+    def __add__(self, other: Decision) -> Decision:
+        """Return both decisions as one, the other one after this one."""
+        return Decision(
+            min(self.look_again, other.look_again),
+            self.took_up or other.took_up,
+            self.relist or other.relist,
+            self.refusals + other.refusals,
+            self.latencies + other.latencies,
+            self.notes + other.notes,
+            self.news + other.news,
+            self.forgotten + other.forgotten,
+            self.stages + other.stages,
+            self.steps + other.steps,
+        )
