@@ -146,9 +146,13 @@ class Here:
         return int((await until(ports, bool))[0]["port"])
 
 
-def service(name: str = "web") -> dict[str, Any]:
-    ports = [{"name": "http", "port": 80}]
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": ports}}
+def service(name: str = "web", more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    spec = {"ports": [{"name": "http", "port": 80}], **(more or {})}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def service_export(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": FLOMESH, "kind": "ServiceExport", "metadata": {"name": name}, "spec": spec}
 
 
 def service_import(far: DataPath, name: str = "web") -> dict[str, Any]:
@@ -179,43 +183,52 @@ def endpoint_slice(name: str, of: str, address: str, *, ready: bool = True, node
 
 
 BAD_TARGETS = (
-    ("x", 80, "/a"),
-    ("", 80, "/a"),
-    ("0.0.0.0", 80, "/a"),  # noqa: S104 - not to listen on
-    ("::1%x", 80, "/a"),
-    ("10.0.0.1", 0, "/a"),
-    ("10.0.0.1", -1, "/a"),
-    ("10.0.0.1", 1 << 30, "/a"),
-    ("10.0.0.1", 80, "/a b"),
-    ("10.0.0.1", 80, "/?"),
-    ("10.0.0.1", 80, "/a//b"),
+    {"ip": "0.0.0.0"},  # noqa: S104 - not to listen on
+    {"ip": "224.0.0.1"},
+    *({"path": path} for path in ("/a b", "/?", "/a//b", "/ü", "/[x]", "/{x}", "/a\n", "/\\")),
 )
-BAD_RULES = ({"portNumber": 81}, {"path": "/a b"}, {"path": "/ü"}, {"portNumber": -1})
+BAD_PORTS = ({"port": 81}, {"protocol": "UDP"})
+BAD_SERVICES = (None, {"clusterIP": "None"}, {"type": "ExternalName", "externalName": "example.org"})
+BAD_TIERS = ("x", "=1", "a/b/c/d=x", "a/b/c/d=-1", "a/b/c/d=99999999")
+BAD_RULES = ({"portNumber": 81}, {"path": "/ü"}, {"path": "/[x]"}, {"path": "/taken"})
 BAD_REWRITES = (("(?!x)", "/"), ("(", "/"), ("a{1,2}", "/"), ("a", "$1"), ("a", "/ b"))
 
 
 def nonsense(far: DataPath) -> Iterator[dict[str, Any]]:
     """Yield objects that the member's apiserver takes and that have no effect, and their Services."""
-    for number, (ip, port, path) in enumerate(BAD_TARGETS):
-        bad = service_import(far, f"bad-{number}")
-        bad["spec"]["ports"][0]["endpoints"][0]["target"] = {"host": "", "ip": ip, "port": port, "path": path}
-        yield bad
-        yield service(f"bad-{number}")
-    for number, weight in enumerate((-1, -(1 << 40))):
-        bad = traffic_policy("ActiveActive", f"bad-{number}")
-        bad["spec"]["targets"][0]["weight"] = weight
+    yield from _bad_imports(far)
+    for number, tiers in enumerate(BAD_TIERS):
+        bad = traffic_policy("FailOver", f"tiers-{number}")
+        bad["metadata"]["annotations"] = {"towpath.io/failover-tiers": tiers}
         yield bad
     specs: list[dict[str, Any]] = [({"rules": [rule]}) for rule in BAD_RULES]
     specs += [{"rules": [{}], "pathRewrite": {"from": one, "to": other}} for one, other in BAD_REWRITES]
     for number, spec in enumerate(specs):
         good = {"portNumber": 80, "path": f"/bad-{number}", "pathType": "Prefix"}
-        rules = [{**good, **rule} for rule in spec["rules"]]
-        yield {
-            "apiVersion": FLOMESH,
-            "kind": "ServiceExport",
-            "metadata": {"name": f"bad-{number}"},
-            "spec": {**spec, "rules": rules},
-        }
+        name = f"bad-{number}"
+        yield service_export(name, {**spec, "rules": [{**good, **rule} for rule in spec["rules"]]})
+        yield service(name)
+
+
+def _bad_imports(far: DataPath) -> Iterator[dict[str, Any]]:
+    for number, target in enumerate(BAD_TARGETS):
+        bad = service_import(far, f"target-{number}")
+        bad["spec"]["ports"][0]["endpoints"][0]["target"].update(target)
+        yield from (bad, service(f"target-{number}"))
+    for number, port in enumerate(BAD_PORTS):
+        bad = service_import(far, f"port-{number}")
+        bad["spec"]["ports"][0].update(port)
+        yield from (bad, service(f"port-{number}"))
+    for number, spec in enumerate(BAD_SERVICES[:2]):
+        yield service_import(far, f"service-{number}")
+        if spec is not None:
+            yield service(f"service-{number}", spec)
+    for number, spec in enumerate(BAD_SERVICES):
+        rule = {"portNumber": 80, "path": f"/service-{number}", "pathType": "Prefix"}
+        name = f"exported-{number}"
+        yield service_export(name, {"rules": [rule]})
+        if spec is not None and number > 1:
+            yield service(name, spec)
 
 
 @pytest.fixture
@@ -237,6 +250,14 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield one
 
 
+async def answer(session: aiohttp.ClientSession, url: str) -> str:
+    """Return who answers, or why nobody does."""
+    try:
+        return await call(session, url)
+    except aiohttp.ClientError as error:
+        return str(error)
+
+
 async def test_a_service_of_another_cluster(
     here: Here, kubeconfig: Path, tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
@@ -244,7 +265,7 @@ async def test_a_service_of_another_cluster(
     async with node(here.plane, kubeconfig, tmp_path / "a", "node-a") as one:
         here.apply(service(), service_import(here.far), traffic_policy("ActiveActive"))
         url = f"{one.path.address}:{await here.listener()}"
-        await until(lambda: call(session, url), lambda who: who == "pod-1")
+        await until(lambda: answer(session, url), "pod-1".__eq__)
         assert await here.addresses() == ["10.9.9.1"]
         labels = (f'cluster="{ck("cluster-1")}"', 'direction="egress"', f'namespace="{here.namespace}"')
         flow = ",".join((*labels, 'port="80"', 'service="web"'))
@@ -263,12 +284,12 @@ async def test_a_service_of_another_cluster(
         await one.start()
         await until(here.addresses, lambda found: found == [])
         here.apply(traffic_policy("ActiveActive"))
-        await until(lambda: call(session, url), lambda who: who == "pod-1")
+        await until(lambda: answer(session, url), "pod-1".__eq__)
         # An agent of another node wants the same and writes nothing.
         version = here.slice()["metadata"]["resourceVersion"]
         async with node(here.plane, kubeconfig, tmp_path / "b", "node-b") as other:
             await until(
-                lambda: call(session, f"{other.path.address}:{url.rpartition(':')[2]}"), "pod-1".__eq__
+                lambda: answer(session, f"{other.path.address}:{url.rpartition(':')[2]}"), "pod-1".__eq__
             )
             assert here.slice()["metadata"]["resourceVersion"] == version
             # It stands in when the first one does not write.
@@ -283,21 +304,28 @@ async def test_objects_that_make_no_sense_stop_no_other(
 ) -> None:
     """Put straight into the member, past the webhook."""
     async with node(here.plane, kubeconfig, tmp_path / "a", "node-a") as one:
+        rule = {"portNumber": 80, "path": "/taken", "pathType": "Prefix"}
+        here.apply(service("holder"), service_export("holder", {"rules": [rule]}))
+        await until(
+            lambda: answer(session, f"{one.path.address}:{one.path.settings.gateway_port}/taken"),
+            lambda got: got.startswith("503"),
+        )
         broken = list(nonsense(here.far))
         here.apply(*broken)
         here.apply(service(), service_import(here.far), traffic_policy("ActiveActive"))
         url = f"{one.path.address}:{await here.listener()}"
-        await until(lambda: call(session, url), lambda who: who == "pod-1")
+        await until(lambda: answer(session, url), "pod-1".__eq__)
         named = {
             (line["object"].split()[0], line["object"].split()[1]) for line in one.log() if "object" in line
         }
         wanted = {(obj["kind"], f"{here.namespace}/{obj['metadata']['name']}") for obj in broken}
-        assert {what for what in wanted if what[0] != "Service"} <= named
+        wanted = {(kind, name) for kind, name in wanted if kind != "Service"}
+        assert len(wanted) >= 30
+        assert wanted <= named
         metrics = await one.metrics()
         for kind, name in wanted:
-            if kind != "Service":
-                namespace, _, short = name.partition("/")
-                assert f'kind="{kind}",name="{short}",namespace="{namespace}"' in metrics
+            namespace, _, short = name.partition("/")
+            assert f'kind="{kind}",name="{short}",namespace="{namespace}"' in metrics
         assert "towpath_net_rejections_total{" not in metrics
 
 
@@ -312,13 +340,13 @@ async def test_a_change_is_effective_soon(
     async with node(here.plane, kubeconfig, tmp_path / "a", "node-a") as one:
         here.apply(service(), service_import(here.far), traffic_policy("ActiveActive"))
         url = f"{one.path.address}:{await here.listener()}"
-        await until(lambda: call(session, url), lambda who: who == "pod-1")
+        await until(lambda: answer(session, url), "pod-1".__eq__)
         took = []
         for turn in range(10):
             here.apply(traffic_policy("Locality" if turn % 2 == 0 else "ActiveActive"))
             began = time.perf_counter()
             async with asyncio.timeout(5):
-                while (await call(session, url) == "pod-1") is (turn % 2 == 0):  # noqa: ASYNC110
+                while (await answer(session, url) == "pod-1") is (turn % 2 == 0):  # noqa: ASYNC110
                     await asyncio.sleep(0)
             took.append(time.perf_counter() - began)
         with capsys.disabled():

@@ -16,7 +16,7 @@ from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
 from towpath.model.view import View
 
-SLICE_MANAGER = "towpath.io/net"
+SLICE_MANAGER = "net.towpath.io"
 """Value of ``endpointslice.kubernetes.io/managed-by`` on the EndpointSlices that the data path publishes."""
 TIERS_ANNOTATION = "towpath.io/failover-tiers"
 """On a GlobalTrafficPolicy: ``CLUSTER-KEY=TIER,...``, the order in which FailOver uses clusters."""

@@ -60,8 +60,9 @@ class Writer:
         loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
-            ready = [key for key, due in self._due.items() if due.at <= loop.time()][:_AT_ONCE]
-            await asyncio.gather(*(self._write(key) for key in ready))
+            now = loop.time()
+            ready = [(self._wanted[key], due) for key, due in self._due.items() if due.at <= now][:_AT_ONCE]
+            await asyncio.gather(*(self._carry_out(write, due) for write, due in ready))
             if ready:
                 continue
             first = min((due.at for due in self._due.values()), default=None)
@@ -71,8 +72,8 @@ class Writer:
             except TimeoutError:
                 continue
 
-    async def _write(self, key: tuple[str, str]) -> None:
-        write, due = self._wanted[key], self._due[key]
+    async def _carry_out(self, write: Write, due: _Due) -> None:
+        key = (write.kind, write.name)
         try:
             if write.is_needed():
                 await write.write()
@@ -85,5 +86,5 @@ class Writer:
             pause = min(_FIRST_PAUSE * 2 ** (due.failures - 1), _LONGEST_PAUSE)
             due.at = asyncio.get_running_loop().time() + pause
         else:
-            if self._wanted.get(key) is write:
+            if self._wanted.get(key) is write:  # else there is a newer one, which is due as well
                 self._due.pop(key, None)

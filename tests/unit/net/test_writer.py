@@ -87,3 +87,35 @@ async def test_what_is_wanted_no_more_is_not_written() -> None:
         await until(lambda: is_there(other), bool)
         await until(lambda: is_idle(second), bool)
     assert one.tries == []
+
+
+async def test_what_is_wanted_changes_while_it_is_written() -> None:
+    one, other = Object(), Object()
+    async with running() as first:
+        began = asyncio.Event()
+
+        async def slow() -> None:
+            began.set()
+            await asyncio.sleep(0)
+            await one.write()
+
+        first.want([Write("EndpointSlice", "shop/web", lambda: not one.is_there, slow)], rank=0)
+        await began.wait()
+        first.want([Write("ConfigMap", "x", lambda: not other.is_there, other.write)], rank=0)
+        first.want([one.as_write(), Write("ConfigMap", "x", lambda: not other.is_there, other.write)], rank=0)
+        await until(lambda: is_idle(first), bool)
+    assert one.is_there
+    assert other.is_there
+    assert len(one.tries) == 1
+
+
+async def test_what_is_wanted_no_more_when_its_turn_comes() -> None:
+    """Many writes become due at once, and those that wait for their turn are wanted no more."""
+    objects = [Object() for _ in range(module._AT_ONCE * 2)]
+    async with running() as first:
+        writes = [Write("EndpointSlice", str(n), lambda: True, one.write) for n, one in enumerate(objects)]
+        first.want(writes, rank=0)
+        await asyncio.sleep(0)
+        first.want([], rank=0)
+        await until(lambda: is_idle(first), bool)
+    assert sum(len(one.tries) for one in objects) <= module._AT_ONCE
