@@ -41,7 +41,7 @@ async def differences(
     services = [one for one in json.loads(planned)["services"] if one["namespace"] in namespaces]
     views = {
         member: {
-            (one["group"], f"{one['namespace']}/{one['name']}"): one["imports"][member]["spec"]
+            (one["dialect"], f"{one['namespace']}/{one['name']}"): one["imports"][member]["spec"]
             for one in services
             if member in one["imports"]
         }

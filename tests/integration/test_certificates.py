@@ -67,7 +67,7 @@ async def store(plane: Plane, karmada: Client) -> AsyncIterator[Store]:
 async def serving(plane: Plane, *more: str) -> AsyncIterator[str]:
     """Run a webhook that is in a hurry; gives its address."""
     port = free_ports(1)[0]
-    argv = ("-m", "tests.quick_webhook", f"--kubeconfig={plane.env.webhook}", f"--port={port}", *more)
+    argv = ("-m", "tests.support.quick_webhook", f"--kubeconfig={plane.env.webhook}", f"--port={port}", *more)
     process = await asyncio.create_subprocess_exec(sys.executable, *argv)
     try:
         await until(lambda: listens(port), bool)

@@ -22,7 +22,7 @@ import yaml
 
 from tests.support.checkout import TOP
 from towpath.derivation.index import Incremental
-from towpath.derivation.render import Rendered
+from towpath.derivation.render import Rendered, import_of
 from towpath.model import manifest
 from towpath.model.keys import DEFAULT, Dialect, cluster_key
 from towpath.model.service import CLUSTER_SET_IP
@@ -116,7 +116,7 @@ class Run:
         reading, now = read(objects), self.now.timestamp()
         builder = Builder(reading, {}, now)
         world = builder.world()
-        plan = make(world, builder.notes)
+        plan = make(world, builder.notes, [*reading.overrides.values()], builder.targets)
         self.kept.put_members(world.members)
         for key in self.kept.services.keys() | world.services.keys():
             self.kept.put_service(key, world.services.get(key))
@@ -143,7 +143,7 @@ def shown(plan: Plan, targets: Sequence[Target]) -> Manifest:
 
 def _service(one: ServicePlan, said: Manifest, targets: Sequence[Target]) -> Manifest:
     imports, derived = dict(_arriving(one.rendered, targets)), one.derived
-    meant = {name: _carried(obj) for name, obj in said["imports"].items()}
+    meant = {name: _carried(import_of(one.service.key, view)) for name, view in derived.views.items()}
     assert {name: _carried(obj) for name, obj in imports.items()} == meant, "the objects give something else"
     spec: Manifest = next((obj["spec"] for obj in imports.values()), {})
     config = spec.get("sessionAffinityConfig", {}).get("clientIP", {})

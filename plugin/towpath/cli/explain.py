@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from towpath.cli import plugin_options
-from towpath.cli.output import explanation, members_table, print_json, show
+from towpath.cli.output import MemberRow, explanation, members_table, print_json, show
 from towpath.cli.running import run
 from towpath.errors import NoEnvironment, UsageError
 from towpath.model.keys import Dialect
+
+if TYPE_CHECKING:
+    from towpath.proto.v1alpha1.service_pb2 import Cluster
 
 
 class Output(StrEnum):
@@ -46,7 +49,7 @@ def explain(
     output: Form = Output.TABLE,
 ) -> None:
     """Show who exports a service, why the others do not, and what each cluster imports."""
-    from towpath.rpc import client
+    from towpath.rpc import client, convert
 
     namespace, slash, name = service.partition("/")
     if not (namespace and slash and name) or "/" in name:
@@ -56,7 +59,7 @@ def explain(
     if output is Output.JSON:
         print_json(answer)
     else:
-        show(*explanation(answer))
+        show(*explanation(convert.explanation_of(answer)))
 
 
 def members(
@@ -74,9 +77,15 @@ def members(
     if output is Output.JSON:
         print_json(answer)
     elif answer.clusters:
-        show(members_table(answer.clusters))
+        show(members_table([_row(cluster) for cluster in answer.clusters]))
     else:
         show("Karmada has no members.")
+
+
+def _row(cluster: Cluster) -> MemberRow:
+    return MemberRow(
+        cluster.name, cluster.cluster_key, cluster.gateway_host, cluster.gateway_port, cluster.dialects
+    )
 
 
 def _reached(

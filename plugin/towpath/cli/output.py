@@ -1,31 +1,35 @@
-"""Printing what is known of services and members: tables for people, JSON for programs.
+"""Output of services and members: tables for people, JSON for programs.
 
-What many clusters have alike is said once, and of long lists the beginning: 100 clusters stay readable.
+Rows that are alike share one, and long lists are cut: 100 clusters stay readable.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from towpath.text import one_line, several
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from google.protobuf.message import Message
     from rich.table import Table
 
-    from towpath.proto.v1alpha1 import service_pb2 as pb
+    from towpath.derivation.explanation import Explanation, ImportingCluster, LeftOutCluster
+    from towpath.model.cluster import Member
+    from towpath.model.view import Endpoint, ImportPort
+    from towpath.rules.reasons import Finding
+
+    Ports = tuple[ImportPort, ...]
 
 T = TypeVar("T")
 _PIPE_WIDTH = 1000
 """Columns where there is no terminal: so wide that a line stays a line for grep."""
-_AS_USUAL = {("Valid", "True"), ("Conflict", "False")}
-_PIECE = 2**24
-_ROWS = 10
+_EXPECTED = {("Valid", "True"), ("Conflict", "False")}
+_MAX_WRITE_CHARACTERS = 2**24
+_MAX_ROWS = 10
 """Rows that are shown of many alike."""
-_VIEWS = 5
+_MAX_VIEWS = 5
 """Views that are shown one by one, before those are put together that differ in the cluster itself."""
 
 
@@ -33,8 +37,8 @@ def write(text: str) -> None:
     """Write to stdout, whatever characters its encoding lacks."""
     encoding = sys.stdout.encoding or "utf-8"
     # In pieces, because of one write of more than 2 GiB only the beginning arrives.
-    for start in range(0, len(text), _PIECE):
-        piece = text[start : start + _PIECE]
+    for start in range(0, len(text), _MAX_WRITE_CHARACTERS):
+        piece = text[start : start + _MAX_WRITE_CHARACTERS]
         sys.stdout.write(piece.encode(encoding, "backslashreplace").decode(encoding))
 
 
@@ -73,7 +77,23 @@ def table(*columns: str) -> Table:
     return made
 
 
-def members_table(members: Sequence[pb.Cluster]) -> Table:
+class MemberRow(NamedTuple):
+    """A member cluster, as tables show it."""
+
+    name: str
+    cluster_key: str
+    gateway_host: str
+    gateway_port: int
+    dialects: Sequence[str]
+
+    @classmethod
+    def of(cls, member: Member) -> MemberRow:
+        """Return the row of a member."""
+        dialects = sorted(dialect.value for dialect in member.imports)
+        return cls(member.name, member.key, member.gateway_host, member.gateway_port, dialects)
+
+
+def members_table(members: Sequence[MemberRow]) -> Table:
     """Return the inventory."""
     rows = table("member", "cluster key", "gateway", "imports")
     for member in members:
@@ -82,36 +102,36 @@ def members_table(members: Sequence[pb.Cluster]) -> Table:
     return rows
 
 
-def inventory(members: Sequence[pb.Cluster]) -> str | Table:
+def inventory(members: Sequence[MemberRow]) -> str | Table:
     """Return the inventory as the beginning of something else: only their number if there are many."""
-    if 0 < len(members) <= _ROWS:
+    if 0 < len(members) <= _MAX_ROWS:
         return members_table(members)
     names = several(member.name for member in members)
-    return f"{len(members)} members: {names}" if names else "There are no members."
+    return f"{len(members)} members: {names}" if names else "There are no member clusters."
 
 
-def explanation(answer: pb.Explanation) -> list[str | Table]:
-    """Return one service: who exports it, who does not and why, who imports what, and what to know."""
-    parts: list[str | Table] = [f"{answer.namespace}/{answer.name} ({answer.dialect})", ""]
-    parts.append(_exporters_table(answer) if answer.exporters else "No cluster exports it.")
-    parts += _exclusions("not exported by", answer.excluded)
-    parts += ["", _imports_table(answer) if answer.importers else "No cluster imports it."]
-    parts += _exclusions("not imported by", answer.not_importing)
-    telling = [c for c in answer.conditions if (c.type, c.status) not in _AS_USUAL]
+def explanation(explained: Explanation) -> list[str | Table]:
+    """Return one service: its exporters and importers, the others with the reason, and what to know."""
+    parts: list[str | Table] = [str(explained.key), ""]
+    parts.append(_exporters_table(explained) if explained.exporters else "No cluster exports the service.")
+    parts += _left_out("not exported by", explained.excluded)
+    parts += ["", _imports_table(explained) if explained.importers else "No cluster imports the service."]
+    parts += _left_out("not imported by", explained.not_importing)
+    telling = [c for c in explained.conditions if (c.type, c.status) not in _EXPECTED]
     if telling:
         parts += ["", *(f"{c.type}={c.status} ({c.reason}): {c.message}" for c in telling)]
-    return [*parts, *warnings(answer.warnings)]
+    return [*parts, *warnings(explained.warnings)]
 
 
-def warnings(those: Iterable[pb.Finding]) -> list[str | Table]:
-    """Return what surprises, one a line."""
-    lines = [f"warning: {one.text}" for one in those]
+def warnings(findings: Iterable[Finding]) -> list[str | Table]:
+    """Return the warnings, one a line."""
+    lines = [f"warning: {finding.text}" for finding in findings]
     return ["", *lines] if lines else []
 
 
-def _exporters_table(answer: pb.Explanation) -> Table:
+def _exporters_table(explained: Explanation) -> Table:
     rows = table("exported by", "cluster key")
-    shown, more = _first(answer.exporters)
+    shown, more = _first(explained.exporters)
     for exporter in shown:
         _add(rows, exporter.cluster, exporter.cluster_key)
     if more:
@@ -119,31 +139,32 @@ def _exporters_table(answer: pb.Explanation) -> Table:
     return rows
 
 
-def _exclusions(title: str, those: Sequence[pb.Exclusion]) -> list[str | Table]:
-    if not those:
+def _left_out(title: str, clusters: Sequence[LeftOutCluster]) -> list[str | Table]:
+    if not clusters:
         return []
     alike: dict[tuple[str, str], list[str]] = {}
-    for one in those:
-        alike.setdefault((one.reason, one.text), []).append(one.cluster)
+    for name, reason, text in clusters:
+        alike.setdefault((reason, text), []).append(name)
     rows = table(title, "reason", "")
-    for (reason, text), clusters in alike.items():
-        _add(rows, several(clusters), reason, text)
+    for (reason, text), names in alike.items():
+        _add(rows, several(names), reason, text)
     return ["", rows]
 
 
-def _imports_table(answer: pb.Explanation) -> Table:
+def _imports_table(explained: Explanation) -> Table:
     """Return what is imported. Clusters that see the same share a row."""
     rows = table("imported by", "port", "from", "address")
-    shown, more = _first(_views(answer.importers))
+    shown, more = _first(_views(explained.importers))
     for clusters, ports in shown:
         label = clusters
         for port in ports:
             number = _port_label(port)
             endpoints, others = _first(port.endpoints)
             for endpoint in endpoints:
-                address = f"{endpoint.ip}:{endpoint.port}{endpoint.path}"
+                target = endpoint.target
+                address = f"{target.ip}:{target.port}{target.path}"
                 _add(rows, label, number, endpoint.cluster_key, address)
-                label = number = ""  # said once, above
+                label = number = ""  # once, in the first row
             if others:
                 _add(rows, "", "", others)
     if more:
@@ -151,67 +172,55 @@ def _imports_table(answer: pb.Explanation) -> Table:
     return rows
 
 
-def _views(importers: Sequence[pb.Importer]) -> Sequence[tuple[str, Sequence[pb.Port]]]:
+def _views(importers: Sequence[ImportingCluster]) -> Sequence[tuple[str, Ports]]:
     """Return what is imported, each once, behind the names of the clusters that see it so."""
     alike = _alike(importers)
-    if len(alike) > _VIEWS:
+    if len(alike) > _MAX_VIEWS:
         whole = _united(importers)
-        full = {
-            one.cluster for one in importers if _text(one.ports) == _text(_without(whole, one.cluster_key))
-        }
+        full = {one.cluster for one in importers if one.ports == _without(whole, one.cluster_key)}
         if len(full) > 1:
-            rest = _alike(one for one in importers if one.cluster not in full)
+            rest = _alike(importer for importer in importers if importer.cluster not in full)
             return [(f"{several(full)}, each without itself", whole), *rest]
     return alike
 
 
-def _alike(importers: Iterable[pb.Importer]) -> Sequence[tuple[str, Sequence[pb.Port]]]:
-    seen: dict[bytes, list[pb.Importer]] = {}
+def _alike(importers: Iterable[ImportingCluster]) -> Sequence[tuple[str, Ports]]:
+    seen: dict[Ports, list[str]] = {}
     for importer in importers:
-        seen.setdefault(_text(importer.ports), []).append(importer)
-    return [(several(one.cluster for one in those), those[0].ports) for those in seen.values()]
+        seen.setdefault(importer.ports, []).append(importer.cluster)
+    return [(several(names), ports) for ports, names in seen.items()]
 
 
-def _united(importers: Iterable[pb.Importer]) -> list[pb.Port]:
-    """Return every port with the endpoints that anybody imports, sorted by cluster key."""
-    ports: dict[tuple[object, ...], tuple[pb.Port, dict[str, pb.Endpoint]]] = {}
+def _united(importers: Iterable[ImportingCluster]) -> Ports:
+    """Return every port with all endpoints that are imported, sorted by cluster key."""
+    ports: dict[ImportPort, dict[str, Endpoint]] = {}
     for port in (port for importer in importers for port in importer.ports):
-        which = (port.port, port.protocol, port.name, port.app_protocol)
-        ports.setdefault(which, (port, {}))[1].update((one.cluster_key, one) for one in port.endpoints)
-    return [_with(port, [those[key] for key in sorted(those)]) for port, those in ports.values()]
+        known = ports.setdefault(_with(port, ()), {})
+        known.update((endpoint.cluster_key, endpoint) for endpoint in port.endpoints)
+    return tuple(_with(port, (known[key] for key in sorted(known))) for port, known in ports.items())
 
 
-def _without(ports: Iterable[pb.Port], cluster_key: str) -> list[pb.Port]:
+def _without(ports: Ports, cluster_key: str) -> Ports:
     """Return ports without the endpoints of one cluster, and without those that have no others."""
-    left = (_with(port, [e for e in port.endpoints if e.cluster_key != cluster_key]) for port in ports)
-    return [port for port in left if port.endpoints]
+    left = (_with(port, (e for e in port.endpoints if e.cluster_key != cluster_key)) for port in ports)
+    return tuple(port for port in left if port.endpoints)
 
 
-def _with(port: pb.Port, endpoints: Iterable[pb.Endpoint]) -> pb.Port:
-    return type(port)(
-        port=port.port,
-        protocol=port.protocol,
-        name=port.name,
-        app_protocol=port.app_protocol,
-        endpoints=endpoints,
-    )
-
-
-def _text(ports: Iterable[pb.Port]) -> bytes:
-    return b"".join(port.SerializeToString(deterministic=True) for port in ports)
+def _with(port: ImportPort, endpoints: Iterable[Endpoint]) -> ImportPort:
+    return port.model_copy(update={"endpoints": tuple(endpoints)})
 
 
 def _first(items: Sequence[T]) -> tuple[Sequence[T], str]:
-    """Return the items to show, and the words for those that are not."""
-    more = len(items) - _ROWS
-    return (items[:_ROWS], f"and {more} more") if more > 1 else (items, "")
+    """Return the items to show, and how many are not."""
+    more = len(items) - _MAX_ROWS
+    return (items[:_MAX_ROWS], f"and {more} more") if more > 1 else (items, "")
 
 
 def _add(rows: Table, *cells: str) -> None:
     rows.add_row(*map(one_line, cells))
 
 
-def _port_label(port: pb.Port) -> str:
+def _port_label(port: ImportPort) -> str:
     """Return ``8080/TCP http, kubernetes.io/h2c``."""
     extra = ", ".join(text for text in (port.name, port.app_protocol) if text)
     return f"{port.port}/{port.protocol} {extra}".rstrip()

@@ -101,7 +101,8 @@ def plan(
     reading = _read(there, given, others, namespace)
     with _naming():
         builder = Builder(reading, {**_looked_up(reading, known), **known}, now)
-        made = result.make(builder.world(), builder.notes)
+        overrides = [*reading.overrides.values()]
+        made = result.make(builder.world(), builder.notes, overrides, builder.targets)
     _print(made, there if live else None, output)
 
 
@@ -255,20 +256,22 @@ def _print(made: Plan, there: Sequence[Object] | None, output: Output) -> None:
 
 
 def _show(made: Plan, differing: Sequence[str] | None) -> None:
-    from towpath.cli.output import explanation, inventory, show, warnings
-    from towpath.rpc import convert
+    from towpath.cli.output import MemberRow, explanation, inventory, show, warnings
+    from towpath.plan.result import explained
     from towpath.text import several
 
-    parts: list[str | Table] = [inventory(convert.clusters(made.fleet.members))]
+    parts: list[str | Table] = [
+        inventory([MemberRow.of(member) for _, member in sorted(made.fleet.members.items())])
+    ]
     for one in made.services:
-        parts += ["", *explanation(convert.explanation(one.service, one.derived, made.fleet))]
+        parts += ["", *explanation(explained(one, made.fleet))]
         parts += ["", _would_write(one)]
     if not made.services:
         parts += ["", "Nothing is exported."]
     for policy in made.traffic:
         spread, where = policy.applied.policy.lb_type.value, several(policy.applied.clusters) or "no cluster"
         parts += ["", f"GlobalTrafficPolicy {policy.applied.key}: {spread} in {where}"]
-        parts += warnings(convert.findings(policy.advice))[1:]
+        parts += warnings(caution.finding for caution in policy.advice)[1:]
         if policy.following:
             parts.append(f"would write {_name(policy.following)}")
     parts += ["", *(f"note: {note}" for note in made.notes)] if made.notes else []

@@ -1,4 +1,4 @@
-"""Propagation that nobody wrote is derived too (DESIGN, rule 9).
+"""Propagation that nobody wrote is derived too ("follow rule").
 
 A ServiceExport that no policy of the user selects goes where its Service goes, and a GlobalTrafficPolicy
 that none selects goes to the clusters that import the service. A user's policy always wins, now or later:
@@ -26,7 +26,7 @@ def becoming(live: Object | None, wanted: Object | None, uid: str, *, selected: 
     """Return what is to be there in the place of a live policy, None for nothing.
 
     ``uid`` is that of the object which it makes follow; of the other API group's it is left alone. What has
-    nothing to follow for now keeps its policy: without one it would be frozen (facts T9).
+    nothing to follow for now keeps its policy: without one it would be frozen ("frozen templates").
     """
     if live is not None and _owner(live) != uid:
         return live

@@ -5,13 +5,14 @@
 * The **PropagationPolicy** names the importing clusters, never none: an empty list means all of them.
 * The **OverridePolicy** replaces ``/spec/ports`` with the complete value wherever a view differs from
   the full list, above all in the exporting clusters, which must not see themselves. Never by index:
-  Karmada reads template and policy at different times (facts T7), and a complete value is right with both.
+  Karmada reads template and policy at different times ("non-atomic reads" in docs/karmada-behaviour.md), and
+  a complete value is right with both.
 * Template and override carry ``towpath.io/view``, the digest of the view that they give: what a member
   reports of it tells whether it has what it should.
 
 At most three objects a service, however many clusters, until an OverridePolicy grows so large that it has
 to be cut in several. What is larger than Karmada can carry is refused as a whole, and nothing is written:
-a Work keeps a cluster's override in an annotation, where 256 KiB is the end (facts T6).
+a Work keeps a cluster's override in an annotation, where 256 KiB is the end ("override size limit").
 """
 
 from __future__ import annotations

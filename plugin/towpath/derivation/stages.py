@@ -7,12 +7,13 @@ in between may a cluster see itself, whatever of it Karmada has read by then:
   appears, and they must be there by then.
 * Where there is one, overrides come first, then the template, then clusters that the old template would show
   themselves (``Transition``).
-* Karmada may go on for a while with templates of before (facts T7), and several changes can come in that
-  while. So an override that nobody needs any more stays until members report that all of it has arrived.
+* Karmada may use an earlier template for a while ("non-atomic reads" in docs/karmada-behaviour.md), and
+  several changes can come in that time. So an override that is not needed any more stays until the members
+  report that the change has arrived.
 * Where nobody imports any more, only the template is deleted: without its policies what is still in the
   members would for a moment be the full list, and without a template the policies do nothing. They go
   with the export. Should they belong to a former export of the name, whose end the garbage collector has
-  missed (facts T14), they go when the template has gone.
+  missed ("former owner"), they go when the template has gone.
 * A ServiceImport that is not ours is never touched, and neither is an object that waits for its
   finalizers: of that we hear again when it has gone.
 """

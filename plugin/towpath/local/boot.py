@@ -27,7 +27,7 @@ from towpath.local.spec import FIXED_PORTS, KARMADA, PLUGIN, WEBHOOK, Environmen
 from towpath.model import manifest
 from towpath.polling import accepted
 from towpath.setup.assets import deployed
-from towpath.setup.install import install
+from towpath.setup.install import install, served
 
 Report = Callable[[str], None]
 MANAGER = "towpath-local"
@@ -143,6 +143,8 @@ async def _install_karmada(env: Environment, client: Client, say: Report) -> Non
     processes.spawn(env, "karmada-webhook")
     definitions = manifest.load(Binaries(env.binaries).karmada_crds)
     await asyncio.gather(*(client.apply(objects.CRDS, definition, MANAGER) for definition in definitions))
+    # Karmada's controller-manager exits when it starts before its kinds are served.
+    await asyncio.gather(*(served(client, definition) for definition in definitions))
     # Before the controllers: detector and garbage collector look for new kinds every 30 s only (facts T11).
     await install(client, env.crds)
     processes.spawn(env, "karmada-kube-controller-manager")

@@ -13,7 +13,8 @@ class Arrival:
     ``behind`` are the importers that do not report the view derived for them, ``lost`` the members that
     Karmada cannot reach, and ``failed`` what it says of those that it cannot write to. ``told``: members
     report what they hold at all. ``taken_by`` is the API version of an import whose binding has the name of
-    this one's, and ``claimed_by`` a policy that has claimed the import in place of ours.
+    this one's, ``claimed_by`` a policy that has claimed the import in place of ours, and ``overridden`` the
+    user's override policies that change or block the import, by cluster.
     """
 
     behind: Collection[str] = ()
@@ -22,3 +23,4 @@ class Arrival:
     told: bool = True
     taken_by: str = ""
     claimed_by: str = ""
+    overridden: Mapping[str, str] = field(default_factory=dict)

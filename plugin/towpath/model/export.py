@@ -7,10 +7,10 @@ from pydantic import Field, StrictInt
 from towpath.model.base import Model
 
 WHEN_UNREACHABLE = "towpath.io/when-unreachable"
-"""Annotation: what becomes of the endpoints of a cluster that Karmada cannot reach (DESIGN, rule 7)."""
+"""Annotation: what happens to the endpoints of a cluster that Karmada cannot reach ("reachability rule")."""
 
 CONFLICT_RESOLUTION = "towpath.io/conflict-resolution"
-"""Annotation: ``Overwrite`` lets Karmada take over ServiceImports that others left in members (facts T12)."""
+"""Annotation: ``Overwrite`` lets Karmada take over ServiceImports that others left in members."""
 ABORT, OVERWRITE = "Abort", "Overwrite"
 
 

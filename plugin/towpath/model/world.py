@@ -37,11 +37,12 @@ class ExportedService:
 
     Ages are RFC 3339 in UTC, so they sort as text. ``annotations`` are those of the export that begin
     with ``towpath.io/``. ``serving`` are the clusters that the Service itself is bound to, and
-    ``selected`` tells whether a policy of the user selects the export (DESIGN, rule 9).
+    ``selected`` tells whether a policy of the user selects the export ("follow rule" in docs/rules.md).
 
-    ``taken_by`` is the API version of a ServiceExport whose binding has the name of this one's (facts T1).
-    ``frozen``: the Service has lost its policy, so what changes in it reaches no member (facts T9).
-    ``faults`` are sentences on overrides that Karmada cannot apply, which it says nowhere (facts T3).
+    ``taken_by`` is the API version of a ServiceExport whose binding has the name of this one's
+    (docs/karmada-behaviour.md, "shared binding names").
+    ``frozen``: the Service has lost its policy, so its changes reach no member ("frozen templates").
+    ``faults`` are sentences about overrides that Karmada cannot apply ("silent override failure").
     """
 
     key: ServiceKey

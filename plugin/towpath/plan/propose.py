@@ -57,4 +57,6 @@ def propose(
         except InvalidObject as error:
             raise Unreadable(number, one_line(f"{source}: {error}")) from None
     builder = Builder(reading, resolved, now)
-    return compared(result.make(builder.world(), builder.notes), there)
+    return compared(
+        result.make(builder.world(), builder.notes, [*reading.overrides.values()], builder.targets), there
+    )

@@ -1,9 +1,9 @@
 """Manifests as files hold them, sorted by what they are to a derivation and read by the same decoders.
 
 Files are read as ``kubectl apply`` would apply them, one after the other: of two objects of one kind and name
-the later replaces the earlier, but for what ``kubectl`` leaves as it is (``applying``). Replaced policies are
-remembered all the same, because what they claimed stays where it was (facts T9). Kinds that say nothing to
-Towpath are passed over.
+the later replaces the earlier, except for the fields that ``kubectl`` keeps (``apply``). Replaced policies
+are remembered, because what they claimed stays where it was (docs/karmada-behaviour.md, "frozen templates").
+Kinds that do not concern Towpath are skipped.
 """
 
 from __future__ import annotations

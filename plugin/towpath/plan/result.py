@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from towpath.derivation.derive import Derived, derive, why_not_importing
+from towpath.derivation.derive import Derived, derive
+from towpath.derivation.explanation import Explanation, explain, finding_document, member_document
+from towpath.derivation.explanation import document as service_document
 from towpath.derivation.followpolicy import export_policy, traffic_policy
 from towpath.derivation.render import Rendered, import_of, render
+from towpath.derivation.user_overrides import cautions_of, import_overrides
 from towpath.derivation.warnings import advise, advise_policy
 from towpath.model.cluster import Fleet
 from towpath.model.condition import Condition
-from towpath.model.keys import ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService, World
+from towpath.propagation.policies import OverridePolicy, Target
 from towpath.rules.reasons import Caution, InvalidReason
 
 Object = Mapping[str, Any]
@@ -81,10 +84,22 @@ class Plan:
         return (*services, *policies)
 
 
-def make(world: World, notes: tuple[str, ...] = ()) -> Plan:
-    """Derive a world and render all of it."""
+def make(
+    world: World,
+    notes: tuple[str, ...] = (),
+    overrides: Collection[OverridePolicy] = (),
+    targets: Mapping[str, Target] | None = None,
+) -> Plan:
+    """Derive a world and render all of it.
+
+    ``overrides`` are the user's, ``targets`` the members as policies select them.
+    """
     fleet, derivation = Fleet(world.members), derive(world)
-    services = {key: _service(world.services[key], d, fleet) for key, d in derivation.services.items()}
+    services = {}
+    for key, derived in derivation.services.items():
+        planned = _service(world.services[key], derived, fleet)
+        effects = import_overrides(planned.rendered, overrides, targets or {})
+        services[key] = replace(planned, cautions=(*planned.cautions, *cautions_of(effects)))
     traffic = tuple(
         _traffic(applied, services.get(key), fleet) for key, applied in sorted(world.policies.items())
     )
@@ -111,64 +126,48 @@ def _traffic(applied: AppliedPolicy, plan: ServicePlan | None, fleet: Fleet) -> 
     return TrafficPlan(applied, following, advise_policy(applied, service, derived, fleet))
 
 
+def explained(planned: ServicePlan, fleet: Fleet) -> Explanation:
+    """Return a planned service, explained."""
+    return explain(
+        planned.service, planned.derived, fleet, conditions=planned.conditions, cautions=planned.cautions
+    )
+
+
 def document(plan: Plan) -> dict[str, Any]:
-    """Return a plan as one document, the same for YAML and JSON."""
+    """Return a plan as one document for YAML and JSON, with the field names of the gRPC API's JSON.
+
+    A service is an explanation with the whole import of each cluster, and the objects to write.
+    """
+    fleet = plan.fleet
     return {
-        "members": [
+        "clusters": [member_document(member) for _, member in sorted(fleet.members.items())],
+        "services": [
             {
-                "name": name,
-                "clusterKey": member.key,
-                "gateway": f"{member.gateway_host}:{member.gateway_port}" if member.gateway_host else None,
-                "serves": sorted(dialect.value for dialect in member.imports),
+                **service_document(explained(planned, fleet)),
+                "imports": _imports(planned),
+                "objects": list(planned.objects),
             }
-            for name, member in sorted(plan.fleet.members.items())
+            for planned in plan.services
         ],
-        "services": [_service_document(one, plan.fleet) for one in plan.services],
-        "trafficPolicies": [
-            {
-                **_key(one.applied.key),
-                "clusters": sorted(one.applied.clusters),
-                "warnings": [_caution(c) for c in one.cautions],
-                "objects": [one.following] if one.following else [],
-            }
-            for one in plan.traffic
-        ],
+        "trafficPolicies": [_traffic_document(planned) for planned in plan.traffic],
         "notes": list(plan.notes),
+        "refusals": list(plan.refusals),
     }
 
 
-def _service_document(one: ServicePlan, fleet: Fleet) -> dict[str, Any]:
-    derived, service = one.derived, one.service
-    idle = {
-        name: why_not_importing(service, derived, member, fleet.members)
-        for name, member in sorted(fleet.members.items())
-    }
+def _imports(planned: ServicePlan) -> dict[str, Any]:
+    key = planned.service.key
+    return {cluster: import_of(key, view) for cluster, view in planned.derived.views.items()}
+
+
+def _traffic_document(planned: TrafficPlan) -> dict[str, Any]:
+    key, advice = planned.applied.key, planned.advice
     return {
-        **_key(service.key),
-        "exporters": list(derived.exporters),
-        "notExporting": [
-            {"cluster": name, "reason": why.reason.value, "message": why.text}
-            for name, why in derived.excluded.items()
-        ],
-        "imports": {name: import_of(service.key, view) for name, view in derived.views.items()},
-        "notImporting": [
-            {"cluster": name, "reason": why.value, "message": why.text}
-            for name, why in idle.items()
-            if why is not None
-        ],
-        "conditions": [
-            {"type": c.type, "status": c.status, "reason": str(c.reason), "message": c.message}
-            for c in one.conditions
-        ],
-        "warnings": [_caution(c) for c in one.cautions],
-        "objects": list(one.objects),
+        "namespace": key.namespace,
+        "name": key.name,
+        "dialect": key.dialect.value,
+        "clusters": sorted(planned.applied.clusters),
+        "errors": [finding_document(c.finding) for c in planned.cautions if c not in advice],
+        "warnings": [finding_document(c.finding) for c in advice],
+        "objects": [planned.following] if planned.following else [],
     }
-
-
-def _key(key: ServiceKey) -> dict[str, str]:
-    return {"namespace": key.namespace, "name": key.name, "group": key.dialect.value}
-
-
-def _caution(caution: Caution) -> dict[str, Any]:
-    refused = {"refused": True} if isinstance(caution.reason, InvalidReason) else {}
-    return {"reason": caution.reason.value, "field": caution.field, "message": caution.text, **refused}

@@ -66,6 +66,11 @@ class Builder:
             for (before, after), clusters in self._notes.items()
         )
 
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """The members as policies select them."""
+        return self._targets
+
     def world(self) -> World:
         """Return the world."""
         reading = self._reading
@@ -237,7 +242,7 @@ def _id_of(policy: Policy) -> Id:
 
 
 def _holding(manifest: Manifest, policies: Iterable[Policy], template: Template) -> Policy | None:
-    """Return the policy that has claimed a template: it keeps it, whatever others there are (facts T8)."""
+    """Return the policy that has claimed a template, and keeps it ("sticky claims")."""
     held = claim_of(manifest["metadata"].get("annotations") or {})
     for policy in policies:
         if held == (policy.kind, policy.namespace, policy.name) and claiming([policy], template):

@@ -1,7 +1,7 @@
 """Which policy has a template: Karmada writes it on the template itself (pkg/detector/claim.go).
 
-Claims are sticky: a policy keeps what it has, whatever comes later (facts T8). Taking the marks away lets
-Karmada decide anew.
+A policy keeps what it has claimed, whatever policy comes later (docs/karmada-behaviour.md, "sticky claims").
+Without the marks Karmada decides again.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ Plaintext is one JSON patch (RFC 6902), applied by evanphx/json-patch v5 with it
 * ``add`` of a key that is there replaces it, ``-`` is the end of a list, and a negative index counts from it;
 * what stands before the first slash of a path is ignored.
 
-A patch that fails stops the whole update of that member, silently: its binding goes on to say that all is
-applied (facts T3), while the member keeps what it had. Then there is a note, and the template as it was.
+A patch that fails stops the whole update of that member, and the binding still reports success ("silent
+override failure" in docs/karmada-behaviour.md). Then ``fault`` says so, and the copy is the template.
 """
 
 from __future__ import annotations

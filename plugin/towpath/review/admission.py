@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -35,7 +35,7 @@ from towpath.propagation.selection import best_match
 from towpath.rules.contention import EVERYWHERE, Lost, claims_of, holder, lost, name_taken
 from towpath.rules.export_warnings import by_field, unknown_targets
 from towpath.rules.ports import normal_path
-from towpath.rules.reasons import PLAIN, Advice, Caution, Exclusion, ExclusionReason, InvalidReason
+from towpath.rules.reasons import PLAIN, Advice, Caution, Exclusion, ExclusionReason, Finding, InvalidReason
 from towpath.text import several
 
 T = TypeVar("T")
@@ -51,14 +51,6 @@ class Change:
     name: str
     obj: bytes | None = None
     old: bytes | None = None
-
-
-class Finding(NamedTuple):
-    """A warning: the reason for programs, the field of the object, and the text for people."""
-
-    reason: str
-    field: str
-    text: str
 
 
 class _ExportersOnly(Fleet):
@@ -92,8 +84,8 @@ def _export(change: Change, inventory: Inventory, now: float) -> Iterator[Findin
     derived = derive_service(service, _ExportersOnly(fleet.members), (), now)
     advice = (caution for caution in advise(service, derived, fleet) if _needs_world(caution))
     # Unknown keys are reported also where no cluster exports yet.
-    yield from map(_finding, unknown_targets(stored.export, fleet.keys))
-    yield from (_finding(c) for c in advice if c.reason is not Advice.UNKNOWN_TARGET_CLUSTER)
+    yield from (caution.finding for caution in unknown_targets(stored.export, fleet.keys))
+    yield from (c.finding for c in advice if c.reason is not Advice.UNKNOWN_TARGET_CLUSTER)
     yield from _taken(_lost(service, inventory.world), stored.export)
 
 
@@ -147,7 +139,8 @@ def _traffic(change: Change, inventory: Inventory, now: float) -> Iterator[Findi
     applied = inventory.applied(key, policy)
     if derived and not applied.selected:  # it follows the imports
         applied = replace(applied, clusters=frozenset(derived.views))
-    yield from map(_finding, filter(_needs_world, advise_policy(applied, service, derived, world.fleet)))
+    advice = advise_policy(applied, service, derived, world.fleet)
+    yield from (caution.finding for caution in advice if _needs_world(caution))
 
 
 def _propagation(change: Change, inventory: Inventory, _: float) -> Iterator[Finding]:
@@ -164,7 +157,7 @@ def _propagation(change: Change, inventory: Inventory, _: float) -> Iterator[Fin
     if dropped:
         field = "spec.resourceSelectors" if after else ""
         names = several(f"Service {t.namespace}/{t.name}" for t in dropped)
-        yield _finding(Caution(Advice.FREEZES, field, names))
+        yield Caution(Advice.FREEZES, field, names).finding
 
 
 _RULES: Mapping[tuple[str, str], Callable[[Change, Inventory, float], Iterator[Finding]]] = {
@@ -197,7 +190,3 @@ def _needs_world(caution: Caution) -> bool:
     if caution.reason is Advice.BAD_ANNOTATION:
         return caution.field == f"metadata.annotations[{DRAIN_ANNOTATION}]"
     return caution.reason not in PLAIN and not isinstance(caution.reason, InvalidReason)
-
-
-def _finding(caution: Caution) -> Finding:
-    return Finding(caution.reason.value, caution.field, caution.text)

@@ -7,16 +7,22 @@ from typing import Any
 
 import msgspec
 
-from towpath.derivation.derive import Derived, why_not_importing
-from towpath.derivation.warnings import advise
+from towpath.derivation.derive import Derived
+from towpath.derivation.explanation import (
+    Explanation,
+    ExportingCluster,
+    ImportingCluster,
+    LeftOutCluster,
+)
 from towpath.model.cluster import Fleet, Member
 from towpath.model.condition import Condition
-from towpath.model.view import Endpoint, ImportPort, View
+from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.view import Endpoint, ImportPort, Target
 from towpath.model.world import ExportedService
-from towpath.plan.result import Plan, ServicePlan, TrafficPlan
+from towpath.plan.result import Plan, ServicePlan, TrafficPlan, explained
 from towpath.proto.v1alpha1 import inventory_pb2, planner_pb2
 from towpath.proto.v1alpha1 import service_pb2 as pb
-from towpath.rules.reasons import Caution
+from towpath.rules.reasons import Caution, Finding
 
 
 def cluster(member: Member) -> pb.Cluster:
@@ -35,27 +41,58 @@ def clusters(members: Mapping[str, Member]) -> list[pb.Cluster]:
     return [cluster(member) for _, member in sorted(members.items())]
 
 
-def explanation(service: ExportedService, derived: Derived, fleet: Fleet) -> pb.Explanation:
-    """Return one derived service. ``fleet`` is what it was derived with."""
-    key, members = service.key, fleet.members
-    idle = {name: why_not_importing(service, derived, member, members) for name, member in members.items()}
+def explanation(explained: Explanation) -> pb.Explanation:
+    """Return an explained service."""
+    key = explained.key
     return pb.Explanation(
         namespace=key.namespace,
         name=key.name,
         dialect=key.dialect,
-        exporters=[pb.Exporter(cluster=name, cluster_key=members[name].key) for name in derived.exporters],
-        excluded=[
-            pb.Exclusion(cluster=name, reason=one.reason.value, text=one.text)
-            for name, one in sorted(derived.excluded.items())
+        exporters=[pb.Exporter(cluster=name, cluster_key=own) for name, own in explained.exporters],
+        excluded=[pb.Exclusion(**left_out._asdict()) for left_out in explained.excluded],
+        importers=[
+            pb.Importer(cluster=name, cluster_key=own, ports=[_port(port) for port in ports])
+            for name, own, ports in explained.importers
         ],
-        importers=[importer(members[name], view) for name, view in sorted(derived.views.items())],
-        not_importing=[
-            pb.Exclusion(cluster=name, reason=reason.value, text=reason.text)
-            for name, reason in sorted(idle.items())
-            if reason is not None
-        ],
-        conditions=conditions(derived.conditions),
-        warnings=findings(advise(service, derived, fleet)),
+        not_importing=[pb.Exclusion(**left_out._asdict()) for left_out in explained.not_importing],
+        conditions=conditions(explained.conditions),
+        warnings=[pb.Finding(**finding._asdict()) for finding in explained.warnings],
+    )
+
+
+def explanation_of(answer: pb.Explanation) -> Explanation:
+    """Read an explained service from a message."""
+    return Explanation(
+        ServiceKey(Dialect(answer.dialect), answer.namespace, answer.name),
+        tuple(ExportingCluster(exporter.cluster, exporter.cluster_key) for exporter in answer.exporters),
+        tuple(_left_out_of(exclusion) for exclusion in answer.excluded),
+        tuple(
+            ImportingCluster(importer.cluster, importer.cluster_key, tuple(map(_port_of, importer.ports)))
+            for importer in answer.importers
+        ),
+        tuple(_left_out_of(exclusion) for exclusion in answer.not_importing),
+        tuple(Condition(c.type, c.status, c.reason, c.message) for c in answer.conditions),
+        tuple(Finding(finding.reason, finding.field, finding.text) for finding in answer.warnings),
+    )
+
+
+def _left_out_of(exclusion: pb.Exclusion) -> LeftOutCluster:
+    return LeftOutCluster(exclusion.cluster, exclusion.reason, exclusion.text)
+
+
+def _port_of(port: pb.Port) -> ImportPort:
+    return ImportPort(
+        port=port.port,
+        protocol=port.protocol,
+        name=port.name or None,
+        app_protocol=port.app_protocol or None,
+        endpoints=tuple(
+            Endpoint(
+                cluster_key=endpoint.cluster_key,
+                target=Target(host=endpoint.host, ip=endpoint.ip, port=endpoint.port, path=endpoint.path),
+            )
+            for endpoint in port.endpoints
+        ),
     )
 
 
@@ -90,10 +127,9 @@ def plan(made: Plan, differences: Iterable[str]) -> planner_pb2.PlanResponse:
 
 
 def _planned_service(one: ServicePlan, fleet: Fleet) -> planner_pb2.PlannedService:
-    explained = explanation(one.service, one.derived, fleet)
-    del explained.conditions[:]
-    explained.conditions.extend(conditions(one.conditions))
-    return planner_pb2.PlannedService(explanation=explained, objects=_json(one.objects))
+    return planner_pb2.PlannedService(
+        explanation=explanation(explained(one, fleet)), objects=_json(one.objects)
+    )
 
 
 def _planned_policy(one: TrafficPlan) -> planner_pb2.PlannedPolicy:
@@ -116,13 +152,6 @@ def _json(objects: Iterable[Mapping[str, Any]]) -> list[str]:
 def findings(those: Iterable[Caution]) -> list[pb.Finding]:
     """Return what is wrong or surprises."""
     return [pb.Finding(reason=one.reason.value, field=one.field, text=one.text) for one in those]
-
-
-def importer(member: Member, view: View) -> pb.Importer:
-    """Return what a member imports."""
-    return pb.Importer(
-        cluster=member.name, cluster_key=member.key, ports=[_port(port) for port in view.ports]
-    )
 
 
 def _port(port: ImportPort) -> pb.Port:

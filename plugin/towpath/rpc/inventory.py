@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from grpc.aio import ServicerContext
 
+from towpath.derivation.explanation import explain
 from towpath.derivation.index import Incremental
 from towpath.model.keys import ServiceKey
 from towpath.proto.v1alpha1 import inventory_pb2 as pb
@@ -92,7 +93,7 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
         service, derived = world.services.get(key), world.derived(key, time.time())
         if service is None or derived is None:
             raise not_found(EXPORT_GONE, f"the ServiceExport {key.namespace}/{key.name} has been deleted")
-        return convert.explanation(service, derived, world.fleet), derived.look_again
+        return convert.explanation(explain(service, derived, world.fleet)), derived.look_again
 
     def _check(self) -> None:
         if not self._in_sync():

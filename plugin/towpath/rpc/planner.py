@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from grpc.aio import ServicerContext
 
+from towpath.derivation.explanation import explain
 from towpath.derivation.index import Incremental
 from towpath.errors import ApiError, InvalidObject
 from towpath.plan.propose import Proposal, Unreadable, propose
@@ -44,7 +45,8 @@ class PlannerServicer(planner_pb2_grpc.PlannerServicer):
         derived = world.derived(key, time.time())
         if derived is None:
             raise LookupError(f"{key} is exported and yet not derived")
-        return pb.ExplainResponse(explanation=convert.explanation(world.services[key], derived, world.fleet))
+        explained = explain(world.services[key], derived, world.fleet)
+        return pb.ExplainResponse(explanation=convert.explanation(explained))
 
     async def Plan(  # noqa: N802 - named by the contract
         self,

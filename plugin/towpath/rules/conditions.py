@@ -100,20 +100,9 @@ def ready(importers: Sequence[str], arrival: Arrival) -> Condition:
     behind = sorted(arrival.behind)
     if not importers:
         return _condition(READY, FALSE, ConditionReason.NOT_IMPORTED)
-    if arrival.taken_by:
-        return _condition(
-            READY,
-            FALSE,
-            ConditionReason.IMPORT_NAME_TAKEN,
-            f"ServiceImport of {arrival.taken_by}: {ConditionReason.IMPORT_NAME_TAKEN.text}",
-        )
-    if arrival.claimed_by:
-        return _condition(
-            READY,
-            FALSE,
-            ConditionReason.CLAIMED_ELSEWHERE,
-            f"{arrival.claimed_by}: {ConditionReason.CLAIMED_ELSEWHERE.text}",
-        )
+    if prevented := _prevented(arrival):
+        reason, about = prevented
+        return _condition(READY, FALSE, reason, f"{about}: {reason.text}")
     if not arrival.told:
         return _condition(READY, UNKNOWN, ConditionReason.NOT_REPORTED)
     progress = f"{len(importers) - len(behind)} of {len(importers)} importing clusters have the import."
@@ -176,6 +165,21 @@ def _of_cautions(kind: str, cautions: Sequence[Caution]) -> Condition:
 
 def _joined(reasons: Iterable[Reason]) -> str:
     return ",".join(dict.fromkeys(reason.value for reason in reasons))
+
+
+def _prevented(arrival: Arrival) -> tuple[ConditionReason, str] | None:
+    """Return what keeps imports from arriving as they were derived, and the object that does it."""
+    if arrival.taken_by:
+        return ConditionReason.IMPORT_NAME_TAKEN, f"ServiceImport of {arrival.taken_by}"
+    if arrival.claimed_by:
+        return ConditionReason.CLAIMED_ELSEWHERE, arrival.claimed_by
+    if arrival.overridden:
+        policies, clusters = (
+            set(arrival.overridden.values()),
+            several(arrival.overridden, _MAX_IMPORTERS_NAMED),
+        )
+        return ConditionReason.OVERRIDDEN, f"{several(policies)} in {clusters}"
+    return None
 
 
 def _not_applied(progress: str, failed: Mapping[str, str]) -> tuple[str, ...]:

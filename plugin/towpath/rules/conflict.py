@@ -1,4 +1,4 @@
-"""In what the exporters of one service disagree (DESIGN, rule 4; KEP-1645 and mcs-api v0.5).
+"""In what the exporters of one service disagree ("conflict rule"; KEP-1645, mcs-api).
 
 The table names each field, how to read it from an exporter and the reason for a difference. The oldest
 exporter's value is used; the message has the KEP's form, every field that differs is named, and since it

@@ -1,9 +1,9 @@
 """What two services cannot both have: one name in two dialects, and one path on one gateway.
 
-* Karmada's bindings ignore the API group (facts T1), and so would our policies: of two exports of one
-  namespace and name the older counts, in every cluster.
-* A gateway routes by path. ErieCanal and FSM refuse an export whose path and pathType another Ingress of
-  the cluster has already (eriecanal.md 2.2), as a whole. The older export keeps it.
+* Karmada's bindings ignore the API group ("shared binding names" in docs/karmada-behaviour.md), and so would
+  derived policies: of two exports of one namespace and name the older counts, in every cluster.
+* A gateway routes by path. ErieCanal and FSM refuse an export as a whole if another Ingress of the cluster
+  has its path and pathType already. The older export keeps it.
 
 Each such thing is a ``Claim``, and the oldest claimant holds it, whether or not it exports in the end: so
 who holds what depends on the claims alone, and a change in one service touches only those that claim the

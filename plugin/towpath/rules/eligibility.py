@@ -1,4 +1,4 @@
-"""Which clusters export a service, and the one reason for each that does not (DESIGN, rule 3).
+"""Which clusters export a service, and the one reason for each that does not ("exporter rule").
 
 A ServiceExport usually reaches more clusters than its Service: the walk-through sends it to all three
 members and the Service to two. Only where both are bound is there something to route to.

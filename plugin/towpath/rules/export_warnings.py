@@ -4,7 +4,7 @@ FSM looks up endpoints by the first port of an import and by the gateway's ``ip:
 port that works and a gateway one cluster (service_import.go:199-241, policy.go:920-940). It puts a rule's
 path in front of each request's (outbound-http-load-balancing.js) and reads a port's protocol from its
 appProtocol, else from the beginning of its name, else it is http (pkg/providers/fsm/client.go:244-258).
-All of facts/eriecanal.md, 3.4, and 3.5 for the exporting cluster.
+The files are FSM 1.3's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where a member's gateway is: read from its annotations, or from a flomesh Cluster of the same name.
 
 A flomesh Cluster overrides region, zone, group and gateway together, as in the walk-through; without
-one they come from the Karmada Cluster's spec and annotations (DESIGN, rule 1).
+one they come from the Karmada Cluster's spec and annotations ("inventory rule").
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether an object is as it should be, by its own word: what Karmada shows as its health.
 
 A ServiceExport is not healthy when its status says ``Valid=False`` or ``Conflict=True``. Everything else is:
-an import and a traffic policy have no status that anybody writes (facts/eriecanal.md, 1.2).
+an import and a traffic policy have no status that anybody writes.
 """
 
 from __future__ import annotations

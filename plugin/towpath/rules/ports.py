@@ -1,4 +1,4 @@
-"""Putting views together: which ports, in which order, with whose endpoints (DESIGN, rules 4 and 5).
+"""Putting views together: which ports, in which order, with whose endpoints ("port rule", "view rule").
 
 Ports of all exporters are united once, for all views alike, in the order given: by name first, then by
 protocol and number (KEP-1645). The oldest exporter's word counts: a later one whose port clashes is left

@@ -1,7 +1,7 @@
-"""What becomes of the endpoints of a cluster that Karmada cannot reach (DESIGN, rule 7).
+"""What becomes of the endpoints of a cluster that Karmada cannot reach ("reachability rule").
 
 Users want both: endpoints of a dead cluster gone, and endpoints of a living one kept while only its
-apiserver is upgraded (facts/field.md B.1). So the export says which, and when:
+apiserver is upgraded. So the export says which, and when:
 
 * ``Keep``: they stay.
 * ``Withdraw``: they go at once, and come back when the cluster is Ready.

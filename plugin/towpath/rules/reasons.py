@@ -169,6 +169,11 @@ class ConditionReason(Reason):
         "An import is larger than Karmada can carry, so nothing is written and existing objects stay.",
         "Export fewer ports, from fewer clusters, or to fewer clusters with targetClusters.",
     )
+    OVERRIDDEN = (
+        "ImportOverridden",
+        "An override policy also reaches the derived ServiceImport.",
+        "Add resourceSelectors that exclude ServiceImport to the policy.",
+    )
     LEFT_IN_MEMBER = (
         "LeftInMember",
         "A ServiceImport that Karmada does not manage exists in the cluster.",
@@ -262,6 +267,16 @@ class Advice(Reason):
         "SharedGateway",
         "Several clusters have the same gateway address and port, and FSM keeps only the last one.",
         "Set a gateway of its own for each cluster.",
+    )
+    IMPORT_OVERRIDDEN = (
+        "ImportOverridden",
+        "An override policy also changes the derived ServiceImport, so the cluster imports something else.",
+        "Add resourceSelectors that exclude ServiceImport to the policy.",
+    )
+    IMPORT_OVERRIDE_FAILS = (
+        "ImportOverrideFails",
+        "An override policy also reaches the derived ServiceImport, and Karmada cannot apply it.",
+        "Add resourceSelectors that exclude ServiceImport to the policy.",
     )
     # traffic policies
     NOT_EXPORTED = "NotExported", "No cluster exports a service with this name, so the policy has no effect."
@@ -375,6 +390,14 @@ class Exclusion(NamedTuple):
         return f"{self.detail}: {self.reason.text}" if self.detail else self.reason.text
 
 
+class Finding(NamedTuple):
+    """A warning or an error about an object: the reason for programs, the field, the message for people."""
+
+    reason: str
+    field: str
+    text: str
+
+
 class Caution(NamedTuple):
     """Something legal that surprises, or with ``InvalidReason`` something refused.
 
@@ -393,6 +416,11 @@ class Caution(NamedTuple):
         else:
             place = f"{self.field} ({self.detail})" if self.field else self.detail
         return f"{place}: {self.problem}" if place else self.problem
+
+    @property
+    def finding(self) -> Finding:
+        """The same without the parts that only rules need."""
+        return Finding(self.reason.value, self.field, self.text)
 
     @property
     def problem(self) -> str:

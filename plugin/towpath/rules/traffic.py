@@ -6,7 +6,7 @@ service_import.go:199-241). Locality hides all imports, so its target is never r
 ActiveActive only, where none and 0 are lifted to 100 (policy.go:236-247). Endpoints come in groups by the
 port of their gateway, those of the own cluster by their targetPort (service/types.go:106): between groups
 weights mean nothing, and within one all share a path. The own cluster is never among its imports: where it
-runs the Service, that takes part and has no key (facts/eriecanal.md, 3.2 and 3.4).
+runs the Service, that takes part and has no key.
 """
 
 from __future__ import annotations

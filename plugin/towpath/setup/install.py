@@ -53,7 +53,7 @@ async def install(client: Client, crds: Path | None = None, *, dry: bool = False
     definitions = manifest.load(crds or deployed("crds"))
     done = await asyncio.gather(*(put(client, CRDS, definition, dry=dry) for definition in definitions))
     if not dry:
-        await asyncio.gather(*(_served(client, definition) for definition in definitions))
+        await asyncio.gather(*(served(client, definition) for definition in definitions))
     rest = [
         obj for name in ("rbac.yaml", "interpreter.yaml") for obj in manifest.load(deployed("karmada") / name)
     ]
@@ -116,7 +116,7 @@ def _how(before: Object | None, after: Object) -> str:
     return "unchanged" if same and labels else "updated"
 
 
-async def _served(client: Client, definition: Object) -> None:
+async def served(client: Client, definition: Object) -> None:
     """Wait until a CRD's kind answers."""
     spec = definition["spec"]
     resource = Resource(

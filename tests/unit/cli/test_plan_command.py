@@ -130,7 +130,7 @@ def test_other_clusters_take_the_place_of_those_in_the_files(folder: Path, tmp_p
     clusters = write(tmp_path / "others.txt", others, EXPORT.replace("web", "ignored"))
     done = towpath("plan", "-f", folder, "--clusters", clusters, *RESOLVED, "-o", "json")
     document = json.loads(done.stdout)
-    assert [member["name"] for member in document["members"]] == ["a", "c"]
+    assert [member["name"] for member in document["clusters"]] == ["a", "c"]
     assert len(document["services"]) == 1
 
 
@@ -147,7 +147,8 @@ def test_a_plan_may_be_made_for_another_time(at: str, expected: list[str]) -> No
     ]
     shop = SHOP.replace("clusterNames: [a]", "exclude: []")
     done = piped("---\n".join([*members, shop, EXPORT]), "-f", "-", "--at", at, "-o", "json")
-    assert json.loads(done.stdout)["services"][0]["exporters"] == expected
+    exporters = json.loads(done.stdout)["services"][0]["exporters"]
+    assert [exporter["cluster"] for exporter in exporters] == expected
 
 
 def test_what_is_impossible_is_an_error_in_every_form(folder: Path) -> None:

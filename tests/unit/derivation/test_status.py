@@ -63,6 +63,11 @@ def test_a_message_names_those_that_are_waited_for_but_not_hundreds() -> None:
             "PropagationPolicy shop/all: ",
         ),
         (
+            Arrival(overridden={"b": "OverridePolicy shop/all"}),
+            "ImportOverridden",
+            "OverridePolicy shop/all in b: ",
+        ),
+        (
             Arrival(["b"], failed={"b": 'serviceimports "web" already exists in the cluster'}),
             "LeftInMember",
             "1 of 2 importing clusters have the import. Blocked in b. A ServiceImport",

@@ -599,15 +599,18 @@ def test_a_document_says_all_there_is() -> None:
     plan = planned(CLUSTERS, SERVICE, EXPORT, policy(placement=only("a")), gtp)
     document = result.document(plan)
 
-    assert [m["gateway"] for m in document["members"]] == ["10.0.0.1:80", "10.0.0.2:8080"]
+    assert [(m["gatewayHost"], m["gatewayPort"]) for m in document["clusters"]] == [
+        ("10.0.0.1", 80),
+        ("10.0.0.2", 8080),
+    ]
     [one] = document["services"]
-    assert (one["exporters"], list(one["imports"])) == (["a"], ["b"])
+    assert ([e["cluster"] for e in one["exporters"]], list(one["imports"])) == (["a"], ["b"])
     assert [(i["cluster"], i["reason"]) for i in one["notImporting"]] == [("a", "OnlyExporter")]
     assert [c["type"] for c in one["conditions"]] == ["Valid", "Conflict"]
     assert [obj["kind"] for obj in one["objects"]] == ["PropagationPolicy", "ServiceImport"]
     [traffic] = document["trafficPolicies"]
     assert traffic["clusters"] == ["b"]
-    assert traffic["warnings"][0]["refused"]
+    assert traffic["errors"][0]["reason"] == "FailOverTargets"
     assert plan.refusals[0].startswith(
         "GlobalTrafficPolicy shop/web (flomesh.io): spec.targets: FailOver needs"
     )

@@ -103,6 +103,7 @@ def test_the_condition_of_a_cluster_has_the_shape(member: Member | None) -> None
         Arrival(["b"], claimed_by="PropagationPolicy shop/all"),
         Arrival(["b"], failed={"b": 'serviceimports "web" already exists in the cluster'}),
         Arrival(["b"], failed={"b": "dial tcp: refused"}),
+        Arrival(overridden={"a": "OverridePolicy shop/x", "b": "ClusterOverridePolicy y"}),
         Arrival(["a", "b"], failed={"a": "Denied.", "b": "Denied."}),
     ],
 )

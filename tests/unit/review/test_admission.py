@@ -23,8 +23,8 @@ from tests.support.inventories import (
 )
 from tests.support.worlds import key_of
 from towpath.model.keys import Dialect
-from towpath.review.admission import Change, Finding, review
-from towpath.rules.reasons import Advice, ExclusionReason
+from towpath.review.admission import Change, review
+from towpath.rules.reasons import Advice, ExclusionReason, Finding
 
 NOW = 1_800_000_000.0
 SHOP = exported("web", "a", "b")

@@ -74,7 +74,7 @@ def test_every_reason_has_its_condition(
 
 OF_STATUS = {
     *("EXPORTED", "NOT_IMPORTED", "PENDING", "CLUSTER_LOST", "NOT_REPORTED", "WITHHELD"),
-    *("LEFT_IN_MEMBER", "NOT_APPLIED", "IMPORT_NAME_TAKEN", "CLAIMED_ELSEWHERE"),
+    *("LEFT_IN_MEMBER", "NOT_APPLIED", "IMPORT_NAME_TAKEN", "CLAIMED_ELSEWHERE", "OVERRIDDEN"),
 }
 """What follows from the reports of members and from the controller's guard, not from the derivation."""
 

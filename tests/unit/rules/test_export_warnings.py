@@ -19,7 +19,12 @@ from towpath.rules.ports import Exporter, exporter
 from towpath.rules.reasons import Advice, Caution
 
 ABOUT_EXPORTS = set(list(Advice)[: list(Advice).index(Advice.NOT_EXPORTED)])
-ABOUT_EXPORTS -= {Advice.BAD_ANNOTATION, Advice.FROZEN}
+ABOUT_EXPORTS -= {
+    Advice.BAD_ANNOTATION,
+    Advice.FROZEN,
+    Advice.IMPORT_OVERRIDDEN,
+    Advice.IMPORT_OVERRIDE_FAILS,
+}
 NAMES = ("alpha", "beta", "gamma")
 KNOWN = frozenset(f"default/default/default/{name}" for name in NAMES)
 

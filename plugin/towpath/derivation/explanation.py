@@ -1,0 +1,146 @@
+"""One service, explained: the answer to who exports it, who imports what, and why the others do not.
+
+One frozen type with three renderers: a document for JSON and YAML (here), tables (``cli.output``) and the
+messages of the gRPC API (``rpc.convert``), which read it back as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from towpath.derivation.derive import Derived, why_not_importing
+from towpath.derivation.warnings import advise
+from towpath.model.cluster import Fleet, Member
+from towpath.model.condition import Condition
+from towpath.model.keys import ServiceKey
+from towpath.model.view import ImportPort
+from towpath.model.world import ExportedService
+from towpath.rules.reasons import Caution, Finding
+
+
+class ExportingCluster(NamedTuple):
+    """A cluster that exports the service."""
+
+    cluster: str
+    cluster_key: str
+
+
+class ImportingCluster(NamedTuple):
+    """A cluster that imports the service, and the ports that it sees."""
+
+    cluster: str
+    cluster_key: str
+    ports: tuple[ImportPort, ...]
+
+
+class LeftOutCluster(NamedTuple):
+    """A cluster that does not export, or does not import, and why."""
+
+    cluster: str
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One service. Exporters stand in the order of precedence, everything else by name."""
+
+    key: ServiceKey
+    exporters: tuple[ExportingCluster, ...] = ()
+    excluded: tuple[LeftOutCluster, ...] = ()
+    importers: tuple[ImportingCluster, ...] = ()
+    not_importing: tuple[LeftOutCluster, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+def explain(
+    service: ExportedService,
+    derived: Derived,
+    fleet: Fleet,
+    *,
+    conditions: Iterable[Condition] | None = None,
+    cautions: Iterable[Caution] | None = None,
+) -> Explanation:
+    """Explain a derived service. ``fleet`` is what it was derived with.
+
+    ``conditions`` and ``cautions`` are those of the derivation where they are not given.
+    """
+    members = fleet.members
+    reasons = {name: why_not_importing(service, derived, member, members) for name, member in members.items()}
+    found = advise(service, derived, fleet) if cautions is None else cautions
+    return Explanation(
+        service.key,
+        tuple(ExportingCluster(name, members[name].key) for name in derived.exporters),
+        tuple(
+            LeftOutCluster(name, exclusion.reason.value, exclusion.text)
+            for name, exclusion in sorted(derived.excluded.items())
+        ),
+        tuple(
+            ImportingCluster(name, members[name].key, view.ports)
+            for name, view in sorted(derived.views.items())
+        ),
+        tuple(
+            LeftOutCluster(name, reason.value, reason.text)
+            for name, reason in sorted(reasons.items())
+            if reason is not None
+        ),
+        derived.conditions if conditions is None else tuple(conditions),
+        tuple(caution.finding for caution in found),
+    )
+
+
+def document(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation with the field names of the gRPC API's JSON (service.proto)."""
+    key = explanation.key
+    return {
+        "namespace": key.namespace,
+        "name": key.name,
+        "dialect": key.dialect.value,
+        "exporters": [{"cluster": name, "clusterKey": own} for name, own in explanation.exporters],
+        "excluded": [_left_out(cluster) for cluster in explanation.excluded],
+        "importers": [
+            {"cluster": name, "clusterKey": own, "ports": [_port(port) for port in ports]}
+            for name, own, ports in explanation.importers
+        ],
+        "notImporting": [_left_out(cluster) for cluster in explanation.not_importing],
+        "conditions": [
+            {"type": c.type, "status": c.status, "reason": str(c.reason), "message": c.message}
+            for c in explanation.conditions
+        ],
+        "warnings": [finding_document(finding) for finding in explanation.warnings],
+    }
+
+
+def member_document(member: Member) -> dict[str, Any]:
+    """Return a member with the field names of the gRPC API's JSON."""
+    return {
+        "name": member.name,
+        "clusterKey": member.key,
+        "gatewayHost": member.gateway_host,
+        "gatewayPort": member.gateway_port,
+        "dialects": sorted(dialect.value for dialect in member.imports),
+    }
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """Return a warning with the field names of the gRPC API's JSON."""
+    return {"reason": str(finding.reason), "field": finding.field, "text": finding.text}
+
+
+def _left_out(left_out: LeftOutCluster) -> Mapping[str, str]:
+    return {"cluster": left_out.cluster, "reason": left_out.reason, "text": left_out.text}
+
+
+def _port(port: ImportPort) -> Mapping[str, Any]:
+    return {
+        "port": port.port,
+        "protocol": port.protocol,
+        "name": port.name or "",
+        "appProtocol": port.app_protocol or "",
+        "endpoints": [
+            {"clusterKey": endpoint.cluster_key, **endpoint.target.dump()} for endpoint in port.endpoints
+        ],
+    }
