@@ -20,8 +20,8 @@ from towpath.net.snapshot import Snapshot
 
 log = structlog.get_logger()
 
-ANSWER_SECONDS = 2.0
-"""How long a step waits for Envoy, which answers within milliseconds unless it is being stopped."""
+ANSWER_SECONDS = 10.0
+"""How long a step waits for Envoy. It answers within milliseconds, but to hundreds of services in seconds."""
 _WILDCARD = (Kind.CLUSTER, Kind.LISTENER)
 """Types of which Envoy always has all. Of the others it asks for what it needs by name."""
 _KINDS = {kind.url: kind for kind in Kind}
