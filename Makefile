@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOWPATH := $(BIN)/towpath
 
-.PHONY: help demo test fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
+.PHONY: help demo test unit fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -25,6 +25,9 @@ demo: $(VENV)/.installed ## the walk-through on a real local Karmada (ARGS=--kee
 test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export" for some)
 	@$(TOWPATH) local build
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+unit: $(VENV)/.installed ## the tests that need neither Go nor Karmada, in under a minute
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile fast tests/unit tests/golden tests/scenarios $(ARGS)
 
 golden: $(VENV)/.installed ## worked cases, one line each (CASES=DIR for those of another folder)
 	@$(BIN)/python -m pytest tests/golden -v --no-header --tb=short --cases "$(CASES)"

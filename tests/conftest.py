@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from tests.support import reaper
 from tests.support.audit import AuditLog
 from tests.support.waiting import until
 from towpath.karmada.client import Client
@@ -24,10 +27,36 @@ from towpath.local.build import ensure_binaries
 from towpath.local.spec import PLUGIN, Environment, Qps
 
 MEMBERS = ["cluster-1", "cluster-2", "cluster-3"]
+WITHOUT_KARMADA = ("tests/unit/", "tests/golden/", "tests/scenarios/")
+"""What `make unit` runs, where there is neither Go nor Karmada."""
+
+settings.register_profile("fast", deadline=None, max_examples=40)
+settings.register_profile("full", deadline=None, max_examples=100)
+settings.load_profile("full")  # unless --hypothesis-profile names another
+reaper.watch()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", metavar="DIR", help="worked cases to run instead of tests/golden/cases")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the run's Karmada. What boots its own is marked where it does."""
+    for item in items:
+        if "plane" in getattr(item, "fixturenames", ()):
+            item.add_marker("karmada")
+        if item.get_closest_marker("karmada") and item.nodeid.startswith(WITHOUT_KARMADA):
+            raise pytest.UsageError(
+                f"{item.nodeid}: It needs a Karmada. Move it to tests/integration or tests/e2e."
+            )
+
+
+@pytest.fixture
+def in_the_background() -> Iterator[None]:
+    """Ignore SIGINT, as a shell makes the background processes of a script do. Children inherit it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support import reaper
 from tests.support.audit import AuditLog
 from towpath import __version__
 from towpath.errors import NotFound, TowpathError, Unreachable
@@ -182,6 +183,7 @@ def _told(obj: Object | None) -> str:
 @asynccontextmanager
 async def plane(qps: Qps, say: Say) -> AsyncIterator[Plane]:
     """Boot a Karmada with the walk-through's gateways, a namespace and the plugin; end all of it after."""
+    reaper.watch()
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         root = Path(folder) / "root"
         try:

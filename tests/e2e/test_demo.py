@@ -23,6 +23,8 @@ from towpath.local.spec import Qps
 
 ROWS = ("10.0.2.4:80/httpbin", "10.0.2.6:80/httpbin", "ActiveActive")
 
+pytestmark = pytest.mark.karmada
+
 
 def roles(*members: str) -> list[str]:
     return [argument for member in members for argument in ("--member", member)]

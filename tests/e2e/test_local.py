@@ -15,10 +15,13 @@ import pytest
 
 from tests.conftest import Plane
 from tests.support.cli import TOWPATH, assert_one_line, towpath
+from tests.support.signals import heeding_sigint
 from towpath.local import boot, processes, store
 from towpath.local.build import ensure_binaries
 from towpath.local.processes import running
 from towpath.local.spec import Environment
+
+pytestmark = pytest.mark.karmada
 
 
 def kubectl(env: Environment, *args: str, config: Path | None = None) -> str:
@@ -115,13 +118,14 @@ def test_down_ends_everything_also_after_the_environment_file_is_gone(tmp_path: 
 
 def booting(root: Path) -> subprocess.Popen[str]:
     """Start a boot and return when it has started several processes."""
-    command = subprocess.Popen(
-        [*TOWPATH, "local", "up", "--members", "1", "--root", root],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    with heeding_sigint():
+        command = subprocess.Popen(
+            [*TOWPATH, "local", "up", "--members", "1", "--root", root],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
     assert command.stderr is not None
     for line in command.stderr:
         if "Karmada's apiserver answers" in line:
@@ -130,6 +134,7 @@ def booting(root: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures("in_the_background")
 def test_an_interrupted_boot_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
     root = tmp_path / "root"
     command = booting(root)

@@ -25,8 +25,10 @@ from towpath.model.world import AppliedPolicy, ExportedService, Offer, World
 
 T = TypeVar("T")
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=settings().max_examples * 2 // 5, suppress_health_check=[HealthCheck.too_slow])
 """For properties over whole worlds, each of which takes milliseconds to make."""
+FEWER = settings(FEW, max_examples=FEW.max_examples // 2)
+"""For properties over whole histories of worlds."""
 
 NAMES = ("a", "b", "c", "d")
 STRANGER = "gone"

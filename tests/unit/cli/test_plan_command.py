@@ -88,8 +88,7 @@ def write(path: Path, *texts: str) -> Path:
 
 
 def piped(stdin: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [*TOWPATH, "plan", *map(str, args)]
-    return subprocess.run(command, input=stdin, text=True, capture_output=True, check=False)
+    return towpath("plan", *args, stdin=stdin)
 
 
 def test_a_folder_is_shown_as_tables(folder: Path) -> None:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.strategies import (
     FEW,
+    FEWER,
     KEYS,
     MEMBERS,
     NAMES,
@@ -115,7 +116,7 @@ def test_after_any_changes_all_is_as_if_derived_anew_and_what_changed_is_told(
 
 
 @given(worlds, st.lists(_step(), max_size=8))
-@settings(FEW, max_examples=20)
+@FEWER
 def test_what_nobody_asks_for_in_between_is_right_as_well(
     world: World, steps: list[tuple[str, Any, Any]]
 ) -> None:
@@ -305,7 +306,7 @@ def test_a_change_of_a_service_touches_those_it_gives_something_or_takes_it_from
 
 
 @given(of_one_service.flatmap(lambda world: st.tuples(st.just(world), moved(world))))
-@settings(FEW, max_examples=20)
+@FEWER
 def test_one_world_becomes_another(both: tuple[World, World]) -> None:
     first, second = both
     made = built(first)

@@ -1,7 +1,9 @@
-"""The client's way to the apiserver: through the proxy that the environment or the kubeconfig names."""
+"""The client's way to the apiserver, through the proxy that is configured, and its deadlines."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -61,3 +63,37 @@ async def test_an_apiserver_that_needs_no_proxy_is_asked_directly(
     async with await Client.connect(kubeconfig(tmp_path, APISERVER), user_agent="tests") as client:
         with pytest.raises(Unreachable):
             await client.json("GET", "/version")
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """Run an apiserver that never answers."""
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    runner = web.ServerRunner(web.Server(answer, handler_cancellation=True), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def test_a_request_ends_at_its_deadline(silent: str, tmp_path: Path) -> None:
+    async with await Client.connect(kubeconfig(tmp_path, silent), user_agent="tests") as client:
+        with pytest.raises(Unreachable, match="no answer to GET /version in time"):
+            await client.json("GET", "/version", deadline=0.05)
+
+
+@pytest.mark.parametrize("before", [0.001, -0.001])
+async def test_a_cancellation_at_the_deadline_is_not_lost(before: float, silent: str, tmp_path: Path) -> None:
+    deadline, loop = 0.5, asyncio.get_running_loop()
+    async with await Client.connect(kubeconfig(tmp_path, silent), user_agent="tests") as client:
+        due = loop.time() + deadline
+        asking = asyncio.create_task(client.json("GET", "/version", deadline=deadline))
+        await asyncio.sleep(deadline / 5)
+        loop.call_at(due - before, asking.cancel)
+        time.sleep(deadline)  # noqa: ASYNC251 - so that both are due in one turn of the loop
+        await asyncio.wait({asking})
+        assert asking.cancelled()

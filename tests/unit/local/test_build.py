@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.signals import heeding_sigint
 from towpath.errors import BuildFailed, MissingTool
 from towpath.local import gomodule
 from towpath.local.build import Binaries, BuildProgress, ensure_binaries
@@ -121,7 +122,9 @@ def build_in_a_process() -> Iterator[subprocess.Popen[str]]:
         "from towpath.local.build import ensure_binaries\n"
         "ensure_binaries(lambda progress: print(progress.stage, progress.done, flush=True))"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+    with heeding_sigint():
+        started = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    with started as process:
         try:
             yield process
         finally:
@@ -283,6 +286,7 @@ def test_two_at_once_build_once(go: FakeGo) -> None:
 
 
 @pytest.mark.timeout(30)
+@pytest.mark.usefixtures("in_the_background")
 def test_ctrl_c_ends_go_and_its_compilers_and_leaves_nothing(go: FakeGo, results: Path) -> None:
     # The compiler ignores SIGINT, as what a shell puts in the background does.
     go.pipe("alive")

@@ -1,7 +1,6 @@
 """Whatever is in the files, and whatever a Karmada holds, ``towpath plan`` makes a plan or says where not.
 
-The command's own function is called, in this process, with every form of output. ``TOWPATH_FUZZ_EXAMPLES``
-sets how many examples each test takes.
+The command's own function is called, in this process, with every form of output.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -36,8 +34,7 @@ Object = dict[str, Any]
 Planned = Callable[..., None]
 
 FUZZ = settings(
-    max_examples=int(os.environ.get("TOWPATH_FUZZ_EXAMPLES", "60")),
-    deadline=None,
+    max_examples=settings().max_examples * 3 // 5,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
         HealthCheck.too_slow,

@@ -235,9 +235,17 @@ TAINTED = (Target("a", tainted=True), Target("b"))
 @pytest.mark.parametrize(
     ("spec", "fleet", "said"),
     [
-        ({"placement": {"clusterAffinity": {"clusterNames": ["a", "x"]}}}, FLEET, "clusterNames lists x"),
+        (
+            {"placement": {"clusterAffinity": {"clusterNames": ["a", "x"]}}},
+            FLEET,
+            "clusterNames: Karmada has no member cluster x yet.",
+        ),
         ({"placement": {"clusterAffinity": {"exclude": ["x"]}}}, FLEET, ""),
-        ({"placement": {"clusterAffinities": terms(one={"clusterNames": ["x"]})}}, FLEET, "lists x"),
+        (
+            {"placement": {"clusterAffinities": terms(one={"clusterNames": ["x"]})}},
+            FLEET,
+            "no member cluster x yet",
+        ),
         ({"placement": {"clusterAffinities": terms(one={}, two={"clusterNames": ["x"]})}}, FLEET, "'one'"),
         ({"placement": {"spreadConstraints": [{"maxGroups": 1}]}}, FLEET, "only some of a, b, c."),
         ({"placement": {"spreadConstraints": []}}, FLEET, ""),

@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import stat
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from aiohttp import web
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from tests.support.certificates import HOSTS, authority, identity
+from tests.support.cli import towpath
 from tests.support.plugins import server
 from tests.support.standin import answered_by
 from tests.support.waiting import until
@@ -382,19 +382,14 @@ async def test_the_plugin_answers_once_in_sync_and_stops_when_cancelled(
     assert not path.exists()
 
 
-async def towpath(*args: str) -> tuple[int, str, str]:
-    """Run a command as a user would: a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from towpath.cli import main; main()", *args),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+async def command(*args: str) -> tuple[int, str, str]:
+    """Run a command of Towpath while the server runs here."""
+    done = await asyncio.to_thread(towpath, *args)
+    return done.returncode, done.stdout, done.stderr
 
 
 async def test_the_explain_command_shows_who_and_why(address: str) -> None:
-    code, out, err = await towpath("explain", "shop/web", "--socket", address.removeprefix("unix:"))
+    code, out, err = await command("explain", "shop/web", "--socket", address.removeprefix("unix:"))
 
     assert (code, err) == (0, "")
     lines = [line.split() for line in out.splitlines()]
@@ -408,19 +403,19 @@ async def test_the_explain_command_shows_who_and_why(address: str) -> None:
 
 async def test_the_commands_speak_json(address: str) -> None:
     where = ("-o", "json", "--socket", address.removeprefix("unix:"))
-    code, out, err = await towpath("explain", "shop/web", "--dialect", "flomesh.io", *where)
+    code, out, err = await command("explain", "shop/web", "--dialect", "flomesh.io", *where)
     assert (code, err) == (0, "")
     answer = json.loads(out)
     assert [e["clusterKey"] for e in answer["exporters"]][1] == "r1/default/default/b"
 
-    code, out, err = await towpath("members", *where)
+    code, out, err = await command("members", *where)
     assert (code, err) == (0, "")
     assert [m["name"] for m in json.loads(out)["clusters"]] == ["a", "b", "c", "d"]
 
 
 async def test_the_members_command_says_what_is_missing(path: Path) -> None:
     async with serving(path, world({"a": Member(name="a"), **fleet("b")})):
-        code, out, err = await towpath("members", "--socket", str(path))
+        code, out, err = await command("members", "--socket", str(path))
     assert (code, err) == (0, "")
     assert [line.split() for line in out.splitlines()][1] == [
         "a",
@@ -438,7 +433,7 @@ async def test_the_members_command_says_what_is_missing(path: Path) -> None:
     ],
 )
 async def test_the_commands_fail_in_one_line(address: str, args: list[str], code: int, told: str) -> None:
-    assert await towpath(*args, "--socket", address.removeprefix("unix:")) == (code, "", told)
+    assert await command(*args, "--socket", address.removeprefix("unix:")) == (code, "", told)
 
 
 async def test_without_a_socket_the_local_karmadas_plugin_is_asked(
@@ -446,7 +441,7 @@ async def test_without_a_socket_the_local_karmadas_plugin_is_asked(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("TOWPATH_SOCKET", raising=False)
-    code, out, err = await towpath("members")
+    code, out, err = await command("members")
     assert (code, out) == (1, "")
     assert err == (
         f"error: no local Karmada in {tmp_path / 'towpath' / 'local'}: `towpath local up` makes one,"
