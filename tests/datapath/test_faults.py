@@ -38,22 +38,21 @@ async def test_a_gateway_killed_fails_no_get(
 
 
 async def test_no_post_is_repeated(fleet: Fleet, session: aiohttp.ClientSession) -> None:
-    """Those in flight on the gateway that is killed fail; each other one arrives once."""
+    """Only requests in flight when the gateway is killed may fail; no request arrives twice."""
     async with load(session, fleet.url, method="POST", data=b"x") as calls:
         await calls.until(100, "pod-1")
         fleet.pod_1.hold = asyncio.Event()
         arrived = len(fleet.pod_1.requests)
         await until(fleet.pod_1.count, lambda seen: seen >= arrived + 5)
+        in_flight = calls.in_flight
         await fleet.first.kill_envoy()
-        in_flight = len(fleet.pod_1.requests) - arrived
         fleet.pod_1.hold.set()
         await calls.until(200, "pod-3")
     failed = sum(calls.failed.values())
     assert failed <= in_flight
-    sent = calls.seen.total()
-    numbers = Counter(fleet.pod_1.numbers + fleet.pod_3.numbers)
-    assert max(numbers.values()) == 1
-    assert len(numbers) == sent
+    arrived_once = Counter(fleet.pod_1.numbers + fleet.pod_3.numbers)
+    assert max(arrived_once.values()) == 1
+    assert len(arrived_once) >= calls.seen.total() - failed
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -27,6 +27,11 @@ class Load:
         """What did not come from a pod, and how often."""
         return {what: count for what, count in self.seen.items() if not what.startswith("pod-")}
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for an answer."""
+        return len(self._calls)
+
     async def until(self, answers: int, who: str = "") -> None:
         """Wait for so many more answers, of one pod if it is named."""
         wanted = self._count(who) + answers
