@@ -10,7 +10,9 @@ from pathlib import Path
 from towpath.controller.controller import Controller
 from towpath.controller.metrics import Metrics
 from towpath.karmada.client import Client
+from towpath.karmada.installation import Installation
 from towpath.karmada.leader import Leadership
+from towpath.karmada.leading import Leading, Unopposed, WhileInstalled
 from towpath.karmada.live import read_live
 from towpath.review.status import Aggregation
 from towpath.rpc.server import PluginServer, Port
@@ -35,8 +37,9 @@ async def serve(
     """
     gc_tuning.collect_rarely()
     metrics = Metrics()
-    leadership = Leadership(client, *lease.split("/", 1)) if lease else None
-    controller = Controller(client, metrics, leadership)
+    leading: Leading = Leadership(client, *lease.split("/", 1)) if lease else Unopposed(client)
+    installation = Installation(client)
+    controller = Controller(client, metrics, WhileInstalled(leading, installation))
     async with AsyncExitStack() as open_:
         server = None
         if socket is not None or port is not None:
@@ -50,12 +53,17 @@ async def serve(
             )
             await open_.enter_async_context(server)
         tasks = await open_.enter_async_context(asyncio.TaskGroup())
+        tasks.create_task(installation.reflector.run())
         running = tasks.create_task(controller.run())
         if health is not None:
             alive = running.done
             await open_.enter_async_context(
                 HealthServer(
-                    health, synced=controller.synced, alive=lambda: not alive(), metrics=metrics.exposition
+                    health,
+                    synced=controller.synced,
+                    alive=lambda: not alive(),
+                    metrics=metrics.exposition,
+                    problem=lambda: installation.problem or client.problem,
                 )
             )
         await controller.inventory.synced()

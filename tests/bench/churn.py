@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.bench import wares
-from tests.bench.plane import CONFIG_MAPS, Say, plane
+from tests.bench.plane import Say, plane
 from tests.bench.report import Goal, machine, summary, table
 from tests.bench.running import Options, busiest, finish, main_of, usage
 from tests.bench.wares import EXPORTERS, EXPORTS, IMPORTS
@@ -37,6 +37,7 @@ from tests.bench.ways import (
     imports_right,
     staged,
 )
+from towpath.karmada import resources
 from towpath.local.spec import PLUGIN
 
 RATIO_GOAL = 1.15
@@ -49,7 +50,7 @@ Change = Callable[[Stage, str, str], Awaitable[object]]
 
 async def _change_chained(stage: Stage, name: str, own: str) -> None:
     await follow_chained(stage, name, own, EXPORTERS)
-    await stage.right(CONFIG_MAPS, derived_name(name), chained_right(own))
+    await stage.right(resources.CONFIG_MAPS, derived_name(name), chained_right(own))
 
 
 async def _change_export(stage: Stage, name: str, own: str) -> None:

@@ -33,8 +33,6 @@ MEMBERS = walkthrough.PLAYERS
 NAMESPACE = "bench"
 PATIENCE = 60.0
 USER_AGENT = f"towpath-bench/{__version__}"
-CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
-WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
 _MANAGER = "towpath-bench"
 _POLL = 0.1
 _DAY = 24 * 3600
@@ -133,11 +131,11 @@ class Plane:
 
         async def left() -> list[str]:
             found = await asyncio.gather(
-                *(self.karmada.list(kind, NAMESPACE) for kind in kinds), self.karmada.list(WORKS)
+                *(self.karmada.list(kind, NAMESPACE) for kind in kinds), self.karmada.list(resources.WORKS)
             )
             return [
                 f"{kind} {obj['metadata']['name']}"
-                for kind, of_kind in zip((*kinds, WORKS), found, strict=True)
+                for kind, of_kind in zip((*kinds, resources.WORKS), found, strict=True)
                 for obj in of_kind
                 if name in obj["metadata"]["name"]
             ]
@@ -207,7 +205,7 @@ async def _furnish(plane: Plane) -> None:
     discovery = Discovery(plane.karmada)
     for cluster in walkthrough.steps(MEMBERS)[walkthrough.CLUSTERS]:
         await plane.apply(await discovery.of(cluster), cluster)
-    await plane.apply(objects.NAMESPACES, objects.namespace(NAMESPACE))
+    await plane.apply(resources.NAMESPACES, objects.namespace(NAMESPACE))
     await _until(lambda: _lacking(plane), f"no namespace {NAMESPACE}, or no ServiceImport API yet")
     await processes.start(plane.env, PLUGIN)
 
@@ -217,7 +215,7 @@ async def _lacking(plane: Plane) -> list[str]:
     lacking = []
     for member, client in plane.members.items():
         try:
-            await client.get(objects.NAMESPACES, NAMESPACE)
+            await client.get(resources.NAMESPACES, NAMESPACE)
         except NotFound:
             lacking.append(member)
     for cluster in await plane.karmada.list(resources.CLUSTERS):

@@ -28,6 +28,7 @@ from typing import Any
 
 from aiohttp import web
 
+from towpath.karmada.installation import INSTALLATION, NAMESPACE
 from towpath.model.keys import Dialect
 from towpath.model.ownership import VIEW_ANNOTATION
 
@@ -243,6 +244,7 @@ def _json(value: object) -> bytes:
 
 
 CLUSTERS = "/apis/cluster.karmada.io/v1alpha1/clusters"
+CONFIG_MAPS = "/api/v1/configmaps"
 SERVICES = "/api/v1/services"
 BINDINGS = "/apis/work.karmada.io/v1alpha2/resourcebindings"
 _USERS = "#users"
@@ -261,6 +263,8 @@ class Apiserver:
         self.kinds: defaultdict[str, Kind] = defaultdict(Kind)
         self.writes: defaultdict[str, int] = defaultdict(int)
         self._written: dict[Key, asyncio.Event] = {}
+        marker = (NAMESPACE, INSTALLATION)
+        self._put(CONFIG_MAPS, marker, lambda version: _json({"metadata": _meta(*marker, version, "marker")}))
         for number in range(fleet.size.clusters):
             self._put(CLUSTERS, ("", fleet.clusters[number]), fleet.cluster(number))
         for number, key in enumerate(fleet.services):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.bench.plane import CONFIG_MAPS, MEMBERS, NAMESPACE, Right
+from tests.bench.plane import MEMBERS, NAMESPACE, Right
 from towpath.karmada import resources
 from towpath.karmada.client import Object, Resource
 from towpath.local.walkthrough import GATEWAYS
@@ -67,7 +67,7 @@ def views(*exporters: str, path: str) -> dict[str, list[Object]]:
 
 
 def config_map(name: str, data: str) -> Object:
-    return _object(CONFIG_MAPS, name, data={"ports": data})
+    return _object(resources.CONFIG_MAPS, name, data={"ports": data})
 
 
 def service(name: str) -> Object:

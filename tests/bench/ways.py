@@ -28,7 +28,6 @@ from typing import Any
 
 from tests.bench import wares
 from tests.bench.plane import (
-    CONFIG_MAPS,
     MEMBERS,
     NAMESPACE,
     PATIENCE,
@@ -42,7 +41,7 @@ from tests.bench.wares import EXPORTERS, EXPORTS, IMPORTS
 from towpath.karmada import resources
 from towpath.karmada.client import Object, Resource
 
-SEEN = (CONFIG_MAPS, resources.SERVICES, EXPORTS, IMPORTS)
+SEEN = (resources.CONFIG_MAPS, resources.SERVICES, EXPORTS, IMPORTS)
 POLICIES = (resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES)
 
 
@@ -130,8 +129,8 @@ def derived_name(name: str) -> str:
 async def _single(stage: Stage, name: str) -> float:
     data = json.dumps(wares.ports(*EXPORTERS, path=path(name)))
     obj = wares.config_map(name, data)
-    await stage.put(CONFIG_MAPS, wares.policy(name, obj), obj)
-    return await stage.right(CONFIG_MAPS, name, dict.fromkeys(MEMBERS, wares.holds(data)))
+    await stage.put(resources.CONFIG_MAPS, wares.policy(name, obj), obj)
+    return await stage.right(resources.CONFIG_MAPS, name, dict.fromkeys(MEMBERS, wares.holds(data)))
 
 
 def chained_right(own: str, exporters: Sequence[str] = EXPORTERS) -> dict[str, Right]:
@@ -152,17 +151,17 @@ async def carry_chained(stage: Stage, name: str, exporters: Sequence[str] = EXPO
     """Carry two ConfigMaps, the second when the first is scheduled."""
     second, overrides = chained_objects(name, path(name), exporters)
     first = wares.config_map(name, second["data"]["ports"])
-    await _chain(stage, CONFIG_MAPS, first, CONFIG_MAPS, second, overrides)
-    return await stage.right(CONFIG_MAPS, derived_name(name), chained_right(path(name), exporters))
+    await _chain(stage, resources.CONFIG_MAPS, first, resources.CONFIG_MAPS, second, overrides)
+    return await stage.right(resources.CONFIG_MAPS, derived_name(name), chained_right(path(name), exporters))
 
 
 async def follow_chained(stage: Stage, name: str, own: str, exporters: Sequence[str]) -> None:
     """Change both ConfigMaps of a chain, and the override between them, one after the other."""
     second, overrides = chained_objects(name, own, exporters)
-    await _own(stage, CONFIG_MAPS, name, second, overrides)
-    await stage.plane.apply(CONFIG_MAPS, wares.config_map(name, second["data"]["ports"]))
+    await _own(stage, resources.CONFIG_MAPS, name, second, overrides)
+    await stage.plane.apply(resources.CONFIG_MAPS, wares.config_map(name, second["data"]["ports"]))
     await stage.plane.apply(resources.OVERRIDE_POLICIES, overrides)
-    await stage.plane.apply(CONFIG_MAPS, second)
+    await stage.plane.apply(resources.CONFIG_MAPS, second)
 
 
 async def _twin(stage: Stage, name: str) -> float:
@@ -223,9 +222,15 @@ async def _towpath(stage: Stage, name: str) -> float:
     return await stage.right(IMPORTS, name, imports_right(path(name)))
 
 
-SINGLE = Way("single", ((CONFIG_MAPS, ""),), lambda name: (CONFIG_MAPS, name), _nothing, _single)
+SINGLE = Way(
+    "single", ((resources.CONFIG_MAPS, ""),), lambda name: (resources.CONFIG_MAPS, name), _nothing, _single
+)
 CHAINED = Way(
-    "chained", ((CONFIG_MAPS, ""),), lambda name: (CONFIG_MAPS, derived_name(name)), _nothing, carry_chained
+    "chained",
+    ((resources.CONFIG_MAPS, ""),),
+    lambda name: (resources.CONFIG_MAPS, derived_name(name)),
+    _nothing,
+    carry_chained,
 )
 TWIN = Way("twin", ((EXPORTS, ""),), lambda name: (IMPORTS, derived_name(name)), _nothing, _twin)
 TOWPATH = Way(

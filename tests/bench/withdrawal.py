@@ -20,7 +20,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.bench.plane import CONFIG_MAPS, MEMBERS, NAMESPACE, Say, plane
+from tests.bench.plane import MEMBERS, NAMESPACE, Say, plane
 from tests.bench.report import Goal, machine, summary, table
 from tests.bench.running import Options, finish, main_of
 from tests.bench.wares import EXPORTS, IMPORTS
@@ -38,6 +38,7 @@ from tests.bench.ways import (
     put_service,
     staged,
 )
+from towpath.karmada import resources
 from towpath.karmada.client import MERGE
 from towpath.model.cluster import DRAIN_ANNOTATION
 
@@ -53,8 +54,8 @@ async def _delete_chained(stage: Stage, name: str) -> Timed:
     await CHAINED.carry(stage, name)
 
     async def act() -> float:
-        await stage.plane.karmada.delete(CONFIG_MAPS, name, NAMESPACE)
-        return await stage.absent(CONFIG_MAPS, derived_name(name))
+        await stage.plane.karmada.delete(resources.CONFIG_MAPS, name, NAMESPACE)
+        return await stage.absent(resources.CONFIG_MAPS, derived_name(name))
 
     return act
 
@@ -75,7 +76,7 @@ async def _drain_chained(stage: Stage, name: str) -> Timed:
 
     async def act() -> float:
         await follow_chained(stage, name, path(name), REST)
-        return await stage.right(CONFIG_MAPS, derived_name(name), chained_right(path(name), REST))
+        return await stage.right(resources.CONFIG_MAPS, derived_name(name), chained_right(path(name), REST))
 
     return act
 

@@ -151,11 +151,11 @@ class Play:
     async def _freeze(self, churn: Churn) -> None:
         """Freeze a member's apiserver, for longer than Karmada waits for it and not long enough to be lost.
 
-        T13: what Karmada wrote meanwhile is lost, and it says that all is applied.
+        This is a lost write: what Karmada wrote meanwhile is lost, and it reports that all is applied.
         """
         name = "cluster-2-apiserver"
         frozen = processes.running(self.plane.env.root)[name]
-        self.say(f"{name} frozen for {self.length.frozen:.0f} s (T13)")
+        self.say(f"{name} frozen for {self.length.frozen:.0f} s (lost write)")
         frozen.suspend()
         try:
             for _ in range(10):

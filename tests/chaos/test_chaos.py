@@ -18,7 +18,7 @@ SHORT = Length(services=20, kills=8, outage=3, burst=24, patience=120)
 
 
 @pytest.mark.timeout(400)
-async def test_promise_9_whatever_happens_what_is_left_is_what_is_computed_from_scratch(
+async def test_same_end_state_after_kills_outages_and_lies(
     plane: Plane, namespace: str, karmada: Client, members: dict[str, Client], tmp_path: Path
 ) -> None:
     burst = f"{namespace}-b"

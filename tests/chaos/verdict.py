@@ -15,13 +15,12 @@ from typing import Any
 from tests.conftest import Plane
 from tests.support.cli import towpath
 from towpath.karmada import resources
-from towpath.karmada.client import Client, Object, Resource
+from towpath.karmada.client import Client, Object
 from towpath.model.keys import Dialect
 from towpath.model.ownership import MANAGED_BY
 
-WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
 READ = (
-    WORKS,
+    resources.WORKS,
     resources.BINDINGS,
     resources.PROPAGATION_POLICIES,
     resources.OVERRIDE_POLICIES,
@@ -95,7 +94,7 @@ async def _held(client: Client, namespaces: Collection[str]) -> Imports:
 
 async def _sent(karmada: Client, member: str, namespaces: Collection[str]) -> Imports:
     sent: Imports = {}
-    for work in await karmada.list(WORKS, f"karmada-es-{member}"):
+    for work in await karmada.list(resources.WORKS, f"karmada-es-{member}"):
         for manifest in work["spec"]["workload"]["manifests"]:
             if manifest["kind"] == "ServiceImport" and manifest["metadata"]["namespace"] in namespaces:
                 sent[manifest["apiVersion"].partition("/")[0], _name(manifest)] = None

@@ -86,7 +86,7 @@ def test_it_can_be_kept_looked_at_reset_and_played_again(tmp_path: Path) -> None
         boot.down(root)
 
 
-def test_on_somebodys_karmada_it_plays_with_the_members_given_and_cleans_up(plane: Plane) -> None:
+def test_on_a_given_karmada_the_demo_cleans_up(plane: Plane) -> None:
     before = inventory(plane)
 
     done = towpath("demo", "--kubeconfig", plane.karmada, *roles("cluster-3", "cluster-1", "cluster-2"))
@@ -166,7 +166,7 @@ def proxy(plane: Plane) -> Iterator[Proxy]:
     proxy.cut()
 
 
-def test_an_apiserver_that_goes_away_is_one_line_and_no_process_is_left(
+def test_a_lost_apiserver_is_one_line_and_leaves_no_process(
     plane: Plane, proxy: Proxy, tmp_path: Path
 ) -> None:
     document = yaml.safe_load(plane.karmada.read_text())
@@ -212,9 +212,7 @@ def foreign_crds(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("crds", ["none", "of others"])
-def test_a_karmada_without_our_crds_can_be_played_on_and_gets_back_to_what_it_was(
-    tmp_path: Path, crds: str
-) -> None:
+def test_the_demo_restores_a_karmada_without_our_crds(tmp_path: Path, crds: str) -> None:
     root = tmp_path / "root"
     folder = tmp_path / "crds"
     if crds == "none":

@@ -1,4 +1,4 @@
-"""What breaks around the plugin, and that nothing comes of it: traps of facts/karmada.md by their numbers."""
+"""Faults around the plugin that have no lasting effect; names of Karmada's behaviors are in docs/."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def shop(plane: Plane, plugin: Plugin, namespace: str, members: dict[str, 
     return shop
 
 
-async def test_t13_what_karmada_lost_while_a_member_hung_reaches_it_when_it_is_back(
+async def test_lost_write_reaches_the_member_when_it_is_back(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     """Karmada gives a write up after 32 s, says that it is applied and never tries again."""
@@ -75,7 +75,7 @@ async def attentive(plane: Plane) -> AsyncIterator[None]:
     await processes.start(plane.env, CONTROLLERS)
 
 
-async def test_a_lost_member_is_kept_for_its_grace_and_back_at_once_and_the_last_is_kept_for_ever(
+async def test_a_lost_member_has_its_grace_and_the_last_one_stays(
     shop: Shop, plane: Plane, karmada: Client, members: dict[str, Client], attentive: None
 ) -> None:
     plane.kubectl("create", "namespace", f"{shop.namespace}-b")
@@ -112,7 +112,7 @@ async def test_a_lost_member_is_kept_for_its_grace_and_back_at_once_and_the_last
 
 
 @pytest.mark.parametrize("act", [Act.BUSY, Act.BROKEN])
-async def test_a_plugin_that_starts_while_the_apiserver_is_in_trouble_waits_for_it(
+async def test_a_plugin_waits_for_a_failing_apiserver_at_startup(
     act: Act, plane: Plane, tmp_path: Path
 ) -> None:
     async with victim(plane.env, tmp_path) as plugin:

@@ -19,7 +19,7 @@ from towpath.model.keys import Dialect
 
 LATE = "late"
 SOON = 5.0
-"""Seconds within which a member that is Ready has every import (issue 5)."""
+"""Seconds within which a member that is Ready has every import."""
 REFRESH = 30.0
 """Seconds in which Karmada has asked a member twice which APIs it serves."""
 
@@ -123,7 +123,7 @@ async def test_a_member_that_comes_late_moves_leaves_and_comes_back(
     await until(lambda: shop.seen(fleet.members), lambda seen: seen["cluster-2"] == {80: others})
 
 
-async def test_t2_a_member_that_serves_imports_later_gets_them_then(
+async def test_terminal_no_cluster_fit_a_late_member_gets_its_imports(
     plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
 ) -> None:
     """Karmada's scheduler gives up on a member that does not serve a kind, and looks no more."""

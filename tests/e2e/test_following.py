@@ -87,9 +87,7 @@ async def test_an_export_without_a_policy_follows_its_service(shop: Shop, member
     await until(exporting, lambda seen: seen == {"cluster-3"})
 
 
-async def test_a_policy_of_the_user_takes_over_and_without_it_the_derived_one_is_back(
-    shop: Shop, members: dict[str, Client]
-) -> None:
+async def test_a_user_policy_takes_over_while_it_exists(shop: Shop, members: dict[str, Client]) -> None:
     shop.apply(shop.service(), shop.export(), shop.policy(export=False))
     await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
 
@@ -112,7 +110,7 @@ async def test_a_policy_of_the_user_takes_over_and_without_it_the_derived_one_is
     assert sorted(await shop.seen(members)) == MEMBERS
 
 
-async def test_a_traffic_policy_goes_where_the_imports_go_and_is_judged(
+async def test_a_traffic_policy_follows_imports_and_is_checked(
     shop: Shop, members: dict[str, Client]
 ) -> None:
     shop.apply(traffic(shop))

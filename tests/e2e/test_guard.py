@@ -55,7 +55,7 @@ async def refused(plugin: Victim, kind: str) -> float:
 
 
 @pytest.mark.parametrize("restarted", [True, False], ids=["after a restart", "in the middle"])
-async def test_empty_lists_delete_nothing_are_told_of_and_forgotten_when_they_are_right(
+async def test_empty_lists_delete_nothing_and_are_reported(
     restarted: bool, plane: Plane, plugin: Victim, namespace: str, members: dict[str, Client]
 ) -> None:
     """Kind after kind, so that one export and one plugin do for all of them."""

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 
 from tests.conftest import MEMBERS, Plane, Plugin
 from tests.e2e.shop import Shop, gateways
-from tests.support.cli import assert_one_line, towpath
+from tests.support.cli import TOWPATH, assert_one_line, towpath
 from tests.support.waiting import until
+from towpath import __version__
 from towpath.errors import NotFound, Unreachable
 from towpath.karmada import resources
-from towpath.karmada.client import Client, Resource
-from towpath.karmada.leader import LEASES
+from towpath.karmada.client import MERGE, Client
 from towpath.local import processes
+from towpath.local.ports import free_ports
 from towpath.local.spec import WEBHOOK
 from towpath.model import manifest
 from towpath.model.keys import Dialect
 from towpath.setup.assets import deployed
 from towpath.setup.install import install, put_all
-from towpath.setup.uninstall import CLUSTER_BINDINGS
-from towpath.setup.webhook import register, unregister
+from towpath.setup.webhook import register, stored, unregister
 from towpath_webhook.registration import configurations
-from towpath_webhook.registration.configurations import Settings
-from towpath_webhook.registration.store import CONFIGURATIONS, NAMESPACE, SECRET, SECRETS
+from towpath_webhook.registration.configurations import Service, Settings
+from towpath_webhook.registration.store import CONFIGURATIONS, NAMESPACE, SECRET, SETTINGS
 
 OURS = "app.kubernetes.io/managed-by=towpath"
-ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False)
+HOLDER = {
+    "apiVersion": "flomesh.io/v1alpha1",
+    "kind": "Cluster",
+    "metadata": {"name": "holder"},
+    "spec": {"gatewayHost": "192.0.2.1", "kubeconfig": "secret"},
+}
+"""What only the webhook changes: it drops the kubeconfig."""
 
 
 @pytest.fixture
@@ -39,7 +48,7 @@ async def bare(plane: Plane, karmada: Client) -> AsyncIterator[Plane]:
 
     async def clear() -> None:
         await unregister(karmada)
-        await karmada.delete(SECRETS, SECRET, NAMESPACE)
+        await karmada.delete(resources.SECRETS, SECRET, NAMESPACE)
         processes.stop(plane.env, WEBHOOK)
         await install(karmada)
 
@@ -53,26 +62,24 @@ async def configured(karmada: Client) -> dict[str, dict[str, Any]]:
     found = {}
     for kind, resource in CONFIGURATIONS.items():
         names = {one["metadata"]["name"]: one for one in await karmada.list(resource)}
-        assert f"{configurations.NAME}-probe" not in names
+        assert not [name for name in names if name.startswith(f"{configurations.NAME}-probe")]
         if configurations.NAME in names:
             found[kind] = names[configurations.NAME]
     return found
 
 
-async def test_installing_again_changes_nothing_and_a_dry_run_never_does(
-    bare: Plane, karmada: Client
-) -> None:
+async def test_a_second_install_and_a_dry_run_change_nothing(bare: Plane, karmada: Client) -> None:
     command = ("install", "--kubeconfig", bare.karmada)
     again = towpath(*command)
     assert again.returncode == 0, again.stderr
     assert all(line.endswith(" unchanged") for line in again.stdout.splitlines()), again.stdout
-    await karmada.delete(ROLES, "towpath-plugin")
+    await karmada.delete(resources.CLUSTER_ROLES, "towpath-plugin")
 
     dry = towpath(*command, "--dry-run")
 
     assert "clusterrole/towpath-plugin created (dry run)" in dry.stdout.splitlines()
     with pytest.raises(NotFound):
-        await karmada.get(ROLES, "towpath-plugin")
+        await karmada.get(resources.CLUSTER_ROLES, "towpath-plugin")
     assert "clusterrole/towpath-plugin created" in towpath(*command).stdout.splitlines()
 
 
@@ -95,7 +102,7 @@ async def test_the_webhook_is_found_by_its_service(bare: Plane, karmada: Client,
         for configuration in (await configured(karmada)).values():
             for hook in configuration["webhooks"]:
                 assert hook["clientConfig"]["service"]["port"] == port
-        asked = bare.kubectl("create", "--dry-run=server", "-f-", stdin=json.dumps(configurations.probed()))
+        asked = bare.kubectl("create", "--dry-run=server", "-f-", stdin=json.dumps(HOLDER))
         assert "kubeconfig was dropped" in asked.stderr
         shop.apply(shop.service(), shop.export(), shop.policy())
         await until(asked_for_health, bool)
@@ -104,13 +111,30 @@ async def test_the_webhook_is_found_by_its_service(bare: Plane, karmada: Client,
 
 
 async def test_nothing_is_registered_before_the_webhook_answers(bare: Plane, karmada: Client) -> None:
-    with pytest.raises(Unreachable, match=f"has made no CA.*{SECRET}"):
+    with pytest.raises(Unreachable, match=f"{SECRET}: The webhook has created no CA"):
         await register(karmada, Settings("https://127.0.0.1:1"), patience=0)
-    with pytest.raises(
-        Unreachable, match=r"does not answer the apiserver at https://127\.0\.0\.1:1: .*refused"
-    ):
+    with pytest.raises(Unreachable, match=r"cannot call the webhook at https://127\.0\.0\.1:1: .*refused"):
         await register(karmada, Settings("https://127.0.0.1:1"), ca=b"", patience=1)
     assert not await configured(karmada)
+    assert await stored(karmada) is None, "no settings are left of it"
+
+
+@pytest.mark.parametrize("address", [Settings("https://127.0.0.1:1"), Settings(Service("default", "absent"))])
+async def test_a_wrong_address_leaves_the_registration_that_works(
+    bare: Plane, karmada: Client, address: Settings
+) -> None:
+    await processes.start(bare.env, WEBHOOK)
+    await register(karmada, Settings(bare.env.url(WEBHOOK), version=__version__))
+    before = {kind: one["webhooks"] for kind, one in (await configured(karmada)).items()}
+
+    with pytest.raises(Unreachable, match="The registration is unchanged"):
+        await register(karmada, address, patience=3)
+
+    assert {kind: one["webhooks"] for kind, one in (await configured(karmada)).items()} == before
+    settings = await karmada.get(resources.CONFIG_MAPS, SETTINGS, NAMESPACE)
+    assert settings["data"] == Settings(bare.env.url(WEBHOOK), version=__version__).dump()
+    asked = bare.kubectl("create", "--dry-run=server", "-f-", stdin=json.dumps(HOLDER))
+    assert "kubeconfig was dropped" in asked.stderr
 
 
 @pytest.mark.parametrize(
@@ -118,8 +142,8 @@ async def test_nothing_is_registered_before_the_webhook_answers(bare: Plane, kar
     [
         (["--webhook-url", "http://here"], "https://HOST:PORT"),
         (["--webhook-service", "here"], "NAMESPACE/NAME:PORT"),
-        (["--webhook-url", "https://a", "--webhook-service", "a/b"], "give one"),
-        (["--failure-policy", "Fail"], "go with --webhook-url"),
+        (["--webhook-url", "https://a", "--webhook-service", "a/b"], "Pass only one"),
+        (["--failure-policy", "Fail"], "Pass --webhook-url"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(plane: Plane, args: list[str], told: str) -> None:
@@ -141,9 +165,9 @@ async def test_a_registration_is_made_changed_and_kept(bare: Plane, karmada: Cli
             assert hook["clientConfig"]["url"].startswith(f"{url}/")
     fail = [h["name"] for h in found[configurations.VALIDATING]["webhooks"] if h["failurePolicy"] == "Fail"]
     assert "serviceexports.towpath.io" in fail
-    asked = bare.kubectl("create", "-f-", stdin=json.dumps(configurations.probed()))
+    asked = bare.kubectl("create", "-f-", stdin=json.dumps(HOLDER))
     assert "kubeconfig was dropped" in asked.stderr
-    bare.kubectl("delete", "clusters.flomesh.io", "towpath-probe")
+    bare.kubectl("delete", "clusters.flomesh.io", "holder")
 
     again = towpath(*command)
     assert all(line.endswith(" unchanged") for line in again.stdout.splitlines()), again.stdout
@@ -195,7 +219,9 @@ async def test_uninstalling_leaves_what_is_the_users_and_nothing_else(
         lease = {
             "metadata": {"name": "towpath", "namespace": "karmada-system", "labels": dict([OURS.split("=")])}
         }
-        await karmada.apply(LEASES, {"apiVersion": LEASES.api_version, "kind": "Lease", **lease}, "test")
+        await karmada.apply(
+            resources.LEASES, {"apiVersion": resources.LEASES.api_version, "kind": "Lease", **lease}, "test"
+        )
         shop.apply(shop.service(), shop.export(), shop.policy())
         await until(lambda: shop.seen(members), lambda seen: set(seen) == set(MEMBERS))
         export = await karmada.get(resources.service_exports(Dialect.FLOMESH), "web", namespace)
@@ -207,11 +233,12 @@ async def test_uninstalling_leaves_what_is_the_users_and_nothing_else(
         done = towpath("uninstall", "--kubeconfig", bare.karmada)
 
         assert done.returncode == 0, done.stderr
+        assert "Kept: the CRDs and 1 serviceexports.flomesh.io" in done.stderr
         assert [
             line.removesuffix(" (dry run)") for line in dry.stdout.splitlines()
         ] == done.stdout.splitlines()
         assert left(bare) == []
-        crds = [c["metadata"]["name"] for c in await karmada.list(CLUSTER_BINDINGS)]
+        crds = [c["metadata"]["name"] for c in await karmada.list(resources.CLUSTER_BINDINGS)]
         assert not [name for name in crds if "flomesh" in name], "Karmada holds no binding for us either"
         await until(lambda: shop.seen(members), lambda seen: not seen)
         kept = await karmada.get(resources.service_exports(Dialect.FLOMESH), "web", namespace)
@@ -222,3 +249,96 @@ async def test_uninstalling_leaves_what_is_the_users_and_nothing_else(
             await members[name].get(resources.service_exports(Dialect.FLOMESH), "web", namespace)
         bare.kubectl("label", "serviceexports.flomesh.io", "web", "-n", namespace, "edited=yes")
         assert towpath("uninstall", "--kubeconfig", bare.karmada).stdout == ""
+
+
+async def test_conditions_that_karmada_owns_as_well_are_removed(
+    bare: Plane, karmada: Client, namespace: str
+) -> None:
+    """As the AggregateStatus of the interpreter leaves them: with a second owner of each condition."""
+    exports = resources.service_exports(Dialect.FLOMESH)
+    shop = Shop(bare, namespace)
+    shop.apply(shop.export())
+    now = "2026-01-01T00:00:00Z"
+    ours = [
+        {"type": kind, "status": "True", "reason": "R", "message": "m", "lastTransitionTime": now}
+        for kind in ("Valid", "Conflict", "Ready")
+    ]
+    theirs = {**ours[0], "type": "Synced"}
+    path, meta = exports.path(namespace, "web", "status"), {"name": "web", "namespace": namespace}
+    head = {"apiVersion": exports.api_version, "kind": exports.kind, "metadata": meta}
+    said = {"conditions": ours, "offeredTo": ["cluster-2"]}
+    await karmada.apply(exports, {**head, "status": said}, "towpath", subresource="status")
+    both = {"status": {"conditions": [*ours, theirs], "offeredTo": ["cluster-2"]}}
+    query = [("fieldManager", "karmada-controller-manager")]
+    await karmada.request("PATCH", path, query=query, body=both, content_type=MERGE)
+
+    done = towpath("uninstall", "--kubeconfig", bare.karmada)
+
+    assert done.returncode == 0, done.stderr
+    status = (await karmada.get(exports, "web", namespace))["status"]
+    assert [one["type"] for one in status.pop("conditions")] == ["Synced"]
+    assert status == {}
+
+
+async def test_a_plugin_that_runs_notices_and_stops_writing(
+    bare: Plane, karmada: Client, namespace: str, members: dict[str, Client]
+) -> None:
+    """Also as an administrator, whose permissions nobody takes away."""
+    shop = Shop(bare, namespace)
+    port = free_ports(1)[0]
+    argv = ("serve", "plugin", f"--kubeconfig={bare.karmada}", f"--health=127.0.0.1:{port}")
+    process = await asyncio.create_subprocess_exec(*TOWPATH, *argv, stderr=asyncio.subprocess.DEVNULL)
+
+    async def readiness() -> tuple[int, str]:
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{port}/readyz") as got,
+            ):
+                return got.status, await got.text()
+        except aiohttp.ClientError:
+            return 0, ""
+
+    try:
+        with gateways(bare, "10.9.2"):
+            shop.apply(shop.service(), shop.export(), shop.policy())
+            await until(lambda: shop.seen(members), lambda seen: set(seen) == set(MEMBERS))
+
+            done = towpath("uninstall", "--kubeconfig", bare.karmada)
+
+            assert done.returncode == 0, done.stderr
+            await until(readiness, lambda seen: seen[0] == 503 and "Run `towpath install`" in seen[1])
+            bare.kubectl("annotate", "serviceexports.flomesh.io", "web", "-n", namespace, "a=b")
+            assert left(bare) == []
+            await install(karmada)
+            await until(lambda: shop.seen(members), lambda seen: set(seen) == set(MEMBERS))
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_crds_are_deleted_only_when_confirmed(bare: Plane, namespace: str) -> None:
+    Shop(bare, namespace).apply(Shop(bare, namespace).export())
+    refused = towpath("uninstall", "--kubeconfig", bare.karmada, "--crds")
+    assert_one_line(refused, "--crds", "serviceexports.flomesh.io", "--yes", code=2)
+    kept = towpath("uninstall", "--kubeconfig", bare.karmada)
+    assert "serviceexports.flomesh.io" in kept.stderr
+    bare.kubectl("get", "serviceexports.flomesh.io", "web", "-n", namespace)
+
+
+async def test_written_credentials_grant_what_the_processes_need(
+    bare: Plane, karmada: Client, tmp_path: Path
+) -> None:
+    made = towpath("install", "--kubeconfig", bare.karmada, "--write-kubeconfig", tmp_path / "new")
+    assert made.returncode == 0, made.stderr
+    for part, allowed, forbidden in (
+        ("plugin", ("list", "services", "-A"), ("list", "secrets", "-A")),
+        ("webhook", ("get", "configmap/towpath-webhook", "-n", NAMESPACE), ("list", "services", "-A")),
+    ):
+        file = tmp_path / "new" / f"{part}.kubeconfig"
+        assert file.stat().st_mode & 0o777 == 0o600
+        for verb, expected in ((allowed, "yes"), (forbidden, "no")):
+            said = bare.kubectl("auth", "can-i", *verb, f"--kubeconfig={file}", check=False)
+            assert said.stdout.strip() == expected, (part, verb, said.stderr)
+    listed = f"{tmp_path / 'absent'}:{bare.karmada}"
+    assert towpath("install", "--dry-run", env={"KUBECONFIG": listed}).returncode == 0

@@ -101,7 +101,7 @@ def test_the_plugins_certificate_is_its_own(small: Path) -> None:
     assert "towpath-plugin" in kubectl(env, "auth", "whoami", config=env.plugin)
 
 
-def test_down_ends_everything_also_after_the_environment_file_is_gone(tmp_path: Path) -> None:
+def test_down_works_without_the_environment_file(tmp_path: Path) -> None:
     root = tmp_path / "root"
     assert towpath("local", "up", "--members", "1", "--root", root).returncode == 0
     env = store.load(root)
@@ -175,7 +175,7 @@ def broken(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def test_a_process_that_dies_at_boot_is_named_with_the_end_of_its_log(tmp_path: Path, broken: Path) -> None:
+def test_a_process_that_dies_at_boot_is_named_with_its_log(tmp_path: Path, broken: Path) -> None:
     root = tmp_path / "root"
 
     done = towpath("local", "up", "--root", root, env={"XDG_CACHE_HOME": str(broken)})

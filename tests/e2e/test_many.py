@@ -46,7 +46,7 @@ def manifests(namespace: str) -> Iterator[Object]:
             yield {"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec}
 
 
-async def test_many_exports_survive_a_restart_without_a_write_and_leave_nothing(
+async def test_a_restart_with_many_exports_writes_nothing(
     plane: Plane, plugin: Plugin, karmada: Client, members: dict[str, Client], namespace: str
 ) -> None:
     items = list(manifests(namespace))

@@ -60,7 +60,7 @@ async def test_a_service_port_that_changes_takes_its_rule_with_it(
     )
 
 
-async def test_a_service_that_goes_is_withdrawn_and_one_that_comes_back_is_imported_again(
+async def test_a_deleted_service_is_withdrawn_and_imported_again(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     plane.kubectl("delete", "service", "web", "-n", shop.namespace)
@@ -105,9 +105,7 @@ async def test_a_gateway_that_moves_is_followed(shop: Shop, plane: Plane, member
 
 
 @pytest.mark.parametrize("kind", ["propagationpolicy", "overridepolicy"])
-async def test_a_derived_policy_that_somebody_edits_or_deletes_is_put_right(
-    shop: Shop, plane: Plane, kind: str
-) -> None:
+async def test_an_edited_or_deleted_derived_policy_is_restored(shop: Shop, plane: Plane, kind: str) -> None:
     """Judged by the policy alone.
 
     A policy that goes and comes back within milliseconds can leave a Work without its override for ever:
@@ -227,7 +225,7 @@ async def test_a_drained_cluster_is_taken_out_and_comes_back(
     await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
 
 
-async def test_a_path_that_two_services_claim_goes_to_the_older_and_then_to_the_other(
+async def test_a_contested_path_moves_when_the_older_claim_ends(
     shop: Shop, plane: Plane, namespace: str, members: dict[str, Client]
 ) -> None:
     plane.kubectl("create", "namespace", f"{namespace}-b")

@@ -40,7 +40,7 @@ async def conditions(shop: Shop) -> dict[str, tuple[str, str]]:
 GOOD = {"Valid": ("True", "Valid"), "Conflict": ("False", "NoConflicts"), "Ready": ("True", "Exported")}
 
 
-async def test_an_export_says_where_it_is_offered_and_that_members_have_it(shop: Shop) -> None:
+async def test_an_export_reports_where_it_is_offered_and_held(shop: Shop) -> None:
     shop.apply(shop.export(), shop.policy())
     await until(
         lambda: conditions(shop),
@@ -59,9 +59,7 @@ async def test_an_export_says_where_it_is_offered_and_that_members_have_it(shop:
     await until(lambda: conditions(shop), lambda seen: seen.get("Valid") == ("False", "NoMatchingPort"))
 
 
-async def test_t15_a_copy_that_karmada_left_behind_is_noticed_and_put_right(
-    shop: Shop, members: dict[str, Client]
-) -> None:
+async def test_early_override_a_stale_copy_is_put_right(shop: Shop, members: dict[str, Client]) -> None:
     """Karmada says that all is applied and reports no error: only the member's own digest tells."""
     shop.apply(shop.service(), shop.export(), shop.policy())
     await until(lambda: conditions(shop), lambda seen: seen == GOOD)

@@ -1,4 +1,4 @@
-"""What Karmada does without a word (facts, section 0): told on the export, and cured where it can be."""
+"""What Karmada does silently (docs/karmada-behaviour.md): reported on the export, repaired where possible."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def events(shop: Shop) -> set[str]:
     return {reason for kind, _, reason in (one.partition("/") for one in found) if kind == "ServiceExport"}
 
 
-async def test_t1_a_name_that_an_export_of_another_group_has_is_told_and_given_back(
+async def test_shared_binding_names_are_reported_and_recover(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     theirs = f"""
@@ -94,7 +94,7 @@ spec:
     await says(shop, "Ready", *READY)
 
 
-async def test_t3_an_override_that_karmada_cannot_apply_is_told_on_the_export(
+async def test_silent_override_failure_is_reported_on_the_export(
     shop: Shop, members: dict[str, Client]
 ) -> None:
     change = "{operator: remove, path: /spec/none}"
@@ -140,7 +140,7 @@ spec:
     await until(lambda: shop.seen(members), lambda seen: seen["cluster-1"] == {80: [other]})
 
 
-async def test_t4_where_nobody_imports_nothing_goes_anywhere(shop: Shop, members: dict[str, Client]) -> None:
+async def test_empty_cluster_list_no_importer_means_no_copy(shop: Shop, members: dict[str, Client]) -> None:
     """To Karmada an empty list of clusters means all of them."""
 
     def only(key: str) -> str:
@@ -154,7 +154,7 @@ async def test_t4_where_nobody_imports_nothing_goes_anywhere(shop: Shop, members
     await until(lambda: shop.seen(members), lambda seen: not seen)
 
 
-async def test_t5_what_changes_nothing_of_the_objects_writes_none_of_them(
+async def test_a_change_without_effect_writes_nothing(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     """A write of an OverridePolicy makes Karmada work through every binding that it matches."""
@@ -173,7 +173,7 @@ async def test_t5_what_changes_nothing_of_the_objects_writes_none_of_them(
     assert len([w for w in objects if w.resource == "serviceimports" and w.verb == "patch"]) == 1, objects
 
 
-async def test_t6_a_view_larger_than_karmada_carries_is_told_and_what_is_there_stays(
+async def test_override_size_limit_keeps_the_copy_and_is_reported(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     """Karmada puts a cluster's overrides into an annotation; too long, it fails without a word."""
@@ -223,9 +223,7 @@ spec: {{rules: [{rules}]}}
 """
 
 
-async def test_t7_no_member_ever_sees_itself_while_placements_change(
-    shop: Shop, members: dict[str, Client]
-) -> None:
+async def test_never_its_own_endpoint_while_placements_change(shop: Shop, members: dict[str, Client]) -> None:
     """Karmada reads template and override at different times."""
     shop.apply(shop.service(), shop.export(), shop.policy())
     await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
@@ -261,7 +259,7 @@ async def _watch(shop: Shop, member: str, client: Client, own: list[str]) -> Non
                 ]
 
 
-async def test_t8_an_import_that_a_broad_policy_has_claimed_is_told_and_comes_back(
+async def test_sticky_claims_a_claimed_import_is_reported_and_recovers(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     def broad(priority: int) -> str:
@@ -286,7 +284,7 @@ spec:
     assert "ClaimedElsewhere" in events(shop)
 
 
-async def test_t9_a_service_that_has_lost_its_policy_is_told(
+async def test_frozen_templates_a_service_without_policy_is_reported(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     shop.apply(shop.service(), shop.export(), shop.policy())
@@ -303,7 +301,7 @@ async def test_t9_a_service_that_has_lost_its_policy_is_told(
     await until(message, lambda text: text == "Exported by cluster-1, cluster-3.")
 
 
-async def test_t11_a_dialect_whose_crds_come_later_is_served_without_a_restart(
+async def test_discovery_by_polling_a_dialect_may_come_later(
     shop: Shop, plane: Plane, karmada: Client, members: dict[str, Client]
 ) -> None:
     """Karmada looks for new kinds every half a minute only, and what is made before waits for that."""
@@ -322,7 +320,7 @@ async def test_t11_a_dialect_whose_crds_come_later_is_served_without_a_restart(
     await says(shop, "Ready", *READY, patience=LONG)
 
 
-async def test_t12_an_import_that_eriecanal_left_in_a_member_is_told_and_taken_over_when_asked(
+async def test_an_import_left_by_eriecanal_is_taken_over_when_asked(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     plane.kubectl("create", "namespace", shop.namespace, member="cluster-2", check=False)
@@ -345,7 +343,7 @@ spec: {{type: ClusterSetIP, ports: []}}
     await says(shop, "Ready", *READY, patience=LONG)
 
 
-async def test_t14_what_is_made_anew_unseen_by_the_garbage_collector_reaches_the_members(
+async def test_former_owner_a_new_import_reaches_the_members(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     """Bindings that former templates have left behind are used, and stay when they could be collected."""
@@ -382,7 +380,7 @@ spec: {{lbType: %s}}
     assert len(bindings) == 4
 
 
-async def test_t14_an_import_made_anew_unseen_is_given_the_binding_of_the_former(
+async def test_former_owner_the_new_import_gets_the_binding(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
     """What comes of it else is chance: Karmada looks at it for an override, never for the template."""

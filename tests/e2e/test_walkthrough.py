@@ -20,9 +20,6 @@ from towpath.model.keys import Dialect
 MANIFESTS = sorted(Path("examples/walkthrough").glob("*.yaml"))
 IMPORTS = resources.service_imports(Dialect.FLOMESH)
 EXPORTS = resources.service_exports(Dialect.FLOMESH)
-TRAFFIC = Resource("flomesh.io", "v1alpha1", "globaltrafficpolicies", "GlobalTrafficPolicy")
-WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
-NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 
 ONE = {
     "clusterKey": "default/default/default/cluster-1",
@@ -64,12 +61,12 @@ async def left_in(members: dict[str, Client], karmada: Client) -> list[str]:
     for name in ("httpbin", "curl"):
         for where, client in {"karmada": karmada, **members}.items():
             try:
-                await client.get(NAMESPACES, name)
+                await client.get(resources.NAMESPACES, name)
             except NotFound:
                 continue
             left.append(f"namespace {name} in {where}")
     for member in MEMBERS:
-        for work in await karmada.list(WORKS, f"karmada-es-{member}"):
+        for work in await karmada.list(resources.WORKS, f"karmada-es-{member}"):
             manifests = work["spec"].get("workload", {}).get("manifests", [])
             if any(m["metadata"].get("namespace") in {"httpbin", "curl"} for m in manifests):
                 left.append(f"work {work['metadata']['name']} of {member}")
@@ -102,7 +99,10 @@ async def test_the_traffic_policy_is_in_the_client_cluster_alone(
     def in_the_client(seen: Specs) -> bool:
         return list(seen) == ["cluster-2"]
 
-    seen = await until(lambda: specs_of(members, TRAFFIC, "httpbin", "httpbin"), in_the_client)
+    seen = await until(
+        lambda: specs_of(members, resources.traffic_policies(Dialect.FLOMESH), "httpbin", "httpbin"),
+        in_the_client,
+    )
     assert seen["cluster-2"]["lbType"] == "ActiveActive"
 
 

@@ -54,7 +54,7 @@ async def check(path: str, body: bytes) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 @given(path=PATHS, body=BODIES)
-async def test_promise_3_any_body_gets_an_answer_or_a_4xx(path: str, body: bytes) -> None:
+async def test_any_body_is_answered_or_gets_a_4xx(path: str, body: bytes) -> None:
     with structlog.testing.capture_logs():
         await check(path, body)
         forwarded(path, body)

@@ -24,6 +24,7 @@ from tests.support.quick_webhook import TIMES
 from tests.support.waiting import until
 from towpath import __version__
 from towpath.errors import NotFound
+from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
 from towpath.local.ports import free_ports
 from towpath.pki import Identity, issue, make_authority
@@ -36,11 +37,9 @@ from towpath_webhook.certificates.tls import Context
 from towpath_webhook.registration import configurations as registration
 from towpath_webhook.registration.configurations import Settings, blocks, carried, configurations
 from towpath_webhook.registration.store import (
-    CONFIG_MAPS,
     CONFIGURATIONS,
     NAMESPACE,
     SECRET,
-    SECRETS,
     SETTINGS,
     Store,
 )
@@ -55,7 +54,7 @@ async def store(plane: Plane, karmada: Client) -> AsyncIterator[Store]:
 
     async def clear() -> None:
         await unregister(karmada)
-        await karmada.delete(SECRETS, SECRET, NAMESPACE)
+        await karmada.delete(resources.SECRETS, SECRET, NAMESPACE)
 
     await clear()
     async with await Client.connect(plane.env.webhook, user_agent="towpath-webhook") as client:
@@ -113,7 +112,7 @@ async def registered(karmada: Client, store: Store, settings: Settings = NOWHERE
     """Register without asking whether anybody answers; returns what should be there."""
     metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY: TOWPATH}}
     settings_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings.dump()}
-    await karmada.json("POST", CONFIG_MAPS.path(NAMESPACE), body=settings_map)
+    await karmada.json("POST", resources.CONFIG_MAPS.path(NAMESPACE), body=settings_map)
     wanted = configurations(settings, await store.bundle())
     for one in wanted:
         await karmada.json("POST", CONFIGURATIONS[one["kind"]].path(), body=one)
@@ -144,7 +143,9 @@ async def test_the_certificate_holds_the_name_of_the_registration(karmada: Clien
 
 
 @pytest.mark.parametrize("kind", list(CONFIGURATIONS))
-async def test_a_drifted_configuration_is_put_right(karmada: Client, store: Store, kind: str) -> None:
+async def test_of_a_drifted_configuration_only_the_trust_is_put_right(
+    karmada: Client, store: Store, kind: str
+) -> None:
     certificates = OwnAuthority(Context(), store)
     await certificates.begin()
     await registered(karmada, store)
@@ -157,9 +158,14 @@ async def test_a_drifted_configuration_is_put_right(karmada: Client, store: Stor
     drifted["webhooks"][0]["clientConfig"]["caBundle"] = base64.b64encode(OTHER.certificate_pem).decode()
     await karmada.json("PUT", path, body=drifted)
 
-    await certificates.look()
+    with structlog.testing.capture_logs() as logs:
+        await certificates.look()
+        await certificates.look()
 
-    assert (await karmada.json("GET", path))["webhooks"] == before
+    after = (await karmada.json("GET", path))["webhooks"]
+    assert after[0].pop("timeoutSeconds") == 9, "an edit is an administrator's, and so is undoing it"
+    assert after == [{k: v for k, v in before[0].items() if k != "timeoutSeconds"}, *before[1:]]
+    assert [line["kinds"] for line in logs if "towpath install" in line["event"]] == [(kind,)], "told once"
 
 
 OTHER = make_authority("other", validity=DAY)
@@ -197,19 +203,19 @@ async def test_a_secret_that_is_lost_is_put_back(karmada: Client, store: Store, 
     await certificates.begin()
     await registered(karmada, store)
     before, serial = await ca_of(store), shown(certificates).serial_number
-    secret = await karmada.get(SECRETS, SECRET, NAMESPACE)
+    secret = await karmada.get(resources.SECRETS, SECRET, NAMESPACE)
     if damage == "deleted":
-        await karmada.delete(SECRETS, SECRET, NAMESPACE)
+        await karmada.delete(resources.SECRETS, SECRET, NAMESPACE)
     else:
         secret["data"] = {"ca.crt": base64.b64encode(b"?").decode()} if damage == "garbled" else {}
-        await karmada.json("PUT", SECRETS.path(NAMESPACE, SECRET), body=secret)
+        await karmada.json("PUT", resources.SECRETS.path(NAMESPACE, SECRET), body=secret)
     for _ in range(3):
         await certificates.look()
     assert await ca_of(store) == before
     assert shown(certificates).serial_number == serial, "nobody notices"
 
 
-async def test_promise_7_a_clock_that_jumps_is_noticed_by_the_next_look(store: Store) -> None:
+async def test_rotation_notices_a_clock_that_jumps(store: Store) -> None:
     assert Times().look <= 60
     ahead = dt.timedelta()
     certificates = OwnAuthority(Context(), store, times=Times(look=0.05), clock=lambda: wall_clock() + ahead)
@@ -230,9 +236,7 @@ async def test_promise_7_a_clock_that_jumps_is_noticed_by_the_next_look(store: S
     assert len(await ca_of(store)) == 3, "also a CA for each time, as none is carried by anybody"
 
 
-async def test_a_new_authority_signs_once_all_have_trusted_it_for_a_look(
-    karmada: Client, store: Store
-) -> None:
+async def test_a_new_ca_signs_only_after_everybody_trusts_it(karmada: Client, store: Store) -> None:
     ahead = dt.timedelta()
     certificates = OwnAuthority(Context(), store, clock=lambda: wall_clock() + ahead)
     await certificates.begin()
@@ -265,7 +269,7 @@ def _is_by(certificate: x509.Certificate, pem: bytes) -> bool:
     return True
 
 
-async def test_promise_7_no_call_fails_while_certificates_and_ca_rotate(
+async def test_rotation_of_certificates_and_ca_fails_no_call(
     plane: Plane, karmada: Client, store: Store, caller: Caller, tmp_path: Path
 ) -> None:
     """500 calls a second at two webhooks, by a client that trusts what the configuration says."""
@@ -319,7 +323,7 @@ def pair_by(authority: Identity) -> Identity:
     return issue(authority, "webhook", serves=["127.0.0.1"], validity=DAY)
 
 
-async def test_files_are_taken_over_when_they_are_swapped_and_only_if_they_fit(tmp_path: Path) -> None:
+async def test_swapped_files_are_taken_over_only_if_they_match(tmp_path: Path) -> None:
     mount, authority = Mount(tmp_path / "mount"), make_authority("theirs", validity=DAY)
     first, second, third = (pair_by(authority) for _ in range(3))
     mount.swap(first, authority.certificate_pem)
@@ -369,9 +373,9 @@ async def test_what_it_says_holds_no_key(karmada: Client, store: Store) -> None:
         certificates = OwnAuthority(Context(), store)
         await certificates.begin()
         await registered(karmada, store)
-        secret = await karmada.get(SECRETS, SECRET, NAMESPACE)
+        secret = await karmada.get(resources.SECRETS, SECRET, NAMESPACE)
         secret["data"] = {"ca.key": secret["data"]["ca.key"]}
-        await karmada.json("PUT", SECRETS.path(NAMESPACE, SECRET), body=secret)
+        await karmada.json("PUT", resources.SECRETS.path(NAMESPACE, SECRET), body=secret)
         await certificates.look()
     said = json.dumps(logs)
     assert "0 certificates, but 1 keys" in said

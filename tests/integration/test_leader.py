@@ -19,8 +19,9 @@ from aiohttp import web
 from tests.conftest import Plane
 from tests.support.waiting import until
 from towpath.errors import ApiError
+from towpath.karmada import resources
 from towpath.karmada.client import Client, Object
-from towpath.karmada.leader import LEASES, Leadership
+from towpath.karmada.leader import Leadership
 
 LEASE, DEADLINE, RETRY = 3, 2.0, 0.2
 SLACK = 2.0
@@ -162,7 +163,7 @@ class Lease:
     namespace: str
 
     async def get(self) -> Object:
-        return await self.client.get(LEASES, "towpath", self.namespace)
+        return await self.client.get(resources.LEASES, "towpath", self.namespace)
 
     async def spec(self) -> Object:
         spec: Object = (await self.get())["spec"]
@@ -247,7 +248,7 @@ async def test_a_broken_apiserver_keeps_its_leader_until_the_deadline(
         await a.resign()
 
 
-async def test_a_lease_that_somebody_edits_or_deletes_stays_with_its_leader(
+async def test_an_edited_or_deleted_lease_stays_with_its_leader(
     join: Join, lease: Lease, plane: Plane, namespace: str
 ) -> None:
     a = join("a")
@@ -264,7 +265,7 @@ async def test_a_lease_that_somebody_edits_or_deletes_stays_with_its_leader(
     plane.kubectl("delete", *kubectl)
 
     async def made_anew() -> list[Object]:
-        found = await lease.client.list(LEASES, namespace)
+        found = await lease.client.list(resources.LEASES, namespace)
         return [one for one in found if one["metadata"]["uid"] != uid]
 
     (new,) = await until(made_anew, bool)

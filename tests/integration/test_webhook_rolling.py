@@ -67,9 +67,7 @@ async def replicas(folder: Path) -> AsyncIterator[list[Replica]]:
         yield three
 
 
-async def test_promise_8_no_call_fails_while_three_webhooks_are_restarted(
-    tmp_path: Path, caller: Caller
-) -> None:
+async def test_graceful_restart_of_three_webhooks_fails_no_call(tmp_path: Path, caller: Caller) -> None:
     async with replicas(tmp_path) as three:
         trust = f"-ca={tmp_path / 'ca.crt'}"
         async with caller.calling([one.address for one in three], trust, rate=300) as told:

@@ -197,9 +197,7 @@ async def test_the_plugin_is_elsewhere_and_asked_by_mutual_tls(server: Server, t
     ]
 
 
-async def test_promise_6_with_a_client_ca_admission_is_for_those_with_a_certificate(
-    server: Server, tmp_path: Path
-) -> None:
+async def test_authenticated_callers_need_a_client_certificate(server: Server, tmp_path: Path) -> None:
     clients, others = (make_authority(name, validity=DAY) for name in ("apiservers", "others"))
     (tmp_path / "clients.crt").write_bytes(clients.certificate_pem)
     cert, key = server.folder / "tls.crt", server.folder / "tls.key"
@@ -238,7 +236,7 @@ def test_a_client_ca_that_cannot_be_used_is_told(tmp_path: Path, content: str | 
         Context(clients=tmp_path / "ca.crt")
 
 
-async def test_promise_6_plain_http_is_not_answered(here: Server) -> None:
+async def test_authenticated_callers_do_not_speak_plain_http(here: Server) -> None:
     async with here.connection(tls=False) as (reader, writer):
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
         answer = b""
@@ -257,7 +255,9 @@ async def test_promise_6_plain_http_is_not_answered(here: Server) -> None:
         ("1.2", "1.1", False),
     ],
 )
-def test_promise_6_tls_versions(server: Server, lowest: str, spoken: str, answered: bool) -> None:
+def test_authenticated_callers_speak_a_current_tls(
+    server: Server, lowest: str, spoken: str, answered: bool
+) -> None:
     listening = Context(TlsVersion(lowest))
     certificate, key = ((server.folder / name).read_bytes() for name in ("tls.crt", "tls.key"))
     listening.present(certificate, key, "it")
@@ -302,7 +302,7 @@ async def test_a_slow_request_is_cut_off(
             assert await reader.read() == b""
 
 
-async def test_a_connection_is_kept_and_its_later_requests_are_guarded_as_well(
+async def test_later_requests_on_a_kept_connection_are_guarded(
     here: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GuardedProtocol, "receive_seconds", 0.3)
@@ -317,7 +317,7 @@ async def test_a_connection_is_kept_and_its_later_requests_are_guarded_as_well(
             assert await reader.read() == b""
 
 
-async def test_promise_8_sigterm_lets_a_call_in_flight_end(
+async def test_graceful_restart_lets_a_call_in_flight_end(
     server: Server, process: subprocess.Popen[str]
 ) -> None:
     body = review(HOLDING)

@@ -275,7 +275,7 @@ def waited(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
     return asyncio.run(until(lambda: asyncio.to_thread(look), good))
 
 
-async def test_down_webhook_stops_nothing_else_and_down_plugin_leaves_the_rules(
+async def test_without_the_webhook_or_the_plugin_the_rest_works(
     plane: Plane, namespace: str, karmada: Client, plugin: Plugin
 ) -> None:
     """Killed, not ended. Exports wait for its return, everything else goes on."""

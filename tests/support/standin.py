@@ -19,7 +19,7 @@ async def answered_by(
     """Give a client whose every request is answered so; its kubeconfig is written to a folder."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     config = {

@@ -1,7 +1,7 @@
-"""The command line: one module a command, and one place where errors become one line and an exit code.
+"""The command line: a module for each command, and one place where an error becomes a line and an exit code.
 
-Exit codes: 0 done, 1 it failed (the line says what and what to do), 2 the command cannot mean anything,
-130 interrupted. A traceback is a bug of ours.
+Exit codes: 0 success, 1 failure (the line names the problem and the fix), 2 wrong usage, 130 interrupted. A
+traceback is a bug.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ app = typer.Typer(
     name="towpath",
     help="Multi-cluster services for Karmada.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 app.command()(demo)
@@ -44,7 +44,7 @@ _INTERRUPTED = 130
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: bool = typer.Option(False, "--version", help="Say which version this is.")) -> None:
+def _version(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
     if version:
         sys.stdout.write(f"towpath {__version__}\n")
         raise typer.Exit
@@ -56,7 +56,7 @@ def main() -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        app()
+        app(prog_name="towpath")
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             _say("interrupted")
@@ -75,7 +75,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the errors inside of task groups."""
+    """Yield the errors inside task groups."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from _leaves(inner)

@@ -1,4 +1,4 @@
-"""``towpath explain`` and ``towpath members``: what the running plugin knows."""
+"""``towpath explain`` and ``towpath members``: questions to a running plugin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Output(StrEnum):
-    """How to print an answer."""
+    """Format of the output."""
 
     TABLE = "table"
     JSON = "json"
@@ -28,18 +28,20 @@ class Output(StrEnum):
 Socket = Annotated[
     Path | None,
     typer.Option(
+        metavar="PATH",
         envvar="TOWPATH_SOCKET",
-        help="Where the plugin answers; else that of the local Karmada.",
+        help="Unix socket of the plugin. The plugin of the local Karmada is used without it.",
         show_default=False,
     ),
 ]
-Form = Annotated[Output, typer.Option("--output", "-o", help="How to print it.")]
+Form = Annotated[Output, typer.Option("--output", "-o", help="Format of the output.")]
 
 
 def explain(
     service: Annotated[str, typer.Argument(metavar="NAMESPACE/NAME", help="The exported service.")],
     dialect: Annotated[
-        Dialect | None, typer.Option(help="API group of its ServiceExport.", show_default="whichever it has")
+        Dialect | None,
+        typer.Option(help="API group of the ServiceExport.", show_default="the one that exists"),
     ] = None,
     socket: Socket = None,
     plugin: plugin_options.At = None,
@@ -48,13 +50,13 @@ def explain(
     plugin_ca: plugin_options.Ca = None,
     output: Form = Output.TABLE,
 ) -> None:
-    """Show who exports a service, why the others do not, and what each cluster imports."""
+    """Show which clusters export a service, why the others do not, and what each cluster imports."""
     from towpath.rpc import client, convert
 
     namespace, slash, name = service.partition("/")
     if not (namespace and slash and name) or "/" in name:
-        raise UsageError(f"{service!r} names no service: write NAMESPACE/NAME")
-    target, files = _reached(socket, plugin, plugin_cert, plugin_key, plugin_ca)
+        raise UsageError(f"Invalid service {service!r}: must be NAMESPACE/NAME.")
+    target, files = _target(socket, plugin, plugin_cert, plugin_key, plugin_ca)
     answer = run(client.explain(target, namespace, name, dialect or "", files))
     if output is Output.JSON:
         print_json(answer)
@@ -70,10 +72,10 @@ def members(
     plugin_ca: plugin_options.Ca = None,
     output: Form = Output.TABLE,
 ) -> None:
-    """List the member clusters as Towpath sees them."""
+    """List the member clusters: key, state, gateway and API groups."""
     from towpath.rpc import client
 
-    answer = run(client.list_clusters(*_reached(socket, plugin, plugin_cert, plugin_key, plugin_ca)))
+    answer = run(client.list_clusters(*_target(socket, plugin, plugin_cert, plugin_key, plugin_ca)))
     if output is Output.JSON:
         print_json(answer)
     elif answer.clusters:
@@ -88,10 +90,10 @@ def _row(cluster: Cluster) -> MemberRow:
     )
 
 
-def _reached(
+def _target(
     socket: Path | None, plugin: str | None, cert: Path | None, key: Path | None, ca: Path | None
 ) -> plugin_options.Reached:
-    """Return where to ask. Raises NoEnvironment where nothing is said and there is no local Karmada."""
+    """Return where the plugin is. Raises NoEnvironment without an option and without a local Karmada."""
     found = plugin_options.reached(socket, plugin, cert, key, ca, option="--socket")
     if found is not None:
         return found
@@ -100,4 +102,4 @@ def _reached(
     try:
         return plugin_options.Reached(f"unix:{load(default_root()).plugin_socket}")
     except NoEnvironment as error:
-        raise NoEnvironment(f"{error}, --socket PATH or --plugin HOST:PORT asks another plugin") from None
+        raise NoEnvironment(f"{error}. To ask another plugin, pass --socket or --plugin.") from None

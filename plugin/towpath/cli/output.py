@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _PIPE_WIDTH = 1000
 """Columns where there is no terminal: so wide that a line stays a line for grep."""
+_MIN_TEXT_WIDTH = 30
+"""Columns that a text has at least, however wide the columns beside it are."""
 _EXPECTED = {("Valid", "True"), ("Conflict", "False")}
 _MAX_WRITE_CHARACTERS = 2**24
 _MAX_ROWS = 10
@@ -53,8 +55,13 @@ def print_json(answer: Message) -> None:
 
 
 def show(*parts: str | Table) -> None:
-    """Print texts, each on one line, and tables, one below the other."""
+    """Print texts, each on one line, and tables, one below the other.
+
+    Only the last column of a table wraps, and only between words: a key that is cut in two cannot be copied.
+    A table that needs more than the terminal has is left to the terminal to wrap.
+    """
     from rich.console import Console
+    from rich.measure import Measurement
 
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     console = Console(width=width, markup=False, highlight=False, emoji=False)
@@ -63,8 +70,20 @@ def show(*parts: str | Table) -> None:
             if isinstance(part, str):
                 console.print(one_line(part), soft_wrap=True)
             else:
+                _keep_words(part)
+                needed = Measurement.get(console, console.options.update(width=_PIPE_WIDTH), part).minimum
+                console.width = max(width or console.width, needed)
                 console.print(part)
     write("".join(f"{line.rstrip()}\n" for line in capture.get().split("\n")[:-1]))
+
+
+def _keep_words(rows: Table) -> None:
+    for column in rows.columns[:-1]:
+        column.no_wrap = True
+    last = rows.columns[-1]
+    cells = [str(cell) for cell in last.cells]
+    longest_word = max((len(word) for cell in cells for word in cell.split()), default=0)
+    last.min_width = max(longest_word, min(_MIN_TEXT_WIDTH, max(map(len, cells), default=0)))
 
 
 def table(*columns: str) -> Table:

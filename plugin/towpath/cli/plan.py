@@ -54,7 +54,7 @@ def plan(
         bool, typer.Option("--against-live", help="Put the files on top of what a Karmada has; reads only.")
     ] = False,
     kubeconfig: Annotated[
-        Path | None, typer.Option(envvar="KUBECONFIG", help="Of the live Karmada.", show_default=False)
+        str | None, typer.Option(envvar="KUBECONFIG", help="Of the live Karmada.", show_default=False)
     ] = None,
     context: Annotated[str | None, typer.Option(help="Context in it; else the current one.")] = None,
     namespace: Annotated[
@@ -115,7 +115,7 @@ def _check_files(files: Sequence[str]) -> None:
         raise UsageError("-f and --clusters: there is one stdin, name it once")
 
 
-def _live(kubeconfig: Path | None, context: str | None) -> list[Object]:
+def _live(kubeconfig: str | None, context: str | None) -> list[Object]:
     async def read() -> list[Object]:
         from towpath import __version__
         from towpath.karmada.client import Client

@@ -1,4 +1,4 @@
-"""How commands reach a plugin: on its unix socket, or elsewhere by mutual TLS."""
+"""How commands reach a plugin: on its Unix socket, or over TCP with mutual TLS."""
 
 from __future__ import annotations
 
@@ -12,61 +12,73 @@ from towpath.errors import UsageError
 if TYPE_CHECKING:
     from towpath.rpc.credentials import Files
 
+_HIGHEST_PORT = 65535
 At = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
         envvar="TOWPATH_PLUGIN",
-        help="The plugin elsewhere, by mutual TLS with the three files.",
+        help="Address of the plugin's gRPC port, with the three options that follow.",
         show_default=False,
     ),
 ]
 Cert = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", envvar="TOWPATH_PLUGIN_CERT", help="Certificate to show to the plugin, in PEM."
+        metavar="FILE", envvar="TOWPATH_PLUGIN_CERT", help="Client certificate, in PEM.", show_default=False
     ),
 ]
 Key = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", envvar="TOWPATH_PLUGIN_KEY", help="Key of that certificate."),
+    typer.Option(
+        metavar="FILE", envvar="TOWPATH_PLUGIN_KEY", help="Key of that certificate.", show_default=False
+    ),
 ]
 Ca = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", envvar="TOWPATH_PLUGIN_CA", help="CA of the plugin's own certificate."),
+    typer.Option(
+        metavar="FILE", envvar="TOWPATH_PLUGIN_CA", help="CA of the plugin's certificate.", show_default=False
+    ),
 ]
 
 
 class Reached(NamedTuple):
-    """A gRPC target, and the certificates for it: none for a unix socket."""
+    """A gRPC target, and the certificates for it: none for a Unix socket."""
 
     target: str
     files: Files | None = None
 
 
 def reached(
-    socket: Path | None, at: str | None, cert: Path | None, key: Path | None, ca: Path | None, *, option: str
+    socket: Path | None,
+    address: str | None,
+    cert: Path | None,
+    key: Path | None,
+    ca: Path | None,
+    *,
+    option: str,
 ) -> Reached | None:
-    """Return where to ask, None if nothing is said of it; ``option`` names the socket's.
+    """Return where the plugin is, None if no option says so; ``option`` names the one of the socket.
 
     Raises UsageError for options that do not go together.
     """
-    if at is None:
+    if address is None:
         if cert or key or ca:
-            raise UsageError("--plugin-cert, --plugin-key and --plugin-ca go with --plugin HOST:PORT")
+            raise UsageError("--plugin-cert, --plugin-key and --plugin-ca: Pass --plugin HOST:PORT as well.")
         return Reached(f"unix:{socket.absolute()}") if socket else None
     if socket is not None:
-        raise UsageError(f"--plugin and {option} are two places: give one")
+        raise UsageError(f"--plugin and {option}: Pass only one of them.")
     if cert is None or key is None or ca is None:
-        raise UsageError("--plugin needs --plugin-cert, --plugin-key and --plugin-ca")
-    check_address(at, "--plugin")
+        raise UsageError("--plugin: Pass --plugin-cert, --plugin-key and --plugin-ca as well.")
+    check_address(address, "--plugin")
     from towpath.rpc.credentials import Files
 
-    return Reached(at, Files(cert, key, ca))
+    return Reached(address, Files(cert, key, ca))
 
 
 def check_address(address: str, option: str) -> None:
-    """Raise UsageError if what an option gives is no ``host:port``."""
-    host, _, number = address.rpartition(":")
-    if not host or not number.isdigit():
-        raise UsageError(f"{option} {address!r}: write HOST:PORT")
+    """Raise UsageError if the value of an option is not ``HOST:PORT``."""
+    host, _, port = address.rpartition(":")
+    number = int(port) if port.isascii() and port.isdecimal() else -1
+    if not host or not 0 <= number <= _HIGHEST_PORT:
+        raise UsageError(f"{option}: Invalid value {address!r}: must be HOST:PORT.")

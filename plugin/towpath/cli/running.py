@@ -1,4 +1,4 @@
-"""Running a command's coroutine so that every way of ending it lets it clean up."""
+"""Running a command's coroutine so that it can clean up however it ends."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 def run(work: Coroutine[Any, Any, T], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
-    """Run to the end, in a loop of asyncio unless ``loop`` makes another.
+    """Run to the end, in asyncio's event loop or in that which ``loop`` makes.
 
-    Ctrl-C, SIGTERM and SIGHUP cancel the work; then KeyboardInterrupt is raised.
+    Ctrl-C, SIGTERM and SIGHUP cancel the work, and KeyboardInterrupt is raised when it has ended.
     """
 
     async def guarded() -> T:

@@ -1,4 +1,4 @@
-"""``towpath serve``: the long-running parts."""
+"""``towpath serve``: the long-running processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 import typer
 
 from towpath import __version__
+from towpath.cli import kubeconfig as options
 from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.plugin_options import check_address
 from towpath.cli.running import run
@@ -19,49 +20,57 @@ from towpath.errors import ApiError, UsageError
 if TYPE_CHECKING:
     from towpath.rpc.server import Port
 
-_IN_TROUBLE = 429
-"""From this HTTP status on an answer says something of the apiserver, not of who asks."""
-app = typer.Typer(help="Run a part of Towpath until it is told to stop.", no_args_is_help=True)
+_APISERVER_FAILS = 429
+"""From this HTTP status on, an error is the apiserver's and not the caller's."""
+app = typer.Typer(help="Run the plugin or the webhook until SIGTERM.", no_args_is_help=True)
 app.command()(webhook)
 app.command()(net)
 
 
 @app.command()
 def plugin(
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="KUBECONFIG", help="Of the Karmada apiserver; none inside a pod.", show_default=False
-        ),
+    kubeconfig: options.Karmada = None,
+    context: options.Context = None,
+    socket: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Unix socket for gRPC calls.", show_default=False)
     ] = None,
-    context: Annotated[str | None, typer.Option(help="Context in it; else the current one.")] = None,
-    socket: Annotated[Path | None, typer.Option(help="Unix socket to answer gRPC calls on.")] = None,
     grpc_listen: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to answer gRPC calls of clients with a certificate."),
+        typer.Option(metavar="HOST:PORT", help="Address for gRPC calls with mutual TLS.", show_default=False),
     ] = None,
     grpc_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificate for it, PEM; read anew when it changes.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Certificate of that address, in PEM. A new file is used at once.",
+            show_default=False,
+        ),
     ] = None,
-    grpc_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the certificate.")] = None,
+    grpc_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Key of that certificate.", show_default=False)
+    ] = None,
     grpc_client_ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CA of the clients' certificates.")
+        Path | None, typer.Option(metavar="FILE", help="CA of the client certificates.", show_default=False)
     ] = None,
     health: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to answer /healthz, /readyz and /metrics."),
+        typer.Option(
+            metavar="HOST:PORT", help="Address for /healthz, /readyz and /metrics.", show_default=False
+        ),
     ] = None,
     lease: Annotated[
         str | None,
         typer.Option(
-            metavar="NAMESPACE/NAME", help="Lease by which one of several plugins leads; the others stand by."
+            metavar="NAMESPACE/NAME",
+            help="Lease for leader election. With several plugins, one works and the others stand by.",
+            show_default=False,
         ),
     ] = None,
-    log_format: Annotated[LogFormat, typer.Option(help="How to log.")] = LogFormat.JSON,
+    log_format: Annotated[LogFormat, typer.Option(help="Format of the log.")] = LogFormat.JSON,
 ) -> None:
-    """Derive imports and policies from exports, and keep them right, until SIGTERM."""
+    """Run the plugin, which derives imports and policies from exports, until SIGTERM."""
     if lease is not None and not all(lease.partition("/")[::2]):
-        raise UsageError(f"--lease {lease!r}: write NAMESPACE/NAME")
+        raise UsageError(f"--lease: Invalid value {lease!r}: must be NAMESPACE/NAME.")
     log_as(log_format)
     port = _port(grpc_listen, grpc_cert, grpc_key, grpc_client_ca)
     try:
@@ -71,11 +80,13 @@ def plugin(
 
 
 def _port(address: str | None, cert: Path | None, key: Path | None, ca: Path | None) -> Port | None:
-    """Return where to answer over TCP, None for nowhere. Raises UsageError for half of it."""
+    """Return the address for mutual TLS, None without one. Raises UsageError for part of the options."""
     if address is None and cert is key is ca is None:
         return None
     if address is None or cert is None or key is None or ca is None:
-        raise UsageError("--grpc-listen needs --grpc-cert, --grpc-key and --grpc-client-ca, and they need it")
+        raise UsageError(
+            "--grpc-listen, --grpc-cert, --grpc-key and --grpc-client-ca: Pass all four or none."
+        )
     check_address(address, "--grpc-listen")
     from towpath.rpc.credentials import Files
     from towpath.rpc.server import Port
@@ -84,7 +95,7 @@ def _port(address: str | None, cert: Path | None, key: Path | None, ca: Path | N
 
 
 async def _plugin(
-    kubeconfig: Path | None,
+    kubeconfig: str | None,
     context: str | None,
     *,
     socket: Path | None,
@@ -97,10 +108,10 @@ async def _plugin(
 
     user_agent = f"towpath-plugin/{__version__}"
     async with await Client.connect(kubeconfig, context=context, user_agent=user_agent) as client:
-        # A wrong address or a refused certificate is told at once. An apiserver in trouble is waited for.
+        # A wrong address or a refused certificate ends the command. An apiserver that fails may recover.
         try:
             await client.json("GET", "/version", deadline=10)
         except ApiError as error:
-            if error.status < _IN_TROUBLE:
+            if error.status < _APISERVER_FAILS:
                 raise
         await serve(client, socket=socket, port=port, health=health, lease=lease)

@@ -11,6 +11,7 @@ import structlog
 import typer
 
 from towpath import __version__
+from towpath.cli import kubeconfig as options
 from towpath.cli import plugin_options
 from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.running import run
@@ -22,15 +23,8 @@ if TYPE_CHECKING:
 
 
 def webhook(
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="KUBECONFIG",
-            help="Of the Karmada apiserver, where CAs and configurations are kept; none inside a pod.",
-            show_default=False,
-        ),
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Context in it; else the current one.")] = None,
+    kubeconfig: options.Karmada = None,
+    context: options.Context = None,
     tls_cert: Annotated[
         Path | None,
         typer.Option(help="Certificate and chain in PEM, looked after by others; else one is made."),
@@ -94,7 +88,7 @@ def webhook(
 
 
 async def _serve(
-    kubeconfig: Path | None,
+    kubeconfig: str | None,
     context: str | None,
     files: tuple[Path, Path, Path | None] | None,
     spoken: tuple[TlsVersion, Path | None],

@@ -13,7 +13,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import partial
 
 import structlog
@@ -25,8 +25,9 @@ from towpath.controller.workqueue import Queue
 from towpath.errors import ApiError, Gone, NotFound, Unreachable
 from towpath.inventory.inventory import Due, Inventory
 from towpath.karmada.client import Client
-from towpath.karmada.leader import Leadership
+from towpath.karmada.leading import Leading
 from towpath.model.cluster import Member
+from towpath.model.condition import Condition
 from towpath.model.keys import ServiceKey
 from towpath.serving import gc_tuning
 
@@ -38,10 +39,11 @@ WORKERS = 8
 class Controller:
     """One run of the controller. ``inventory`` may be read beside it, once it is synced."""
 
-    def __init__(self, client: Client, metrics: Metrics, leadership: Leadership | None = None) -> None:
+    def __init__(self, client: Client, metrics: Metrics, leadership: Leading | None = None) -> None:
         self._queue: Queue[Due] = Queue()
         self._metrics = metrics
         self._leadership = leadership
+        self._denials = client.denials
         self._exports = ServiceExports()
         self.inventory = Inventory(client, self._queue.add, self._member_returned)
         self._reconciler = Reconciler(client, self.inventory, self._exports, metrics, self._leads)
@@ -96,7 +98,8 @@ class Controller:
             except ApiError as error:
                 outcome = Outcome.FAILED
                 pause = queue.failed(key)
-                log.warning("reconcile failed", due=str(key), error=str(error), retry_seconds=pause)
+                if not self._denials.note(error):
+                    log.warning("reconcile failed", due=str(key), error=str(error), retry_seconds=pause)
             except asyncio.CancelledError:
                 queue.done(key)
                 queue.add(key)  # the next leader, perhaps this process, reconciles it
@@ -117,6 +120,12 @@ class Controller:
     def _interrupted(self, kind: str, error: ApiError) -> None:
         self._metrics.watch_restarts[RestartLabels(kind, _cause(error))].inc()
 
+    def _conditions(self) -> Iterator[Condition]:
+        """Yield the conditions of all exports; Ready is that of the last pass."""
+        for derived in self.inventory.world.known:
+            yield from derived.conditions
+        yield from self._exports.ready.values()
+
     def _refresh(self) -> None:
         """Set the metrics that are true at a moment. A service that is due counts when it has been
         derived."""
@@ -127,9 +136,7 @@ class Controller:
         metrics.clusters.replace(Counter(map(_state, world.fleet.members.values())))
         metrics.services_behind.replace(self._exports.behind)
         known = world.known
-        metrics.exports.replace(
-            Counter(ConditionLabels(c.type, c.status) for d in known for c in d.conditions)
-        )
+        metrics.exports.replace(Counter(ConditionLabels(c.type, c.status) for c in self._conditions()))
         metrics.left_out.replace(Counter(why.reason.value for d in known for why in d.excluded.values()))
 
 

@@ -35,10 +35,11 @@ from towpath.karmada.client import Resource
 from towpath.karmada.decode import StoredExport
 from towpath.karmada.reflector import Name
 from towpath.model.arrival import Arrival
+from towpath.model.condition import Condition
 from towpath.model.keys import ServiceKey
 from towpath.model.ownership import EXPORT_PREFIX
 from towpath.model.world import ExportedService
-from towpath.rules.conditions import withheld
+from towpath.rules.conditions import ready, withheld
 
 AUDIT_SECONDS = 900.0
 """The time after which a service is reconciled although nothing has happened; up to a third more."""
@@ -55,6 +56,8 @@ class ServiceExports:
         self._follow = FollowPolicies(self.load)
         self._orphans = OrphanBindings()
         self._known: dict[ServiceKey, Derived] = {}
+        self.ready: dict[ServiceKey, Condition] = {}
+        """The condition Ready of each export, as of its last pass."""
         self._withdrawing: set[ServiceKey] = set()
 
     @property
@@ -88,6 +91,7 @@ class ServiceExports:
         """Forget an export that no longer exists. The garbage collector removes everything that it owned."""
         key = snapshot.key
         self._known.pop(key, None)
+        self.ready.pop(key, None)
         self._withdrawing.discard(key)
         self._rollouts.forget(key)
         self._throttle.forget(key)
@@ -105,9 +109,11 @@ class ServiceExports:
             return decision
         if verdict is Verdict.REFUSED:
             held = replace(wanted, refused=withheld())
+            self.ready[key] = withheld()
             return decision + Decision(steps=(_status(snapshot, export, derived, held, Arrival()),))
         arrival = arrival_of(snapshot.imports, wanted.digests)
         arrived = not snapshot.imports.reflecting or not arrival.behind
+        self.ready[key] = wanted.refused or ready(sorted(wanted.digests), arrival)
         writes = tuple(stages(snapshot.current, wanted, export=service.uid, arrived=arrived))
         rollout = self._rollout(snapshot, wanted, writing=bool(writes))
         return (

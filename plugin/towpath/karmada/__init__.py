@@ -1,1 +1,1 @@
-"""The only I/O with a Karmada apiserver: client, discovery, reflectors, and server-side apply."""
+"""All I/O with an apiserver: connections, client, discovery, reflectors, leader election."""

@@ -1,33 +1,34 @@
 """A thin, typed face over the official asyncio client: paths in, bytes or plain objects out.
 
-``kubernetes.aio`` gives the transport: kubeconfig with every kind of login, in-cluster tokens, TLS,
-connection pool. Its generated models and its dynamic client are left out on purpose: they decode
-twelve times slower than what the reflector does with the raw bytes, and would write back what they
-do not know. Every call has a deadline: a control plane that hangs must not hang Towpath.
+``kubernetes.aio`` gives the transport: login, TLS, connection pool (``connection``). Its generated models and
+its dynamic client are not used: they decode twelve times slower than what the reflector does with the raw
+bytes, and would write back fields that they do not know. Every call has a deadline, so that a control plane
+that hangs does not hang Towpath.
 
-The official client is imported on the first connection: it costs 0.5 s, and most commands of the
-CLI never connect.
+A call that is refused with 401 is sent once more with credentials that were read again. ``problem`` says when
+the apiserver refuses every call, which is a reason not to be ready.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote
 
-from towpath.errors import ApiError, Conflict, Gone, NotFound, Unreachable
+from towpath.errors import ApiError, NotFound, Unreachable
+from towpath.karmada.answers import ERROR, FORBIDDEN, UNAUTHORIZED, Acceptance, api_error, short
+from towpath.karmada.connection import Connection, Connections
+from towpath.karmada.denials import Denials
+from towpath.karmada.login import Source
 
 if TYPE_CHECKING:
     import aiohttp
-    from kubernetes.aio.client.api_client import ApiClient
 
 Object = dict[str, Any]
 """A Kubernetes object as decoded JSON: only at the edges, never inside rules."""
@@ -36,13 +37,6 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 DEADLINE = 30.0
 """Seconds that a request may take. client-go uses 32 s for the same purpose."""
-
-KEEP_ALIVE = 75.0
-"""Seconds that an idle connection is kept: a write after a quiet minute needs no new handshake, which
-costs as much as the write. The apiserver closes after 90 s."""
-
-_KINDS: dict[int, type[ApiError]] = {404: NotFound, 409: Conflict, 410: Gone}
-_ERROR = 400
 
 
 @dataclass(frozen=True)
@@ -74,48 +68,22 @@ class Resource:
 class Client:
     """One connection pool to one apiserver. Close it, or use it as an async context manager."""
 
-    def __init__(self, api: ApiClient, connector: aiohttp.TCPConnector, where: str) -> None:
-        self._api = api
-        self._connector = connector
-        self.where = where
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._acceptance = Acceptance()
+        self.denials = Denials()
 
     @classmethod
     async def connect(
-        cls, kubeconfig: Path | None, *, context: str | None = None, user_agent: str, pool: int = 100
+        cls, kubeconfig: Path | str | None, *, context: str | None = None, user_agent: str, pool: int = 100
     ) -> Client:
-        """Connect with a kubeconfig file, or with the pod's service account when None.
+        """Connect with a kubeconfig, a list of them as in KUBECONFIG, or the pod's service account when None.
 
-        Nothing is sent yet. Raises Unreachable if the file is missing or has no such context.
+        Nothing is sent yet. Raises Unreachable if no file exists or there is no such context.
         """
-        import aiohttp
-        from kubernetes.aio import config
-        from kubernetes.aio.client.api_client import ApiClient
-        from kubernetes.aio.client.configuration import Configuration
-
-        configuration = Configuration()
-        configuration.connection_pool_maxsize = pool
-        try:
-            if kubeconfig is None:
-                config.load_incluster_config(client_configuration=configuration)
-            else:
-                if not kubeconfig.is_file():
-                    raise Unreachable(f"kubeconfig {kubeconfig}: there is no such file")
-                await config.load_kube_config(
-                    config_file=str(kubeconfig), context=context, client_configuration=configuration
-                )
-            configuration.proxy = configuration.proxy or _proxy(configuration.host)
-            api = ApiClient(configuration)
-        except Unreachable:
-            raise
-        except Exception as error:  # the loader raises whatever its parsers raise
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise Unreachable(f"kubeconfig {kubeconfig or 'of the pod'}: {reason}") from error
-        api.user_agent = user_agent
-        connector = aiohttp.TCPConnector(
-            limit=pool, ssl=api.rest_client.ssl_context, keepalive_timeout=KEEP_ALIVE
-        )
-        configuration.client_session_kwargs = {"connector": connector, "trust_env": False}
-        return cls(api, connector, f"{configuration.host} ({kubeconfig or 'in-cluster'})")
+        connections = Connections(Source(kubeconfig, context), user_agent, pool)
+        await connections.open()
+        return cls(connections)
 
     async def __aenter__(self) -> Client:
         return self
@@ -125,11 +93,52 @@ class Client:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._api.close()
-        await self._connector.close()
+        await self._connections.close()
+
+    @property
+    def where(self) -> str:
+        """The apiserver and the source of the credentials, for messages."""
+        return self._connections.where
+
+    @property
+    def cluster(self) -> Object:
+        """The cluster entry of a kubeconfig for this apiserver."""
+        return self._connections.cluster
+
+    @property
+    def problem(self) -> str:
+        """Why the apiserver refuses every call, or which permissions are missing; empty if all is well."""
+        return self.denials.problem or self._acceptance.problem
+
+    @asynccontextmanager
+    async def _sent(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        body: object,
+        content_type: str,
+        limits: aiohttp.ClientTimeout,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request and give its answer, which must be read within the block."""
+        again = True
+        while True:
+            async with self._connections.lease() as connection:
+                credential = self._connections.credential
+                response = await self._send(connection, method, path, query, body, content_type, limits)
+                if response.status != UNAUTHORIZED or not again:
+                    await self._judge(response, f"{method} {path}")
+                    yield response
+                    return
+                refusal = await self._error(response, f"{method} {path}")
+            again = False
+            if not await self._connections.renew(credential):
+                self._acceptance.refused(refusal)
+                raise refusal
 
     async def _send(
         self,
+        connection: Connection,
         method: str,
         path: str,
         query: Sequence[tuple[str, str]],
@@ -140,24 +149,35 @@ class Client:
         import aiohttp
 
         headers = {"Accept": "application/json", "Content-Type": content_type}
+        api = connection.api
         try:
-            verb, url, headers, _, _ = await self._api.param_serialize(
+            verb, url, headers, _, _ = await api.param_serialize(
                 method, path, query_params=list(query), header_params=headers, auth_settings=["BearerToken"]
             )
-            answer = await self._api.call_api(
-                verb, url, header_params=headers, body=body, _request_timeout=limits
-            )
+            answer = await api.call_api(verb, url, header_params=headers, body=body, _request_timeout=limits)
         except TimeoutError:
             raise self._no_answer(method, path) from None
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-            raise Unreachable(f"{self.where}: {_short(error)}") from error
-        response = cast("aiohttp.ClientResponse", answer.response)
-        if response.status >= _ERROR:
-            try:
-                raise _api_error(response.status, await response.read(), f"{method} {path}")
-            except aiohttp.ClientError as error:
-                raise Unreachable(f"{self.where}: {_short(error)}") from error
-        return response
+            raise Unreachable(f"{self.where}: {short(error)}") from error
+        return cast("aiohttp.ClientResponse", answer.response)
+
+    async def _judge(self, response: aiohttp.ClientResponse, what: str) -> None:
+        """Raise if an answer is an error, and note whether the apiserver accepts our credentials."""
+        if response.status not in {UNAUTHORIZED, FORBIDDEN}:
+            self._acceptance.accepted()
+        if response.status >= ERROR:
+            error = await self._error(response, what)
+            if response.status in {UNAUTHORIZED, FORBIDDEN}:
+                self._acceptance.refused(error)
+            raise error
+
+    async def _error(self, response: aiohttp.ClientResponse, what: str) -> ApiError:
+        import aiohttp
+
+        try:
+            return api_error(response.status, await response.read(), what)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Unreachable(f"{self.where}: {short(error)}")
 
     async def request(
         self,
@@ -178,16 +198,18 @@ class Client:
         connecting = aiohttp.ClientTimeout(total=None, sock_connect=5)
         try:
             # Not by aiohttp's total: it loses a cancellation that comes at the same moment (3.14.5).
-            async with asyncio.timeout(deadline):
-                response = await self._send(method, path, query, body, content_type, connecting)
+            async with (
+                asyncio.timeout(deadline),
+                self._sent(method, path, query, body, content_type, connecting) as response,
+            ):
                 return await response.read()
         except TimeoutError:
             raise self._no_answer(method, path) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{self.where}: {_short(error)}") from error
+            raise Unreachable(f"{self.where}: {short(error)}") from error
 
     def _no_answer(self, method: str, path: str) -> Unreachable:
-        return Unreachable(f"{self.where}: no answer to {method} {path} in time")
+        return Unreachable(f"{self.where}: No answer to {method} {path} in time.")
 
     async def json(self, method: str, path: str, **options: Any) -> Object:
         """Send one request and decode the answer. Raises Unreachable if it is no JSON."""
@@ -196,7 +218,7 @@ class Client:
             return cast(Object, json.loads(body))
         except ValueError as error:
             raise Unreachable(
-                f"{self.where}: no answer of an apiserver to {method} {path}: {error}"
+                f"{self.where}: The answer to {method} {path} is not an apiserver's: {error}"
             ) from None
 
     @asynccontextmanager
@@ -210,19 +232,19 @@ class Client:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=silence)
-        response = await self._send("GET", path, query, None, "application/json", timeout)
+        async with self._sent("GET", path, query, None, "application/json", timeout) as response:
 
-        async def chunks() -> AsyncIterator[bytes]:
+            async def chunks() -> AsyncIterator[bytes]:
+                try:
+                    async for chunk in response.content.iter_any():
+                        yield chunk
+                except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                    raise Unreachable(f"{self.where}: {short(error)}") from error
+
             try:
-                async for chunk in response.content.iter_any():
-                    yield chunk
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise Unreachable(f"{self.where}: {_short(error)}") from error
-
-        try:
-            yield chunks()
-        finally:
-            response.close()
+                yield chunks()
+            finally:
+                response.close()
 
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         """Return one object. Raises NotFound."""
@@ -261,28 +283,3 @@ class Client:
         except NotFound:
             return False
         return True
-
-
-def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for an address, None if there is none.
-
-    Asked once: aiohttp would ask for it, and for a netrc file, in a thread before every request.
-    """
-    where = urlsplit(url)
-    return None if proxy_bypass(where.netloc) else getproxies().get(where.scheme)
-
-
-def _short(error: BaseException) -> str:
-    """Return the cause in one line: the operating system's words where there are some."""
-    cause = getattr(error, "os_error", error)
-    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
-        return os.strerror(cause.errno).lower()
-    return (str(cause) or type(error).__name__).splitlines()[0]
-
-
-def _api_error(status: int, body: bytes, what: str) -> ApiError:
-    try:
-        message = str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        message = body.decode(errors="replace").strip()[:200] or f"HTTP {status}"
-    return _KINDS.get(status, ApiError)(f"{what}: {message}", status)

@@ -1,4 +1,4 @@
-"""Which URL a kind is served at: asked from the apiserver, remembered for the life of a ``Discovery``."""
+"""Discovery: which path serves a kind. Answers are kept for the life of a ``Discovery``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ class Discovery:
         try:
             return known[kind]
         except KeyError:
-            raise NotFound(f"{self._client.where} does not serve {kind} of {api_version}", 404) from None
+            raise NotFound(
+                f"{self._client.where}: The apiserver does not serve {kind} of {api_version}.", 404
+            ) from None
 
     async def of(self, obj: Mapping[str, Any]) -> Resource:
-        """Return where an object belongs. Raises InvalidObject if it does not say what it is."""
+        """Return where an object is served. Raises InvalidObject without apiVersion, kind or name."""
         match obj:
             case {"apiVersion": str(api_version), "kind": str(kind), "metadata": {"name": str()}}:
                 return await self.resource(api_version, kind)
-        raise InvalidObject("an object needs apiVersion, kind and metadata.name")
+        raise InvalidObject("apiVersion, kind, metadata.name: Required value. Set all three.")
 
     async def _ask(self, api_version: str) -> dict[str, Resource]:
         group, _, version = api_version.rpartition("/")

@@ -1,26 +1,27 @@
-"""Being the only one at work: a Lease that one process holds and renews, as client-go's controllers do.
+"""Leader election with a Lease, as client-go's controllers do it.
 
-Candidates read the Lease every retry period and take it once nobody holds it. Nobody does when its holder
-emptied it, or has not changed it for as long as it said it would hold it. Only our own monotonic clock
-counts, from when we saw the last change: the times in the Lease are for people. Who takes it writes with the
-resourceVersion read, so of several only one succeeds.
+Candidates read the Lease every retry period and take it when nobody holds it: when its holder has emptied it,
+or has not changed it for its duration. Only the candidate's own monotonic clock counts, from when it saw the
+last change; the times in the Lease are informational. A candidate writes with the resourceVersion that it
+has read, so only one of several succeeds.
 
-The leader renews every retry period. It stops leading once ``renew_deadline`` has passed since it *sent* the
-last renewal that succeeded. Nobody saw that renewal sooner than it was sent, so nobody takes the Lease before
-``lease_duration`` from then: what is between the two is left for the work to stop in. (client-go counts from
-the answer and adds a pause, so a slow apiserver can give it two leaders.) Every request ends well before the
+The leader renews every retry period. It stops leading when ``renew_deadline`` has passed since it *sent* the
+last renewal that succeeded. Nobody saw that renewal before it was sent, so nobody takes the Lease within
+``lease_duration`` of it: the time between the two is left for the work to stop. (client-go counts from the
+answer and adds a pause, so a slow apiserver can give it two leaders.) Every request ends well before the
 deadline, so that a dead connection does not cost the leadership.
 
-Losing it cancels the work, waits for its end and campaigns again: the caches of the process are warm and it
-is the best candidate there is. Stopping cancels the work, renews until that has ended, and empties the Lease.
+A leader that loses the Lease cancels the work, waits for its end and becomes a candidate again: with the
+caches of its process it is the best one. When it is stopped it cancels the work, renews until that has ended,
+and empties the Lease.
 
-There is no fence behind a Lease: what a stopped and continued process had in flight still arrives. Who asks
-``is_leader`` before each write leaves next to nothing in flight: it is False from the deadline on, however
-long the event loop was blocked. And two writers hurt little: they derive the same from the same world.
+A Lease does not fence: requests in flight still arrive when a stopped process continues. ``is_leader`` before
+each write leaves little in flight: it is False from the deadline on, however long the event loop was blocked.
+And two writers do little harm: both derive the same objects.
 
-``kubernetes.aio.leaderelection`` is not used. Its LeaseLock can be mended in a subclass (facts/python.md A1),
-but the election itself cancels the work without waiting for its end, leaves it running when it is cancelled,
-never releases, ends after the first loss, goes by the wall clock and counts from the answer.
+``kubernetes.aio.leaderelection`` is not used: it cancels the work without waiting for its end, leaves it
+running when it is cancelled itself, never releases, ends after the first loss, uses the wall clock, and
+counts from the answer.
 """
 
 from __future__ import annotations
@@ -37,22 +38,22 @@ from typing import Any
 import structlog
 
 from towpath.errors import ApiError, Conflict, NotFound, UsageError
-from towpath.karmada.client import Client, Object, Resource
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Object
 from towpath.model.ownership import MANAGED_BY
 
 log = structlog.get_logger()
 
-LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 Work = Callable[[], Coroutine[Any, Any, None]]
 _RELEASE = 3.0
-"""Seconds that emptying the Lease may take: if the apiserver hangs, the successor waits for its end."""
+"""Seconds that emptying the Lease may take. If the apiserver hangs, the successor waits until it expires."""
 
 
 class Leadership:
-    """A candidate for one Lease. Its namespace must exist; the Lease itself is made when it is missing.
+    """A candidate for one Lease. Its namespace must exist; the Lease is created if it is missing.
 
-    Raises UsageError unless the times leave room for a retry before the deadline, and for the work to
-    stop in after it.
+    Raises UsageError unless the times leave room for a retry before the deadline, and for the work to stop
+    after it.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class Leadership:
     ) -> None:
         if not lease_duration > renew_deadline > 2 * retry_period > 0:
             raise UsageError(
-                f"leader election: a lease of {lease_duration} s must last longer than the renew deadline of "
-                f"{renew_deadline} s, and that longer than two retry periods of {retry_period} s"
+                f"lease duration: {lease_duration} s is too short. It must exceed the renew deadline of "
+                f"{renew_deadline} s, and that two retry periods of {retry_period} s."
             )
         self.identity = identity or f"{socket.gethostname()}_{uuid.uuid4()}"
         self._lease = _Lease(client, namespace, name, self.identity, lease_duration, renew_deadline / 3)
@@ -82,20 +83,20 @@ class Leadership:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this process leads at this moment: ask before each write."""
+        """Whether this process leads at this moment, to be checked before each write."""
         return self._leading and self._lease.is_ours and _now() < self._until
 
     @property
     def holder(self) -> str:
-        """Who leads, as last seen; empty if nobody does."""
+        """The identity of the leader as last seen, empty if there is none."""
         return self._lease.holder
 
     async def lead(self, work: Work) -> None:
-        """Run the work whenever this process leads, until it ends or raises. Then, or cancelled, resign."""
+        """Run the work whenever this process leads, until it ends or raises. Then resign."""
         try:
             while True:
                 await self._campaign()
-                if await self._reign(work):
+                if await self._run_as_leader(work):
                     return
         finally:
             await self._release()
@@ -105,7 +106,7 @@ class Leadership:
         told = ""
         while True:
             again = _now() + self._pause()
-            with self._trying("cannot be leader"):
+            with self._trying("leader election failed"):
                 if await self._attempt():
                     return
             if self._lease.is_taken:
@@ -115,7 +116,7 @@ class Leadership:
                 again = min(again, self._lease.free_at)
             await _sleep_until(again)
 
-    async def _reign(self, work: Work) -> bool:
+    async def _run_as_leader(self, work: Work) -> bool:
         """Run the work while this process leads; return whether it ended by itself, raise what it raises."""
         self._leading = True
         self._log.info("leading")
@@ -124,10 +125,10 @@ class Leadership:
             await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
             ended = working.done()
             if not ended:
-                why = "not renewed in time" if self._lease.is_ours else f"{self.holder or 'nobody'} has it"
+                why = "not renewed in time" if self._lease.is_ours else f"held by {self.holder or 'nobody'}"
                 self._log.error("leadership lost", reason=why)
         finally:
-            # Until the work has ended the Lease is renewed, unless it is lost: nobody shall begin before.
+            # The Lease is renewed until the work has ended, unless it is lost: no other may begin before.
             try:
                 await self._stop(working)
             finally:
@@ -152,7 +153,7 @@ class Leadership:
                 working.cancel()
             if not told and not working.done() and _now() > self._until + self._to_stop_in:
                 told = True
-                self._log.error("the work does not stop though another process may lead")
+                self._log.error("the work does not stop although another process may lead")
         if cancelled is not None:
             raise cancelled
 
@@ -172,7 +173,7 @@ class Leadership:
     async def _attempt(self) -> bool:
         """Take or renew the Lease; return whether it is ours. Raises ApiError if that is unknown."""
         if self._leading and self._lease.is_certain:
-            with suppress(Conflict):  # somebody wrote, perhaps only an annotation: look
+            with suppress(Conflict):  # another write, perhaps of an annotation: read it
                 await self._take()
                 return True
         await self._lease.look()
@@ -187,21 +188,21 @@ class Leadership:
         self._until = sent + self._renew_deadline
 
     async def _release(self) -> None:
-        """Empty the Lease if it is ours: then a candidate takes it at its next look."""
+        """Empty the Lease if it is ours, so that a candidate takes it when it reads it next."""
         try:
             async with asyncio.timeout(min(_RELEASE, self._renew_deadline)):
                 if await self._lease.empty():
                     self._log.info("leadership released")
         except (ApiError, TimeoutError) as error:
             why = str(error) or "no answer in time"
-            self._log.warning("lease not released: it has to run out", error=why)
+            self._log.warning("lease not released: it has to expire", error=why)
 
     def _pause(self) -> float:
         return self._retry_period * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
 
     @contextmanager
     def _trying(self, what: str) -> Iterator[None]:
-        """Log what goes wrong in the block: once, not with every retry."""
+        """Log an error in the block once, not with every retry."""
         try:
             yield
         except ApiError as error:
@@ -213,14 +214,17 @@ class Leadership:
 
 
 class _Lease:
-    """The Lease as last seen, and how to write it. Calls raise ApiError, after ``deadline`` at the latest."""
+    """The Lease as last seen. Calls raise ApiError, after ``deadline`` seconds at the latest."""
 
     def __init__(
         self, client: Client, namespace: str, name: str, identity: str, duration: int, deadline: float
     ) -> None:
         self._client, self._identity, self._duration, self._deadline = client, identity, duration, deadline
-        self._collection, self._path = LEASES.path(namespace), LEASES.path(namespace, name)
-        head = {"apiVersion": LEASES.api_version, "kind": LEASES.kind}
+        self._collection, self._path = (
+            resources.LEASES.path(namespace),
+            resources.LEASES.path(namespace, name),
+        )
+        head = {"apiVersion": resources.LEASES.api_version, "kind": resources.LEASES.kind}
         self._new: Object = {
             **head,
             "metadata": {"name": name, "namespace": namespace, "labels": dict(MANAGED_BY)},
@@ -230,7 +234,7 @@ class _Lease:
         self._changed_at = 0.0  # when that was first seen
         self._tried = False  # to take it
         self.is_certain = False
-        """Whether it is still as last seen, unless others break the rules."""
+        """Whether it is still as last seen, if others follow the rules."""
 
     @property
     def holder(self) -> str:
@@ -242,24 +246,24 @@ class _Lease:
 
     @property
     def is_taken(self) -> bool:
-        """Whether somebody else holds it, as far as was seen."""
+        """Whether another candidate holds it, as last seen."""
         return self.holder not in {"", self._identity} and _now() < self.free_at
 
     @property
     def free_at(self) -> float:
-        """When it is nobody's if its holder does not renew it."""
+        """When it expires if its holder does not renew it."""
         return self._changed_at + float(self._spec.get("leaseDurationSeconds") or self._duration)
 
     async def look(self) -> None:
         try:
             self._saw(await self._client.json("GET", self._path, deadline=self._deadline))
         except NotFound:
-            # Who held it does not know yet that it is gone: what was seen last counts until its end.
+            # Its holder may not know yet that it is gone: what was seen last counts until it expires.
             self._lease = None
         self.is_certain = True
 
     async def take(self) -> None:
-        """Take it, or renew it if it is ours. Raises Conflict if it is not as last seen."""
+        """Take it, or renew it if it is ours. Raises Conflict if it has changed."""
         self._tried = True
         told = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = {**self._spec, "leaseDurationSeconds": self._duration, "renewTime": told}
@@ -269,7 +273,7 @@ class _Lease:
         await self._write(spec)
 
     async def empty(self) -> bool:
-        """Make it nobody's; False if it was not ours."""
+        """Empty it; return False if it was not ours."""
         while self._tried:
             if not self.is_certain:
                 await self.look()

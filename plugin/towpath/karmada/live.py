@@ -1,4 +1,4 @@
-"""Reading a live Karmada for a plan: the kinds that a derivation starts from, and what it made."""
+"""Reading a live Karmada for a plan: the input of the derivation, and the derived objects."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ async def _all(client: Client, resource: Resource) -> list[dict[str, Any]]:
         objects = await client.list(resource)
     except NotFound:
         return []
-    # Lists of built-in kinds leave out what their items are.
+    # Items in lists of built-in kinds have no apiVersion and kind.
     own = {"apiVersion": resource.api_version, "kind": resource.kind}
     return [{**own, **obj} for obj in objects]

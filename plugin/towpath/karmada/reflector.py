@@ -1,23 +1,21 @@
-"""Keeping one kind's objects in memory: list once, then watch for ever.
+"""Keeping the objects of one kind in memory: list once, then watch.
 
-The life of a reflector: list in pages, remember the resourceVersion, watch from there. The apiserver
-ends a watch after a minute or so and it is taken up where it ended; bookmarks keep that place fresh, and
-a stream that stays silent longer than a watch lasts is given up as dead. ``410 Gone`` means the place is
-too old: list again. Anything else that fails is tried again with growing, jittered pauses; what is in
-memory stays meanwhile. A kind that is not served yet (its CRD is missing) counts as empty, and is asked
-for again until it appears. So is what holds something else than Kubernetes objects: whoever answers in the
-apiserver's place for a while must not end the process.
+A reflector lists in pages, remembers the resourceVersion, and watches from there. The apiserver ends a watch
+after about a minute, and the next one continues where it ended; bookmarks keep that place recent. A stream
+that is silent longer than a watch lasts is dead. ``410 Gone`` means that the place is too old: list again.
+Any other failure is retried with growing, jittered pauses, while the objects in memory stay. A kind that is
+not served (its CRD is missing) counts as empty and is requested again until it appears. An answer that holds
+no Kubernetes objects is retried too: a wrong server in the place of the apiserver must not end the process.
 
-A list can be wrong and be believed for as long as its watch lasts. ``found_nothing`` says of the last one
-that it was empty, and ``relist`` lists anew.
+A list can be wrong, and is believed for as long as its watch lasts. ``found_nothing`` reports that the last
+one was empty, and ``relist`` lists again.
 
-``decode`` turns an object's bytes into what is worth keeping, or None for objects of no interest, so
-memory grows with what is needed and not with what the fleet has. What is looked at rarely and as a whole can
-be kept packed, a hundredth of the size, and is decoded when it is asked for (``packed``).
+``decode`` turns the bytes of an object into what is needed of it, or None if the object does not matter, so
+memory grows with what is needed and not with the fleet. Objects that are needed rarely and as a whole can be
+kept compressed, at a hundredth of the size, and are decoded on request (``packed``).
 
-A list may be long: it is taken in page by page, so that no more than one page is held as bytes, and the
-event loop gets its turn every few milliseconds. What is in memory then is of different moments for a while,
-as it is between two events anyway; ``synced`` tells when the first list is through.
+A long list is processed page by page, so that at most one page is held as bytes, and the event loop runs
+every few milliseconds. ``synced`` is set when the first list is complete.
 """
 
 from __future__ import annotations
@@ -41,23 +39,23 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 PAGE = 200
-"""Objects asked for at once: of the largest, bindings to a hundred clusters, that is some 4 MiB."""
+"""Objects in a page: of the largest, bindings to a hundred clusters, some 4 MiB."""
 _SLICE = 0.002
-"""Seconds of decoding after which others get their turn."""
+"""Seconds of decoding after which the event loop runs."""
 _WATCH_SECONDS = 60
-"""The apiserver ends a watch after this and up to a third more. Short, because a kind in which nothing
-changes gets no bookmarks either (apiserver cache_watcher.go): only its end shows that the stream lives."""
+"""The apiserver ends a watch after this and up to a third more. Short, because a kind without changes gets no
+bookmarks either (apiserver cache_watcher.go): only the end of the watch shows that the stream lives."""
 SILENCE = 90.0
-"""Seconds without a byte after which a stream is dead; longer than any watch lasts."""
+"""Seconds without a byte after which a stream is dead: longer than a watch lasts."""
 _STEADY = 5.0
-"""Seconds after which a watch counts as having worked."""
+"""Seconds after which a watch counts as successful."""
 _GONE = 410
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _NOT_SERVED_PAUSE = 5.0
 
 
 _FAST = 1
-"""Level of compression: what is kept packed repeats itself so much that more would gain little."""
+"""Level of compression: packed objects repeat so much that a higher level gains little."""
 
 
 class Name(NamedTuple):
@@ -98,7 +96,7 @@ class _Status(msgspec.Struct):
 
 
 class _Kept(msgspec.Struct, Generic[T], gc=False):
-    """What is remembered of an object: its decoded form, or else its bytes."""
+    """An object in memory: decoded, or as bytes."""
 
     version: int
     item: T | None
@@ -111,10 +109,7 @@ _heads = msgspec.json.Decoder(_Head)
 
 
 class Reflector(Generic[T]):
-    """One kind's objects, decoded, by name. ``changed(name, old, new)`` is called for every difference.
-
-    ``selector`` is a label selector, and ``only`` names the one object that is of interest.
-    """
+    """One kind's objects, decoded, by name. ``changed(name, old, new)`` is called for every difference."""
 
     def __init__(
         self,
@@ -124,38 +119,38 @@ class Reflector(Generic[T]):
         changed: Callable[[Name, T | None, T | None], None],
         *,
         selector: str = "",
-        only: Name | None = None,
         packed: bool = False,
+        only: tuple[str, str] | None = None,
     ) -> None:
+        """``only`` is the namespace and name of the one object to follow."""
         self.resource = resource
-        self._path = resource.path(only.namespace if only else "")
         self.interrupted: Callable[[ApiError], None] = lambda _: None
-        """Hears why a watch had to begin again."""
+        """Called with the reason when a watch has to begin again."""
         self.synced = asyncio.Event()
         self.found_nothing = True
-        """Whether the last list held no object at all, or there was none."""
+        """Whether the last list was empty, or there was none yet."""
         self._client = client
         self._decode = decode
         self._changed = changed
+        self._path = resource.path(only[0] if only else "")
         self._selector = [("labelSelector", selector)] if selector else []
-        if only is not None:
-            self._selector += [("fieldSelector", f"metadata.name={only.name}")]
+        self._selector += [("fieldSelector", f"metadata.name={only[1]}")] if only else []
         self._packed = packed
         self._kept: dict[Name, _Kept[T]] = {}
         self._ended: dict[Name, int] = {}
-        """Versions of what is there still and of no interest any more, as while it is being deleted."""
-        self._version = ""
+        """Versions of objects that exist and no longer matter, such as those that are being deleted."""
+        self._version = self._complaint = ""
         self._watching: asyncio.Timeout | None = None
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def get(self, name: str, namespace: str = "") -> T | None:
-        """Return what is remembered of an object, None if there is none. It is not to be changed."""
+        """Return an object, None if there is none. Callers must not change it."""
         return self._read(self._kept.get(Name(namespace, name)))
 
     def items(self) -> dict[Name, T]:
-        """Return everything, by name: a copy that stays as it is."""
+        """Return all objects by name: a copy that does not change."""
         read = ((name, self._read(kept)) for name, kept in self._kept.items())
         return {name: item for name, item in read if item is not None}
 
@@ -175,32 +170,40 @@ class Reflector(Generic[T]):
                     self.synced.set()
                 async with self._unless_asked():
                     async for _ in self._watch():
-                        pause = _FIRST_PAUSE
+                        pause, self._complaint = _FIRST_PAUSE, ""
             except TimeoutError:
-                self._version = ""  # asked to list anew
+                self._version = ""  # asked to list again
                 continue
             except Gone as error:
                 self._version = ""
                 self.interrupted(error)
             except NotFound as error:
-                # Nothing is forgotten: a CRD that goes takes its objects first, and we are told of each.
+                # Nothing is forgotten: before a CRD is deleted its objects are, with an event for each.
                 self._version = ""
                 if self.synced.is_set():
                     self.interrupted(error)
                 self.synced.set()
                 await asyncio.sleep(_NOT_SERVED_PAUSE)
             except (ApiError, msgspec.DecodeError) as error:
-                log.warning("watch interrupted", kind=str(self.resource), error=str(error))
-                self.interrupted(error if isinstance(error, ApiError) else _no_answer(error))
+                failure = error if isinstance(error, ApiError) else _no_answer(error)
+                self._complain(failure)
+                self.interrupted(failure)
             if time.monotonic() - began > _STEADY:
-                pause = _FIRST_PAUSE  # it worked for a while: take it up again at once
+                pause = _FIRST_PAUSE  # it worked for a while: continue at once
             else:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def _complain(self, error: ApiError) -> None:
+        """Log why a watch begins again: the same only once, and missing permissions together."""
+        if str(error) == self._complaint or self._client.denials.note(error):
+            return
+        self._complaint = str(error)
+        log.warning("watch interrupted", kind=str(self.resource), error=self._complaint)
+
     @asynccontextmanager
     async def _unless_asked(self) -> AsyncIterator[None]:
-        """End the block with TimeoutError when asked to list anew."""
+        """End the block with TimeoutError when asked to list again."""
         async with asyncio.timeout(None) as watching:
             self._watching = watching
             try:
@@ -209,7 +212,7 @@ class Reflector(Generic[T]):
                 self._watching = None
 
     def relist(self) -> None:
-        """List anew, because what was listed may be wrong."""
+        """List again, because the last list may be wrong."""
         self._version = ""
         if self._watching is not None and not self._watching.expired():
             self._watching.reschedule(asyncio.get_running_loop().time())
@@ -265,15 +268,15 @@ class Reflector(Generic[T]):
         self._version = str(version)
 
     def learn(self, raw: bytes) -> None:
-        """Take in what the apiserver answered to a write of ours, before the watch brings it.
+        """Store the answer to a write of ours before the watch delivers it.
 
-        Raises Unreachable if it is no object.
+        Raises Unreachable if it is not an object.
         """
         try:
             name, version = _head(raw)
         except msgspec.DecodeError as error:
             raise _no_answer(error) from error
-        if version > int(self._version or 0):  # else the watch told of it already, or that it has gone since
+        if version > int(self._version or 0):  # else the watch has delivered it, or its deletion
             self._put(name, raw, version)
 
     def _known(self, name: Name) -> int:
@@ -282,11 +285,11 @@ class Reflector(Generic[T]):
 
     def _put(self, name: Name, raw: bytes, version: int) -> None:
         if version <= self._known(name):
-            return  # the echo of a write that we learned from its answer
+            return  # the event of a write whose answer was stored
         try:
             new = self._decode(raw)
         except (InvalidObject, msgspec.DecodeError) as error:
-            # Its last good state stays in force: a broken object must not withdraw a service.
+            # The last good state stays in use: a broken object must not withdraw a service.
             log.error("object ignored", kind=str(self.resource), name="/".join(name), error=str(error))
             return
         kept = self._kept.get(name)
@@ -304,7 +307,7 @@ class Reflector(Generic[T]):
 
     def _remove(self, name: Name, version: int) -> None:
         if version < self._known(name):
-            return  # it has been made anew since, and we learned of that first
+            return  # it has been created again since, and that was stored first
         self._ended.pop(name, None)
         old = self._read(self._kept.pop(name, None))
         if old is not None:
@@ -312,17 +315,17 @@ class Reflector(Generic[T]):
 
 
 def _head(raw: bytes | msgspec.Raw) -> tuple[Name, int]:
-    """Return name and version of an object. Of namespaces there are few: equal ones are one string."""
+    """Return name and version of an object. There are few namespaces: equal ones share one string."""
     meta = _heads.decode(raw).metadata
     return Name(sys.intern(meta.namespace), meta.name), int(meta.resource_version)
 
 
 def _no_answer(error: msgspec.DecodeError) -> Unreachable:
-    return Unreachable(f"no answer of an apiserver: {error}")
+    return Unreachable(f"The answer is not an apiserver's: {error}")
 
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Cut a stream into its lines, however long they are."""
+    """Split a stream into its lines, however long they are."""
     rest = b""
     async for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")

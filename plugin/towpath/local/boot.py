@@ -18,6 +18,7 @@ from pathlib import Path
 
 from towpath import __version__
 from towpath.errors import NoEnvironment
+from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.karmada.discovery import Discovery
 from towpath.local import members, objects, ports, processes, programs, store
@@ -138,11 +139,11 @@ async def _boot(env: Environment, report: Report) -> None:
 async def _install_karmada(env: Environment, client: Client, say: Report) -> None:
     """Start Karmada's parts and give its apiserver the objects they need."""
     for name in (objects.SYSTEM, objects.MEMBERS):
-        await client.apply(objects.NAMESPACES, objects.namespace(name), MANAGER)
+        await client.apply(resources.NAMESPACES, objects.namespace(name), MANAGER)
     processes.spawn(env, "karmada-aggregated-apiserver")
     processes.spawn(env, "karmada-webhook")
     definitions = manifest.load(Binaries(env.binaries).karmada_crds)
-    await asyncio.gather(*(client.apply(objects.CRDS, definition, MANAGER) for definition in definitions))
+    await asyncio.gather(*(client.apply(resources.CRDS, definition, MANAGER) for definition in definitions))
     # Karmada's controller-manager exits when it starts before its kinds are served.
     await asyncio.gather(*(served(client, definition) for definition in definitions))
     # Before the controllers: detector and garbage collector look for new kinds every 30 s only (facts T11).
@@ -152,11 +153,11 @@ async def _install_karmada(env: Environment, client: Client, say: Report) -> Non
     processes.spawn(env, "karmada-scheduler")
     say("the CRDs of Karmada and Towpath are in")
     role, binding = objects.proxy_admin()
-    await client.apply(objects.CLUSTER_ROLES, role, MANAGER)
-    await client.apply(objects.CLUSTER_ROLE_BINDINGS, binding, MANAGER)
+    await client.apply(resources.CLUSTER_ROLES, role, MANAGER)
+    await client.apply(resources.CLUSTER_ROLE_BINDINGS, binding, MANAGER)
     service, api_service = objects.aggregated_api(env)
-    await client.apply(objects.SERVICES, service, MANAGER)
-    await client.apply(objects.API_SERVICES, api_service, MANAGER)
+    await client.apply(resources.SERVICES, service, MANAGER)
+    await client.apply(resources.API_SERVICES, api_service, MANAGER)
     await asyncio.gather(_aggregation(env, client, say), _webhooks(env, client, say))
     for name in ("karmada-controller-manager", "karmada-scheduler"):
         await processes.wait_ready(env, name)
@@ -165,7 +166,7 @@ async def _install_karmada(env: Environment, client: Client, say: Report) -> Non
 
 async def _aggregation(env: Environment, client: Client, say: Report) -> None:
     await processes.wait_ready(env, "karmada-aggregated-apiserver")
-    await accepted(lambda: client.list(objects.CLUSTERS), patience=processes.PATIENCE)
+    await accepted(lambda: client.list(resources.CLUSTERS), patience=processes.PATIENCE)
     say("cluster.karmada.io is served")
 
 

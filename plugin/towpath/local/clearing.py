@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from towpath.errors import NotFound
-from towpath.karmada.client import Client, Object, Resource
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Object
 from towpath.karmada.discovery import Discovery
 from towpath.local import processes, walkthrough, webhook
-from towpath.local.demo import NAMESPACES, Stage, exists, shows
+from towpath.local.demo import Stage, exists, shows
 from towpath.local.members import USER_AGENT
 from towpath.local.spec import PLUGIN, Environment
-from towpath.setup.install import CRDS, SHARING, Installed, remove
+from towpath.setup.install import SHARING, Installed, remove
 from towpath.setup.uninstall import bindings_of_crds, release
-
-_WORKS = Resource("work.karmada.io", "v1alpha1", "works", "Work")
 
 
 async def clear(stage: Stage) -> None:
@@ -39,12 +38,12 @@ async def leftovers(stage: Stage) -> list[str]:
     """Name what is left of the walk-through in Karmada and in the members."""
     left = []
     for namespace in walkthrough.NAMESPACES:
-        if await exists(stage.karmada, NAMESPACES, namespace):
+        if await exists(stage.karmada, resources.NAMESPACES, namespace):
             left.append(f"namespace {namespace} in Karmada")
         left += [
             f"namespace {namespace} in {member}"
             for member in stage.members
-            if await stage.fleet.get(member, NAMESPACES, namespace)
+            if await stage.fleet.get(member, resources.NAMESPACES, namespace)
         ]
     return left + await _works(
         stage.karmada, lambda m: m["metadata"].get("namespace") in walkthrough.NAMESPACES
@@ -55,7 +54,7 @@ async def _works(karmada: Client, holds: Callable[[Object], bool]) -> list[str]:
     """Name the Works, of all members, with a manifest of which ``holds`` is true."""
     return [
         f"Work {work['metadata']['name']} in {work['metadata']['namespace']}"
-        for work in await karmada.list(_WORKS)
+        for work in await karmada.list(resources.WORKS)
         if any(map(holds, work["spec"].get("workload", {}).get("manifests", [])))
     ]
 
@@ -64,7 +63,7 @@ async def uninstall(stage: Stage, installed: Sequence[Installed]) -> None:
     """Take out what was created for the demo, also in the members if Karmada brought them the CRDs."""
     karmada = stage.karmada
     created = [item for item in installed if item.how == "created"]
-    crds = {item.name for item in created if item.resource == CRDS}
+    crds = {item.name for item in created if item.resource == resources.CRDS}
     shared = [item for item in created if item.resource == SHARING]
 
     policies = [await karmada.get(SHARING, item.name) for item in shared]

@@ -31,9 +31,6 @@ T = TypeVar("T")
 MANAGER = "towpath-demo"
 PATIENCE = 90.0
 """Seconds for one step: on a Karmada that has just got the CRDs its detector needs up to 30 to see them."""
-NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
-_DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
-_TRAFFIC = Resource(Dialect.FLOMESH.value, "v1alpha1", "globaltrafficpolicies", "GlobalTrafficPolicy")
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class Stage:
             self.fleet.get(member, resources.SERVICES, "httpbin", "httpbin"),
             self.fleet.get(member, resources.service_exports(Dialect.FLOMESH), "httpbin", "httpbin"),
             self.fleet.get(member, resources.service_imports(Dialect.FLOMESH), "httpbin", "httpbin"),
-            self.fleet.get(member, _TRAFFIC, "httpbin", "httpbin"),
+            self.fleet.get(member, resources.traffic_policies(Dialect.FLOMESH), "httpbin", "httpbin"),
         )
         return Seen(
             service=service is not None,
@@ -99,7 +96,7 @@ async def check_stage(karmada: Client, members: Sequence[str]) -> None:
             raise UsageError(f"member {name} is not Ready")
         await _check_proxy(karmada, name)
     for name in walkthrough.NAMESPACES:
-        if await exists(karmada, NAMESPACES, name):
+        if await exists(karmada, resources.NAMESPACES, name):
             raise UsageError(f"namespace {name} exists: the walk-through would change what is in it")
     for name in members:
         if await exists(karmada, resources.flomesh_clusters(Dialect.FLOMESH), name):
@@ -181,7 +178,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
     say(f"\n4. curl, the client, propagated to {client}")
     await stage.apply(walkthrough.CURL)
     await shows(
-        lambda: stage.fleet.get(client, _DEPLOYMENTS, "curl", "curl"),
+        lambda: stage.fleet.get(client, resources.DEPLOYMENTS, "curl", "curl"),
         lambda d: d is not None,
         f"{client} has curl",
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import yaml
 
 from towpath.errors import BootFailed, NotFound, UsageError
+from towpath.karmada import resources
 from towpath.karmada.client import Client, Object
 from towpath.local import objects, ports, processes, store
 from towpath.local.programs import member_processes
@@ -46,30 +47,30 @@ async def join(env: Environment, karmada: Client, name: str, say: Report) -> Non
     await processes.wait_ready(env, apiserver)
     async with await Client.connect(env.kubeconfig(name), user_agent=USER_AGENT) as member:
         for definition in manifest.load(env.crds):
-            await member.apply(objects.CRDS, definition, _MANAGER)
+            await member.apply(resources.CRDS, definition, _MANAGER)
         processes.spawn(env, controllers)
         token, impersonator, identity = await _accounts(member)
-    await karmada.apply(objects.SECRETS, objects.member_secret(name, token, env), _MANAGER)
+    await karmada.apply(resources.SECRETS, objects.member_secret(name, token, env), _MANAGER)
     await karmada.apply(
-        objects.SECRETS, objects.member_secret(f"{name}-impersonator", impersonator, env), _MANAGER
+        resources.SECRETS, objects.member_secret(f"{name}-impersonator", impersonator, env), _MANAGER
     )
-    await karmada.apply(objects.CLUSTERS, objects.cluster(name, identity, env), _MANAGER)
+    await karmada.apply(resources.CLUSTERS, objects.cluster(name, identity, env), _MANAGER)
     await wait_for_cluster(karmada, name, is_ready, "is not Ready")
     # The proxy lets the administrator in by a Work for the member, soon after Ready.
-    proxy = objects.CLUSTERS.path("", name, "proxy")
+    proxy = resources.CLUSTERS.path("", name, "proxy")
     await accepted(lambda: karmada.request("GET", f"{proxy}/version"), patience=_PATIENCE)
     say(f"{name} is Ready")
 
 
 async def _accounts(member: Client) -> tuple[str, str, str]:
     """Make Karmada's accounts in a member: returns two tokens and the member's identity."""
-    await member.apply(objects.NAMESPACES, objects.namespace(objects.MEMBERS), _MANAGER)
+    await member.apply(resources.NAMESPACES, objects.namespace(objects.MEMBERS), _MANAGER)
     tokens = []
     # What the impersonator may do is Karmada's to say: its unified-auth controller binds it.
-    await member.apply(objects.CLUSTER_ROLE_BINDINGS, objects.admin_binding(objects.JOINED_AS), _MANAGER)
+    await member.apply(resources.CLUSTER_ROLE_BINDINGS, objects.admin_binding(objects.JOINED_AS), _MANAGER)
     for account in (objects.JOINED_AS, objects.IMPERSONATOR):
-        await member.apply(objects.SERVICE_ACCOUNTS, objects.service_account(account), _MANAGER)
-        path = objects.SERVICE_ACCOUNTS.path(objects.MEMBERS, account, "token")
+        await member.apply(resources.SERVICE_ACCOUNTS, objects.service_account(account), _MANAGER)
+        path = resources.SERVICE_ACCOUNTS.path(objects.MEMBERS, account, "token")
         request = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
@@ -77,7 +78,7 @@ async def _accounts(member: Client) -> tuple[str, str, str]:
         }
         tokens.append(str((await member.json("POST", path, body=request))["status"]["token"]))
     # The apiserver makes it itself, soon after it is ready.
-    system = await accepted(lambda: member.get(objects.NAMESPACES, "kube-system"), patience=_PATIENCE)
+    system = await accepted(lambda: member.get(resources.NAMESPACES, "kube-system"), patience=_PATIENCE)
     return tokens[0], tokens[1], str(system["metadata"]["uid"])
 
 
@@ -94,7 +95,7 @@ async def wait_for_cluster(
 
     async def look() -> Object | None:
         try:
-            return await karmada.get(objects.CLUSTERS, name)
+            return await karmada.get(resources.CLUSTERS, name)
         except NotFound:
             return None
 
@@ -136,10 +137,10 @@ async def leave(env: Environment, name: str, say: Report) -> Environment:
     if name not in env.members:
         raise UsageError(f"{name} is no member; members are {', '.join(env.members)}")
     async with await Client.connect(env.karmada, user_agent=USER_AGENT) as karmada:
-        await karmada.delete(objects.CLUSTERS, name)
+        await karmada.delete(resources.CLUSTERS, name)
         await wait_for_cluster(karmada, name, lambda cluster: cluster is None, "is still known to Karmada")
         for secret in (name, f"{name}-impersonator"):
-            await karmada.delete(objects.SECRETS, secret, objects.MEMBERS)
+            await karmada.delete(resources.SECRETS, secret, objects.MEMBERS)
     say(f"{name} has left")
     shrunk = env.without_member(name)
     store.save(shrunk)

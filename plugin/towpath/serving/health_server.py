@@ -1,7 +1,8 @@
 """What kubelets, Prometheus and people ask over HTTP: is it alive, does it know everything, what has it done.
 
     /healthz   200 while the process is of use, 500 once its tasks have died: restart it
-    /readyz    200 once every kind has been listed, 503 before, naming what is missing; ?verbose names all
+    /readyz    200 once every kind has been listed, 503 before, naming what is missing; 503 with the reason
+               while there is a problem that only an operator can solve; ?verbose names all kinds
     /metrics   Prometheus' text format, or OpenMetrics for who asks for it; gzip for who takes it
 
 It is aiohttp's server, because the plugin has aiohttp in memory already and because it costs nothing while
@@ -58,10 +59,11 @@ class HealthServer:
         synced: Callable[[], Mapping[str, bool]],
         alive: Callable[[], bool],
         metrics: Exposition,
+        problem: Callable[[], str] = lambda: "",
     ) -> None:
         self.port = 0
         self._address = address
-        self._synced, self._alive, self._metrics = synced, alive, metrics
+        self._synced, self._alive, self._metrics, self._problem = synced, alive, metrics, problem
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -114,11 +116,13 @@ class HealthServer:
     async def _readyz(self, request: web.Request) -> web.Response:
         kinds = self._synced()
         missing = sorted(kind for kind, there in kinds.items() if not there)
-        ready = bool(kinds) and not missing
+        problem = self._problem()
+        ready = bool(kinds) and not missing and not problem
         if "verbose" in request.query:
             lines = [f"[{'+' if there else '-'}] {kind}" for kind, there in sorted(kinds.items())]
         else:
             lines = [f"not synced: {', '.join(missing)}"] if missing else []
+        lines += [problem] if problem else []
         lines.append("ready" if ready else "not ready")
         return web.Response(status=200 if ready else 503, text="\n".join(lines) + "\n")
 

@@ -1,1 +1,1 @@
-"""Installation into a Karmada and removal from it."""
+"""Installation into a Karmada apiserver and removal from it, for ``towpath install`` and ``uninstall``."""

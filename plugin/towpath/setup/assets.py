@@ -20,11 +20,11 @@ _CHECKOUT = {
 
 
 def deployed(folder: str) -> Path:
-    """Return the folder of shipped files called ``crds``, ``karmada``, ``local`` or ``walkthrough``.
+    """Return the folder of shipped files named ``crds``, ``karmada``, ``local`` or ``walkthrough``.
 
     Raises MissingTool if this installation of Towpath lacks it.
     """
     for candidate in (_PACKAGE / "_deploy" / folder, _PACKAGE.parents[1] / _CHECKOUT[folder]):
         if candidate.is_dir():
             return candidate
-    raise MissingTool(f"this installation of towpath has no folder {folder!r}: reinstall the package")
+    raise MissingTool(f"The folder {folder!r} is missing from this installation. Reinstall the package.")

@@ -1,7 +1,10 @@
-"""Putting Towpath's CRDs and permissions into a Karmada apiserver, and taking out what was put in.
+"""Installing Towpath's CRDs, permissions and admission policies in a Karmada apiserver.
 
-What is there already is not replaced: a platform that has ErieCanal's or FSM's own CRDs keeps them, and
-Towpath works with those. Only objects that carry Towpath's label are brought up to date.
+Objects that exist already and do not carry Towpath's label are kept: a platform that has ErieCanal's or
+FSM's own CRDs keeps them, and Towpath works with those. Objects with the label are brought up to date.
+
+The last object is a ConfigMap that says that Towpath is installed. Running plugins watch it: they write
+nothing before it exists, and stop writing when ``uninstall`` deletes it.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from towpath import __version__
 from towpath.errors import NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
+from towpath.karmada.installation import INSTALLATION, NAMESPACE
 from towpath.model import manifest
 from towpath.model.keys import Dialect
 from towpath.model.ownership import MANAGED_BY, is_own
@@ -24,19 +29,17 @@ from towpath.polling import accepted
 from towpath.setup.assets import deployed
 
 MANAGER = "towpath-install"
-CRDS = Resource(
-    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
-)
 SHARING = resources.CLUSTER_PROPAGATION_POLICIES
-"""The policy by which Karmada brings the CRDs to members that lack them."""
-_PATIENCE = 30.0
-"""Seconds within which an apiserver serves the kind of a new CRD."""
+"""The kind of policy by which Karmada propagates the CRDs to members that lack them."""
+_SERVED_WITHIN_SECONDS = 30.0
+"""How long an apiserver may take to serve the kind of a new CRD."""
+_MANIFESTS = ("rbac.yaml", "interpreter.yaml", "admission-policies.yaml")
 
 
 class Installed(NamedTuple):
-    """One object that was dealt with, and ``how``: created, updated, unchanged, deleted, or kept.
+    """One object and ``how`` it was handled: created, updated, unchanged, deleted or kept.
 
-    Kept is what others have put there.
+    An object is kept if it does not belong to Towpath.
     """
 
     resource: Resource
@@ -46,22 +49,27 @@ class Installed(NamedTuple):
 
 
 async def install(client: Client, crds: Path | None = None, *, dry: bool = False) -> list[Installed]:
-    """Install CRDs (ours, or those of a folder), permissions and what lets Karmada report.
+    """Install CRDs (Towpath's, or those of a folder), permissions, admission policies and interpreters.
 
-    Waits until all kinds are served. A ``dry`` run tells what would be done, and writes nothing.
+    Waits until all kinds are served. A ``dry`` run reports what would be done and writes nothing.
     """
     definitions = manifest.load(crds or deployed("crds"))
-    done = await asyncio.gather(*(put(client, CRDS, definition, dry=dry) for definition in definitions))
+    done = await asyncio.gather(
+        *(put(client, resources.CRDS, definition, dry=dry) for definition in definitions)
+    )
     if not dry:
         await asyncio.gather(*(served(client, definition) for definition in definitions))
-    rest = [
-        obj for name in ("rbac.yaml", "interpreter.yaml") for obj in manifest.load(deployed("karmada") / name)
-    ]
-    return [*done, *await put_all(client, rest, dry=dry)]
+    rest = [obj for name in _MANIFESTS for obj in manifest.load(deployed("karmada") / name)]
+    return [*done, *await put_all(client, [*rest, _marker()], dry=dry)]
+
+
+def _marker() -> Object:
+    metadata = {"name": INSTALLATION, "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"version": __version__}}
 
 
 async def share_crds(client: Client, *, dry: bool = False) -> list[Installed]:
-    """Let Karmada bring the CRDs to members, if any member lacks them. Returns the policy made for it."""
+    """Let Karmada propagate the CRDs if any member lacks them. Returns the policy made for it."""
     members = await client.list(resources.CLUSTERS)
     if all(serves(member, dialect) for member in members for dialect in Dialect):
         return []
@@ -69,7 +77,7 @@ async def share_crds(client: Client, *, dry: bool = False) -> list[Installed]:
 
 
 def serves(cluster: Object, dialect: Dialect) -> bool:
-    """Tell whether a Karmada Cluster reports the ServiceImports of a dialect."""
+    """Report whether a Karmada Cluster serves the ServiceImports of an API group."""
     enablements: list[dict[str, Any]] = cluster.get("status", {}).get("apiEnablements", [])
     return any(
         e["groupVersion"] == dialect.api_version and any(r["kind"] == "ServiceImport" for r in e["resources"])
@@ -78,18 +86,18 @@ def serves(cluster: Object, dialect: Dialect) -> bool:
 
 
 async def put_all(client: Client, objects: Iterable[Object], *, dry: bool = False) -> list[Installed]:
-    """Put objects in, one after the other: created, brought up to date if they are ours, else kept."""
+    """Put several objects, in order."""
     discovery = Discovery(client)
     done = []
     for obj in objects:
-        # Karmada may just be installed itself, and some of its kinds not served yet.
-        resource = await accepted(partial(discovery.of, obj), patience=_PATIENCE)
+        # Karmada may have been installed a moment ago, with some of its kinds not served yet.
+        resource = await accepted(partial(discovery.of, obj), patience=_SERVED_WITHIN_SECONDS)
         done.append(await put(client, resource, obj, dry=dry))
     return done
 
 
 async def put(client: Client, resource: Resource, obj: Object, *, dry: bool = False) -> Installed:
-    """Put one object in: created, brought up to date if it is ours, else kept."""
+    """Create one object, update it if it belongs to Towpath, or else keep it."""
     name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
     try:
         live = await client.get(resource, name, namespace)
@@ -117,7 +125,7 @@ def _how(before: Object | None, after: Object) -> str:
 
 
 async def served(client: Client, definition: Object) -> None:
-    """Wait until a CRD's kind answers."""
+    """Wait until a CRD's kind is served."""
     spec = definition["spec"]
     resource = Resource(
         spec["group"],
@@ -126,11 +134,14 @@ async def served(client: Client, definition: Object) -> None:
         spec["names"]["kind"],
         namespaced=False,
     )
-    await accepted(lambda: client.request("GET", resource.path(), query=[("limit", "1")]), patience=_PATIENCE)
+    await accepted(
+        lambda: client.request("GET", resource.path(), query=[("limit", "1")]),
+        patience=_SERVED_WITHIN_SECONDS,
+    )
 
 
 async def remove(client: Client, installed: Iterable[Installed]) -> None:
-    """Delete what an installation created, last first."""
+    """Delete what an installation created, in reverse order."""
     for item in reversed(list(installed)):
         if item.how == "created":
             await client.delete(item.resource, item.name, item.namespace)

@@ -1,84 +1,100 @@
-"""Taking Towpath out of a Karmada: all that it made, and nothing of its users'.
+"""Removing Towpath from a Karmada: everything it created, and nothing of its users.
 
-It works with all of Towpath's processes down, and while they run. The order is what makes it safe. First the
-configurations, so that nobody asks the webhook and anything can be edited. Then the permissions, so that a
-plugin that still runs makes nothing anew. Then the imports, and their policies only when Karmada has taken
-the imports from the members: without its OverridePolicy a member would see the full list. ServiceExports and
-traffic policies stay, and the CRDs with them unless asked for.
+It works whether or not Towpath's processes run. The order makes it safe:
+
+1. the marker of the installation, so that running plugins stop writing;
+2. the webhook's configurations, so that it is not called and every object can be edited;
+3. permissions and the admission policies that narrow them;
+4. the imports, and their policies only when Karmada has removed the imports from the members: without its
+   OverridePolicy a member would see the full list.
+
+ServiceExports and traffic policies stay, and the CRDs with them unless asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from towpath.errors import ApiError, NotFound, Unreachable
 from towpath.karmada import resources
 from towpath.karmada.client import MERGE, Client, Object, Resource
-from towpath.karmada.leader import LEASES
+from towpath.karmada.installation import INSTALLATION, NAMESPACE
 from towpath.model.keys import Dialect
-from towpath.model.ownership import EXPORT_PREFIX, FIELD_MANAGER, OWN_OBJECTS, TRAFFIC_PREFIX
+from towpath.model.ownership import EXPORT_PREFIX, OWN_OBJECTS, TRAFFIC_PREFIX
 from towpath.polling import until
-from towpath.setup.install import CRDS, SHARING, Installed
+from towpath.setup.install import SHARING, Installed
+from towpath.setup.statuses import clear_statuses
 from towpath.setup.webhook import unregister
-from towpath_webhook.registration.store import NAMESPACE, SECRET, SECRETS
+from towpath_webhook.registration.store import SECRET
 
-PATIENCE = 90.0
-"""Seconds for one step: Karmada's controllers have to take imports from the members."""
-_RBAC = "rbac.authorization.k8s.io"
-PERMISSIONS = (
-    Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
-    Resource(_RBAC, "v1", "rolebindings", "RoleBinding"),
-    Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
-    Resource(_RBAC, "v1", "roles", "Role"),
-)
-CLUSTER_BINDINGS = Resource(
-    "work.karmada.io", "v1alpha2", "clusterresourcebindings", "ClusterResourceBinding", namespaced=False
+STEP_SECONDS = 90.0
+"""How long one step may take: Karmada's controllers have to remove imports from the members."""
+_PERMISSIONS = (
+    resources.CLUSTER_ROLE_BINDINGS,
+    resources.ROLE_BINDINGS,
+    resources.CLUSTER_ROLES,
+    resources.ROLES,
+    resources.SERVICE_ACCOUNTS,
+    resources.ADMISSION_POLICY_BINDINGS,
+    resources.ADMISSION_POLICIES,
 )
 _CLAIMS = ("propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id")
 """Labels of a binding that belongs to a policy."""
+_USERS_KINDS = (resources.service_exports, resources.traffic_policies, resources.flomesh_clusters)
 
 
 async def uninstall(
-    client: Client, tell: Callable[[Installed], None], *, crds: bool = False, dry: bool = False
-) -> None:
-    """Take everything out, and ``tell`` of each object. ``crds``: Towpath's CRDs as well.
+    client: Client, report: Callable[[Installed], None], *, crds: bool = False, dry: bool = False
+) -> Mapping[Resource, int]:
+    """Remove everything and ``report`` each object; ``crds``: Towpath's CRDs as well, and all their objects.
 
-    With its CRD every ServiceExport goes. Raises Unreachable if Karmada does not do its part; what was done
-    until then need not be done again. A ``dry`` run tells what would be deleted.
+    Returns how many objects of users were kept, by kind. Raises Unreachable if Karmada does not do its part;
+    a second run continues there. A ``dry`` run reports what would be deleted.
     """
 
-    def told(items: Iterable[Installed]) -> None:
+    def reported(items: Iterable[Installed]) -> None:
         for item in items:
-            tell(item)
+            report(item)
 
-    told(await unregister(client, dry=dry))
-    for resource in PERMISSIONS:
-        told(await _clear(client, resource, dry=dry))
-    told(await _secret(client, dry=dry))  # only now nobody makes it anew
-    told(await _imports(client, dry=dry))
-    for resource in (resources.OVERRIDE_POLICIES, resources.CUSTOMIZATIONS, LEASES):
-        told(await _clear(client, resource, dry=dry))
-    told(await _propagation(client, dry=dry))
+    reported(await _one(client, resources.CONFIG_MAPS, INSTALLATION, dry=dry))
+    reported(await unregister(client, dry=dry))
+    for resource in _PERMISSIONS:
+        reported(await _clear(client, resource, dry=dry))
+    reported(await _one(client, resources.SECRETS, SECRET, dry=dry))  # nothing creates it again from here on
+    reported(await _imports(client, dry=dry))
+    for resource in (resources.OVERRIDE_POLICIES, resources.CUSTOMIZATIONS, resources.LEASES):
+        reported(await _clear(client, resource, dry=dry))
+    reported(await _propagation(client, dry=dry))
     if crds:
-        told(await _crds(client, dry=dry))
-        return
-    brought = [] if dry else await bindings_of_crds(client, await _ours(client, SHARING))
-    told(await _clear(client, SHARING, dry=dry))
-    await _unbind(client, CLUSTER_BINDINGS, brought)
-    if not dry:
-        await _unsay(client)
+        reported(await _crds(client, dry=dry))
+        return {}
+    propagated = [] if dry else await bindings_of_crds(client, await _ours(client, SHARING))
+    reported(await _clear(client, SHARING, dry=dry))
+    await _unbind(client, resources.CLUSTER_BINDINGS, propagated)
+    return await users_objects(client) if dry else await clear_statuses(client)
 
 
-async def _secret(client: Client, *, dry: bool) -> list[Installed]:
-    """Delete the webhook's CAs."""
+async def users_objects(client: Client) -> dict[Resource, int]:
+    """Return how many objects of Towpath's kinds users have, by kind."""
+    counts = {}
+    for resource in (kind(dialect) for kind in _USERS_KINDS for dialect in Dialect):
+        try:
+            counts[resource] = len(await client.list(resource))
+        except NotFound:
+            continue
+    return counts
+
+
+async def _one(client: Client, resource: Resource, name: str, *, dry: bool) -> list[Installed]:
+    """Delete one object of Towpath's namespace."""
     try:
-        await client.get(SECRETS, SECRET, NAMESPACE)
+        await client.get(resource, name, NAMESPACE)
     except NotFound:
         return []
     if not dry:
-        await client.delete(SECRETS, SECRET, NAMESPACE)
-    return [Installed(SECRETS, SECRET, "deleted", NAMESPACE)]
+        await client.delete(resource, name, NAMESPACE)
+    return [Installed(resource, name, "deleted", NAMESPACE)]
 
 
 async def _clear(client: Client, resource: Resource, *, dry: bool) -> list[Installed]:
@@ -95,17 +111,17 @@ async def _clear(client: Client, resource: Resource, *, dry: bool) -> list[Insta
                 continue
             try:
                 await client.delete(resource, obj["metadata"]["name"], obj["metadata"].get("namespace", ""))
-            except ApiError as error:  # an apiserver may still ask the webhook for a moment
+            except ApiError as error:  # an apiserver may call the webhook for another moment
                 refusals.append(str(error))
         return left
 
     def otherwise(left: list[Object]) -> Unreachable:
-        why = refusals[0] if refusals else "something holds it, perhaps Karmada's controllers do not run"
+        why = refusals[0] if refusals else "A finalizer holds it. Check that Karmada's controllers run."
         first = _named(left[0])
-        return Unreachable(f"{resource} {first.namespace}/{first.name} does not go: {why}")
+        return Unreachable(f"{resource} {first.namespace}/{first.name} cannot be deleted: {why}")
 
     if not dry and objects:
-        await until(look, lambda left: not left, patience=PATIENCE, otherwise=otherwise)
+        await until(look, lambda left: not left, patience=STEP_SECONDS, otherwise=otherwise)
     return [Installed(resource, name, "deleted", namespace) for namespace, name in objects]
 
 
@@ -126,7 +142,7 @@ async def _ours(client: Client, resource: Resource) -> list[Object]:
 
 
 async def _imports(client: Client, *, dry: bool) -> list[Installed]:
-    """Delete the imports and wait until Karmada has taken them from the members."""
+    """Delete the imports and wait until Karmada has removed them from the members."""
     done: list[Installed] = []
     for dialect in Dialect:
         done += await _clear(client, resources.service_imports(dialect), dry=dry)
@@ -135,13 +151,13 @@ async def _imports(client: Client, *, dry: bool) -> list[Installed]:
     def otherwise(left: list[Object]) -> Unreachable:
         first = _named(left[0])
         return Unreachable(
-            f"Karmada has not taken {first.namespace}/{first.name} from the members in {PATIENCE:.0f} s: "
-            "do its controllers run? Then uninstall again"
+            f"ServiceImport {first.namespace}/{first.name}: Karmada has not removed it from the members in "
+            f"{STEP_SECONDS:.0f} s. Check that Karmada's controllers run, and uninstall again."
         )
 
     if not dry and gone:
         await until(
-            lambda: _bindings(client, gone), lambda left: not left, patience=PATIENCE, otherwise=otherwise
+            lambda: _bindings(client, gone), lambda left: not left, patience=STEP_SECONDS, otherwise=otherwise
         )
     return done
 
@@ -158,7 +174,7 @@ async def _bindings(client: Client, of: Collection[tuple[str, str, str]]) -> lis
 
 
 async def _propagation(client: Client, *, dry: bool) -> list[Installed]:
-    """Delete the derived policies, and the bindings that only a policy of ours had asked for."""
+    """Delete the derived policies, and the bindings that only a derived policy had asked for."""
     done = await _clear(client, resources.PROPAGATION_POLICIES, dry=dry)
     followed = {
         (kind, item.namespace, item.name.removeprefix(prefix))
@@ -172,14 +188,14 @@ async def _propagation(client: Client, *, dry: bool) -> list[Installed]:
 
 
 async def _crds(client: Client, *, dry: bool) -> list[Installed]:
-    """Delete the CRDs, in members as well where Karmada has brought them, and then what brought them."""
+    """Delete the CRDs, in members as well where Karmada has propagated them, and then that policy."""
     if not dry:
         await release(client, await _ours(client, SHARING))
-    return [*await _clear(client, CRDS, dry=dry), *await _clear(client, SHARING, dry=dry)]
+    return [*await _clear(client, resources.CRDS, dry=dry), *await _clear(client, SHARING, dry=dry)]
 
 
 async def release(client: Client, policies: Sequence[Object]) -> None:
-    """Let what the policies have brought to members go there when it goes here; wait until that is so."""
+    """Let Karmada delete in members what the policies have propagated, and wait until it would."""
 
     async def preserved() -> list[Object]:
         found = await bindings_of_crds(client, policies)
@@ -187,14 +203,15 @@ async def release(client: Client, policies: Sequence[Object]) -> None:
 
     def otherwise(left: list[Object]) -> Unreachable:
         return Unreachable(
-            f"Karmada still preserves {_named(left[0]).name} in members: do its controllers run?"
+            f"ClusterResourceBinding {_named(left[0]).name}: Karmada still preserves it in members. Check "
+            "that Karmada's controllers run."
         )
 
     for policy in policies:
         released = {"spec": {"preserveResourcesOnDeletion": False}}
         path = SHARING.path("", policy["metadata"]["name"])
         await client.request("PATCH", path, body=released, content_type=MERGE)
-    await until(preserved, lambda left: not left, patience=PATIENCE, otherwise=otherwise)
+    await until(preserved, lambda left: not left, patience=STEP_SECONDS, otherwise=otherwise)
 
 
 async def bindings_of_crds(client: Client, policies: Sequence[Object]) -> list[Object]:
@@ -202,12 +219,12 @@ async def bindings_of_crds(client: Client, policies: Sequence[Object]) -> list[O
     selected = {one["name"] for policy in policies for one in policy["spec"]["resourceSelectors"]}
     if not selected:
         return []
-    found = await client.list(CLUSTER_BINDINGS)
+    found = await client.list(resources.CLUSTER_BINDINGS)
     return [b for b in found if b["spec"]["resource"]["name"] in selected]
 
 
 async def _unbind(client: Client, resource: Resource, bindings: Sequence[Object]) -> None:
-    """Delete bindings that no policy claims any more: Karmada would leave them, and what they brought."""
+    """Delete bindings that no policy claims any more: Karmada would keep them and what they brought."""
     for before in bindings:
         namespace, name = _named(before)
         try:
@@ -217,19 +234,3 @@ async def _unbind(client: Client, resource: Resource, bindings: Sequence[Object]
         labels = binding["metadata"].get("labels") or {}
         if not any(claim in labels for claim in _CLAIMS):
             await client.delete(resource, name, namespace, uid=binding["metadata"]["uid"])
-
-
-async def _unsay(client: Client) -> None:
-    """Take back what Towpath said in the status of users' objects: nobody keeps it true any more."""
-    kinds = (resources.service_exports, resources.traffic_policies, resources.flomesh_clusters)
-    for resource in (kind(dialect) for kind in kinds for dialect in Dialect):
-        try:
-            told = await client.list(resource)
-        except NotFound:
-            continue
-        for obj in told:
-            meta = obj["metadata"]
-            if any(entry.get("manager") == FIELD_MANAGER for entry in meta.get("managedFields", ())):
-                named = {key: meta[key] for key in ("name", "namespace") if key in meta}
-                nothing = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": named}
-                await client.apply(resource, nothing, FIELD_MANAGER, subresource="status")

@@ -1,35 +1,38 @@
-"""Making the apiserver and Karmada ask the webhook, and ending that. Server first, configurations after.
+"""Registering the webhook with the apiserver and with Karmada, and removing the registration.
 
-Whether the webhook answers is asked where it counts: of the apiserver, which is given a configuration that
-concerns one object with a label of its own, and then that object, as a dry run. So address, name resolution
-and trust are proven before anything of users depends on them.
+The webhook runs first, the registration follows. ``register`` writes the new address down as a candidate, so
+that the webhook issues a certificate for it, and then asks the apiserver to call that address (``probe``).
+Only when the webhook has answered are the settings and the configurations written, and everything is put back
+as it was if any of this fails: a mistyped port leaves the registration that works.
 """
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
 
-from towpath.errors import ApiError, Conflict, NotFound, Unreachable
+from towpath.errors import Conflict, NotFound, Unreachable
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
+from towpath.karmada.installation import NAMESPACE
 from towpath.model import manifest
-from towpath.model.keys import Dialect
 from towpath.model.ownership import is_own
 from towpath.polling import until
+from towpath.setup import probe
 from towpath.setup.assets import deployed
-from towpath.setup.install import MANAGER, Installed, put, put_all
+from towpath.setup.install import Installed, put, put_all
 from towpath_webhook.registration import configurations
 from towpath_webhook.registration.configurations import Interpreter, Settings
-from towpath_webhook.registration.store import CONFIG_MAPS, CONFIGURATIONS, NAMESPACE, SECRET, SETTINGS, Store
+from towpath_webhook.registration.store import CONFIGURATIONS, SECRET, SETTINGS, Store
 
-PATIENCE = 30.0
-"""Seconds that the webhook has to make its CA, and to answer."""
+ANSWERS_WITHIN_SECONDS = 30.0
+"""How long the webhook may take to create its CA, and then to answer."""
 
 
 async def stored(client: Client) -> Settings | None:
-    """Return the settings of an earlier registration."""
+    """Return the settings of the present registration."""
     return (await Store(client).see()).settings
 
 
@@ -38,27 +41,44 @@ async def register(
     settings: Settings,
     *,
     ca: bytes | None = None,
-    patience: float = PATIENCE,
+    patience: float = ANSWERS_WITHIN_SECONDS,
     dry: bool = False,
 ) -> list[Installed]:
-    """Write down the settings and, once the webhook answers, its configurations.
+    """Write settings and configurations once the webhook has answered at its address.
 
-    ``ca`` is given if others make the webhook's certificate. Raises Unreachable, with nothing registered, if
-    it does not answer. A ``dry`` run tells what would be done, without asking the webhook.
+    ``ca`` is given if the webhook's certificate has another origin. Raises Unreachable if it does not answer;
+    the registration is then as it was before. A ``dry`` run reports what would be done, and does not probe.
     """
-    done = [await put(client, CONFIG_MAPS, _config_map(settings), dry=dry)]
-    bundle = ca if ca is not None else await _bundle(client, 0 if dry else patience, dry=dry)
+    if dry:
+        return await _write(
+            client, settings, ca if ca is not None else await Store(client).bundle(), dry=True
+        )
+    async with _restored_on_failure(client):
+        live = await _find(client, resources.CONFIG_MAPS, SETTINGS, NAMESPACE)
+        present = (live or {}).get("data") or {}
+        await put(client, resources.CONFIG_MAPS, _config_map(settings.as_candidate(present)))
+        bundle = ca if ca is not None else await _bundle(client, patience)
+        await probe.check(client, settings, bundle, patience)
+        return await _write(client, settings, bundle, before=live)
+
+
+async def _write(
+    client: Client, settings: Settings, bundle: bytes, *, before: Object | None = None, dry: bool = False
+) -> list[Installed]:
+    """Write the settings, and the configurations that follow from them."""
+    made = await put(client, resources.CONFIG_MAPS, _config_map(settings.dump()), dry=dry)
     if not dry:
-        await _check(client, settings, bundle, patience)
-    # The other interpreter goes when this one is there: where both are, Karmada asks Lua.
-    lua = manifest.load(deployed("karmada") / "interpreter-lua.yaml")
+        same = before is not None and before.get("data") == settings.dump()
+        made = made._replace(how="created" if before is None else "unchanged" if same else "updated")
+    done = [made]
+    # One interpreter is added before the other is removed: where both exist, Karmada uses Lua.
+    lua = _lua()
     if settings.interpreter is Interpreter.LUA:
         done += await put_all(client, lua, dry=dry)
     done += [await _put(client, one, dry=dry) for one in configurations.configurations(settings, bundle)]
     if settings.interpreter is not Interpreter.WEBHOOK:
-        done += await _take_out(
-            client, CONFIGURATIONS[configurations.INTERPRETING], configurations.NAME, dry=dry
-        )
+        interpreting = CONFIGURATIONS[configurations.INTERPRETING]
+        done += await _take_out(client, interpreting, configurations.NAME, dry=dry)
     if settings.interpreter is not Interpreter.LUA:
         for one in lua:
             done += await _take_out(client, resources.CUSTOMIZATIONS, one["metadata"]["name"], dry=dry)
@@ -66,72 +86,96 @@ async def register(
 
 
 async def unregister(client: Client, *, dry: bool = False) -> list[Installed]:
-    """Delete the configurations, then nobody asks the webhook any more, and what `install` knows of them."""
+    """Delete the configurations, after which the webhook is not called, and then the settings."""
     done = []
     for resource in CONFIGURATIONS.values():
         done += await _take_out(client, resource, configurations.NAME, dry=dry)
-    return [*done, *await _take_out(client, CONFIG_MAPS, SETTINGS, NAMESPACE, dry=dry)]
+    return [*done, *await _take_out(client, resources.CONFIG_MAPS, SETTINGS, NAMESPACE, dry=dry)]
 
 
-def _config_map(settings: Settings) -> Object:
+def _lua() -> list[Object]:
+    return manifest.load(deployed("karmada") / "interpreter-lua.yaml")
+
+
+def _config_map(data: dict[str, str]) -> Object:
     metadata = {"name": SETTINGS, "namespace": NAMESPACE}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings.dump()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
-async def _bundle(client: Client, patience: float, *, dry: bool) -> bytes:
-    """Return the CAs that the webhook has made. Raises Unreachable if it has made none in time."""
+class _Before(NamedTuple):
+    """An object as it was, None if it did not exist."""
 
-    async def look() -> bytes:
-        return await Store(client).bundle()
+    resource: Resource
+    name: str
+    namespace: str
+    live: Object | None
+
+
+@asynccontextmanager
+async def _restored_on_failure(client: Client) -> AsyncIterator[None]:
+    """Put the registration back as it was if the block fails or is interrupted."""
+    places = [(resources.CONFIG_MAPS, SETTINGS, NAMESPACE)]
+    places += [(resource, configurations.NAME, "") for resource in CONFIGURATIONS.values()]
+    places += [(resources.CUSTOMIZATIONS, one["metadata"]["name"], "") for one in _lua()]
+    before = [_Before(*place, await _find(client, *place)) for place in places]
+    try:
+        yield
+    except BaseException:
+        # Interpreters and configurations first: the settings decide what the webhook makes of them.
+        for one in reversed(before):
+            await asyncio.shield(_restore(client, one))
+        raise
+
+
+async def _restore(client: Client, before: _Before) -> None:
+    resource, name, namespace, wanted = before
+    while True:
+        live = await _find(client, resource, name, namespace)
+        with suppress(Conflict):  # the webhook wrote in between: look again
+            if live is None and wanted is not None:
+                bare = {
+                    key: wanted["metadata"][key]
+                    for key in ("name", "namespace", "labels")
+                    if key in wanted["metadata"]
+                }
+                await client.json("POST", resource.path(namespace), body={**wanted, "metadata": bare})
+            elif live is not None and wanted is None and is_own(live):
+                await client.delete(resource, name, namespace)
+            elif live is not None and wanted is not None and _content(live) != _content(wanted):
+                body = {**wanted, "metadata": live["metadata"]}
+                await client.json("PUT", resource.path(namespace, name), body=body)
+            return
+
+
+def _content(obj: Object) -> Object:
+    return {key: value for key, value in obj.items() if key != "metadata"}
+
+
+async def _find(client: Client, resource: Resource, name: str, namespace: str = "") -> Object | None:
+    try:
+        return await client.get(resource, name, namespace)
+    except NotFound:
+        return None
+
+
+async def _bundle(client: Client, patience: float) -> bytes:
+    """Return the CAs that the webhook has made. Raises Unreachable if there are none in time."""
 
     def otherwise(_: bytes) -> Unreachable:
         return Unreachable(
-            f"the webhook has made no CA in {patience:.0f} s (Secret {NAMESPACE}/{SECRET}): start "
-            "`towpath serve webhook` with its kubeconfig and install again, or give --webhook-ca"
+            f"Secret {NAMESPACE}/{SECRET}: The webhook has created no CA within {patience:.0f} s. Start "
+            "`towpath serve webhook` and run `towpath install` again, or pass --webhook-ca."
         )
 
-    return await until(look, lambda found: dry or bool(found), patience=patience, otherwise=otherwise)
-
-
-async def _check(client: Client, settings: Settings, bundle: bytes, patience: float) -> None:
-    """Return once the apiserver reaches the webhook. Raises Unreachable with what it says otherwise."""
-    probe = configurations.probe(settings, bundle)
-    mutating = CONFIGURATIONS[configurations.MUTATING]
-    where = settings.dump()
-
-    def otherwise(said: str) -> Unreachable:
-        return Unreachable(
-            f"the webhook does not answer the apiserver at {where.get('url') or where['service']}: {said}; "
-            "nothing asks it yet: start `towpath serve webhook` there, then install again"
-        )
-
-    await client.apply(mutating, probe, MANAGER)
-    try:
-        await until(lambda: _probe(client), lambda said: not said, patience=patience, otherwise=otherwise)
-    finally:
-        await client.delete(mutating, probe["metadata"]["name"])
-
-
-async def _probe(client: Client) -> str:
-    """Return what is in the way, empty if the apiserver has asked the webhook."""
-    clusters = resources.flomesh_clusters(Dialect.FLOMESH)
-    try:
-        answer = await client.request(
-            "POST", clusters.path(), query=[("dryRun", "All")], body=configurations.probed()
-        )
-    except ApiError as error:
-        return str(error).rpartition("failed calling webhook ")[2]
-    spec: dict[str, Any] = json.loads(answer)["spec"]
-    return "it was not asked" if spec.get("kubeconfig") else ""
+    return await until(Store(client).bundle, bool, patience=patience, otherwise=otherwise)
 
 
 async def _put(client: Client, configuration: Object, *, dry: bool) -> Installed:
-    """Write one configuration, whole: what an older version or somebody else added to it must go."""
+    """Write one configuration as a whole, so that nothing is left of an older version or of an edit."""
     resource, name = CONFIGURATIONS[configuration["kind"]], configuration["metadata"]["name"]
     while True:
-        try:
-            live = await client.get(resource, name)
-        except NotFound:
+        live = await _find(client, resource, name)
+        if live is None:
             if not dry:
                 await client.json("POST", resource.path(), body=configuration)
             return Installed(resource, name, "created")
@@ -140,7 +184,7 @@ async def _put(client: Client, configuration: Object, *, dry: bool) -> Installed
         right = configurations.repaired(live, configuration)
         if right is None:
             return Installed(resource, name, "unchanged")
-        with suppress(Conflict):  # the webhook itself was quicker: look again
+        with suppress(Conflict):  # the webhook wrote in between: look again
             if not dry:
                 await client.json("PUT", resource.path("", name), body=right)
             return Installed(resource, name, "updated")
@@ -149,9 +193,8 @@ async def _put(client: Client, configuration: Object, *, dry: bool) -> Installed
 async def _take_out(
     client: Client, resource: Resource, name: str, namespace: str = "", *, dry: bool
 ) -> list[Installed]:
-    try:
-        live = await client.get(resource, name, namespace)
-    except NotFound:
+    live = await _find(client, resource, name, namespace)
+    if live is None:
         return []
     if not is_own(live):
         return [Installed(resource, name, "kept", namespace)]

@@ -298,7 +298,7 @@ def test_stdin_that_cannot_be_read_is_named_too() -> None:
             2,
             "a live Karmada is asked for: give its --kubeconfig, or set",
         ),
-        (["--against-live", "--kubeconfig", "{tmp}/no"], 1, "kubeconfig {tmp}/no: there is no such file"),
+        (["--against-live", "--kubeconfig", "{tmp}/no"], 1, "kubeconfig {tmp}/no: No such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -90,7 +90,7 @@ def test_the_same_is_not_emitted_again_for_a_while() -> None:
     assert sink.waiting == 3
 
 
-def test_one_object_that_changes_its_mind_without_end_is_cut_short_and_others_are_not() -> None:
+def test_an_object_that_flaps_is_cut_short_and_others_are_not() -> None:
     sink = Sink()
     for number in range(10 * BURST_EVENTS):
         sink.events.emit(WEB, News("Normal", "Valid", f"{number}"), 1000.0)

@@ -118,6 +118,16 @@ def test_a_new_export_writes_policies_before_the_template() -> None:
     assert NOW + AUDIT_SECONDS <= decision.look_again <= NOW + AUDIT_SECONDS * 4 / 3
 
 
+def test_ready_is_known_of_every_export_for_the_metric() -> None:
+    one = Pass(*FLEET, USER, *exported("web", "a", "b"))
+    rendered = one.apply()
+    one()
+    assert one.exports.ready[key()].status == "Unknown"
+    one.report(dict(rendered.digests))
+    one()
+    assert (one.exports.ready[key()].status, one.exports.ready[key()].reason) == ("True", "Exported")
+
+
 def test_a_settled_service_writes_nothing_but_its_statuses() -> None:
     one = Pass(*FLEET, USER, *exported("web", "a", "b"))
     rendered = one.apply()
@@ -208,7 +218,7 @@ def withdrawn(*more: Object) -> Pass:
     return one
 
 
-def test_an_import_that_nobody_exports_goes_when_nothing_else_is_due() -> None:
+def test_an_import_without_exporters_is_deleted_last() -> None:
     one = withdrawn()
 
     assert one(idle=False).look_again < NOW + SETTLING_SECONDS
@@ -263,7 +273,7 @@ def test_an_export_that_no_policy_selects_follows_its_service(selected: bool) ->
     assert names == ([] if selected else ["towpath-export-web"])
 
 
-def test_a_traffic_policy_gets_its_conditions_and_follows_the_imports() -> None:
+def test_a_traffic_policy_has_conditions_and_follows_imports() -> None:
     one = Pass(*FLEET, USER, *exported("web", "a"), policy())
     one()
     decision = one(USER_POLICY_GRACE_SECONDS)
@@ -286,7 +296,7 @@ def test_a_binding_of_a_former_template_is_adopted() -> None:
     assert adopt.template.former == "former"
 
 
-def test_a_terminating_namespace_is_left_alone_and_then_forgotten() -> None:
+def test_a_terminating_namespace_gets_no_writes() -> None:
     parts = exported("web", "a")
     one = Pass(*FLEET, *parts)
     one()

@@ -73,7 +73,7 @@ async def test_every_waiting_worker_gets_a_key() -> None:
     assert sorted(await asyncio.wait_for(asyncio.gather(*workers), 1)) == [0, 1, 2]
 
 
-async def test_a_failed_key_comes_back_after_growing_pauses_until_it_succeeds() -> None:
+async def test_a_failed_key_is_retried_with_growing_pauses() -> None:
     queue: Queue[str] = Queue()
     queue.add("a")
     pauses = [queue.failed(await asyncio.wait_for(queue.get(), 1)) for _ in range(2)]
@@ -84,7 +84,7 @@ async def test_a_failed_key_comes_back_after_growing_pauses_until_it_succeeds() 
     assert pauses == [FIRST_RETRY_SECONDS, 2 * FIRST_RETRY_SECONDS, FIRST_RETRY_SECONDS]
 
 
-async def test_what_changes_after_the_start_does_not_wait_for_the_replay() -> None:
+async def test_a_change_after_the_start_does_not_wait_for_the_replay() -> None:
     queue: Queue[str] = Queue()
     for number in range(1000):
         queue.add(f"old-{number:03}")
@@ -146,7 +146,7 @@ async def test_a_replayed_key_that_fails_comes_back_to_its_place() -> None:
     assert await taken(queue, 2) == ["new", "old"]
 
 
-async def test_a_replay_is_through_when_each_of_its_keys_is_done_or_has_changed() -> None:
+async def test_a_replay_ends_when_each_key_is_done_or_has_changed() -> None:
     queue: Queue[str] = Queue()
     for key in ("fails", "changes", "is done"):
         queue.add(key)
@@ -161,7 +161,7 @@ async def test_a_replay_is_through_when_each_of_its_keys_is_done_or_has_changed(
     await asyncio.wait_for(through, 1)
 
 
-async def test_a_replayed_key_that_changes_while_it_is_worked_on_is_one_of_the_new() -> None:
+async def test_a_replayed_key_that_changes_is_a_new_key() -> None:
     queue: Queue[str] = Queue()
     queue.add("old")
     queue.add("older")

@@ -45,7 +45,7 @@ def scoped(*names: str) -> Offer:
     return replace(WEB, export=export((80, "/web"), targets=tuple(map(key_of, names))))
 
 
-def test_every_cluster_imports_from_the_others_and_never_from_itself() -> None:
+def test_a_cluster_imports_from_others_and_never_from_itself() -> None:
     seen = derived({"a": WEB, "c": WEB}, fleet("a", "b", "c"))
 
     assert views(seen) == {"a": {80: ["c"]}, "b": {80: ["a", "c"]}, "c": {80: ["a"]}}
@@ -79,7 +79,7 @@ def test_the_full_list_is_there_even_if_nobody_sees_it() -> None:
     assert endpoints(seen.everything) == {80: ["a", "b"]}
 
 
-def test_the_oldest_export_goes_first_by_its_age_in_the_member_and_then_by_its_key() -> None:
+def test_the_oldest_export_wins_by_age_and_then_by_key() -> None:
     members = fleet("a", "b", "c") | {"c": member("c", region="a-region")}
     same = derived({"a": WEB, "b": WEB, "c": WEB}, members)
     aged = derived({"a": WEB, "b": replace(WEB, created="2026-01-01T00:00:00Z"), "c": WEB}, members)
@@ -175,9 +175,7 @@ def listed_otherwise(offer: Offer, random: Random) -> Offer:
 
 @given(worlds, st.randoms(use_true_random=False))
 @FEW
-def test_the_order_of_a_services_ports_and_of_target_clusters_means_nothing(
-    world: World, random: Random
-) -> None:
+def test_the_order_of_ports_and_target_clusters_does_not_matter(world: World, random: Random) -> None:
     services = {
         key: replace(one, offers={name: listed_otherwise(o, random) for name, o in one.offers.items()})
         for key, one in world.services.items()
@@ -193,7 +191,7 @@ def turned_rules(offer: Offer) -> Offer:
 
 @given(worlds)
 @FEW
-def test_the_order_of_rules_for_different_ports_is_the_order_of_ports_and_nothing_else(world: World) -> None:
+def test_the_order_of_rules_is_only_the_order_of_ports(world: World) -> None:
     def ports(view: Any) -> Any:
         return {one["port"]: one for one in view.dump()["ports"]}
 
@@ -223,7 +221,7 @@ def test_no_view_holds_its_own_cluster(world: World) -> None:
 
 @given(worlds)
 @FEW
-def test_every_endpoint_is_an_exporters_whose_scope_holds_the_importer(world: World) -> None:
+def test_the_exporter_of_an_endpoint_has_the_importer_in_scope(world: World) -> None:
     by_key = {one.key: one for one in world.members.values()}
     for key, one in derive(world).services.items():
         for name, view in one.views.items():
@@ -247,7 +245,7 @@ def last_path(export: Export, number: int) -> str:
 
 @given(worlds)
 @FEW
-def test_every_offer_exports_or_is_excluded_and_every_member_imports_or_has_a_reason(world: World) -> None:
+def test_every_cluster_takes_part_or_has_a_reason(world: World) -> None:
     for key, one in derive(world).services.items():
         service = world.services[key]
         assert sorted([*one.exporters, *one.excluded]) == sorted(service.offers)
@@ -259,7 +257,7 @@ def test_every_offer_exports_or_is_excluded_and_every_member_imports_or_has_a_re
 
 @given(worlds)
 @FEW
-def test_a_cluster_that_exports_nothing_and_is_in_every_scope_sees_everything(world: World) -> None:
+def test_a_pure_importer_in_every_scope_sees_every_endpoint(world: World) -> None:
     for key, one in derive(world).services.items():
         exports = [world.services[key].offers[name].export for name in one.exporters]
         for name, view in one.views.items():

@@ -49,7 +49,7 @@ def clusters(policy: Mapping[str, Any] | None) -> list[str] | None:
         (replace(EXPORTED, serving=frozenset({"gone", "c"})), ["c"]),
     ],
 )
-def test_an_export_that_no_policy_selects_goes_where_its_service_goes(
+def test_an_unselected_export_follows_its_service(
     service: ExportedService, goes_to: list[str] | None
 ) -> None:
     assert clusters(export_policy(service, ["c", "b", "a"])) == goes_to
@@ -66,14 +66,14 @@ def test_an_export_that_no_policy_selects_goes_where_its_service_goes(
         (APPLIED, None, None),
     ],
 )
-def test_a_traffic_policy_that_no_policy_selects_goes_to_the_importers(
+def test_an_unselected_traffic_policy_goes_to_the_importers(
     applied: AppliedPolicy, seen: Derived | None, goes_to: list[str] | None
 ) -> None:
     assert clusters(traffic_policy(applied, seen)) == goes_to
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_these_policies_are_owned_by_what_they_carry_and_lose_against_everybody(dialect: Dialect) -> None:
+def test_follow_policies_have_an_owner_and_the_lowest_priority(dialect: Dialect) -> None:
     key = KEY._replace(dialect=dialect)
     made = {
         ("ServiceExport", EXPORT_PREFIX): export_policy(replace(EXPORTED, key=key), "ab"),
@@ -108,7 +108,7 @@ def test_no_two_of_our_policies_have_the_same_name(name: str) -> None:
 
 @given(worlds, policies, st.randoms(use_true_random=False))
 @FEW
-def test_a_policy_that_follows_names_members_sorted_and_never_none(
+def test_a_follow_policy_names_sorted_members_and_at_least_one(
     world: World, applied: AppliedPolicy, random: Any
 ) -> None:
     made = derive(world).services

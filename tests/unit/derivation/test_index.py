@@ -99,7 +99,7 @@ def take(made: Incremental, step: tuple[str, Any, Any]) -> set[ServiceKey]:
 
 @given(worlds, st.lists(_step(), max_size=8))
 @FEW
-def test_after_any_changes_all_is_as_if_derived_anew_and_what_changed_is_told(
+def test_incremental_results_equal_a_fresh_derivation(
     world: World, steps: list[tuple[str, Any, Any]]
 ) -> None:
     made, now = built(world), world.now
@@ -196,7 +196,7 @@ def test_putting_what_is_there_touches_nothing(world: World) -> None:
         assert made.put_service(key, replace(one)) == set()
 
 
-def test_what_is_known_is_what_has_been_asked_for_since_it_changed() -> None:
+def test_known_results_are_those_asked_for_since_the_change() -> None:
     made = built(World(fleet("a", "b"), {KEY: offered({"a": WEB})}))
     assert not made.known
 
@@ -218,7 +218,7 @@ def test_a_service_that_is_not_there_has_no_derivation() -> None:
     assert made.derived(KEY, 0) is None
 
 
-def test_what_is_derived_is_kept_until_something_changes_or_it_is_time_to_look_again() -> None:
+def test_a_derivation_is_kept_until_a_change_or_its_time() -> None:
     made = Incremental()
     made.put_members({"a": member("a", unreachable_since=0.0), "b": member("b"), "c": member("c")})
     made.put_service(KEY, offered({"a": WEB, "b": WEB}))
@@ -290,7 +290,7 @@ def test_what_has_gone_is_touched_no_more() -> None:
     assert made.put_members(fleet("d")) == {KEY}
 
 
-def test_a_change_of_a_service_touches_those_it_gives_something_or_takes_it_from() -> None:
+def test_a_change_touches_services_that_win_or_lose_by_it() -> None:
     made = Incremental()
     made.put_members(fleet("a", "b"))
     older, old = "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z"

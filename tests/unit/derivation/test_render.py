@@ -51,7 +51,7 @@ def overridden(one: Rendered, cluster: str) -> dict[str, Any]:
 
 @given(worlds)
 @FEW
-def test_template_and_overrides_together_are_the_views_and_their_digests(world: World) -> None:
+def test_template_and_overrides_give_the_views_and_digests(world: World) -> None:
     for key, one in derive(world).services.items():
         objects = render(key, UID, one)
         for cluster, view in one.views.items():
@@ -62,7 +62,7 @@ def test_template_and_overrides_together_are_the_views_and_their_digests(world: 
 
 @given(worlds)
 @FEW
-def test_no_list_of_clusters_is_ever_empty_and_each_cluster_has_at_most_one_rule(world: World) -> None:
+def test_cluster_lists_are_never_empty_and_rules_are_unique(world: World) -> None:
     for key, one in derive(world).services.items():
         objects = render(key, UID, one)
         named = [name for rule in rules(objects) for name in rule["targetCluster"]["clusterNames"]]
@@ -139,7 +139,7 @@ def test_other_names_are_no_policys_of_ours(name: str) -> None:
     assert imported_service(name) is None
 
 
-def test_without_exporters_among_the_importers_nothing_is_overridden() -> None:
+def test_without_exporters_among_importers_there_is_no_override() -> None:
     objects = rendered({"a": WEB}, "a", "b", "c")
 
     assert not objects.overrides
@@ -200,7 +200,7 @@ def is_written(one: Rendered) -> bool:
     return one.refused is None
 
 
-def test_a_cluster_whose_override_is_too_large_for_a_work_stops_all_and_is_named() -> None:
+def test_an_override_too_large_for_a_work_names_its_cluster() -> None:
     def two(size: int) -> Rendered:
         return with_paths(KIB, size, among="b")
 
@@ -237,9 +237,7 @@ def clusters(policy: Mapping[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(("number", "size", "fewest"), [(5, 10, 1), (8, 10, 2), (12, 12, 4), (16, 12, 6)])
-def test_overrides_that_are_too_large_for_one_policy_are_cut_in_several(
-    number: int, size: int, fewest: int
-) -> None:
+def test_overrides_too_large_for_one_policy_are_split(number: int, size: int, fewest: int) -> None:
     one = with_paths(*[size * KIB] * number, among="b")
     total = sum(map(size_of, rules(one)))
 
@@ -260,7 +258,7 @@ def endpoint_keys(one: Rendered, cluster: str) -> list[str]:
     return [endpoint["clusterKey"] for endpoint in number["endpoints"]]
 
 
-def test_a_cluster_stays_in_its_policy_when_the_view_of_another_changes() -> None:
+def test_a_cluster_stays_in_its_policy_when_another_view_changes() -> None:
     def places(sizes: list[int], among: str) -> dict[str, str]:
         policies = with_paths(*sizes, among=among).overrides
         return {name: policy["metadata"]["name"] for policy in policies for name in clusters(policy)}
@@ -291,7 +289,7 @@ def test_overrides_for_more_policies_than_there_may_be_stop_all(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("dialect", Dialect)
-def test_a_service_of_the_longest_name_has_policies_of_legal_names(dialect: Dialect) -> None:
+def test_the_longest_service_name_gives_valid_policy_names(dialect: Dialect) -> None:
     key = KEY._replace(dialect=dialect, name="x" * 63)
 
     assert len(import_policy_name(key, MOST_POLICIES - 1)) <= 253

@@ -74,7 +74,7 @@ two, several = _several(2), _several(4)
 
 @given(two)
 @FEW
-def test_the_stages_lead_to_what_is_wanted_and_then_there_is_nothing_to_do(
+def test_the_stages_reach_the_wanted_state_and_then_are_none(
     worlds: Sequence[World],
 ) -> None:
     store = Store()
@@ -89,14 +89,15 @@ def test_the_stages_lead_to_what_is_wanted_and_then_there_is_nothing_to_do(
 @FEW
 def test_at_no_moment_of_a_move_a_cluster_sees_itself(worlds: Sequence[World], random: Random) -> None:
     """Whatever the order within a stage, what stands in one may be written at the same time."""
-    before, after = worlds
-    store = Store()
-    store.settle(rendered(before))
-    own = keys_in(before, after)
+    own, [before, after] = keys_in(*worlds), map(rendered, worlds)
+    store = settled(before)
     nobody_sees_itself(store, own)
 
-    for _ in store.bring(rendered(after), lambda stage: random.sample(stage, len(stage))):
+    writes = 0
+    for _ in store.bring(after, lambda stage: random.sample(stage, len(stage))):
         nobody_sees_itself(store, own)
+        writes += 1
+    assert bool(writes) == (before != after)
 
 
 @given(several, st.randoms(use_true_random=False))
@@ -180,8 +181,11 @@ def test_in_a_typical_move_no_cluster_ever_sees_itself(_case: str, before: Side,
     [first, second] = (render(KEY, UID, derived(*each)) for each in (before, after))
     assert first != second
 
+    states = 0
     for store in every_state(first, second):
         nobody_sees_itself(store, own)
+        states += 1
+    assert states
 
 
 @pytest.mark.parametrize(("_case", "before", "after"), MOVES, ids=[case for case, *_ in MOVES])
@@ -212,7 +216,7 @@ def test_policies_come_before_the_template() -> None:
     assert order == ["OverridePolicy", "PropagationPolicy", "ServiceImport"]
 
 
-def test_an_override_that_is_not_needed_any_more_goes_after_the_template() -> None:
+def test_an_unneeded_override_is_deleted_after_the_template() -> None:
     assert kinds(stages(settled(BOTH).live(), ONLY_A)) == [
         {"PropagationPolicy"},
         {"ServiceImport"},
@@ -227,7 +231,7 @@ def test_where_nobody_imports_only_the_template_goes() -> None:
     assert kinds(stages(Current(), NONE)) == []
 
 
-def test_policies_of_a_former_export_go_when_the_template_has_gone() -> None:
+def test_policies_of_a_former_export_follow_their_template() -> None:
     live = settled(BOTH).live()
     without = replace(live, service_import=None)
 
@@ -275,7 +279,7 @@ def test_what_waits_for_its_finalizers_is_left_alone(kind: str, wanted: Rendered
     assert kind not in touched
 
 
-def test_a_going_override_with_a_rule_that_is_still_needed_for_a_moment_is_left_alone() -> None:
+def test_a_terminating_override_with_a_needed_rule_is_kept() -> None:
     store = settled(render(KEY, UID, derived(dict.fromkeys("abc", WEB), ALL)))
     for (kind, _), obj in store.objects.items():
         if kind == "OverridePolicy":

@@ -41,7 +41,7 @@ def test_ready_is_what_members_say(
     assert said.message.endswith(".")
 
 
-def test_a_message_names_those_that_are_waited_for_but_not_hundreds() -> None:
+def test_a_message_names_a_few_of_the_clusters_it_waits_for() -> None:
     behind = [f"m{number:03}" for number in range(200)]
 
     said = ready(["a", "b"], Arrival(["b"]))

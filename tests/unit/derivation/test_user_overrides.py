@@ -46,11 +46,11 @@ def effects(*policies: OverridePolicy) -> list[ImportOverride]:
 
 
 @pytest.mark.parametrize("selectors", [[], [IMPORT], [{**IMPORT, "name": "web"}]])
-def test_a_policy_that_reaches_the_import_and_changes_it_is_named(selectors: list[dict[str, str]]) -> None:
+def test_a_user_override_that_changes_the_import_is_named(selectors: list[dict[str, str]]) -> None:
     assert effects(policy(PORT, selectors=selectors)) == [ImportOverride("b", (WHAT,))]
 
 
-def test_a_policy_of_the_whole_karmada_is_named_without_namespace() -> None:
+def test_a_cluster_wide_policy_is_named_without_namespace() -> None:
     [effect] = effects(policy(PORT, kind="ClusterOverridePolicy"))
     assert effect == ImportOverride("b", ("ClusterOverridePolicy users",))
 
@@ -72,7 +72,7 @@ def test_a_policy_that_cannot_be_applied_blocks_the_import() -> None:
         policy(clusters="b"),
     ],
 )
-def test_a_policy_without_effect_on_what_members_import_is_no_effect(harmless: OverridePolicy) -> None:
+def test_a_user_override_without_effect_is_not_reported(harmless: OverridePolicy) -> None:
     assert effects(harmless) == []
 
 
@@ -86,7 +86,7 @@ def test_only_policies_that_do_something_are_named() -> None:
     assert found == [ImportOverride("b", (WHAT,)), ImportOverride("c", ("OverridePolicy shop/elsewhere",))]
 
 
-def test_a_derived_override_of_the_ports_wins_over_a_less_precise_policy() -> None:
+def test_the_derived_override_wins_over_a_less_specific_policy() -> None:
     """An exporter's override replaces all ports by name, which Karmada applies last."""
     both = render(KEY, UID, derived({"a": WEB, "b": WEB}, fleet("a", "b", "c")))
     assert import_overrides(both, [policy(PORT, clusters="ab")], TARGETS) == ()

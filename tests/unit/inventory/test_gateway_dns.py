@@ -42,7 +42,7 @@ async def test_a_name_is_looked_up_and_followed() -> None:
     assert names.changes == 2
 
 
-async def test_of_several_addresses_the_one_before_stays_as_long_as_it_is_there() -> None:
+async def test_of_several_addresses_the_former_one_is_kept() -> None:
     names = Names({"gw": {"10.0.0.5", "10.0.0.7"}}, {})
     names.resolver.want({"gw"})
     await names.resolver.refresh()
@@ -65,7 +65,7 @@ async def test_a_name_that_is_not_found_any_more_keeps_its_address() -> None:
 
 
 @pytest.mark.parametrize(("remembered", "address"), [({"gw": "10.0.0.9"}, "10.0.0.9"), ({}, "")])
-async def test_after_a_restart_without_dns_the_address_in_the_imports_counts(
+async def test_without_dns_after_a_restart_the_imported_address_stays(
     remembered: Mapping[str, str], address: str
 ) -> None:
     names = Names({}, remembered)

@@ -71,7 +71,7 @@ def test_an_override_changes_what_its_clusters_offer(target: dict[str, Any]) -> 
     assert faults == ()
 
 
-def test_t3_an_override_that_karmada_cannot_apply_changes_nothing_and_is_told() -> None:
+def test_silent_override_failure_keeps_the_copy_and_is_reported() -> None:
     found, (fault,) = offers(override("/spec/none", "x", clusterNames=["b"]))
 
     assert ports(found) == {"a": 80, "b": 80, "c": None}
@@ -89,7 +89,7 @@ def test_an_override_that_makes_no_service_of_it_is_told(value: object) -> None:
     assert fault.startswith("Service shop/web: spec.ports")
 
 
-def test_what_a_cluster_refuses_stays_refused_whatever_is_overridden() -> None:
+def test_a_refusal_by_a_cluster_survives_overrides() -> None:
     found, _ = offers(
         override("/spec/ports/0/port", 8080, clusterNames=["b"]), refused={"b": "no", "z": "no"}
     )

@@ -82,7 +82,7 @@ async def silent() -> AsyncIterator[str]:
 
 async def test_a_request_ends_at_its_deadline(silent: str, tmp_path: Path) -> None:
     async with await Client.connect(kubeconfig(tmp_path, silent), user_agent="tests") as client:
-        with pytest.raises(Unreachable, match="no answer to GET /version in time"):
+        with pytest.raises(Unreachable, match="No answer to GET /version in time"):
             await client.json("GET", "/version", deadline=0.05)
 
 

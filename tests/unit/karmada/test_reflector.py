@@ -146,7 +146,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, seconds)
 
 
-async def test_a_list_is_read_page_by_page_and_watched_from_its_version(tmp_path: Path) -> None:
+async def test_a_list_is_read_in_pages_and_watched_from_its_version(tmp_path: Path) -> None:
     apiserver = Apiserver(
         [page(7, thing("a", 1, "1"), more="next"), page(7, thing("b", 2, "2"))], [stream(stay=True)]
     )
@@ -158,9 +158,7 @@ async def test_a_list_is_read_page_by_page_and_watched_from_its_version(tmp_path
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_events_change_what_is_remembered_however_the_stream_is_cut(
-    tmp_path: Path, packed: bool
-) -> None:
+async def test_events_are_applied_however_the_stream_is_cut(tmp_path: Path, packed: bool) -> None:
     lines = (
         event("ADDED", thing("b", 8, "2"))
         + event("MODIFIED", thing("a", 9, "1a"))
@@ -189,9 +187,7 @@ async def test_a_watch_that_ends_is_taken_up_where_a_bookmark_left_it(tmp_path: 
 @pytest.mark.parametrize(
     "gone", [status(410), stream(event("ERROR", {"code": 410, "message": "too old"}))], ids=["HTTP", "event"]
 )
-async def test_what_is_too_old_is_listed_anew_and_what_went_meanwhile_is_removed(
-    gone: Answer, tmp_path: Path
-) -> None:
+async def test_an_expired_version_is_listed_again_without_the_deleted(gone: Answer, tmp_path: Path) -> None:
     apiserver = Apiserver(
         [page(7, thing("a", 1, "1"), thing("b", 2, "2")), page(90, thing("a", 50, "1a"))],
         [gone, stream(stay=True)],
@@ -204,9 +200,7 @@ async def test_what_is_too_old_is_listed_anew_and_what_went_meanwhile_is_removed
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
-async def test_an_apiserver_in_trouble_is_asked_again_and_nothing_is_forgotten(
-    code: int, tmp_path: Path
-) -> None:
+async def test_a_failing_apiserver_is_asked_again_and_nothing_is_lost(code: int, tmp_path: Path) -> None:
     apiserver = Apiserver(
         [page(7, thing("a", 1, "1"))],
         [status(code), status(code), stream(event("MODIFIED", thing("a", 8, "2")), stay=True)],
@@ -245,7 +239,7 @@ async def test_an_object_that_cannot_be_read_keeps_its_last_good_state(tmp_path:
         assert seen.reflector.get("a", "ns") == "1"
 
 
-async def test_what_is_of_no_interest_any_more_is_not_brought_back_by_an_older_event(tmp_path: Path) -> None:
+async def test_an_older_event_restores_no_object(tmp_path: Path) -> None:
     going, older = event("MODIFIED", thing("a", 8, "")), event("MODIFIED", thing("a", 7, "2"))
     after = event("ADDED", thing("b", 9, "3"))
     apiserver = Apiserver([page(6, thing("a", 1, "1"))], [stream(going, older, after, stay=True)])
@@ -329,7 +323,7 @@ async def test_the_echo_of_a_write_of_ours_is_no_change(tmp_path: Path) -> None:
     assert seen.changes == [("a", None, "ours"), ("b", None, "theirs")]
 
 
-async def test_the_answer_to_a_write_that_arrives_after_the_object_has_gone_brings_it_not_back(
+async def test_a_late_answer_to_a_write_restores_no_deleted_object(
     tmp_path: Path,
 ) -> None:
     events = event("ADDED", thing("a", 8, "ours")) + event("DELETED", thing("a", 9, "ours"))
@@ -394,7 +388,7 @@ async def test_a_kind_without_changes_is_watched_on_without_a_word(
     assert "interrupted" not in capsys.readouterr().out
 
 
-async def test_an_apiserver_that_ends_every_watch_at_once_is_not_asked_in_a_hot_loop(tmp_path: Path) -> None:
+async def test_watches_that_end_at_once_cause_no_hot_loop(tmp_path: Path) -> None:
     apiserver = Apiserver([page(7)], [stream()])
     async with reflecting(apiserver, tmp_path) as seen:
         await seen.until(lambda: len(apiserver.watched_from) == 5)

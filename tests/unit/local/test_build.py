@@ -326,7 +326,7 @@ def test_the_versions_linked_in_are_those_of_go_mod() -> None:
     assert flags.endswith(f"karmada/pkg/version.gitVersion={versions['github.com/karmada-io/karmada']}")
 
 
-def test_replaced_modules_count_in_the_version_they_are_replaced_by(tmp_path: Path) -> None:
+def test_a_replaced_module_counts_in_its_replacements_version(tmp_path: Path) -> None:
     go_mod = (
         "module x\n\ngo 1.25.10\n"
         "\nrequire (\n\tgithub.com/Azure/a v1.0.0 // indirect\n\tk8s.io/api v0.0.0\n)\n"

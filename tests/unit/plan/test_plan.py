@@ -295,7 +295,7 @@ def test_objects_that_towpath_derives_are_passed_over() -> None:
     assert not any((reading.policies, reading.overrides, reading.templates))
 
 
-def test_an_export_of_another_api_group_is_passed_over_with_a_note() -> None:
+def test_an_export_of_another_api_group_is_skipped_with_a_note() -> None:
     plan = planned(CLUSTERS, SERVICE, EXPORT.replace("flomesh.io/v1alpha1", "multicluster.x-k8s.io/v1alpha1"))
     assert not plan.services
     assert plan.notes[0].startswith(
@@ -303,7 +303,7 @@ def test_an_export_of_another_api_group_is_passed_over_with_a_note() -> None:
     )
 
 
-def test_kinds_that_say_nothing_are_passed_over_whatever_is_in_them() -> None:
+def test_irrelevant_kinds_are_skipped_whatever_they_contain() -> None:
     assert (
         read(
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: A B, labels: 1}\ndata: {1: !!binary ''}"
@@ -336,7 +336,7 @@ def bound(kind: str, *clusters: str, uid: str) -> Object:
     }
 
 
-def test_what_is_applied_over_a_live_object_leaves_what_others_set() -> None:
+def test_applying_over_a_live_object_keeps_the_fields_of_others() -> None:
     live = in_karmada(EXPORT.replace("shop}", "shop, labels: {mine: old, gone: soon}}"))
     live[0]["metadata"]["labels"]["karmada"] = "claims it"
 
@@ -362,14 +362,14 @@ def test_a_live_cluster_keeps_its_status_under_a_file() -> None:
     assert reading.silent == {"b"}
 
 
-def test_a_live_cluster_of_which_karmada_knows_nothing_yet_gets_nothing() -> None:
+def test_a_live_cluster_without_status_gets_nothing() -> None:
     plan = planned(live=in_karmada(MEMBERS, SERVICE, EXPORT, policy()))
     assert exporters(plan) == ("a", "b")
     assert not service(plan).derived.views
     assert not [note for note in plan.notes if "apiEnablements" in note]
 
 
-def test_a_live_object_that_cannot_be_read_is_passed_over_with_a_note() -> None:
+def test_an_unreadable_live_object_is_skipped_with_a_note() -> None:
     plan = planned(live=in_karmada(CLUSTERS, SERVICE, EXPORT.replace("80", "many")))
     assert not plan.services
     assert plan.notes[0].startswith("ServiceExport shop/web: spec.rules[0].portNumber: ")
@@ -503,7 +503,7 @@ def test_where_all_is_known_nothing_is_noted() -> None:
     assert planned(SERVICE, EXPORT, policy(), live=members).notes == ()
 
 
-def test_of_two_flomesh_clusters_the_one_counts_that_counts_for_the_plugin() -> None:
+def test_of_two_flomesh_clusters_the_plugins_choice_counts() -> None:
     other = CLUSTERS.replace("flomesh.io", "multicluster.flomesh.io").replace("10.0.0", "10.9.9")
     assert addresses(planned(CLUSTERS, other, SERVICE, EXPORT, policy()))["b"] == ["10.0.0.1:80/web"]
     assert addresses(planned(other, CLUSTERS, SERVICE, EXPORT, policy()))["b"] == ["10.0.0.1:80/web"]
@@ -546,7 +546,7 @@ def test_what_karmada_decided_counts_while_no_file_changes_it() -> None:
     assert exporters(planned(policy(), live=live)) == ("a", "b")
 
 
-def test_what_a_member_said_of_an_export_counts_while_no_file_changes_it() -> None:
+def test_a_members_report_counts_until_a_file_changes_it() -> None:
     live = running(policy())
     invalid = {"type": "Valid", "status": "False", "message": "the path is taken"}
     copy = {"clusterName": "b", "status": {"conditions": [invalid]}}
@@ -720,7 +720,7 @@ def test_an_override_that_is_not_needed_any_more_goes() -> None:
     assert not come
 
 
-def test_a_policy_by_which_an_export_follows_goes_when_a_user_selects_it() -> None:
+def test_a_follow_policy_goes_when_a_user_selects_the_export() -> None:
     live = written(planned(*BEFORE[:-1], policy(kinds="Service")))
     gone, come = changed(planned(*BEFORE), live)["PropagationPolicy shop/towpath-export-web"]
     assert gone
@@ -749,7 +749,7 @@ def test_a_policy_of_ours_that_somebody_edited_is_put_right(spec: Object) -> Non
     assert list(changed(planned(*BEFORE), live)) == ["OverridePolicy shop/towpath-import-web"]
 
 
-def test_an_import_that_somebody_else_made_is_left_alone_with_a_note() -> None:
+def test_a_foreign_import_is_left_alone_with_a_note() -> None:
     live = written(planned(*BEFORE))
     for obj in live:
         obj["metadata"]["labels"] = {"made": "by hand"}

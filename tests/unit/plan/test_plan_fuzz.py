@@ -204,7 +204,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
                     [str(file)],
                     output=form,
                     against_live=live,
-                    kubeconfig=tmp_path,
+                    kubeconfig=str(tmp_path),
                     namespace="shop",
                     at="2026-01-31T12:00:00Z",
                 )
@@ -478,7 +478,7 @@ def test_manifests_with_mistakes_are_a_plan_or_an_error(
     objects=mistaken(VALID, ("metadata", "spec", "status")),
     live=mistaken(VALID + DERIVED, ("spec", "status")),
 )
-def test_whatever_a_karmada_holds_there_is_a_difference_or_an_error(
+def test_any_karmada_gives_a_difference_or_an_error(
     objects: Mistaken, live: Mistaken, planned: Planned
 ) -> None:
     planned(manifest.dump({"kind": "List", "items": list(objects)}).encode(), live)

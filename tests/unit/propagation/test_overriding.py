@@ -158,7 +158,7 @@ def test_rules_hide_the_old_fields_beside_them() -> None:
     assert kind_of(policy) == "x"
 
 
-def test_labels_that_a_cluster_policy_sets_select_for_the_others_only() -> None:
+def test_labels_set_by_a_cluster_policy_select_for_others_only() -> None:
     labels = override(
         rule(labelsOverrider=[{"operator": "add", "value": {"new": "yes"}}]), namespace="", name="a"
     )
@@ -423,7 +423,7 @@ def test_a_patch_applies_as_a_whole_or_not_at_all(patch: list[dict[str, Any]]) -
     assert manifest["kind"]
 
 
-def test_of_all_policies_those_concern_an_object_that_may_select_it() -> None:
+def test_only_policies_that_may_select_an_object_concern_it() -> None:
     def selecting(**selector: str) -> list[dict[str, str]]:
         return [{"apiVersion": "v1", "kind": "Service", **selector}]
 

@@ -149,7 +149,7 @@ def test_traffic_policies(obj: Object, said: list[tuple[str, str]]) -> None:
     assert found(changed(obj), *there, SPREAD) == said
 
 
-def test_a_traffic_policy_that_nobody_spreads_goes_to_the_importers() -> None:
+def test_a_traffic_policy_without_policy_goes_to_importers() -> None:
     there = [*FLEET, *exported("web", "a", "b")]
     [one] = review(changed(policy("web", "ActiveActive")), knowing(*there), NOW)
     assert (one.reason, one.field) == ("LocalTakesPart", "spec.lbType")

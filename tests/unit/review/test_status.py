@@ -129,7 +129,7 @@ def test_times_are_those_of_the_last_change(inventory: Inventory) -> None:
     assert say(again)["Valid"] == ("False", "RefusedInMember", "2027-01-15T08:02:00Z")
 
 
-def test_who_asks_with_an_old_status_is_told_the_times_of_the_newest(inventory: Inventory) -> None:
+def test_an_old_status_gets_the_times_of_the_newest(inventory: Inventory) -> None:
     aggregation = Aggregation(inventory, ())
     old = with_status(WEB, aggregation.status(asked(WEB), NOW))
     wrong = with_status(

@@ -199,12 +199,12 @@ _NAMES = ("CERT", "KEY", "CA")
 @pytest.mark.parametrize(
     ("socket", "at", "files", "told"),
     [
-        (Path("s"), "h:1", [F, F, F], "--plugin and --socket are two places: give one"),
-        (None, "h:1", [F, F, None], "--plugin needs --plugin-cert, --plugin-key and --plugin-ca"),
-        (None, "h:1", [None, None, None], "--plugin needs --plugin-cert"),
-        (Path("s"), None, [None, F, None], "go with --plugin HOST:PORT"),
-        (None, "h", [F, F, F], "--plugin 'h': write HOST:PORT"),
-        (None, ":1", [F, F, F], "write HOST:PORT"),
+        (Path("s"), "h:1", [F, F, F], "--plugin and --socket: Pass only one"),
+        (None, "h:1", [F, F, None], "--plugin: Pass --plugin-cert, --plugin-key and --plugin-ca"),
+        (None, "h:1", [None, None, None], "--plugin: Pass --plugin-cert"),
+        (Path("s"), None, [None, F, None], "Pass --plugin HOST:PORT"),
+        (None, "h", [F, F, F], "--plugin: Invalid value 'h': must be HOST:PORT"),
+        (None, ":1", [F, F, F], "must be HOST:PORT"),
     ],
 )
 def test_what_does_not_say_where_the_plugin_is(
@@ -227,9 +227,9 @@ def test_a_port_without_certificates_cannot_be_asked_for() -> None:
     assert _port("h:1", file, file, file) == Port("h:1", Files(file, file, file))
     for asked in (("h:1", None, None, None), ("h:1", file, file, None), (None, file, None, None)):
         with pytest.raises(
-            UsageError, match="--grpc-listen needs --grpc-cert, --grpc-key and --grpc-client-ca"
+            UsageError, match="--grpc-listen, --grpc-cert, --grpc-key and --grpc-client-ca: Pass all"
         ):
             _port(*asked)
     for address in ("9443", ":9443", "h:x"):
-        with pytest.raises(UsageError, match="write HOST:PORT"):
+        with pytest.raises(UsageError, match="must be HOST:PORT"):
             _port(address, file, file, file)

@@ -70,7 +70,7 @@ async def test_what_is_impossible_is_said_of_the_object(tmp_path: Path) -> None:
     )
 
 
-async def test_objects_without_a_namespace_get_the_one_that_is_asked_for(tmp_path: Path) -> None:
+async def test_objects_without_a_namespace_get_the_requested_one(tmp_path: Path) -> None:
     bare = manifest.dump({**export("web"), "metadata": {"name": "bare"}})
     for asked, there in (("", "default"), ("team", "team")):
         answer = await plan(tmp_path, [], bare, namespace=asked)

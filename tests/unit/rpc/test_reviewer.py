@@ -234,7 +234,7 @@ class _Broken:
         raise ZeroDivisionError
 
 
-async def test_neither_a_bug_of_ours_nor_an_early_question_ends_a_stream(tmp_path: Path) -> None:
+async def test_an_exception_or_an_early_question_ends_no_stream(tmp_path: Path) -> None:
     status = pb.AggregateStatusRequest(object=msgspec.json.encode(export()))
     path = tmp_path / "s"
     async with (

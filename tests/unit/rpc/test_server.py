@@ -356,7 +356,7 @@ async def empty_karmada(tmp_path: Path) -> AsyncIterator[Client]:
         yield connected
 
 
-async def test_the_plugin_answers_once_in_sync_and_stops_when_cancelled(
+async def test_the_plugin_answers_in_sync_and_stops_on_cancellation(
     empty_karmada: Client, path: Path, tmp_path: Path
 ) -> None:
     ca, files = authority("both"), Files(tmp_path / "crt", tmp_path / "key", tmp_path / "ca")
@@ -428,7 +428,7 @@ async def test_the_members_command_says_what_is_missing(path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "told"),
     [
-        (["explain", "web"], 2, "error: 'web' names no service: write NAMESPACE/NAME\n"),
+        (["explain", "web"], 2, "error: Invalid service 'web': must be NAMESPACE/NAME.\n"),
         (["explain", "shop/we"], 1, "error: there is no ServiceExport shop/we: did you mean shop/web?\n"),
     ],
 )
@@ -444,6 +444,6 @@ async def test_without_a_socket_the_local_karmadas_plugin_is_asked(
     code, out, err = await command("members")
     assert (code, out) == (1, "")
     assert err == (
-        f"error: no local Karmada in {tmp_path / 'towpath' / 'local'}: `towpath local up` makes one,"
-        " --socket PATH or --plugin HOST:PORT asks another plugin\n"
+        f"error: no local Karmada in {tmp_path / 'towpath' / 'local'}: `towpath local up` makes one. "
+        "To ask another plugin, pass --socket or --plugin.\n"
     )

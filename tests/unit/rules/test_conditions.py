@@ -79,7 +79,7 @@ OF_STATUS = {
 """What follows from the reports of members and from the controller's guard, not from the derivation."""
 
 
-def test_the_table_has_every_reason_that_follows_from_the_derivation() -> None:
+def test_the_table_has_every_derived_reason() -> None:
     assert {reason for reason, *_ in STATED} == {one for one in ConditionReason if one.name not in OF_STATUS}
 
 
@@ -113,13 +113,13 @@ def test_valid_says_who_exports_and_who_does_not(
     assert valid(exporters, excluded) == Condition(VALID, *want)
 
 
-def test_an_export_that_follows_its_service_goes_nowhere_for_want_of_that() -> None:
+def test_a_following_export_without_its_service_goes_nowhere() -> None:
     assert valid([], {}, selected=False)[1:3] == ("False", ConditionReason.NO_SERVICE)
     assert valid([], {}, selected=True)[1:3] == ("False", ConditionReason.NOT_PROPAGATED)
 
 
 @pytest.mark.parametrize("nearer", list(ExclusionReason)[1:])
-def test_where_nobody_exports_the_reason_is_that_of_the_cluster_that_came_furthest(
+def test_without_exporters_the_nearest_clusters_reason_is_given(
     nearer: ExclusionReason,
 ) -> None:
     before = list(ExclusionReason)[list(ExclusionReason).index(nearer) - 1]
@@ -176,7 +176,7 @@ def test_reasons_are_joined_and_each_is_named_once() -> None:
     assert said == Condition(CONFLICT, "True", "TypeConflict,PathConflict", "One. Two. Three.")
 
 
-def test_what_keeps_changes_from_the_members_is_told_though_the_export_is_valid() -> None:
+def test_what_stops_changes_is_reported_on_a_valid_export() -> None:
     troubled = offered({}, frozen=True, faults=("OverridePolicy shop/o: it fails.",))
 
     for exporters, status in ((["a"], "True"), ([], "False")):
@@ -185,7 +185,7 @@ def test_what_keeps_changes_from_the_members_is_told_though_the_export_is_valid(
         assert said.message.endswith(f" {Advice.FROZEN.text} OverridePolicy shop/o: it fails.")
 
 
-def test_a_name_that_an_export_of_another_group_has_bound_is_exported_by_nobody() -> None:
+def test_a_name_bound_by_another_api_group_has_no_exporter() -> None:
     one = derived({"a": WEB}, fleet("a", "b"), taken_by="multicluster.x-k8s.io/v1alpha1")
 
     assert not one.views

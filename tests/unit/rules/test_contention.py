@@ -44,7 +44,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("key", OTHERS, ids=str)
-def test_a_path_stays_with_the_older_export_of_whatever_namespace_and_dialect(key: ServiceKey) -> None:
+def test_a_path_stays_with_the_older_export(key: ServiceKey) -> None:
     older = one(KEY, OLD, clusters="a")
     seen = second(older, key)
 
@@ -77,7 +77,7 @@ def test_paths_are_the_same_as_a_gateway_sees_them(
     assert set(reasons(seen).values()) == ({ExclusionReason.PATH_CLAIMED} if contended else set())
 
 
-def test_one_claimed_path_takes_the_whole_export_out_of_the_cluster() -> None:
+def test_one_contested_path_excludes_the_whole_export() -> None:
     """The member's controller refuses an export as a whole."""
     seen = second(one(KEY, OLD, clusters="a"), offer=Offer(export((80, "/x"), (81, "/web")), service(80, 81)))
 
@@ -180,7 +180,7 @@ def test_the_group_that_has_the_name_is_told_as_it_is_written(dialect: Dialect) 
     assert re.search(rf"(?<![\w.]){re.escape(dialect.value)}(?![\w.])", condition(seen, VALID).message)
 
 
-def test_a_name_that_is_taken_is_told_even_where_the_export_goes_nowhere() -> None:
+def test_a_taken_name_is_reported_even_for_an_unbound_export() -> None:
     seen = second(one(KEY, OLD), TWIN)
     nowhere = derive(world(FLEET, one(KEY, OLD), offered({}, key=TWIN, created=NEW))).services[TWIN]
 
@@ -201,7 +201,7 @@ def test_a_name_in_another_namespace_is_another_name() -> None:
 
 @given(worlds)
 @FEW
-def test_whatever_is_claimed_is_held_by_the_oldest_claimant_alone(some: World) -> None:
+def test_a_claim_is_held_by_the_oldest_claimant_alone(some: World) -> None:
     held = holders(some.services)
     for key, each in some.services.items():
         mine = {claim for claim in claims_of(each) if held[claim] == key}

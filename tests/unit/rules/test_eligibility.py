@@ -94,7 +94,7 @@ def test_without_anything_in_the_way_a_cluster_exports() -> None:
 
 
 @pytest.mark.parametrize("reason", ExclusionReason)
-def test_a_cluster_that_does_not_export_has_its_reason_and_the_others_go_on(reason: ExclusionReason) -> None:
+def test_a_cluster_that_does_not_export_has_a_reason(reason: ExclusionReason) -> None:
     detail, bring_about = IN_THE_WAY[reason]
     case = Case()
     bring_about(case)
@@ -147,7 +147,7 @@ def test_one_rule_that_names_a_port_is_enough(
 
 
 @pytest.mark.parametrize("refused", ["", "the path is taken"])
-def test_a_cluster_that_reports_the_export_as_not_valid_does_not_export(refused: str) -> None:
+def test_a_cluster_that_reports_valid_false_does_not_export(refused: str) -> None:
     seen = Case(offer=replace(WEB, refused=refused)).derive()
 
     assert seen.excluded == {"a": Exclusion(ExclusionReason.REFUSED_IN_MEMBER, refused)}
@@ -171,7 +171,7 @@ DRAINS: list[tuple[Mapping[str, str], set[str]]] = [
 
 
 @pytest.mark.parametrize(("annotations", "which"), DRAINS)
-def test_an_export_drains_the_clusters_it_lists_by_name_or_key_or_all(
+def test_an_export_drains_clusters_by_name_by_key_or_all(
     annotations: Mapping[str, str], which: set[str]
 ) -> None:
     members = {"a": member("a"), "b": member("b")}

@@ -274,7 +274,7 @@ def test_a_port_that_is_not_offered_is_not_judged() -> None:
     ]
 
 
-def test_one_field_may_surprise_in_different_ways_in_different_clusters() -> None:
+def test_one_field_has_a_warning_for_each_kind_of_surprise() -> None:
     first, second = (service(port(80, target_port=number)) for number in (8080, 9090))
 
     assert [w.detail for w in export_warnings(having(WEB, first, (WEB, second)), KNOWN)] == [
@@ -283,7 +283,7 @@ def test_one_field_may_surprise_in_different_ways_in_different_clusters() -> Non
     ]
 
 
-def test_everything_is_said_at_once_by_field_and_then_as_in_the_registry() -> None:
+def test_all_differences_are_reported_by_field_in_order() -> None:
     many = [*(rule(number, f"/{number}") for number in range(90, 99)), rule(80, "/x"), rule(81, "", "Exact")]
     some = Export(rules=(*many, rule(81, "", "Exact")), target_clusters=("nowhere",))
     named = [port(number, f"p{number}") for number in (*range(91, 99), 81)]

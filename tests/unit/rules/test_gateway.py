@@ -110,7 +110,7 @@ def test_an_address_counts_before_what_a_name_was_resolved_to() -> None:
     assert member("a", NAME, resolved="10.0.0.2").gateway_ip == "10.0.0.2"
 
 
-def test_a_flomesh_cluster_overrides_all_that_the_member_says_of_its_place_and_gateway() -> None:
+def test_a_flomesh_cluster_overrides_place_and_gateway() -> None:
     said = member(
         "a",
         NAME,
@@ -133,7 +133,7 @@ def test_a_flomesh_cluster_overrides_all_that_the_member_says_of_its_place_and_g
     assert overridden.model_dump(include=rest) == said.model_dump(include=rest)
 
 
-def test_a_flomesh_cluster_without_a_gateway_takes_the_members_away() -> None:
+def test_a_flomesh_cluster_without_gateway_removes_the_gateway() -> None:
     overridden = with_flomesh_cluster(member("a", "10.0.0.1"), FlomeshCluster(region="eu"))
 
     assert overridden.key == "eu/default/default/a"

@@ -64,7 +64,7 @@ def test_paths_are_as_fsm_needs_them(path: str, normal: str) -> None:
         (export(), []),
     ],
 )
-def test_rules_choose_the_ports_and_of_two_on_one_the_last_counts(
+def test_rules_choose_ports_and_the_last_rule_on_a_port_counts(
     rules: Export, offered: list[tuple[int, str]]
 ) -> None:
     one = exporter(member("a"), rules, service(HTTP, GRPC))
@@ -80,15 +80,13 @@ def test_rules_choose_the_ports_and_of_two_on_one_the_last_counts(
         ([port(53, "u", "UDP")], "UDP"),
     ],
 )
-def test_of_two_ports_with_one_number_the_one_that_speaks_tcp_is_exported(
-    ports: list[ServicePort], protocol: str
-) -> None:
+def test_of_two_ports_with_one_number_tcp_is_exported(ports: list[ServicePort], protocol: str) -> None:
     [(one, _)] = exporter(member("a"), numbers(53), service(*ports)).offered
 
     assert one.protocol == protocol
 
 
-def test_ports_come_in_the_winners_rule_order_and_then_the_later_exporters() -> None:
+def test_ports_are_in_the_order_of_the_winners_rules() -> None:
     full = service(HTTP, GRPC, port(70, "more"))
     exporters = having((numbers(90, 80), full), (numbers(70, 80, 90), full))
 
@@ -96,7 +94,7 @@ def test_ports_come_in_the_winners_rule_order_and_then_the_later_exporters() -> 
     assert list(endpoints(seen(exporters, "b"))) == [90, 80, 70], "the same order where the winner is out"
 
 
-def test_a_port_that_nobody_offers_to_a_cluster_is_left_out_there() -> None:
+def test_a_port_without_endpoints_for_a_cluster_is_left_out() -> None:
     exporters = having((numbers(80), service(HTTP)), (numbers(90), service(GRPC)))
 
     assert endpoints(seen(exporters, "a")) == {80: ["a"]}
@@ -153,7 +151,7 @@ def test_the_first_exporter_of_a_port_says_what_else_it_is() -> None:
     assert whole.app_protocol == of_b.app_protocol == "kubernetes.io/h2c"
 
 
-def test_type_and_protocol_are_always_written_and_nothing_that_is_not_there() -> None:
+def test_type_and_protocol_are_always_written() -> None:
     assert seen(having((numbers(80), service(80)))).dump() == {
         "type": "ClusterSetIP",
         "ports": [
@@ -208,7 +206,7 @@ TO_A, TO_AB = ("x/y/z/a",), ("x/y/z/b", "x/y/z/a")
         (export((80, "/x")), export((80, "/y"), targets=TO_AB), False),
     ],
 )
-def test_who_offers_all_that_another_does_to_all_its_importers_stands_in(
+def test_a_cluster_with_the_same_ports_and_importers_can_replace(
     one: Export, other: Export, can: bool
 ) -> None:
     serves = service(HTTP, GRPC)
@@ -227,7 +225,7 @@ def is_valid(ports: Sequence[ServicePort]) -> bool:
 
 @given(st.lists(st.tuples(exports, services), min_size=1, max_size=4))
 @FEW
-def test_a_port_is_taken_if_it_is_there_already_or_makes_a_valid_service_with_all_before_it(
+def test_a_port_is_merged_if_the_service_stays_valid(
     pairs: list[tuple[Export, Service]],
 ) -> None:
     exporters = [one for one in having(*pairs) if one.offered]
@@ -254,7 +252,7 @@ def test_a_port_is_taken_if_it_is_there_already_or_makes_a_valid_service_with_al
 
 @given(st.lists(st.tuples(exports, services), min_size=1, max_size=4), st.sets(st.sampled_from("abcd")))
 @FEW
-def test_a_smaller_view_is_the_larger_one_without_the_other_clusters(
+def test_a_smaller_view_is_a_part_of_the_larger_one(
     pairs: list[tuple[Export, Service]], by: set[str]
 ) -> None:
     united = merge_ports(having(*pairs))

@@ -153,7 +153,7 @@ def test_when_all_are_lost_within_the_grace_nobody_is_withdrawn() -> None:
     assert seen("", a=9000, b=8750).exporters == (A, B)
 
 
-def test_of_two_that_are_lost_one_after_the_other_the_later_one_stays() -> None:
+def test_of_two_lost_clusters_the_later_one_stays() -> None:
     assert seen("", a=9000, b=8000).exporters == (B,)
     assert reasons(seen("", a=9000, b=8000)) == {A: ExclusionReason.UNREACHABLE}
 
@@ -192,7 +192,7 @@ TO_C = replace(WEB, export=export((80, "/web"), targets=(key_of(C),)))
         (WEB, OTHER_PORT, False),
     ],
 )
-def test_a_cluster_is_only_withdrawn_for_one_that_can_stand_in_for_it(
+def test_a_cluster_is_withdrawn_only_if_another_can_replace_it(
     lost: Offer, left: Offer, withdrawn: bool
 ) -> None:
     members = {A: member(A, unreachable_since=1.0), B: member(B), C: member(C), "d": member("d")}
@@ -286,7 +286,7 @@ def numbers(one: Derived, importer: str) -> set[int]:
 
 @given(worlds)
 @FEW
-def test_withdrawing_takes_no_port_from_a_cluster_that_has_only_imports(one: World) -> None:
+def test_withdrawal_takes_no_port_from_a_pure_importer(one: World) -> None:
     keep = {
         key: replace(service, annotations={**service.annotations, WHEN_UNREACHABLE: "Keep"})
         for key, service in one.services.items()
@@ -299,9 +299,7 @@ def test_withdrawing_takes_no_port_from_a_cluster_that_has_only_imports(one: Wor
 
 @given(worlds, st.floats(0, 1, exclude_max=True))
 @FEW
-def test_until_it_is_time_to_look_again_nothing_changes_and_then_something_does(
-    one: World, part: float
-) -> None:
+def test_a_view_changes_exactly_when_its_time_comes(one: World, part: float) -> None:
     for key, each in derive(one).services.items():
         if each.look_again == math.inf:
             moments = [one.now + 1, one.now + 1e9]

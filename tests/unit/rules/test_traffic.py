@@ -260,7 +260,7 @@ def test_what_does_what_it_says_needs_no_word(about: TrafficPolicy, where: Where
     assert where.said(about) == ()
 
 
-def test_everything_is_said_at_once_by_field_and_then_as_in_the_registry() -> None:
+def test_all_differences_are_reported_by_field_in_order() -> None:
     said = Where(consumers="ab", local="b", exporters={"b": 80, "c": 81}).said(
         active(("c", 0), "x/y/z/gone", ("b", 5), ("c", 0), "e")
     )

@@ -170,7 +170,7 @@ async def test_connections_are_kept_for_the_next_question() -> None:
     "said",
     [b"", b"GET /hea", b"GET /healthz HTTP/1.1\r\nHost:", b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET"],
 )
-async def test_a_connection_that_says_nothing_or_half_a_request_is_closed(
+async def test_a_silent_or_half_finished_connection_is_closed(
     said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health_server, "KEEP_ALIVE", 0.2)
@@ -191,7 +191,7 @@ async def test_a_connection_that_says_nothing_or_half_a_request_is_closed(
     ],
     ids=["request line", "header", "headers", "TLS", "nonsense"],
 )
-async def test_what_is_too_long_or_no_http_is_refused_without_a_word_in_the_log(
+async def test_overlong_or_invalid_requests_are_refused_silently(
     said: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Process().server() as server:

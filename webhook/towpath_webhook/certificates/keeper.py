@@ -50,6 +50,7 @@ class Certificates(ABC):
         self._store, self._times, self._clock = store, times, clock
         self._carried: frozenset[bytes] | None = None  # at the look before; None: not known
         self._complaint = self._damage = ""
+        self._drifted: tuple[str, ...] = ()
 
     async def begin(self) -> None:
         """Return once there is a certificate to serve with."""
@@ -96,26 +97,34 @@ class Certificates(ABC):
         return seen, frozenset() if before is None else now & before
 
     async def _repair(self, seen: Seen, bundle: bytes) -> None:
-        """Write back every configuration that is not as it should be."""
+        """Let every configuration trust the bundle: more of it an admission policy does not let us write."""
         if self._store is None or seen.settings is None:
             return
-        wanted = {c["kind"]: c for c in configurations.configurations(seen.settings, bundle)}
+        self._report_drift(seen.configurations, seen.settings, bundle)
         for live in seen.configurations:
-            right = _right(live, wanted.get(live["kind"]), seen.settings, bundle)
+            right = configurations.trusting(live, bundle)
             if right is None:
                 continue
             try:
                 await self._store.put_back(right)
             except (Conflict, NotFound):
                 continue  # somebody was quicker: the next look will tell
-            log.info("configuration put right", kind=live["kind"])
+            log.info("configuration trusts other CAs", kind=live["kind"])
 
-
-def _right(live: Object, wanted: Object | None, settings: Settings, bundle: bytes) -> Object | None:
-    # While two versions of Towpath run, each would undo the other's work.
-    if wanted is None or settings.version != __version__:
-        return configurations.trusting(live, bundle)
-    return configurations.repaired(live, wanted)
+    def _report_drift(self, found: Sequence[Object], settings: Settings, bundle: bytes) -> None:
+        """Log which configurations somebody has edited, when that changes."""
+        wanted = {c["kind"]: c for c in configurations.configurations(settings, bundle)}
+        drifted = tuple(
+            live["kind"]
+            for live in found
+            # What another version of Towpath has installed is no drift.
+            if settings.version == __version__
+            and live["kind"] in wanted
+            and configurations.repaired(configurations.trusting(live, bundle) or live, wanted[live["kind"]])
+        )
+        if drifted and drifted != self._drifted:
+            log.warning("configuration differs from what was installed: run `towpath install`", kinds=drifted)
+        self._drifted = drifted
 
 
 class OwnAuthority(Certificates):
@@ -160,7 +169,9 @@ class OwnAuthority(Certificates):
         await self._repair(seen, b"".join(one.certificate_pem for one in trusted))
         current = _life(self._signer).pem if self._signer else None
         signer = by_pem[rotation.signer(kept, all_trusted, current).pem]
-        self._serve(signer, (*self._names, *(seen.settings.names if seen.settings else ())), now)
+        self._serve(
+            signer, (*self._names, *(seen.settings.names if seen.settings else ()), *seen.candidates), now
+        )
         return True
 
     def _known(self, seen: Seen) -> list[Identity]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from towpath_webhook.admission import interpreter, review
+from towpath_webhook.admission import interpreter, probe, review
 from towpath_webhook.admission.fields import Problem
 from towpath_webhook.admission.hooks import INTERPRET
 from towpath_webhook.admission.interpreter import AGGREGATE_STATUS, INTERPRET_HEALTH, Context
@@ -55,6 +55,7 @@ def endpoints(reviewer: Reviewer | None) -> Mapping[str, Endpoint]:
     """Return what is answered, by path. Without a reviewer the rules answer alone, and nobody is missed."""
     found: dict[str, Endpoint] = {path: partial(_admission, one, reviewer) for path, one in RULES.items()}
     found[INTERPRET] = partial(_interpreter, reviewer)
+    found[probe.PATH] = partial(_admission, Admission(probe.answer), None)
     return found
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from towpath.errors import InvalidObject, UsageError
 from towpath_webhook.admission import hooks as registry
+from towpath_webhook.admission import probe as probing
 from towpath_webhook.admission.hooks import Failure, Hook
 from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
 
@@ -28,6 +29,8 @@ MUTATING, VALIDATING = "MutatingWebhookConfiguration", "ValidatingWebhookConfigu
 INTERPRETING = "ResourceInterpreterWebhookConfiguration"
 _ADMISSION, _INTERPRETER = "admissionregistration.k8s.io/v1", "config.karmada.io/v1alpha1"
 _HTTPS = 443
+_CANDIDATE = "candidate"
+"""Key of an address in the settings that is being tried."""
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -88,6 +91,14 @@ class Settings:
         failure = {"failurePolicy": self.failure.value} if self.failure else {}
         return {**where, "interpreter": self.interpreter.value, **failure, "version": self.version}
 
+    def as_candidate(self, present: Mapping[str, str]) -> dict[str, str]:
+        """Return the data of a ConfigMap that has settings already, with this address as the candidate.
+
+        The webhook issues a certificate for it, and nothing else follows from it.
+        """
+        data = self.dump()
+        return {**present, _CANDIDATE: data.get("url") or data["service"]}
+
     @classmethod
     def parse(cls, data: Mapping[str, str]) -> Self:
         """Read a ConfigMap's data. Raises InvalidObject naming the key that is wrong."""
@@ -101,6 +112,22 @@ class Settings:
             )
         except (ValueError, UsageError) as error:
             raise InvalidObject(f"the webhook's settings: {error}") from None
+
+
+def stated(data: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings in a ConfigMap's data, without the candidate of a registration under way."""
+    return {key: value for key, value in data.items() if key != _CANDIDATE}
+
+
+def candidate_names(data: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the address that is being registered, empty if there is none."""
+    text = data.get(_CANDIDATE, "")
+    if not text:
+        return ()
+    try:
+        return Settings(parse_url(text) if "://" in text else parse_service(text)).names
+    except UsageError as error:
+        raise InvalidObject(f"the webhook's settings: {error}") from None
 
 
 def parse_url(text: str) -> str:
@@ -192,25 +219,34 @@ def _interpreter(settings: Settings, bundle: bytes) -> Object:
     }
 
 
-def probe(settings: Settings, bundle: bytes) -> Object:
-    """Return a configuration by which an apiserver asks about objects with ``PROBE`` and no others."""
-    hook = _admission(registry.MUTATING[0], settings, bundle)
-    hook |= {"objectSelector": {"matchLabels": PROBE}, "failurePolicy": "Fail"}
-    wanted = _configuration(_ADMISSION, MUTATING, [hook])
-    return {**wanted, "metadata": {**wanted["metadata"], "name": f"{NAME}-probe"}}
-
-
-PROBE = {"towpath.io/probe": "true"}
-
-
-def probed() -> Object:
-    """Return what to create, as a dry run: it comes back without its kubeconfig if the webhook was asked."""
-    return {
-        "apiVersion": f"{registry.DIALECTS[0]}/{registry.VERSIONS[0]}",
-        "kind": "Cluster",
-        "metadata": {"name": "towpath-probe", "labels": PROBE},
-        "spec": {"gatewayHost": "192.0.2.1", "kubeconfig": "probe"},
+def probe(settings: Settings, bundle: bytes, nonce: str) -> Object:
+    """Return a configuration by which an apiserver calls the webhook about ``probed(nonce)`` and no more."""
+    hook = {
+        "name": "probe.towpath.io",
+        "clientConfig": settings.client_config(probing.PATH, bundle),
+        "rules": [
+            {
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "resources": ["configmaps"],
+                "operations": ["CREATE"],
+                "scope": "Namespaced",
+            }
+        ],
+        "objectSelector": {"matchLabels": {probing.LABEL: nonce}},
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "timeoutSeconds": 3,
+        "admissionReviewVersions": ["v1"],
     }
+    wanted = _configuration(_ADMISSION, MUTATING, [hook])
+    return {**wanted, "metadata": {**wanted["metadata"], "name": f"{NAME}-probe-{nonce}"}}
+
+
+def probed(nonce: str) -> Object:
+    """Return what to create as a dry run: it comes back with the nonce as an annotation."""
+    metadata = {"name": f"{NAME}-probe-{nonce}", "labels": {probing.LABEL: nonce}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
 
 
 def is_ours(live: Object) -> bool:

@@ -14,24 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from towpath.errors import InvalidObject, NotFound
+from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
 from towpath.pki import Identity
 from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
 from towpath_webhook.registration import configurations as registration
 from towpath_webhook.registration.configurations import Object, Settings, blocks
 
-NAMESPACE = "karmada-system"
+NAMESPACE = resources.SYSTEM_NAMESPACE
 SECRET, SETTINGS = "towpath-webhook-ca", "towpath-webhook"
-SECRETS = Resource("", "v1", "secrets", "Secret")
-CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
-_ADMISSION = "admissionregistration.k8s.io"
 CONFIGURATIONS = {
-    kind: Resource(group, version, f"{kind.lower()}s", kind, namespaced=False)
-    for group, version, kind in (
-        (_ADMISSION, "v1", registration.MUTATING),
-        (_ADMISSION, "v1", registration.VALIDATING),
-        ("config.karmada.io", "v1alpha1", registration.INTERPRETING),
-    )
+    registration.MUTATING: resources.MUTATING_WEBHOOKS,
+    registration.VALIDATING: resources.VALIDATING_WEBHOOKS,
+    registration.INTERPRETING: resources.INTERPRETER_WEBHOOKS,
 }
 _CERTIFICATES, _KEYS = "ca.crt", "ca.key"
 _KEY = re.compile(rb"-----BEGIN EC PRIVATE KEY-----.+?-----END EC PRIVATE KEY-----", re.DOTALL)
@@ -46,6 +41,8 @@ class Seen:
     settings: Settings | None
     configurations: tuple[Object, ...]
     damage: str = ""
+    candidates: tuple[str, ...] = ()
+    """Names of an address that ``towpath install`` is trying."""
 
 
 class Store:
@@ -57,24 +54,33 @@ class Store:
     async def see(self) -> Seen:
         """Read everything."""
         secret, settings, *found = await asyncio.gather(
-            self._find(SECRETS, SECRET, NAMESPACE),
-            self._find(CONFIG_MAPS, SETTINGS, NAMESPACE),
+            self._find(resources.SECRETS, SECRET, NAMESPACE),
+            self._find(resources.CONFIG_MAPS, SETTINGS, NAMESPACE),
             *(self._find(resource, registration.NAME) for resource in CONFIGURATIONS.values()),
         )
         damage, read = "", None
         authorities: tuple[Identity, ...] = ()
+        candidates: tuple[str, ...] = ()
         try:
             authorities = _authorities(secret or {})
-            read = Settings.parse(settings.get("data") or {}) if settings else None
+            data = (settings or {}).get("data") or {}
+            candidates = registration.candidate_names(data)
+            present = registration.stated(data)
+            read = Settings.parse(present) if present or (settings and not candidates) else None
         except InvalidObject as error:
             damage = str(error)
         return Seen(
-            secret, authorities, read, tuple(c for c in found if c and registration.is_ours(c)), damage
+            secret,
+            authorities,
+            read,
+            tuple(c for c in found if c and registration.is_ours(c)),
+            damage,
+            candidates,
         )
 
     async def bundle(self) -> bytes:
         """Return the CAs of the webhook's certificates as PEM; empty if there are none yet."""
-        secret = await self._find(SECRETS, SECRET, NAMESPACE)
+        secret = await self._find(resources.SECRETS, SECRET, NAMESPACE)
         return _decoded(secret or {}, _CERTIFICATES)
 
     async def keep(self, authorities: Sequence[Identity], secret: Object | None) -> None:
@@ -87,14 +93,14 @@ class Store:
         if secret is not None:
             await self._client.json(
                 "PUT",
-                SECRETS.path(NAMESPACE, SECRET),
+                resources.SECRETS.path(NAMESPACE, SECRET),
                 body={**secret, "data": {**secret.get("data", {}), **data}},
             )
             return
         labels = {MANAGED_BY: TOWPATH}
         metadata = {"name": SECRET, "namespace": NAMESPACE, "labels": labels}
         body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
-        await self._client.json("POST", SECRETS.path(NAMESPACE), body=body)
+        await self._client.json("POST", resources.SECRETS.path(NAMESPACE), body=body)
 
     async def put_back(self, configuration: Object) -> None:
         """Write a configuration over the one that was read. Raises Conflict, or NotFound if it has gone."""

@@ -1,4 +1,4 @@
-"""From an object's bytes to what is worth keeping of it: one function a kind, for the reflectors.
+"""Decoding objects for the reflectors: a function for each kind, from its bytes to what is needed of it.
 
 msgspec reads only the fields that are named here, so what the fleet's objects hold besides costs
 neither time nor memory. Much of the rest is the same in many objects (the clusters of a placement, a Service

@@ -1,4 +1,4 @@
-"""ResourceBindings: where Karmada has decided that templates go, and what members report of their copies."""
+"""ResourceBindings: to which clusters Karmada has bound templates, and what members report of the copies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from towpath.karmada.decode.metadata import NONE, Meta, shared
 
 
 class Binding(NamedTuple):
-    """What Karmada decided for one template: the clusters it is bound to.
+    """The binding of one template: the clusters it is bound to.
 
     ``reported`` is what is of interest in what they say of their copies: of a ServiceImport the digest of
     the view that it gives, of a ServiceExport why the cluster itself does not find it valid. ``failed`` is
@@ -30,7 +30,7 @@ class Binding(NamedTuple):
 
 
 def binding_name(name: str, kind: str) -> str:
-    """Return Karmada's name for the binding of a template (pkg/util/names): groups share it (facts T1)."""
+    """Return the name of a template's binding; API groups share it (*shared binding names*)."""
     return f"{name}-{kind.lower()}"
 
 
@@ -84,7 +84,7 @@ class _BindingObject(msgspec.Struct, gc=False):
 
 
 def binding(raw: bytes) -> Binding | None:
-    """Read a ResourceBinding of a kind that counts; None for all others, and for one that goes.
+    """Decode a ResourceBinding of a kind that matters; None for others, and while it is being deleted.
 
     A template reaches the scheduler's clusters and those of the objects that depend on it.
     """
@@ -125,7 +125,7 @@ def _failures(status: bytes) -> Mapping[str, str]:
 
 
 def refusals(status: bytes) -> Iterator[tuple[str, str]]:
-    """Yield what each cluster says that does not find its ServiceExport valid."""
+    """Yield the message of each cluster whose ServiceExport is not valid."""
     for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
         for condition in copy.status.conditions if copy.status else ():
             if condition.type == "Valid" and condition.status == "False":

@@ -1,4 +1,4 @@
-"""Karmada's Clusters: as members to derive with, and as targets of policies."""
+"""Karmada's Clusters: as members of the derivation, and as targets of policies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNSCHEDULABLE = ("NoSchedule", "NoExecute")
 
 
 class StoredMember(NamedTuple):
-    """A Karmada Cluster, as derivations and as policies see it."""
+    """A Karmada Cluster, for derivations and for policies."""
 
     member: Member
     target: Target
@@ -70,18 +70,18 @@ class _ClusterObject(msgspec.Struct, gc=False):
 
 
 def karmada_cluster(raw: bytes) -> StoredMember | None:
-    """Read all that counts of a Karmada Cluster; None while it leaves."""
+    """Decode a Karmada Cluster; None while it is being deleted."""
     found = member(raw)
     return StoredMember(found, target(raw)) if found else None
 
 
 def member(raw: bytes) -> Member | None:
-    """Read a Karmada Cluster; None while it leaves."""
+    """Decode a Karmada Cluster as a member; None while it is being deleted."""
     obj = msgspec.json.decode(raw, type=_ClusterObject)
     meta, spec = obj.metadata, obj.spec
     if meta.deletion_timestamp:
         return None
-    # What is no gateway is kept as it is, so that it can be said what is wrong.
+    # A malformed gateway is kept as it is, so that the reason can name it.
     gateway = meta.annotations.get(GATEWAY_ANNOTATION, "")
     host, port = parse_gateway(gateway) or (gateway.strip(), DEFAULT_GATEWAY_PORT)
     served = {e.group_version for e in obj.status.api_enablements if _serves_imports(e)}
@@ -99,7 +99,7 @@ def member(raw: bytes) -> Member | None:
 
 
 def target(raw: bytes) -> Target:
-    """Read a Karmada Cluster as affinities see it."""
+    """Decode a Karmada Cluster as a target of affinities."""
     obj = msgspec.json.decode(raw, type=_ClusterObject)
     spec = obj.spec
     return Target(
@@ -113,7 +113,7 @@ def target(raw: bytes) -> Target:
 
 
 def _lost(conditions: list[_Condition]) -> float | None:
-    """Return since when Karmada does not reach the member. Before it has said anything, nothing is lost."""
+    """Return since when Karmada has not reached the member; None before Karmada has reported anything."""
     for condition in conditions:
         if condition.type == _READY and condition.status != "True":
             return seconds(condition.last_transition_time)

@@ -1,4 +1,4 @@
-"""What all decoders share: the metadata that counts, and keeping equal values once."""
+"""Shared by all decoders: metadata, and keeping equal values once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 H = TypeVar("H", bound=Hashable)
 NONE: Mapping[str, str] = {}
-"""No labels, annotations or reports: one for all that have none."""
+"""No labels, annotations or reports: one object for all that have none."""
 
 
 @lru_cache(maxsize=2048)
@@ -19,12 +19,12 @@ def _first(value: Hashable) -> Hashable:
 
 
 def shared(value: H) -> H:
-    """Return the one of equal values that is kept already, so that the others can go."""
+    """Return the first of equal values, so that the others can be freed."""
     return cast(H, _first(value))
 
 
 class Meta(msgspec.Struct, rename="camel", gc=False):
-    """The metadata that decoders look at."""
+    """The metadata that decoders need."""
 
     name: str
     namespace: str = ""

@@ -1,4 +1,4 @@
-"""Users' policies, as far as they select or change what Towpath reads, and the objects that it writes."""
+"""Users' policies that select or change objects Towpath reads, and the objects that Towpath writes."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class _Selecting(msgspec.Struct, gc=False):
 
 
 def policy(raw: bytes) -> Policy | None:
-    """Read a user's (Cluster)PropagationPolicy; None if it selects nothing of ours. Raises InvalidObject."""
+    """Decode a (Cluster)PropagationPolicy; None if it selects none of our kinds. Raises InvalidObject."""
     if not _concerns(raw, _FOLLOWING):
         return None
     return read_policy(msgspec.json.decode(raw))
 
 
 def override(raw: bytes) -> OverridePolicy | None:
-    """Read a user's (Cluster)OverridePolicy; None if it changes nothing of ours. Raises InvalidObject."""
+    """Decode a (Cluster)OverridePolicy; None if it changes none of our kinds. Raises InvalidObject."""
     if not _concerns(raw, _OVERRIDDEN):
         return None
     return read_override(msgspec.json.decode(raw))
 
 
 def whole(raw: bytes) -> dict[str, Any]:
-    """Keep an object as it is, for those that Towpath writes."""
+    """Decode a whole object, for those that Towpath writes."""
     return cast("dict[str, Any]", msgspec.json.decode(raw))
 
 

@@ -1,4 +1,4 @@
-"""Users' objects that Karmada carries: ServiceExports, Services, GlobalTrafficPolicies, flomesh Clusters."""
+"""Users' templates: ServiceExports, Services, GlobalTrafficPolicies; and flomesh Clusters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StoredExport(NamedTuple):
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """What its status says now."""
+        """The status."""
         return _status(self.says)
 
 
@@ -64,7 +64,7 @@ class StoredTraffic(NamedTuple):
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """What its status says now."""
+        """The status."""
         return _status(self.says)
 
 
@@ -78,12 +78,12 @@ class StoredCluster(NamedTuple):
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """What its status says now."""
+        """The status."""
         return _status(self.says)
 
 
 def service_export(raw: bytes) -> StoredExport | None:
-    """Read a ServiceExport; None while it is being deleted. Raises InvalidObject."""
+    """Decode a ServiceExport; None while it is being deleted. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
     if meta.deletion_timestamp:
@@ -101,19 +101,19 @@ def service_export(raw: bytes) -> StoredExport | None:
         meta.labels or NONE,
         shared(claim_of(meta.annotations)),
     )
-    _ = stored.status  # what can't be read is told here and now
+    _ = stored.status  # raises InvalidObject now if it cannot be decoded
     return stored
 
 
 def service(raw: bytes) -> StoredService:
-    """Read a Service. Raises InvalidObject."""
+    """Decode a Service. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
     what = f"Service {meta.namespace}/{meta.name}"
     going = meta.deletion_timestamp is not None
     spec = msgspec.json.decode(obj.spec)
     if isinstance(spec, dict) and spec.get("clusterIP") != "None":
-        spec.pop("clusterIP", None)  # another for each Service, and without meaning elsewhere
+        spec.pop("clusterIP", None)  # differs for each Service, and means nothing elsewhere
     return StoredService(
         meta.uid,
         shared(Service.parse(spec, what)),
@@ -125,7 +125,7 @@ def service(raw: bytes) -> StoredService:
 
 
 def traffic_policy(raw: bytes) -> StoredTraffic | None:
-    """Read a GlobalTrafficPolicy; None while it is being deleted. Raises InvalidObject."""
+    """Decode a GlobalTrafficPolicy; None while it is being deleted. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
     if meta.deletion_timestamp:
@@ -145,7 +145,7 @@ def traffic_policy(raw: bytes) -> StoredTraffic | None:
 
 
 def flomesh_cluster(raw: bytes) -> StoredCluster | None:
-    """Read a flomesh Cluster; None while it is being deleted. Raises InvalidObject."""
+    """Decode a flomesh Cluster; None while it is being deleted. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
     if meta.deletion_timestamp:
@@ -157,12 +157,12 @@ def flomesh_cluster(raw: bytes) -> StoredCluster | None:
 
 
 def namespace(raw: bytes) -> bool | None:
-    """Tell of a Namespace that it is being deleted; None of any other."""
+    """Return True for a Namespace that is being deleted, None for any other."""
     return True if msgspec.json.decode(raw, type=Object).metadata.deletion_timestamp else None
 
 
 def _template(raw: bytes) -> bytes:
-    """Return the JSON of an object without what only the apiserver needs of it."""
+    """Return the JSON of an object without the metadata that only the apiserver needs."""
     obj = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     obj.pop("status", None)
     metadata = msgspec.json.decode(obj["metadata"], type=dict[str, msgspec.Raw])

@@ -62,7 +62,7 @@ def test_later_others_may_go() -> None:
     assert limit.ask(KEYS[30], 70, WINDOW_SECONDS + 1, idle=True) is Verdict.GO
 
 
-def test_when_lists_are_sane_again_nobody_wants_to_go_and_the_next_may() -> None:
+def test_after_sane_lists_the_next_deletion_is_allowed() -> None:
     limit = Limit()
     assert set(asked(limit, KEYS[:60])) == {Verdict.REFUSED}
     for key in KEYS[:60]:
@@ -78,7 +78,7 @@ def test_a_withdrawal_waits_for_what_is_due_but_not_for_ever() -> None:
     assert limit.ask(KEYS[0], 100, SETTLING_SECONDS, idle=False) is Verdict.GO
 
 
-def test_where_a_list_held_nothing_not_even_one_may_go_until_another_held_something() -> None:
+def test_after_an_empty_list_no_deletion_is_allowed() -> None:
     limit = Limit()
     verdicts = [
         limit.ask(KEYS[0], 1, now, idle=True, empty=True) for now in (0.0, CONFIRMATION_SECONDS, 99.0)
@@ -87,7 +87,7 @@ def test_where_a_list_held_nothing_not_even_one_may_go_until_another_held_someth
     assert limit.ask(KEYS[0], 1, 100, idle=True) is Verdict.GO
 
 
-def test_lists_are_asked_for_at_once_and_then_ever_more_rarely_while_a_doubt_lasts() -> None:
+def test_doubtful_lists_are_repeated_ever_less_often() -> None:
     relisting = Relisting()
     asked = [now for now in range(100) if relisting.is_due(float(now))]
     assert asked == [0, 1, 3, 7, 15, 31, 63]
@@ -95,7 +95,7 @@ def test_lists_are_asked_for_at_once_and_then_ever_more_rarely_while_a_doubt_las
     assert relisting.is_due(100.0), "another doubt"
 
 
-def test_lists_in_vain_are_never_further_apart_than_the_longest_pause() -> None:
+def test_repeated_lists_keep_within_the_longest_pause() -> None:
     relisting = Relisting()
     asked = [now for now in range(3000) if relisting.is_due(float(now))]
     assert {later - earlier for earlier, later in pairwise(asked[10:])} == {MAX_RELIST_SECONDS}

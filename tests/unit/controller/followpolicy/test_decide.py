@@ -21,7 +21,7 @@ def looks(
     ]
 
 
-def test_a_template_that_nobody_selects_gets_a_policy_after_a_moment() -> None:
+def test_an_unselected_template_gets_a_policy_after_a_delay() -> None:
     assert looks(0.0, USER_POLICY_GRACE_SECONDS - 0.1, USER_POLICY_GRACE_SECONDS, missing=True) == [
         (Action.NOTHING, USER_POLICY_GRACE_SECONDS),
         (Action.NOTHING, USER_POLICY_GRACE_SECONDS),
@@ -34,7 +34,7 @@ def test_nothing_is_done_about_what_is_as_it_should_be(selected: bool, claimed: 
     assert looks(0.0, 1000.0, selected=selected, claimed=claimed) == [(Action.NOTHING, math.inf)] * 2
 
 
-def test_a_policy_of_the_user_that_comes_within_the_moment_is_waited_for() -> None:
+def test_a_user_policy_that_arrives_soon_is_waited_for() -> None:
     follow = FollowPolicies(Load())
     follow.look("web", selected=False, missing=True, claimed=False, now=0.0)
     follow.look("web", selected=True, missing=False, claimed=True, now=1.0)
@@ -43,7 +43,7 @@ def test_a_policy_of_the_user_that_comes_within_the_moment_is_waited_for() -> No
     assert again == (Action.NOTHING, 2 * USER_POLICY_GRACE_SECONDS)
 
 
-def test_karmada_is_made_to_look_at_what_is_selected_and_not_claimed_ever_less_often() -> None:
+def test_an_unclaimed_template_is_touched_ever_less_often() -> None:
     first, second = TOUCH_DELAYS_SECONDS[0], TOUCH_DELAYS_SECONDS[0] + TOUCH_DELAYS_SECONDS[1]
 
     assert looks(0.0, first, first + 1, second, selected=True) == [
@@ -54,7 +54,7 @@ def test_karmada_is_made_to_look_at_what_is_selected_and_not_claimed_ever_less_o
     ]
 
 
-def test_touching_never_ends_and_never_comes_more_often_than_the_longest_patience() -> None:
+def test_touches_go_on_at_the_longest_pause() -> None:
     follow, now = FollowPolicies(Load()), 0.0
     for _ in range(20):
         _, now = follow.look("web", selected=True, missing=False, claimed=False, now=now)
@@ -63,7 +63,7 @@ def test_touching_never_ends_and_never_comes_more_often_than_the_longest_patienc
     assert (step, again - now) == (Action.TOUCH, TOUCH_DELAYS_SECONDS[-1])
 
 
-def test_while_much_is_on_its_way_everything_selected_waits_longer_and_what_is_missing_does_not() -> None:
+def test_under_load_a_selected_template_waits_longer() -> None:
     follow, slow = FollowPolicies(load := Load()), 4.0
     load.lagging.update(KEY._replace(name=f"s{n}") for n in range(int(slow) * SERVICES_WHEN_BUSY))
     selected = {"selected": True, "missing": False, "claimed": False}

@@ -20,7 +20,7 @@ def test_the_garbage_collector_goes_first() -> None:
     assert orphans.look(WEB, "", COLLECTION_GRACE_SECONDS) == (False, math.inf)
 
 
-def test_what_it_leaves_is_adopted_and_tried_again_if_that_did_not_work() -> None:
+def test_an_orphaned_binding_is_adopted_and_retried() -> None:
     orphans = OrphanBindings()
     orphans.look(WEB, "old", 0)
     assert orphans.look(WEB, "old", COLLECTION_GRACE_SECONDS) == (True, 2 * COLLECTION_GRACE_SECONDS)

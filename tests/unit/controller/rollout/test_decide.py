@@ -40,7 +40,7 @@ def test_members_that_hold_what_was_derived_are_left_alone() -> None:
     assert (seen.behind, seen.touch, rollouts.lagging) == ((), False, ())
 
 
-def test_one_that_stays_behind_is_touched_for_and_then_ever_less_often() -> None:
+def test_a_cluster_that_lags_is_touched_ever_less_often() -> None:
     rollouts, now, touches = nothing_yet(), 100.0, [100.0]
     while len(touches) < 9:
         seen = rollouts.look(KEY, WANTED, {"a": "1"}, (), now)
@@ -72,7 +72,7 @@ def test_nothing_is_touched_for_members_that_cannot_be_reached() -> None:
     assert rollouts.look(KEY, WANTED, {"a": "1"}, (), now=1001.0).touch
 
 
-def test_what_has_only_begun_is_not_worth_saying_and_what_goes_on_ever_less_often() -> None:
+def test_progress_is_reported_ever_less_often() -> None:
     told: list[float] = []
     rollouts, now = nothing_yet(), 0.0
     while len(told) < 6:
@@ -108,7 +108,7 @@ def test_nothing_is_touched_while_karmada_gets_on_with_its_work() -> None:
     assert rollouts.look(other("s19"), WANTED, {}, (), quiet).touch
 
 
-def test_what_has_been_overtaken_is_touched_however_busy_karmada_is() -> None:
+def test_an_early_override_is_touched_however_busy_karmada_is() -> None:
     rollouts = nothing_yet()
     rollouts.look(KEY, WANTED, {}, (), now=0)
     rollouts.look(other("later"), WANTED, {}, (), now=TOUCH_DELAYS_SECONDS[0])
@@ -117,7 +117,7 @@ def test_what_has_been_overtaken_is_touched_however_busy_karmada_is() -> None:
     assert rollouts.look(KEY, WANTED, {}, (), now=TOUCH_DELAYS_SECONDS[0] + 0.5).touch
 
 
-def test_the_time_counts_from_the_change_and_not_from_the_first_look() -> None:
+def test_the_time_counts_from_the_change() -> None:
     rollouts = nothing_yet()
     rollouts.look(KEY, WANTED, {}, (), now=10.0, since=7.0)
     rollouts.look(KEY, WANTED, {"a": "1"}, (), now=10.5, since=10.4)
@@ -164,7 +164,7 @@ def test_while_much_is_on_its_way_it_is_told_less_often() -> None:
     assert not rollouts.look(first, {"a": "new"}, {}, (), told).hold_status
 
 
-def test_while_much_is_on_its_way_an_arrival_is_told_later_but_told() -> None:
+def test_under_load_an_arrival_is_reported_later() -> None:
     rollouts = nothing_yet(load := Load())
     for number in range(2 * SERVICES_WHEN_BUSY):
         rollouts.look(other(f"web-{number}"), {"a": "new"}, {}, (), 0.0)

@@ -38,7 +38,7 @@ def test_all_that_is_on_its_way_slows_each_down(unbound: int, lagging: int, pace
     assert (load.pace, load.is_busy) == (pace, pace > 1)
 
 
-def test_who_lags_is_not_told_while_members_get_on_but_after_the_longest_time() -> None:
+def test_a_lag_is_reported_when_progress_stops_or_takes_long() -> None:
     throttle = StatusThrottle(load := Load())
     throttle.begin(KEY, now=0.0)
     now, told = 0.0, []
@@ -50,7 +50,7 @@ def test_who_lags_is_not_told_while_members_get_on_but_after_the_longest_time() 
     assert told == [MAX_LAG_DELAY_SECONDS, 2 * MAX_LAG_DELAY_SECONDS]
 
 
-def test_that_an_export_is_bound_nowhere_is_told_when_it_should_have_been() -> None:
+def test_an_overdue_binding_of_an_export_is_reported() -> None:
     throttle = StatusThrottle(Load())
 
     assert throttle.unbound(KEY, None, now=9.0) == math.inf, "nobody knows since when"

@@ -63,7 +63,7 @@ OWN_POLICY = (
         ),
     ],
 )
-def test_promise_13_nobody_edits_or_deletes_it_by_accident(
+def test_protected_from_accidental_edits_and_deletes(
     old: dict[str, Any], instead: str, user: dict[str, Any]
 ) -> None:
     source = old["metadata"]["ownerReferences"][0]["kind"]

@@ -186,7 +186,7 @@ NEVER = [
 
 
 @pytest.mark.parametrize("sent", NEVER)
-def test_promise_14_what_is_not_ours_is_never_sent(sent: Sent) -> None:
+def test_only_towpaths_kinds_are_sent(sent: Sent) -> None:
     assert called(sent) == []
 
 
@@ -300,11 +300,11 @@ def test_only_our_own_kinds_wait_for_us() -> None:
             assert "DELETE" not in {operation for one in hook.asked for operation in one.operations}
 
 
-def test_karmada_is_asked_to_send_no_operation_that_could_stop_it() -> None:
+def test_no_interpreter_operation_can_block_karmada() -> None:
     operations = {operation for one in registry.INTERPRETING for operation in one.operations}
     assert operations == {"AggregateStatus", "InterpretHealth"}
 
 
-def test_the_label_and_the_annotation_are_those_of_what_is_derived() -> None:
+def test_label_and_annotation_are_those_of_derived_objects() -> None:
     assert {match_conditions.MANAGED_BY: match_conditions.TOWPATH} == MANAGED_BY
     assert match_conditions.VIEW == VIEW_ANNOTATION

@@ -151,7 +151,7 @@ def test_what_surprises_is_told(obj: dict[str, Any], told: list[str]) -> None:
         assert len(warning.encode()) <= 256, "longer ones the apiserver may cut off"
 
 
-def test_what_was_wrong_before_is_no_reason_to_refuse_a_change_of_something_else() -> None:
+def test_an_earlier_error_does_not_block_another_change() -> None:
     bad = {**RULE, "path": "web"}
     old = document("ServiceExport", {"rules": [bad]})
     response = asked(document("ServiceExport", {"rules": [bad], "sessionSticky": True}), old)
@@ -193,7 +193,7 @@ DEFAULTED: list[Any] = [
 
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize(("obj", "where", "value"), DEFAULTED)
-def test_what_is_missing_and_can_mean_one_thing_only_is_filled_in(
+def test_a_missing_field_with_one_possible_value_is_filled_in(
     group: str, obj: dict[str, Any], where: str, value: object
 ) -> None:
     obj = {**obj, "apiVersion": f"{group}/v1alpha1"}
@@ -221,7 +221,7 @@ def test_what_is_there_or_odd_is_not_touched(obj: dict[str, Any]) -> None:
     assert answered(hooks.MUTATE_DEFAULTS, question(obj)) == {"uid": "u-1", "allowed": True}
 
 
-def test_a_kubeconfig_that_was_not_dropped_is_refused_without_repeating_it() -> None:
+def test_a_kubeconfig_is_refused_without_repeating_it() -> None:
     response = asked(document("Cluster", {"kubeconfig": "secret"}))
     ((field, text),) = causes(response)
     assert field == "spec.kubeconfig"

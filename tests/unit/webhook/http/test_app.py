@@ -88,7 +88,7 @@ def lines() -> Iterator[list[Any]]:
         yield captured
 
 
-async def test_promise_4_a_bug_of_ours_is_answered_under_the_uid_and_counted(lines: list[Any]) -> None:
+async def test_contained_exceptions_are_answered_and_counted(lines: list[Any]) -> None:
     def broken(of: dict[str, Any]) -> dict[str, Any]:
         async def fail() -> Reply:
             raise RuntimeError(SECRET)
@@ -189,7 +189,7 @@ QUESTIONS = [
 
 
 @pytest.mark.parametrize(("path", "body"), QUESTIONS)
-async def test_promise_1_a_replay_gets_the_same_bytes(path: str, body: bytes) -> None:
+async def test_repeatable_answers_a_replay_gets_the_same_bytes(path: str, body: bytes) -> None:
     first, second = application(), application()
     answers = {await post(app, path, body) for app in (first, first, second)}
     assert len(answers) == 1
@@ -204,7 +204,7 @@ async def test_promise_1_a_replay_gets_the_same_bytes(path: str, body: bytes) ->
         (MUTATE_DEFAULTS, document("ServiceExport", {"rules": [{"portNumber": 80, "path": "/"}]})),
     ],
 )
-async def test_promise_1_mutating_twice_gives_an_empty_second_patch(path: str, obj: dict[str, Any]) -> None:
+async def test_repeatable_answers_a_second_mutation_is_empty(path: str, obj: dict[str, Any]) -> None:
     _, said = await post(application(), path, question(obj))
     once = patched(obj, response(said, question(obj)))
     assert once != obj
@@ -213,7 +213,7 @@ async def test_promise_1_mutating_twice_gives_an_empty_second_patch(path: str, o
 
 
 @pytest.mark.parametrize(("path", "body"), QUESTIONS)
-async def test_promises_2_and_5_no_answer_calls_or_writes_anything(
+async def test_dry_run_and_no_calls_in_answers(
     path: str, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether or not it is a dry run: not a single connection is opened."""

@@ -66,7 +66,7 @@ async def test_its_word_is_added_each_thing_once(tmp_path: Path) -> None:
         assert response(said, question(None, EXPORT))["allowed"]
 
 
-async def test_while_it_is_down_one_warning_says_so_and_it_is_asked_again(tmp_path: Path) -> None:
+async def test_a_plugin_that_is_down_is_one_warning_and_is_asked_again(tmp_path: Path) -> None:
     metrics = Metrics()
     async with Plugin(Address(f"unix:{tmp_path / 's'}"), metrics) as plugin:
         rule, silent = await warned(plugin, written_by_user("Exact"))
@@ -161,7 +161,7 @@ def about(name: str) -> dict[str, Any]:
     return {**EXPORT, "metadata": {**EXPORT["metadata"], "name": name}}
 
 
-async def test_what_is_asked_at_once_goes_together_and_each_hears_its_own(tmp_path: Path) -> None:
+async def test_concurrent_questions_share_a_message(tmp_path: Path) -> None:
     odd = Odd(named)
     names = [f"web-{number}" for number in range(200)]
     async with asking(odd, tmp_path / "s") as (plugin, _):
@@ -202,7 +202,7 @@ async def test_a_plugin_that_stops_and_stops_is_silent(tmp_path: Path) -> None:
         assert await warned(plugin) == ["web"]
 
 
-async def test_a_plugin_that_hangs_is_waited_for_once_and_not_by_those_who_come_later(
+async def test_a_plugin_that_hangs_delays_only_the_first_callers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hop, "DEADLINE", 0.2)
@@ -235,7 +235,7 @@ async def test_a_plugin_that_answers_what_nobody_asked_is_not_believed(tmp_path:
         assert [await warned(plugin) for _ in range(2)] == [[SILENT], ["web"]], "on another stream"
 
 
-async def test_a_refused_question_is_one_failure_and_the_stream_goes_on(tmp_path: Path) -> None:
+async def test_a_refused_question_does_not_end_the_stream(tmp_path: Path) -> None:
     refusal = pb.Answer(refusal=pb.Refusal(code=grpc.StatusCode.UNAVAILABLE.value[0], reason="X", text="no"))
 
     async def refuses_first(request: pb.ReviewRequest, _: Any) -> pb.ReviewResponse:

@@ -10,6 +10,7 @@ import pytest
 from towpath.errors import InvalidObject, UsageError
 from towpath.pki import make_authority
 from towpath_webhook.admission import hooks as registry
+from towpath_webhook.admission import probe as probing
 from towpath_webhook.admission.hooks import Failure
 from towpath_webhook.certificates.rotation import DAY
 from towpath_webhook.registration import configurations as registration
@@ -247,7 +248,21 @@ def test_only_what_is_labelled_is_ours() -> None:
 
 
 def test_the_probe_concerns_nobody_else() -> None:
-    (hook,) = registration.probe(Settings(URL), OLD)["webhooks"]
-    assert hook["objectSelector"] == {"matchLabels": registration.probed()["metadata"]["labels"]}
+    (hook,) = registration.probe(Settings(URL), OLD, "n1")["webhooks"]
+    assert hook["objectSelector"] == {"matchLabels": registration.probed("n1")["metadata"]["labels"]}
     assert hook["failurePolicy"] == "Fail"
-    assert hook["clientConfig"]["url"] == URL + registry.MUTATE_CLUSTERS
+    assert hook["clientConfig"]["url"] == URL + probing.PATH
+    assert probing.PATH not in {hook.path for hook in registry.HOOKS}, "no registration gives that answer"
+
+
+def test_a_candidate_is_certified_and_changes_nothing_else() -> None:
+    present = Settings(URL, version="1").dump()
+    for candidate, name in (
+        (Settings("https://new.example:1"), "new.example"),
+        (Settings(Service("ns", "new", 1)), "new.ns.svc"),
+    ):
+        for before in ({}, present):
+            tried = candidate.as_candidate(before)
+            assert name in registration.candidate_names(tried)
+            assert registration.stated(tried) == before
+    assert registration.candidate_names(present) == ()

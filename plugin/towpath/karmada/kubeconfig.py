@@ -1,0 +1,91 @@
+"""Reading kubeconfigs as kubectl does: one file or a list of files, merged, with paths made absolute.
+
+Of several files the first that sets a value wins, and files that do not exist are passed over as long as one
+exists. Paths in a file are relative to that file. ``files`` are all the files that the result depends on, so
+that a change of any of them can be noticed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from towpath.errors import Unreachable
+
+_LISTS = ("clusters", "users", "contexts")
+_PATHS = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
+
+
+@dataclass(frozen=True)
+class Kubeconfig:
+    """A merged kubeconfig, and the files it was read from or refers to."""
+
+    document: dict[str, Any]
+    files: tuple[Path, ...]
+
+
+def paths(text: str | Path) -> list[Path]:
+    """Return the files of a ``--kubeconfig`` or ``KUBECONFIG``: one path, or several joined by colons."""
+    whole = Path(text)
+    if whole.exists() or os.pathsep not in str(text):
+        return [whole]
+    return [Path(part) for part in str(text).split(os.pathsep) if part]
+
+
+def read(text: str | Path) -> Kubeconfig:
+    """Read and merge the files. Raises Unreachable if none exists or one cannot be read."""
+    found = [path.expanduser().absolute() for path in paths(text) if path.expanduser().is_file()]
+    if not found:
+        raise Unreachable(f"kubeconfig {text}: No such file. Check --kubeconfig and KUBECONFIG.")
+    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", **{name: [] for name in _LISTS}}
+    referred: list[Path] = []
+    for path in found:
+        document = _document(path)
+        if not merged.get("current-context") and document.get("current-context"):
+            merged["current-context"] = document["current-context"]
+        for kind in _LISTS:
+            known = {one.get("name") for one in merged[kind]}
+            for one in _entries(document, kind, path):
+                if one.get("name") not in known:
+                    merged[kind].append(_absolute(kind, one, path.parent))
+    for kind, fields in _PATHS.items():
+        for one in merged[kind]:
+            body = one.get(kind[:-1]) or {}
+            referred += [Path(body[field]) for field in fields if field in body]
+    return Kubeconfig(merged, (*found, *referred))
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise Unreachable(f"kubeconfig {path}: {reason}") from None
+    if not isinstance(document, dict):
+        raise Unreachable(f"kubeconfig {path}: The file is not a kubeconfig.")
+    return document
+
+
+def _entries(document: dict[str, Any], kind: str, path: Path) -> Iterator[dict[str, Any]]:
+    entries: Sequence[Any] = document.get(kind) or ()
+    for one in entries:
+        if not isinstance(one, dict):
+            raise Unreachable(f"kubeconfig {path}: {kind}: The file is not a kubeconfig.")
+        yield one
+
+
+def _absolute(kind: str, one: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return an entry with its paths made absolute, and the command of an exec plugin if it is a path."""
+    body = dict(one.get(kind[:-1]) or {})
+    for field in _PATHS.get(kind, ()):
+        if body.get(field):
+            body[field] = str(folder / str(body[field]))
+    plugin = body.get("exec")
+    if isinstance(plugin, dict) and os.sep in str(plugin.get("command", "")):
+        body["exec"] = {**plugin, "command": str(folder / str(plugin["command"]))}
+    return {**one, kind[:-1]: body}
