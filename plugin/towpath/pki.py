@@ -1,7 +1,7 @@
-"""X.509: making a certificate authority, and issuing certificates with it.
+"""X.509: creating certificate authorities, and issuing certificates with them.
 
-Used for the local Karmada's certificates and by the webhook for its own. Keys are P-256: made in a
-millisecond. Everything begins an hour ago, so that a clock that is a little behind takes it as well.
+The local Karmada and the webhook use it. Keys are P-256, which are generated in a millisecond. Certificates
+are valid from an hour ago, so that a clock that is slightly behind accepts them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from towpath.errors import InvalidObject
 
 _BACKDATED = dt.timedelta(hours=1)
-_SHARE = 12
-"""What lives shorter than that many hours begins by this part of its life ago."""
+_BACKDATED_SHARE = 12
+"""A short validity begins at most one part of this many ago."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Identity:
 
     @classmethod
     def read(cls, certificate: bytes, key: bytes) -> Self:
-        """Return what was written as PEM. Raises InvalidObject if it is none, or does not belong together."""
+        """Parse PEM. Raises InvalidObject if it is malformed, or the key is not that of the certificate."""
         try:
-            read, private = x509.load_pem_x509_certificate(certificate), load_key(key)
+            parsed, private = x509.load_pem_x509_certificate(certificate), load_key(key)
         except (ValueError, TypeError) as error:
-            raise InvalidObject(f"certificate or key is not PEM: {error}") from None
-        if read.public_key() != private.public_key():
-            raise InvalidObject("the key is not the certificate's")
-        return cls(read, private)
+            raise InvalidObject(f"certificate, key: One is not PEM: {error}. Give PEM.") from None
+        if parsed.public_key() != private.public_key():
+            raise InvalidObject("key: It does not belong to the certificate. Give its own key.")
+        return cls(parsed, private)
 
     @property
     def certificate_pem(self) -> bytes:
@@ -49,20 +49,20 @@ class Identity:
 
     @property
     def key_pem(self) -> bytes:
-        """The private key as PEM, in the form that Go's TLS reads."""
+        """The private key as PEM, in a format that Go accepts."""
         return key_pem(self.key)
 
 
 def load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
-    """Return an elliptic curve's key. Raises ValueError if it is none."""
+    """Parse an elliptic curve key. Raises ValueError if it is something else."""
     key = serialization.load_pem_private_key(pem, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError("not a key of an elliptic curve")
+        raise ValueError("not an elliptic curve key")
     return key
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Return a private key as PEM, in the form that Go's TLS reads."""
+    """Return a private key as PEM, in a format that Go accepts."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.TraditionalOpenSSL,
@@ -99,14 +99,14 @@ def _builder(
         .subject_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - min(_BACKDATED, validity / _SHARE))
+        .not_valid_before(now - min(_BACKDATED, validity / _BACKDATED_SHARE))
         .not_valid_after(now + validity)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 
 def make_authority(common_name: str, *, validity: dt.timedelta, now: dt.datetime | None = None) -> Identity:
-    """Make a self-signed certificate authority."""
+    """Create a self-signed certificate authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(common_name)
     certificate = (
@@ -128,7 +128,7 @@ def issue(
     serves: Sequence[str] = (),
     now: dt.datetime | None = None,
 ) -> Identity:
-    """Issue a client's certificate, or that of a server whose DNS names and addresses ``serves`` lists."""
+    """Issue a client certificate, or a server certificate for the DNS names and addresses in ``serves``."""
     key = ec.generate_private_key(ec.SECP256R1())
     usage = ExtendedKeyUsageOID.SERVER_AUTH if serves else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (

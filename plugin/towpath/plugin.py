@@ -56,13 +56,18 @@ async def serve(
         tasks.create_task(installation.reflector.run())
         running = tasks.create_task(controller.run())
         if health is not None:
-            alive = running.done
+
+            async def check() -> str:
+                if running.done():
+                    return "The controller has ended."
+                return await server.check() if server is not None else ""
+
             await open_.enter_async_context(
                 HealthServer(
                     health,
                     synced=controller.synced,
-                    alive=lambda: not alive(),
-                    metrics=metrics.exposition,
+                    check=check,
+                    metrics=metrics.registry,
                     problem=lambda: installation.problem or client.problem,
                 )
             )

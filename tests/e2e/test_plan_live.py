@@ -37,7 +37,7 @@ async def shop(plane: Plane, plugin: Plugin, namespace: str, members: dict[str, 
 
 
 def planned(plane: Plane, *args: str | Path) -> Planned:
-    return towpath("plan", "--against-live", "--kubeconfig", plane.karmada, *args)
+    return towpath("plan", "--all", "--kubeconfig", plane.karmada, *args)
 
 
 def differing(diff: str, namespace: str) -> dict[str, list[str]]:
@@ -65,7 +65,7 @@ async def quiet(shop: Shop, *args: str | Path) -> None:
         return planned(shop.plane, "-o", "diff", *args)
 
     done = await until(look, lambda seen: not differing(seen.stdout, shop.namespace), patience=60)
-    assert done.returncode == (2 if done.stdout else 0), done.stderr
+    assert done.returncode == (1 if done.stdout else 0), done.stderr
 
 
 async def test_what_has_converged_would_not_change(shop: Shop, plane: Plane, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ async def test_what_is_predicted_is_what_happens(case: str, shop: Shop, plane: P
     file.write_text(text)
 
     done = planned(plane, "-f", file, "-o", "diff")
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 1, done.stderr
     shown = differing(done.stdout, shop.namespace)
     assert sorted(shown) == kinds
     assert any(line in lines for lines in shown.values())
@@ -117,7 +117,7 @@ async def test_what_nobody_has_written_yet_is_all_new(plane: Plane, namespace: s
     file.write_text("---\n".join([shop.service(), shop.export(), shop.policy()]))
 
     done = planned(plane, "-f", file, "-o", "diff")
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 1, done.stderr
     shown = differing(done.stdout, namespace)
     assert sorted(shown) == KINDS
     assert {line[0] for lines in shown.values() for line in lines} == {"+"}
@@ -145,6 +145,6 @@ def test_a_user_who_may_not_read_is_told(plane: Plane, tmp_path: Path) -> None:
     config = tmp_path / "nobody.config"
     config.write_text(plane.karmada.read_text().replace("client-certificate-data", "ignored-data"))
     done = towpath("plan", "-o", "diff", "--kubeconfig", config)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

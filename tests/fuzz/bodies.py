@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.support.reviews import question, review
+from towpath.model.ownership import MANAGED_BY_LABEL, VIEW_ANNOTATION
 from towpath_webhook.admission.hooks import HOOKS, INTERPRET
-from towpath_webhook.admission.match_conditions import APPLIED, MANAGED_BY, VIEW
+from towpath_webhook.admission.match_conditions import LAST_APPLIED
 
 PATHS = st.sampled_from([*(hook.path for hook in HOOKS), INTERPRET])
 
@@ -59,8 +60,8 @@ COPY = st.fixed_dictionaries({"spec": SPEC}).map(json.dumps) | FIELD
 METADATA = some(
     name=FIELD,
     namespace=FIELD,
-    labels=some(**{MANAGED_BY: st.just("towpath") | FIELD}),
-    annotations=some(**{APPLIED: COPY, VIEW: FIELD, "towpath.io/when-unreachable": FIELD}),
+    labels=some(**{MANAGED_BY_LABEL: st.just("towpath") | FIELD}),
+    annotations=some(**{LAST_APPLIED: COPY, VIEW_ANNOTATION: FIELD, "towpath.io/when-unreachable": FIELD}),
     ownerReferences=several(some(kind=st.just("ServiceExport") | FIELD, name=FIELD)),
     deletionTimestamp=st.none() | FIELD,
 )

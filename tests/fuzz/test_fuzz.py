@@ -20,7 +20,7 @@ from tests.support.asgi import application, post
 from towpath.errors import InvalidObject
 from towpath_webhook.admission import interpreter, review
 from towpath_webhook.admission.hooks import INTERPRET
-from towpath_webhook.plugin.client import change_of, copies_of
+from towpath_webhook.plugin.client import to_review_request, to_status_request
 
 EXAMPLES = int(os.environ.get("FUZZ_BODIES", "600"))
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
@@ -71,7 +71,9 @@ def forwarded(path: str, body: bytes) -> None:
     """Say it in the contract's words: what can be decoded can be passed on."""
     try:
         asked: Any = (
-            copies_of(interpreter.decode(body)) if path == INTERPRET else change_of(review.decode(body))
+            to_status_request(interpreter.decode(body))
+            if path == INTERPRET
+            else to_review_request(review.decode(body))
         )
     except InvalidObject:
         return

@@ -27,15 +27,20 @@ from towpath.errors import NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
 from towpath.local.ports import free_ports
+from towpath.model.ownership import MANAGED_BY_LABEL, TOWPATH
 from towpath.pki import Identity, issue, make_authority
 from towpath.setup.webhook import register, unregister
-from towpath_webhook.admission.hooks import Failure
-from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
-from towpath_webhook.certificates.keeper import Certificates, FilePair, OwnAuthority, wall_clock
-from towpath_webhook.certificates.rotation import DAY, Times
-from towpath_webhook.certificates.tls import Context
+from towpath_webhook.admission.hooks import FailurePolicy
+from towpath_webhook.certificates.keeper import CertificateKeeper, FilePair, OwnAuthority, wall_clock
+from towpath_webhook.certificates.rotation import DAY, Lifetimes
+from towpath_webhook.certificates.tls import ServerTls
 from towpath_webhook.registration import configurations as registration
-from towpath_webhook.registration.configurations import Settings, blocks, carried, configurations
+from towpath_webhook.registration.configurations import (
+    Settings,
+    configurations,
+    split_pem,
+    trusted_authorities,
+)
 from towpath_webhook.registration.store import (
     CONFIGURATIONS,
     NAMESPACE,
@@ -44,7 +49,7 @@ from towpath_webhook.registration.store import (
     Store,
 )
 
-NOWHERE = Settings("https://127.0.0.1:1", failure=Failure.IGNORE, version=__version__)
+NOWHERE = Settings("https://127.0.0.1:1", failure_policy=FailurePolicy.IGNORE, version=__version__)
 Now = Callable[[], dt.datetime]
 
 
@@ -85,13 +90,13 @@ async def listens(port: int) -> bool:
     return True
 
 
-def shown(certificates: Certificates) -> x509.Certificate:
+def shown(certificates: CertificateKeeper) -> x509.Certificate:
     """Return the certificate that the next client would be shown."""
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
     anyone = ssl.create_default_context()
     anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
     asking = anyone.wrap_bio(back, there)
-    answering = certificates.context.ssl.wrap_bio(there, back, server_side=True)
+    answering = certificates.tls.context.wrap_bio(there, back, server_side=True)
     for side in (asking, answering) * 2:
         try:
             side.do_handshake()
@@ -101,16 +106,16 @@ def shown(certificates: Certificates) -> x509.Certificate:
 
 
 async def trusted_by(karmada: Client, resource: Resource) -> frozenset[bytes]:
-    return carried(await karmada.get(resource, registration.NAME))
+    return trusted_authorities(await karmada.get(resource, registration.NAME))
 
 
 async def ca_of(store: Store) -> list[bytes]:
-    return blocks(await store.bundle())
+    return split_pem(await store.bundle())
 
 
 async def registered(karmada: Client, store: Store, settings: Settings = NOWHERE) -> list[dict[str, Any]]:
     """Register without asking whether anybody answers; returns what should be there."""
-    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY: TOWPATH}}
+    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY_LABEL: TOWPATH}}
     settings_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings.dump()}
     await karmada.json("POST", resources.CONFIG_MAPS.path(NAMESPACE), body=settings_map)
     wanted = configurations(settings, await store.bundle())
@@ -120,8 +125,8 @@ async def registered(karmada: Client, store: Store, settings: Settings = NOWHERE
 
 
 async def test_several_webhooks_make_one_ca(store: Store) -> None:
-    several = [OwnAuthority(Context(), store) for _ in range(5)]
-    await asyncio.gather(*(one.begin() for one in several))
+    several = [OwnAuthority(ServerTls(), store) for _ in range(5)]
+    await asyncio.gather(*(one.start() for one in several))
 
     (ca,) = await ca_of(store)
     authority = x509.load_pem_x509_certificate(ca)
@@ -134,10 +139,10 @@ async def test_several_webhooks_make_one_ca(store: Store) -> None:
 
 
 async def test_the_certificate_holds_the_name_of_the_registration(karmada: Client, store: Store) -> None:
-    certificates = OwnAuthority(Context(), store)
-    await certificates.begin()
+    certificates = OwnAuthority(ServerTls(), store)
+    await certificates.start()
     await registered(karmada, store, Settings("https://towpath.example:8443", version=__version__))
-    await certificates.look()
+    await certificates.reconcile()
     names = shown(certificates).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert "towpath.example" in names.get_values_for_type(x509.DNSName)
 
@@ -146,12 +151,12 @@ async def test_the_certificate_holds_the_name_of_the_registration(karmada: Clien
 async def test_of_a_drifted_configuration_only_the_trust_is_put_right(
     karmada: Client, store: Store, kind: str
 ) -> None:
-    certificates = OwnAuthority(Context(), store)
-    await certificates.begin()
+    certificates = OwnAuthority(ServerTls(), store)
+    await certificates.start()
     await registered(karmada, store)
     path = CONFIGURATIONS[kind].path("", registration.NAME)
     before = (await karmada.json("GET", path))["webhooks"]
-    await certificates.look()
+    await certificates.reconcile()
     drifted = await karmada.json("GET", path)
     assert drifted["webhooks"] == before, "nothing is written when nothing is wrong"
     drifted["webhooks"][0]["timeoutSeconds"] = 9
@@ -159,8 +164,8 @@ async def test_of_a_drifted_configuration_only_the_trust_is_put_right(
     await karmada.json("PUT", path, body=drifted)
 
     with structlog.testing.capture_logs() as logs:
-        await certificates.look()
-        await certificates.look()
+        await certificates.reconcile()
+        await certificates.reconcile()
 
     after = (await karmada.json("GET", path))["webhooks"]
     assert after[0].pop("timeoutSeconds") == 9, "an edit is an administrator's, and so is undoing it"
@@ -172,35 +177,35 @@ OTHER = make_authority("other", validity=DAY)
 
 
 async def test_a_configuration_that_was_deleted_stays_deleted(karmada: Client, store: Store) -> None:
-    certificates = OwnAuthority(Context(), store)
-    await certificates.begin()
+    certificates = OwnAuthority(ServerTls(), store)
+    await certificates.start()
     await registered(karmada, store)
     for resource in CONFIGURATIONS.values():
         await karmada.delete(resource, registration.NAME)
-    await certificates.look()
+    await certificates.reconcile()
     for resource in CONFIGURATIONS.values():
         with pytest.raises(NotFound):
             await karmada.get(resource, registration.NAME)
 
 
 async def test_a_configuration_of_somebody_else_is_left_alone(karmada: Client, store: Store) -> None:
-    certificates = OwnAuthority(Context(), store)
-    await certificates.begin()
+    certificates = OwnAuthority(ServerTls(), store)
+    await certificates.start()
     await registered(karmada, store)
     resource = CONFIGURATIONS[registration.MUTATING]
     theirs = await karmada.get(resource, registration.NAME)
     theirs["metadata"]["labels"] = {"of": "somebody"}
     theirs["webhooks"] = theirs["webhooks"][:1]
     theirs = await karmada.json("PUT", resource.path("", registration.NAME), body=theirs)
-    await certificates.look()
+    await certificates.reconcile()
     assert await karmada.get(resource, registration.NAME) == theirs
     await karmada.request("DELETE", resource.path("", registration.NAME))
 
 
 @pytest.mark.parametrize("damage", ["deleted", "emptied", "garbled"])
 async def test_a_secret_that_is_lost_is_put_back(karmada: Client, store: Store, damage: str) -> None:
-    certificates = OwnAuthority(Context(), store)
-    await certificates.begin()
+    certificates = OwnAuthority(ServerTls(), store)
+    await certificates.start()
     await registered(karmada, store)
     before, serial = await ca_of(store), shown(certificates).serial_number
     secret = await karmada.get(resources.SECRETS, SECRET, NAMESPACE)
@@ -210,18 +215,20 @@ async def test_a_secret_that_is_lost_is_put_back(karmada: Client, store: Store, 
         secret["data"] = {"ca.crt": base64.b64encode(b"?").decode()} if damage == "garbled" else {}
         await karmada.json("PUT", resources.SECRETS.path(NAMESPACE, SECRET), body=secret)
     for _ in range(3):
-        await certificates.look()
+        await certificates.reconcile()
     assert await ca_of(store) == before
     assert shown(certificates).serial_number == serial, "nobody notices"
 
 
 async def test_rotation_notices_a_clock_that_jumps(store: Store) -> None:
-    assert Times().look <= 60
+    assert Lifetimes().interval_seconds <= 60
     ahead = dt.timedelta()
-    certificates = OwnAuthority(Context(), store, times=Times(look=0.05), clock=lambda: wall_clock() + ahead)
-    await certificates.begin()
+    certificates = OwnAuthority(
+        ServerTls(), store, lifetimes=Lifetimes(interval_seconds=0.05), clock=lambda: wall_clock() + ahead
+    )
+    await certificates.start()
     before = shown(certificates)
-    keeping = asyncio.create_task(certificates.keep())
+    keeping = asyncio.create_task(certificates.run())
     for jump in (60 * DAY, 300 * DAY, -400 * DAY):
         ahead += jump
         now = wall_clock() + ahead
@@ -238,27 +245,27 @@ async def test_rotation_notices_a_clock_that_jumps(store: Store) -> None:
 
 async def test_a_new_ca_signs_only_after_everybody_trusts_it(karmada: Client, store: Store) -> None:
     ahead = dt.timedelta()
-    certificates = OwnAuthority(Context(), store, clock=lambda: wall_clock() + ahead)
-    await certificates.begin()
+    certificates = OwnAuthority(ServerTls(), store, clock=lambda: wall_clock() + ahead)
+    await certificates.start()
     await registered(karmada, store)
-    await certificates.look()
+    await certificates.reconcile()
     (old,) = await ca_of(store)
     ahead = 250 * DAY
     trusted, signed = [], []
     for _ in range(4):
-        await certificates.look()
+        await certificates.reconcile()
         found = [await karmada.get(resource, registration.NAME) for resource in CONFIGURATIONS.values()]
-        trusted.append({len(carried(one)) for one in found})
+        trusted.append({len(trusted_authorities(one)) for one in found})
         signed.append(_is_by(shown(certificates), old))
     assert trusted == [{2}] * 4, "old and new, in all three"
     assert signed == [True, True, False, False]
     ahead = 285 * DAY
     for _ in range(2):
-        await certificates.look()
+        await certificates.reconcile()
     assert old not in await ca_of(store)
     found = [await karmada.get(resource, registration.NAME) for resource in CONFIGURATIONS.values()]
     left = set(await ca_of(store))
-    assert all(carried(one) == left for one in found)
+    assert all(trusted_authorities(one) == left for one in found)
 
 
 def _is_by(certificate: x509.Certificate, pem: bytes) -> bool:
@@ -280,9 +287,9 @@ async def test_rotation_of_certificates_and_ca_fails_no_call(
             plane.karmada, CONFIGURATIONS[registration.MUTATING].path("", registration.NAME), tmp_path
         )
         async with caller.calling([first, second], *trust) as told:
-            seen = await store.see()
+            seen = await store.read()
             new = make_authority("towpath-webhook", validity=TIMES.authority)  # as a third webhook would
-            await store.keep([*seen.authorities, new], seen.secret)
+            await store.write_authorities([*seen.authorities, new], seen.secret)
             await until(told.certificates, lambda shown: shown >= 4)
             for resource in CONFIGURATIONS.values():
                 await until(partial(trusted_by, karmada, resource), lambda trusted: old not in trusted)
@@ -328,10 +335,10 @@ async def test_swapped_files_are_taken_over_only_if_they_match(tmp_path: Path) -
     first, second, third = (pair_by(authority) for _ in range(3))
     mount.swap(first, authority.certificate_pem)
     cert, key = mount.folder / "tls.crt", mount.folder / "tls.key"
-    certificates = FilePair(Context(), None, cert=cert, key=key, times=Times(look=0.05))
-    await certificates.begin()
+    certificates = FilePair(ServerTls(), None, cert=cert, key=key, lifetimes=Lifetimes(interval_seconds=0.05))
+    await certificates.start()
     assert shown(certificates) == first.certificate
-    keeping = asyncio.create_task(certificates.keep())
+    keeping = asyncio.create_task(certificates.run())
     with structlog.testing.capture_logs() as logs:
         mount.swap(second, authority.certificate_pem, key=first.key_pem)
 
@@ -363,20 +370,20 @@ async def test_no_call_fails_while_files_with_another_ca_are_mounted(
         async with caller.calling([address], *trust) as told:
             mount.swap(pair_by(new), new.certificate_pem)
             await until(told.certificates, lambda shown: shown == 2)
-            both = {*blocks(old.certificate_pem), *blocks(new.certificate_pem)}
+            both = {*split_pem(old.certificate_pem), *split_pem(new.certificate_pem)}
             assert await trusted_by(karmada, mutating) == both
     assert (told.failed, told.issuers, told.serials) == (0, 2, 2), told
 
 
 async def test_what_it_says_holds_no_key(karmada: Client, store: Store) -> None:
     with structlog.testing.capture_logs() as logs:
-        certificates = OwnAuthority(Context(), store)
-        await certificates.begin()
+        certificates = OwnAuthority(ServerTls(), store)
+        await certificates.start()
         await registered(karmada, store)
         secret = await karmada.get(resources.SECRETS, SECRET, NAMESPACE)
         secret["data"] = {"ca.key": secret["data"]["ca.key"]}
         await karmada.json("PUT", resources.SECRETS.path(NAMESPACE, SECRET), body=secret)
-        await certificates.look()
+        await certificates.reconcile()
     said = json.dumps(logs)
     assert "0 certificates, but 1 keys" in said
     assert "PRIVATE" not in said

@@ -19,13 +19,13 @@ from towpath.errors import ApiError
 from towpath.karmada import resources
 from towpath.karmada.client import APPLY, Client
 from towpath.model import manifest
+from towpath.model.ownership import MANAGED_BY_LABEL, TOWPATH
 from towpath.pki import make_authority
 from towpath.setup.assets import deployed
 from towpath.setup.webhook import unregister
-from towpath_webhook.admission.hooks import Failure
-from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
+from towpath_webhook.admission.hooks import FailurePolicy
 from towpath_webhook.certificates.keeper import OwnAuthority, wall_clock
-from towpath_webhook.certificates.tls import Context
+from towpath_webhook.certificates.tls import ServerTls
 from towpath_webhook.registration.configurations import Settings, configurations
 from towpath_webhook.registration.store import (
     CONFIGURATIONS,
@@ -200,8 +200,8 @@ async def work(client: Client, admin: Client, missing: Permission | None) -> lis
     """Let a webhook do all that it ever does on an apiserver; returns what it complains of."""
     await unregister(admin)
     await admin.delete(resources.SECRETS, SECRET, NAMESPACE)
-    settings = Settings("https://127.0.0.1:1", failure=Failure.IGNORE, version=__version__)
-    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY: TOWPATH}}
+    settings = Settings("https://127.0.0.1:1", failure_policy=FailurePolicy.IGNORE, version=__version__)
+    metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY_LABEL: TOWPATH}}
     await admin.request(
         "POST", resources.CONFIG_MAPS.path(NAMESPACE), body={"metadata": metadata, "data": settings.dump()}
     )
@@ -209,10 +209,10 @@ async def work(client: Client, admin: Client, missing: Permission | None) -> lis
         await admin.request("POST", CONFIGURATIONS[one["kind"]].path(), body=one)
     if missing is None or missing.verb != "create":
         due = make_authority("t", validity=dt.timedelta(days=9), now=wall_clock() - dt.timedelta(days=8))
-        await Store(admin).keep([due], None)
-    certificates = OwnAuthority(Context(), Store(client))
+        await Store(admin).write_authorities([due], None)
+    certificates = OwnAuthority(ServerTls(), Store(client))
     with structlog.testing.capture_logs() as logs:
-        await certificates._looked()
+        await certificates._try_reconcile()
     return [line["error"] for line in logs if "error" in line]
 
 

@@ -41,9 +41,9 @@ from towpath_webhook.admission.clusters import DROPPED, IF_APPLIED, WAS_STORED
 from towpath_webhook.admission.hooks import INTERPRET, MUTATE_CLUSTERS, VALIDATE_EXPORTS
 from towpath_webhook.certificates.keeper import FilePair
 from towpath_webhook.certificates.rotation import DAY
-from towpath_webhook.certificates.tls import Context, TlsVersion
-from towpath_webhook.http.app import BODY_LIMIT
-from towpath_webhook.http.protocol import GuardedProtocol
+from towpath_webhook.certificates.tls import ServerTls, TlsVersion
+from towpath_webhook.http.app import MAX_BODY_BYTES
+from towpath_webhook.http.protocol import LimitedProtocol
 from towpath_webhook.http.server import serve
 
 NINE_MIB = 9 << 20
@@ -64,7 +64,7 @@ class Server:
         return [*run, *files, f"--port={self.port}", "--drain=0"]
 
     def certificates(self, cert: str = "tls.crt", key: str = "tls.key") -> FilePair:
-        return FilePair(Context(), None, cert=self.folder / cert, key=self.folder / key)
+        return FilePair(ServerTls(), None, cert=self.folder / cert, key=self.folder / key)
 
     @property
     def trust(self) -> ssl.SSLContext:
@@ -126,7 +126,9 @@ def process(server: Server) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture
 async def here(server: Server) -> AsyncIterator[Server]:
     """Run the server in the test's own loop."""
-    task = asyncio.create_task(serve(application(), "127.0.0.1", server.port, server.certificates(), drain=0))
+    task = asyncio.create_task(
+        serve(application(), "127.0.0.1", server.port, server.certificates(), drain_seconds=0)
+    )
     await server.ready()
     yield server
     task.cancel()
@@ -160,8 +162,8 @@ async def test_it_serves_and_refuses(here: Server) -> None:
 @pytest.mark.parametrize(
     "framing",
     [
-        b"Content-Length: %d\r\n\r\n" % (BODY_LIMIT + 1),
-        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s" % (BODY_LIMIT + 1, b" " * (BODY_LIMIT + 1)),
+        b"Content-Length: %d\r\n\r\n" % (MAX_BODY_BYTES + 1),
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s" % (MAX_BODY_BYTES + 1, b" " * (MAX_BODY_BYTES + 1)),
     ],
     ids=["announced", "chunked"],
 )
@@ -201,8 +203,8 @@ async def test_authenticated_callers_need_a_client_certificate(server: Server, t
     clients, others = (make_authority(name, validity=DAY) for name in ("apiservers", "others"))
     (tmp_path / "clients.crt").write_bytes(clients.certificate_pem)
     cert, key = server.folder / "tls.crt", server.folder / "tls.key"
-    certificates = FilePair(Context(clients=tmp_path / "clients.crt"), None, cert=cert, key=key)
-    task = asyncio.create_task(serve(application(), "127.0.0.1", server.port, certificates, drain=0))
+    certificates = FilePair(ServerTls(client_ca=tmp_path / "clients.crt"), None, cert=cert, key=key)
+    task = asyncio.create_task(serve(application(), "127.0.0.1", server.port, certificates, drain_seconds=0))
 
     async def ask(path: str, by: Identity | None) -> int:
         trust = server.trust
@@ -228,12 +230,12 @@ async def test_authenticated_callers_need_a_client_certificate(server: Server, t
         await task
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "No such file"), ("?", "holds no certificate")])
+@pytest.mark.parametrize(("content", "told"), [(None, "No such file"), ("?", "has no certificate")])
 def test_a_client_ca_that_cannot_be_used_is_told(tmp_path: Path, content: str | None, told: str) -> None:
     if content is not None:
         (tmp_path / "ca.crt").write_text(content)
     with pytest.raises(UsageError, match=f"ca.crt: .*{told}"):
-        Context(clients=tmp_path / "ca.crt")
+        ServerTls(client_ca=tmp_path / "ca.crt")
 
 
 async def test_authenticated_callers_do_not_speak_plain_http(here: Server) -> None:
@@ -258,15 +260,15 @@ async def test_authenticated_callers_do_not_speak_plain_http(here: Server) -> No
 def test_authenticated_callers_speak_a_current_tls(
     server: Server, lowest: str, spoken: str, answered: bool
 ) -> None:
-    listening = Context(TlsVersion(lowest))
+    listening = ServerTls(TlsVersion(lowest))
     certificate, key = ((server.folder / name).read_bytes() for name in ("tls.crt", "tls.key"))
-    listening.present(certificate, key, "it")
+    listening.load(certificate, key, "it")
     trust = server.trust
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of asking for TLS 1.1
         trust.minimum_version = trust.maximum_version = ssl.TLSVersion[f"TLSv{spoken.replace('.', '_')}"]
     trust.set_alpn_protocols(["h2", "http/1.1"])
-    assert handshake(listening.ssl, trust) == ("http/1.1" if answered else None)
+    assert handshake(listening.context, trust) == ("http/1.1" if answered else None)
 
 
 def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:
@@ -295,7 +297,7 @@ HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" % MU
 async def test_a_slow_request_is_cut_off(
     here: Server, monkeypatch: pytest.MonkeyPatch, beginning: bytes
 ) -> None:
-    monkeypatch.setattr(GuardedProtocol, "receive_seconds", 0.3)
+    monkeypatch.setattr(LimitedProtocol, "receive_seconds", 0.3)
     async with here.connection() as (reader, writer):
         writer.write(beginning)
         with suppress(ConnectionError):
@@ -305,7 +307,7 @@ async def test_a_slow_request_is_cut_off(
 async def test_later_requests_on_a_kept_connection_are_guarded(
     here: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GuardedProtocol, "receive_seconds", 0.3)
+    monkeypatch.setattr(LimitedProtocol, "receive_seconds", 0.3)
     loop = asyncio.get_running_loop()
     async with here.connection() as (reader, writer):
         started = loop.time()
@@ -342,7 +344,8 @@ async def test_graceful_restart_lets_a_call_in_flight_end(
         assert b'"allowed":true' in await reader.read()
     assert await asyncio.to_thread(process.wait, 10) == 0
     said = [json.loads(line)["event"] for line in process.stderr or ()]
-    assert said == ["certificate", "answering", "ending", "allowed", "stopped"]
+    assert said[0].startswith("callers are not authenticated")
+    assert said[1:] == ["certificate loaded", "listening", "shutting down", "allowed", "stopped"]
 
 
 async def test_a_port_that_is_taken_is_told_in_one_line(here: Server) -> None:
@@ -356,7 +359,7 @@ async def test_a_port_that_is_taken_is_told_in_one_line(here: Server) -> None:
     [
         ("none.crt", "tls.key", "none.crt: No such file"),
         ("bad.crt", "tls.key", "not PEM"),
-        ("tls.crt", "front-proxy.key", "not this certificate's"),
+        ("tls.crt", "front-proxy.key", "The key does not belong to the certificate"),
         ("tls.crt", "locked.key", "without a password"),
     ],
 )
@@ -435,8 +438,8 @@ async def test_stalled_clients_and_large_bodies_leave_memory_as_it_was(
         async with AsyncExitStack() as open_, server.session() as session:
             for _ in range(40):
                 _, stalled = await open_.enter_async_context(server.connection())
-                stalled.write(HEAD + b"Content-Length: %d\r\n\r\n{" % BODY_LIMIT)
-            for size in (NINE_MIB, BODY_LIMIT):
+                stalled.write(HEAD + b"Content-Length: %d\r\n\r\n{" % MAX_BODY_BYTES)
+            for size in (NINE_MIB, MAX_BODY_BYTES):
                 with suppress(aiohttp.ClientConnectionError):
                     async with session.post(
                         MUTATE_CLUSTERS, data=io.BytesIO(b" " * size), headers=JSON

@@ -18,7 +18,7 @@ from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.local import processes, webhook
 from towpath.local.spec import PLUGIN, WEBHOOK
-from towpath_webhook.http.dispatch import SILENT
+from towpath_webhook.http.dispatch import PLUGIN_UNAVAILABLE
 
 CASES = Path(__file__).parent / "webhook_cases"
 FOREIGN = "multicluster.flomesh.io"
@@ -312,9 +312,9 @@ async def test_without_the_webhook_or_the_plugin_the_rest_works(
         said = await exported(lambda said: said != "", "/")
         rule, silent = said.splitlines()
         assert rule.startswith("Warning: spec.rules[0].path: '/': FSM puts the path in front of")
-        assert silent == f"Warning: {SILENT}"
+        assert silent == f"Warning: {PLUGIN_UNAVAILABLE}"
         await plugin.start()
-        await exported(lambda said: SILENT not in said, "/c")
+        await exported(lambda said: PLUGIN_UNAVAILABLE not in said, "/c")
 
 
 def kill(plane: Plane, name: str) -> None:

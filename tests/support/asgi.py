@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from towpath_webhook.http.access import Routes
 from towpath_webhook.http.app import App
 from towpath_webhook.http.dispatch import Endpoint, endpoints
 from towpath_webhook.metrics import Metrics
@@ -13,7 +14,8 @@ _PIECE = 1_000_000
 
 
 def application(answering: Mapping[str, Endpoint] | None = None, metrics: Metrics | None = None) -> App:
-    return App(endpoints(None) if answering is None else answering, metrics or Metrics())
+    by_path = endpoints(None) if answering is None else answering
+    return App(Routes(by_path, by_path), metrics or Metrics())
 
 
 async def post(app: App, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:

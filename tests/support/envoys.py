@@ -127,7 +127,7 @@ class DataPath:
 
     def _sum(self, name: str) -> float:
         families = self.metrics.registry.collect()
-        return sum(s.value for family in families for s in family.samples if s.name == name)
+        return float(sum(s.value for family in families for s in family.samples if s.name == name))
 
     def _left_out(self, kind: object) -> None:
         raise AssertionError(f"{kind} cannot be encoded")

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonpatch
 
-from towpath_webhook.admission.match_conditions import APPLIED
+from towpath_webhook.admission.match_conditions import LAST_APPLIED
 from towpath_webhook.http.dispatch import Reviewer, endpoints
 
 SECRET = "apiVersion: v1\nkind: Config # é ~1 /"
@@ -23,7 +23,7 @@ def cluster(**spec: object) -> dict[str, Any]:
 def applied(manifest: object, obj: dict[str, Any]) -> dict[str, Any]:
     """Return the object as kubectl apply sends it: with a copy of the manifest."""
     text = manifest if isinstance(manifest, str) else json.dumps(manifest) + "\n"
-    return {**obj, "metadata": {**obj["metadata"], "annotations": {APPLIED: text, "other": "kept"}}}
+    return {**obj, "metadata": {**obj["metadata"], "annotations": {LAST_APPLIED: text, "other": "kept"}}}
 
 
 def review(obj: object, old: object = None, **more: object) -> bytes:

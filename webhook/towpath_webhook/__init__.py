@@ -1,8 +1,8 @@
-"""Towpath's webhook: what the apiserver asks about objects before it stores them, answered without state.
+"""Towpath's webhook: it answers the apiserver about objects before they are stored, and Karmada about their
+status.
 
-``review`` is the envelope, ``clusters`` a rule, ``admission`` the table of rules by path, ``app`` the HTTP
-side of it, ``server`` TLS and the process's life, and ``registration`` what tells an apiserver to ask.
+It has no state of its own. ``admission`` decides, ``http`` serves, ``certificates`` and ``registration`` keep
+certificates and webhook configurations valid, and ``plugin`` asks the plugin what needs more than one object.
 
-It is a process of its own, because a busy controller beside it would cost it its response times, and it
-knows of the plugin only ``towpath.errors``, ``towpath.model`` and ``towpath.rules``.
-"""
+It is a process of its own, because a busy controller in the same process would add to its response times. It
+imports only the gRPC API, ``model``, ``rules`` and what every process needs from the plugin."""

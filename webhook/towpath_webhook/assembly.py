@@ -1,4 +1,4 @@
-"""The application put together: the rules, the plugin if there is one to ask, and what is told of them."""
+"""Assembles the application: rules, plugin client, metrics and health server."""
 
 from __future__ import annotations
 
@@ -8,42 +8,43 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from towpath.serving import gc_tuning
+from towpath_webhook.http.access import Routes
 from towpath_webhook.http.app import App
 from towpath_webhook.http.dispatch import endpoints
 from towpath_webhook.metrics import Metrics
 
 if TYPE_CHECKING:
-    from towpath_webhook.plugin.client import Address
+    from towpath_webhook.plugin.client import PluginAddress
 
-_YOUNG = 2_000
-"""Objects after which Python looks for cycles: some tens of requests, and no more than some tens of closed
-connections, each of which is one and holds 256 KiB of TLS buffer."""
+_YOUNG_THRESHOLD = 2_000
+"""New objects after which Python looks for cycles: some tens of requests, and at most some tens of closed
+connections, each of which is a cycle and holds 256 KiB of TLS buffers."""
 
 
 @asynccontextmanager
-async def application(plugin: Address | None = None, health: str | None = None) -> AsyncIterator[App]:
-    """Give the application. ``plugin`` is whom to ask, ``health`` an address for /healthz and /metrics.
+async def application(plugin: PluginAddress | None = None, health: str | None = None) -> AsyncIterator[App]:
+    """Give the application. ``health`` is the HOST:PORT of /healthz, /readyz and /metrics.
 
-    Raises UsageError if the plugin's certificates cannot be read, SocketUnusable if nothing can listen at
-    ``health``.
-    """
+    Raises UsageError if the certificates for the plugin or ``health`` are invalid, SocketUnusable if the
+    health server cannot listen."""
     metrics = Metrics()
-    app: App | None = None
     async with AsyncExitStack() as stack:
         reviewer = None
         if plugin is not None:
-            from towpath_webhook.plugin.client import Plugin
+            from towpath_webhook.plugin.client import PluginClient
 
-            reviewer = await stack.enter_async_context(Plugin(plugin, metrics))
+            reviewer = await stack.enter_async_context(PluginClient(plugin, metrics))
+        app = App(Routes(endpoints(reviewer), endpoints(None)), metrics)
         if health is not None:
             from towpath.serving.health_server import HealthServer
 
-            def synced() -> dict[str, bool]:
-                return {"rules": app is not None and not app.ending}
-
-            told = HealthServer(health, synced=synced, alive=lambda: True, metrics=metrics.exposition)
-            await stack.enter_async_context(told)
-        gc.set_threshold(_YOUNG)
+            server = HealthServer(
+                health,
+                synced=lambda: {"rules": not app.is_stopping},
+                check=app.check,
+                metrics=metrics.registry,
+            )
+            await stack.enter_async_context(server)
+        gc.set_threshold(_YOUNG_THRESHOLD)
         gc_tuning.keep()
-        app = App(endpoints(reviewer), metrics)
         yield app

@@ -14,7 +14,7 @@ from towpath import __version__
 from towpath.cli import kubeconfig as options
 from towpath.cli.running import run
 from towpath.errors import UsageError
-from towpath_webhook.admission.hooks import Failure
+from towpath_webhook.admission.hooks import FailurePolicy
 from towpath_webhook.registration.configurations import Interpreter, Settings, parse_service, parse_url
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def install(
         ),
     ] = None,
     failure_policy: Annotated[
-        Failure | None,
+        FailurePolicy | None,
         typer.Option(
             help="What happens to a write while the webhook is down.", show_default="differs by webhook"
         ),

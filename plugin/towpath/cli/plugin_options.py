@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from towpath.errors import UsageError
+from towpath.serving.host_port import parse_host_port
 
 if TYPE_CHECKING:
     from towpath.rpc.credentials import Files
@@ -70,15 +71,7 @@ def reached(
         raise UsageError(f"--plugin and {option}: Pass only one of them.")
     if cert is None or key is None or ca is None:
         raise UsageError("--plugin: Pass --plugin-cert, --plugin-key and --plugin-ca as well.")
-    check_address(address, "--plugin")
+    parse_host_port(address, "--plugin", needs_host=True)
     from towpath.rpc.credentials import Files
 
     return Reached(address, Files(cert, key, ca))
-
-
-def check_address(address: str, option: str) -> None:
-    """Raise UsageError if the value of an option is not ``HOST:PORT``."""
-    host, _, port = address.rpartition(":")
-    number = int(port) if port.isascii() and port.isdecimal() else -1
-    if not host or not 0 <= number <= _HIGHEST_PORT:
-        raise UsageError(f"{option}: Invalid value {address!r}: must be HOST:PORT.")

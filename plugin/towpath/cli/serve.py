@@ -11,11 +11,11 @@ import typer
 from towpath import __version__
 from towpath.cli import kubeconfig as options
 from towpath.cli.logs import LogFormat, log_as
-from towpath.cli.plugin_options import check_address
 from towpath.cli.running import run
 from towpath.cli.serve_net import net
 from towpath.cli.serve_webhook import webhook
 from towpath.errors import ApiError, UsageError
+from towpath.serving.host_port import parse_host_port
 
 if TYPE_CHECKING:
     from towpath.rpc.server import Port
@@ -87,7 +87,7 @@ def _port(address: str | None, cert: Path | None, key: Path | None, ca: Path | N
         raise UsageError(
             "--grpc-listen, --grpc-cert, --grpc-key and --grpc-client-ca: Pass all four or none."
         )
-    check_address(address, "--grpc-listen")
+    parse_host_port(address, "--grpc-listen", needs_host=True)
     from towpath.rpc.credentials import Files
     from towpath.rpc.server import Port
 

@@ -9,25 +9,27 @@ import structlog
 import typer
 
 from towpath import __version__
+from towpath.cli import kubeconfig as options
 from towpath.cli.logs import LogFormat, log_as
-from towpath.cli.plugin_options import check_address
 from towpath.cli.running import run
 from towpath.errors import UsageError
+from towpath.serving.host_port import HIGHEST_PORT
 
 if TYPE_CHECKING:
     from towpath.datapath.world import Settings
 
-_HIGHEST_PORT = 65535
-
 
 def net(
     kubeconfig: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            envvar="KUBECONFIG", help="Of the member's apiserver; none inside a pod.", show_default=False
+            envvar="KUBECONFIG",
+            metavar="FILE",
+            help="Kubeconfig of the member's apiserver. Inside a pod the ServiceAccount is used without it.",
+            show_default=False,
         ),
     ] = None,
-    context: Annotated[str | None, typer.Option(help="Context in it; else the current one.")] = None,
+    context: options.Context = None,
     cluster: Annotated[
         str, typer.Option(envvar="TOWPATH_CLUSTER", help="Name of the member, in logs and error pages.")
     ] = "this cluster",
@@ -45,7 +47,7 @@ def net(
     ] = Path("/run/towpath/admin.sock"),
     bind: Annotated[str, typer.Option(metavar="ADDRESS", help="Address on which Envoy listens.")] = "0.0.0.0",  # noqa: S104 - in the pod's network namespace
     gateway_port: Annotated[
-        int, typer.Option(min=1, max=_HIGHEST_PORT, help="Port on which Envoy takes calls of other clusters.")
+        int, typer.Option(min=1, max=HIGHEST_PORT, help="Port on which Envoy takes calls of other clusters.")
     ] = 8080,
     listener_ports: Annotated[
         str,
@@ -56,18 +58,20 @@ def net(
     ] = "/dev/stdout",
     health: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to answer /healthz, /readyz and /metrics."),
+        typer.Option(
+            metavar="HOST:PORT", help="Address for /healthz, /readyz and /metrics.", show_default=False
+        ),
     ] = None,
-    log_format: Annotated[LogFormat, typer.Option(help="How to log.")] = LogFormat.JSON,
+    log_format: Annotated[LogFormat, typer.Option(help="Format of the log.")] = LogFormat.JSON,
 ) -> None:
     """Configure this node's Envoy from the member's imports, exports and policies, until SIGTERM."""
     if not all(service.partition("/")[::2]):
-        raise UsageError(f"--service {service!r}: write NAMESPACE/NAME")
+        raise UsageError(f"--service: Invalid value {service!r}: must be NAMESPACE/NAME.")
     first, count = _ports(listener_ports)
     if gateway_port in range(first, first + count):
-        raise UsageError("--gateway-port is one of --listener-ports: choose another port")
-    if health is not None:
-        check_address(health, "--health")
+        raise UsageError(
+            f"--gateway-port: Invalid value {gateway_port}: must not be one of --listener-ports."
+        )
     log_as(log_format)
     from towpath.datapath.world import ServiceName, Settings
 
@@ -87,7 +91,7 @@ def net(
 
 
 async def _serve(
-    kubeconfig: Path | None,
+    kubeconfig: str | None,
     context: str | None,
     settings: Settings,
     *,
@@ -108,7 +112,7 @@ def _ports(text: str) -> tuple[int, int]:
     """Return the first port of a range and how many there are. Raises UsageError."""
     first, dash, last = text.partition("-")
     if not dash or not (first.isascii() and first.isdecimal() and last.isascii() and last.isdecimal()):
-        raise UsageError(f"--listener-ports {text!r}: write FIRST-LAST")
-    if not 1 <= int(first) <= int(last) <= _HIGHEST_PORT:
-        raise UsageError(f"--listener-ports {text!r}: ports are 1 to {_HIGHEST_PORT}, the lower one first")
+        raise UsageError(f"--listener-ports: Invalid value {text!r}: must be FIRST-LAST.")
+    if not 1 <= int(first) <= int(last) <= HIGHEST_PORT:
+        raise UsageError(f"--listener-ports: Invalid value {text!r}: must be a range in 1 to {HIGHEST_PORT}.")
     return int(first), int(last) - int(first) + 1

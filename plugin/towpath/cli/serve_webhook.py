@@ -1,4 +1,4 @@
-"""``towpath serve webhook``: the webhook that the apiserver and Karmada ask."""
+"""``towpath serve webhook``: the webhook that the apiserver and Karmada call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from towpath.errors import UsageError
 from towpath_webhook.certificates.tls import TlsVersion
 
 if TYPE_CHECKING:
-    from towpath_webhook.plugin.client import Address
+    from towpath_webhook.plugin.client import PluginAddress
 
 
 def webhook(
@@ -27,25 +27,33 @@ def webhook(
     context: options.Context = None,
     tls_cert: Annotated[
         Path | None,
-        typer.Option(help="Certificate and chain in PEM, looked after by others; else one is made."),
+        typer.Option(
+            help="Certificate and chain in PEM, renewed by others. Default: the webhook issues its own."
+        ),
     ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key, in PEM, without a password.")] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Key of that certificate in PEM, without a password.")
+    ] = None,
     tls_ca: Annotated[
         Path | None,
-        typer.Option(help="CAs of that certificate: the configurations in Karmada are kept trusting them."),
+        typer.Option(
+            help="CAs of that certificate: the webhook keeps them in its configurations in Karmada."
+        ),
     ] = None,
     client_ca: Annotated[
         Path | None,
-        typer.Option(help="CAs of clients: admission is answered to those only that show a certificate."),
+        typer.Option(help="CAs of client certificates: admission requests without one are refused."),
     ] = None,
     tls_min_version: Annotated[
-        TlsVersion, typer.Option(help="Lowest version of TLS that is spoken.")
+        TlsVersion, typer.Option(help="Lowest TLS version that is accepted.")
     ] = TlsVersion.V1_3,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8443,
     plugin_socket: Annotated[
         Path | None,
-        typer.Option(help="Unix socket of the plugin, which knows more than one object.", show_default=False),
+        typer.Option(
+            help="Unix socket of the plugin, for checks that need more than one object.", show_default=False
+        ),
     ] = None,
     plugin: plugin_options.At = None,
     plugin_cert: plugin_options.Cert = None,
@@ -53,22 +61,22 @@ def webhook(
     plugin_ca: plugin_options.Ca = None,
     health: Annotated[
         str | None,
-        typer.Option(
-            metavar="HOST:PORT", help="Where to answer /healthz, /readyz and /metrics in the clear."
-        ),
+        typer.Option(metavar="HOST:PORT", help="Address of /healthz, /readyz and /metrics, without TLS."),
     ] = None,
     drain: Annotated[
-        float, typer.Option(min=0, help="Seconds of going on when told to stop, already not ready.")
+        float, typer.Option(min=0, help="Seconds to keep serving after SIGTERM while reporting not ready.")
     ] = 5.0,
-    log_format: Annotated[LogFormat, typer.Option(help="How to log.")] = LogFormat.JSON,
+    log_format: Annotated[LogFormat, typer.Option(help="Format of the log.")] = LogFormat.JSON,
 ) -> None:
-    """Answer the apiserver about objects on their way in, and Karmada about their state, until SIGTERM."""
+    """Run the webhook that the apiserver and Karmada call, until SIGTERM."""
     import uvloop
 
     if (tls_cert is None) != (tls_key is None):
-        raise UsageError("--tls-cert and --tls-key go together")
+        raise UsageError("--tls-cert, --tls-key: Only one is set. Set both or neither.")
     if tls_ca and not tls_cert:
-        raise UsageError("--tls-ca goes with --tls-cert")
+        raise UsageError(
+            "--tls-ca: The option needs a certificate from a file. Set --tls-cert and --tls-key."
+        )
     log_as(log_format)
     address = _address(
         plugin_options.reached(
@@ -91,20 +99,20 @@ async def _serve(
     kubeconfig: str | None,
     context: str | None,
     files: tuple[Path, Path, Path | None] | None,
-    spoken: tuple[TlsVersion, Path | None],
+    tls_options: tuple[TlsVersion, Path | None],
     host: str,
     port: int,
     drain: float,
-    plugin: Address | None,
+    plugin: PluginAddress | None,
     health: str | None,
 ) -> None:
     from towpath_webhook.assembly import application
-    from towpath_webhook.certificates.keeper import LOCAL, Certificates, FilePair, OwnAuthority
-    from towpath_webhook.certificates.tls import Context
+    from towpath_webhook.certificates.keeper import LOCAL_NAMES, CertificateKeeper, FilePair, OwnAuthority
+    from towpath_webhook.certificates.tls import ServerTls
     from towpath_webhook.http.server import serve
     from towpath_webhook.registration.store import Store
 
-    tls = Context(*spoken)
+    tls = ServerTls(*tls_options)
     async with AsyncExitStack() as open_:
         store = None
         if files is None or files[2]:
@@ -113,25 +121,25 @@ async def _serve(
             agent = f"towpath-webhook/{__version__}"
             client = await Client.connect(kubeconfig, context=context, user_agent=agent, pool=8)
             store = Store(await open_.enter_async_context(client))
-        certificates: Certificates
+        keeper: CertificateKeeper
         if files is not None:
             cert, key, ca = files
-            certificates = FilePair(tls, store, cert=cert, key=key, ca=ca)
+            keeper = FilePair(tls, store, cert=cert, key=key, ca=ca)
         else:
             assert store is not None  # noqa: S101 - just made
-            certificates = OwnAuthority(tls, store, names=(*LOCAL, host))
+            keeper = OwnAuthority(tls, store, names=(*LOCAL_NAMES, host))
         app = await open_.enter_async_context(application(plugin, health))
-        await serve(app, host, port, certificates, drain=drain)
+        await serve(app, host, port, keeper, drain_seconds=drain)
 
 
-def _address(plugin: plugin_options.Reached | None) -> Address | None:
-    """Return whom to ask, with certificates that are read anew for each connection."""
+def _address(plugin: plugin_options.Reached | None) -> PluginAddress | None:
+    """Return the address of the plugin; certificates are read again for each connection."""
     if plugin is None:
         return None
-    from towpath_webhook.plugin.client import Address
+    from towpath_webhook.plugin.client import PluginAddress
 
     if plugin.files is None:
-        return Address(plugin.target)
+        return PluginAddress(plugin.target)
     from towpath.rpc.credentials import for_client
 
-    return Address(plugin.target, partial(for_client, plugin.files))
+    return PluginAddress(plugin.target, partial(for_client, plugin.files))

@@ -49,7 +49,7 @@ class Controller:
         self._reconciler = Reconciler(client, self.inventory, self._exports, metrics, self._leads)
         for reflector in self.inventory.watched.reflectors:
             reflector.interrupted = partial(self._interrupted, reflector.resource.kind)
-        metrics.before_scrape(self._refresh)
+        self._expose(metrics)
 
     @property
     def withheld(self) -> Container[ServiceKey]:
@@ -126,18 +126,20 @@ class Controller:
             yield from derived.conditions
         yield from self._exports.ready.values()
 
-    def _refresh(self) -> None:
-        """Set the metrics that are true at a moment. A service that is due counts when it has been
-        derived."""
-        metrics, world = self._metrics, self.inventory.world
-        metrics.queue_depth.set(len(self._queue))
-        metrics.queue_oldest.set(self._queue.oldest)
-        metrics.leader.set(self._leads())
-        metrics.clusters.replace(Counter(map(_state, world.fleet.members.values())))
-        metrics.services_behind.replace(self._exports.behind)
-        known = world.known
-        metrics.exports.replace(Counter(ConditionLabels(c.type, c.status) for c in self._conditions()))
-        metrics.left_out.replace(Counter(why.reason.value for d in known for why in d.excluded.values()))
+    def _expose(self, metrics: Metrics) -> None:
+        """Register the values that are read at each scrape. A service that is due counts as last derived."""
+        world, exports = self.inventory.world, self._exports
+        metrics.queue_depth.set_function(lambda: len(self._queue))
+        metrics.queue_oldest.set_function(lambda: self._queue.oldest)
+        metrics.leader.set_function(self._leads)
+        metrics.clusters.read_from(lambda: Counter(map(_state, world.fleet.members.values())))
+        metrics.services_behind.read_from(lambda: exports.behind)
+        metrics.exports.read_from(
+            lambda: Counter(ConditionLabels(c.type, c.status) for c in self._conditions())
+        )
+        metrics.left_out.read_from(
+            lambda: Counter(why.reason.value for d in world.known for why in d.excluded.values())
+        )
 
 
 def _cause(error: ApiError) -> Cause:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from prometheus_client import Counter, Histogram
 
-from towpath.serving.metric_families import Declaring, Family, Gauges
+from towpath.serving.metric_families import Family, Gauges, MetricSet
 
 LATENCY_BUCKETS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 """From a change to the member that holds it: Karmada takes part of a second, a lost watch minutes."""
@@ -96,7 +96,7 @@ class ConditionLabels(NamedTuple):
     status: str
 
 
-class Metrics(Declaring):
+class Metrics(MetricSet):
     """All metrics of the plugin."""
 
     def __init__(self) -> None:
@@ -164,7 +164,6 @@ class Metrics(Declaring):
         )
         self.leader = self.gauge("towpath_leader", "1 in the process that writes, 0 in standby processes.")
         for refusal in Refusal:
-            self.guard_refusals[refusal].inc(
-                0
-            )  # Prometheus counts from the first sample, so there must be one before the first refusal
-        self.of_process()
+            # Prometheus counts from the first sample, so there must be one before the first refusal
+            self.guard_refusals[refusal].inc(0)
+        self.describe_process()

@@ -10,6 +10,8 @@ EXTERNAL_NAME = "ExternalName"
 HEADLESS = "Headless"
 CLUSTER_SET_IP = "ClusterSetIP"
 NO_AFFINITY = "None"
+MAX_PORT = 65535
+"""The highest port number."""
 
 
 class ServicePort(Model):

@@ -49,6 +49,8 @@ class Agent:
         self._derived = Derived()
         self._snapshot = Snapshot()
         self._reported: frozenset[Problem] = frozenset()
+        self.metrics.problems.read_from(self._problem_series)
+        self.metrics.resources.read_from(self._resource_series)
 
     def synced(self) -> dict[str, bool]:
         """Tell what is known of the member."""
@@ -142,14 +144,16 @@ class Agent:
             about = f"{problem.kind} {problem.key}"
             log.warning("no effect", object=about, reason=problem.reason, message=problem.message)
         self._reported = problems
+
+    def _problem_series(self) -> dict[ProblemLabels, float]:
         labels = (
             ProblemLabels(problem.kind, problem.key.namespace, problem.key.name, problem.reason)
-            for problem in problems
+            for problem in self._reported
         )
-        self.metrics.problems.replace(dict.fromkeys(sorted(labels)[:MOST_PROBLEMS], 1.0))
-        self.metrics.resources.replace(
-            {kind.name: float(len(found)) for kind, found in self._derived.resources.items()}
-        )
+        return dict.fromkeys(sorted(labels)[:MOST_PROBLEMS], 1.0)
+
+    def _resource_series(self) -> dict[str, float]:
+        return {kind.name: float(len(found)) for kind, found in self._snapshot.encoded.items()}
 
 
 async def serve(
@@ -169,12 +173,16 @@ async def serve(
             traffic = Traffic(admin)
             agent.metrics.registry.register(traffic)
             tasks.create_task(traffic.run())
-            alive = running.done
+
+            async def check() -> str:
+                return "The agent has ended." if running.done() else ""
+
             server = HealthServer(
                 health,
                 synced=agent.synced,
-                alive=lambda: not alive(),
-                metrics=agent.metrics.exposition,
+                check=check,
+                metrics=agent.metrics.registry,
+                problem=lambda: client.problem,
             )
             await open_.enter_async_context(server)
         await running

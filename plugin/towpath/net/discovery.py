@@ -99,7 +99,7 @@ async def serving(discovery: Discovery, path: Path) -> AsyncIterator[None]:
         except RuntimeError as error:
             raise SocketUnusable(f"socket {path}: {error}") from None
         await server.start()
-    ours = socketfile.identity(path)
+    ours = socketfile.file_id(path)
     log.info("serving Envoy", socket=str(path))
     try:
         yield

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from prometheus_client import Counter
 
 from towpath.net.traffic import ERRORS, REACHABLE, REQUESTS
-from towpath.serving.metric_families import Declaring, Family, Gauges
+from towpath.serving.metric_families import Family, Gauges, MetricSet
 
 _WORK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 MOST_PROBLEMS = 200
@@ -31,12 +31,12 @@ class ProblemLabels(NamedTuple):
     reason: str
 
 
-class Metrics(Declaring):
+class Metrics(MetricSet):
     """All of them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.of_process()
+        self.describe_process()
         self.declared += (REQUESTS, ERRORS, REACHABLE)
         self.resources: Gauges[str] = self.gauges(
             "towpath_net_resources", "Resources that Envoy has been given, by type.", "type"

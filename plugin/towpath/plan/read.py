@@ -20,13 +20,16 @@ from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredT
 from towpath.model.cluster import FlomeshCluster, Member, changed
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.ownership import is_own
+from towpath.model.service import MAX_PORT
 from towpath.plan.apply import over
 from towpath.plan.objects import Id, Manifest, Named, identity, part, plain, what
+from towpath.plan.schema import Kind, Schema, problems, schema_of
 from towpath.propagation.policies import OverridePolicy, Policy, Target, read_override, read_policy
+from towpath.rules.defaults import with_missing
 from towpath.text import one_line
 
 T = TypeVar("T")
-_HIGHEST_PORT = 65535
+NO_SCHEMAS: Mapping[Kind, Schema] = {}
 
 
 @dataclass
@@ -48,7 +51,7 @@ class Reading:
     overrides: dict[Id, OverridePolicy] = field(default_factory=dict)
     bindings: dict[Id, Binding] = field(default_factory=dict)
     templates: dict[Id, Manifest] = field(default_factory=dict)
-    """The manifests of Clusters, exports, services and traffic policies."""
+    """The manifests of Clusters, namespaces, exports, services and traffic policies."""
     given: dict[Id, Manifest] = field(default_factory=dict)
     """What ``read_on`` has put on top of what was there."""
     edited: set[ServiceKey] = field(default_factory=set)
@@ -101,10 +104,20 @@ def read_live(objects: Iterable[Mapping[str, Any]]) -> Reading:
     return reading
 
 
-def read_on(reading: Reading, objects: Iterable[Mapping[str, Any]], *, namespace: str = "default") -> None:
-    """Read more manifests, as if they were applied to what was read before. Raises InvalidObject."""
+def read_on(
+    reading: Reading,
+    objects: Iterable[Mapping[str, Any]],
+    *,
+    namespace: str = "default",
+    schemas: Mapping[Kind, Schema] = NO_SCHEMAS,
+) -> None:
+    """Read more manifests, as if they were applied to what was read before.
+
+    Raises InvalidObject, also for what the apiserver refuses by one of the ``schemas``.
+    """
     for obj in objects:
         group, kind = _group_and_kind(obj)
+        _check_schema(obj, schemas, namespace)
         take = _READERS.get((group, kind))
         if take is not None:
             made = plain(obj, namespace)
@@ -115,6 +128,15 @@ def read_on(reading: Reading, objects: Iterable[Mapping[str, Any]], *, namespace
             reading.notes.append(
                 f"{one_line(what(obj))}: passed over, because {group!r} is not {' or '.join(Dialect)}"
             )
+
+
+def _check_schema(obj: Mapping[str, Any], schemas: Mapping[Kind, Schema], namespace: str) -> None:
+    """Refuse what the apiserver refuses, after the defaults that Towpath's webhook fills in."""
+    schema = schema_of(obj, schemas)
+    if schema is not None:
+        applied = with_missing(plain(obj, namespace))
+        if found := problems(applied, schema):
+            raise InvalidObject(f"{what(applied)}: {'; '.join(map(str, found))}")
 
 
 def _group_and_kind(obj: Mapping[str, Any]) -> tuple[str, str]:
@@ -163,6 +185,10 @@ def _take_service(reading: Reading, one: Id, obj: Manifest) -> None:
     reading.services[Named(one.namespace, one.name)] = stored
 
 
+def _take_namespace(reading: Reading, one: Id, obj: Manifest) -> None:
+    reading.templates[one] = obj
+
+
 def _take_traffic(reading: Reading, one: Id, obj: Manifest) -> None:
     stored = _decoded(decode.traffic_policy, obj)
     reading.templates[one] = obj
@@ -185,6 +211,7 @@ def _take_binding(reading: Reading, one: Id, obj: Manifest) -> None:
 
 _READERS: Mapping[tuple[str, str], Callable[[Reading, Id, Manifest], None]] = {
     ("cluster.karmada.io", "Cluster"): _take_member,
+    ("", "Namespace"): _take_namespace,
     ("", "Service"): _take_service,
     ("policy.karmada.io", "PropagationPolicy"): _take_policy,
     ("policy.karmada.io", "ClusterPropagationPolicy"): _take_policy,
@@ -203,8 +230,8 @@ def _key(one: Id) -> ServiceKey:
 
 
 def _check_port(obj: Manifest, place: str, number: int) -> None:
-    if not 1 <= number <= _HIGHEST_PORT:
-        raise InvalidObject(f"{what(obj)}: {place}: a port is a number from 1 to {_HIGHEST_PORT}")
+    if not 1 <= number <= MAX_PORT:
+        raise InvalidObject(f"{what(obj)}: {place}: a port is a number from 1 to {MAX_PORT}")
 
 
 def _decoded(decoder: Callable[[bytes], T], obj: Manifest) -> T:

@@ -16,6 +16,7 @@ from towpath.derivation.warnings import advise, advise_policy
 from towpath.model.cluster import Fleet
 from towpath.model.condition import Condition
 from towpath.model.world import AppliedPolicy, ExportedService, World
+from towpath.plan.objects import Id
 from towpath.propagation.policies import OverridePolicy, Target
 from towpath.rules.reasons import Caution, InvalidReason
 
@@ -124,6 +125,29 @@ def _traffic(applied: AppliedPolicy, plan: ServicePlan | None, fleet: Fleet) -> 
             applied.key, applied.uid, applied.policy, frozenset(derived.views), selected=False
         )
     return TrafficPlan(applied, following, advise_policy(applied, service, derived, fleet))
+
+
+def touched(before: Plan, after: Plan, given: Collection[Id]) -> Plan:
+    """Return of a plan what manifests touch: what they name, and what differs from the plan without them."""
+    names = {(one.namespace, one.name) for one in given}
+    services = {planned.service.key: planned for planned in before.services}
+    traffic = {planned.applied.key: planned for planned in before.traffic}
+    return replace(
+        after,
+        services=tuple(
+            planned
+            for planned in after.services
+            if (planned.service.key.namespace, planned.service.key.name) in names
+            or services.get(planned.service.key) != planned
+        ),
+        traffic=tuple(
+            planned
+            for planned in after.traffic
+            if (planned.applied.key.namespace, planned.applied.key.name) in names
+            or traffic.get(planned.applied.key) != planned
+        ),
+        notes=tuple(note for note in after.notes if note not in before.notes),
+    )
 
 
 def explained(planned: ServicePlan, fleet: Fleet) -> Explanation:

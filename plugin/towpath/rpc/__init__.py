@@ -1,8 +1,7 @@
-"""The plugin's gRPC face: what ``proto/towpath/proto/v1alpha1`` promises.
+"""The gRPC API of the plugin, as proto/towpath/proto/v1alpha1 defines it. Thin adapters that hold no rules.
 
-``convert`` turns derivations into messages; ``planner``, ``inventory`` and ``reviewer`` answer the calls of
-the services of these names, ``service_lookup`` finds the service that is meant and ``watching`` tells of its
-changes, ``health`` says whether anything is answered. ``interceptor`` stands around every call, ``errors``
-says what is wrong with one. ``server`` serves it all on a unix socket and with ``credentials`` on a port,
-``socketfile`` takes care of the socket's file, and ``client`` asks. No knowledge of its own.
-"""
+``planner``, ``inventory``, ``reviewer`` and ``health`` are the servicers. ``convert`` builds their messages,
+``service_lookup`` finds the service that a request names, ``watching`` wakes its watchers, ``stream`` keeps
+bidirectional streams, and ``plan_process`` runs plans in a process of their own. ``interceptor`` and
+``errors`` turn exceptions into statuses. ``server`` serves them on a unix socket (``socketfile``) and on a
+port (``credentials``); ``client`` is the client of the command line."""

@@ -1,4 +1,4 @@
-"""From the model to the messages of the contract: pure functions, one a message."""
+"""Conversion of the model to the messages of the gRPC API: one pure function for each message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from towpath.rules.reasons import Caution, Finding
 
 
 def cluster(member: Member) -> pb.Cluster:
-    """Return one member of the inventory."""
+    """Return a member of the inventory."""
     return pb.Cluster(
         name=member.name,
         cluster_key=member.key,
@@ -97,7 +97,7 @@ def _port_of(port: pb.Port) -> ImportPort:
 
 
 def summary(service: ExportedService, derived: Derived) -> inventory_pb2.ServiceSummary:
-    """Return one derived service in short."""
+    """Return the summary of a derived service."""
     key = service.key
     return inventory_pb2.ServiceSummary(
         namespace=key.namespace,
@@ -109,39 +109,39 @@ def summary(service: ExportedService, derived: Derived) -> inventory_pb2.Service
     )
 
 
-def conditions(those: Iterable[Condition]) -> list[pb.Condition]:
-    """Return what a status has to say."""
-    return [pb.Condition(type=c.type, status=c.status, reason=c.reason, message=c.message) for c in those]
+def conditions(of_status: Iterable[Condition]) -> list[pb.Condition]:
+    """Return the conditions of a status."""
+    return [pb.Condition(type=c.type, status=c.status, reason=c.reason, message=c.message) for c in of_status]
 
 
 def plan(made: Plan, differences: Iterable[str]) -> planner_pb2.PlanResponse:
-    """Return a plan, and what it would change."""
+    """Return a plan, and the changes that it would make."""
     return planner_pb2.PlanResponse(
         clusters=clusters(made.fleet.members),
-        services=[_planned_service(one, made.fleet) for one in made.services],
-        traffic_policies=[_planned_policy(one) for one in made.traffic],
+        services=[_planned_service(service, made.fleet) for service in made.services],
+        traffic_policies=[_planned_policy(policy) for policy in made.traffic],
         notes=made.notes,
         refusals=made.refusals,
         differences=differences,
     )
 
 
-def _planned_service(one: ServicePlan, fleet: Fleet) -> planner_pb2.PlannedService:
+def _planned_service(planned: ServicePlan, fleet: Fleet) -> planner_pb2.PlannedService:
     return planner_pb2.PlannedService(
-        explanation=explanation(explained(one, fleet)), objects=_json(one.objects)
+        explanation=explanation(explained(planned, fleet)), objects=_json(planned.objects)
     )
 
 
-def _planned_policy(one: TrafficPlan) -> planner_pb2.PlannedPolicy:
-    key = one.applied.key
+def _planned_policy(planned: TrafficPlan) -> planner_pb2.PlannedPolicy:
+    key = planned.applied.key
     return planner_pb2.PlannedPolicy(
         namespace=key.namespace,
         name=key.name,
         dialect=key.dialect,
-        clusters=sorted(one.applied.clusters),
-        errors=findings(caution for caution in one.cautions if caution not in one.advice),
-        warnings=findings(one.advice),
-        objects=_json([one.following] if one.following else []),
+        clusters=sorted(planned.applied.clusters),
+        errors=findings(caution for caution in planned.cautions if caution not in planned.advice),
+        warnings=findings(planned.advice),
+        objects=_json([planned.following] if planned.following else []),
     )
 
 
@@ -149,9 +149,9 @@ def _json(objects: Iterable[Mapping[str, Any]]) -> list[str]:
     return [msgspec.json.encode(obj).decode() for obj in objects]
 
 
-def findings(those: Iterable[Caution]) -> list[pb.Finding]:
-    """Return what is wrong or surprises."""
-    return [pb.Finding(reason=one.reason.value, field=one.field, text=one.text) for one in those]
+def findings(cautions: Iterable[Caution]) -> list[pb.Finding]:
+    """Return errors and warnings."""
+    return [pb.Finding(reason=c.reason.value, field=c.field, text=c.text) for c in cautions]
 
 
 def _port(port: ImportPort) -> pb.Port:

@@ -1,8 +1,7 @@
-"""Certificates for mutual TLS, read anew when they change: whoever renews them only has to write the files.
+"""Certificates for mutual TLS, read again when their files change: renewing them is writing the files.
 
-A pair that does not fit together is one that is just being replaced: what was there before is served until
-both files are new. gRPC asks at every handshake, and what it can't be given it goes on without.
-"""
+A certificate and key that do not match are being replaced: the previous pair is served until both files are
+new. gRPC asks for the certificates at every handshake, and keeps the previous ones if it receives none."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ _Version = tuple[tuple[int, int, int], ...]
 
 
 class Files(NamedTuple):
-    """PEM files: a certificate with its chain, its key, and the CA that the other side's is signed by."""
+    """PEM files: a certificate with its chain, its key, and the CA of the peer's certificate."""
 
     certificate: Path
     key: Path
@@ -37,24 +36,24 @@ class _Content(NamedTuple):
 
 
 def for_server(files: Files) -> grpc.ServerCredentials:
-    """Return credentials by which only clients with a certificate of the CA are served.
+    """Return credentials of a server that accepts only clients with a certificate of the CA.
 
-    Raises UsageError, naming the file, if they cannot be read now.
+    Raises UsageError naming the file that cannot be read.
     """
     reloading = _Reloading(files)
-    # The stubs do not know that None means "as before".
+    # The stubs do not know that None means "unchanged".
     fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", reloading.fetch)
     return grpc.dynamic_ssl_server_credentials(reloading.first, fetch, require_client_authentication=True)
 
 
 def for_client(files: Files) -> grpc.ChannelCredentials:
-    """Return a client's credentials, as the files are now. Raises UsageError, naming the file."""
+    """Return the credentials of a client; the files are read now. Raises UsageError naming the file."""
     found = _read(files)
     return grpc.ssl_channel_credentials(found.ca, found.key, found.certificate)
 
 
 class _Reloading:
-    """What the files hold, as gRPC wants it, from the threads in which it asks."""
+    """The content of the files in gRPC's form. gRPC calls it from its own threads."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -63,7 +62,7 @@ class _Reloading:
         self.first = _configuration(_read(files))
 
     def fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return what is new, None if nothing is."""
+        """Return the new content, None if it is unchanged."""
         with self._lock:
             try:
                 version = _version(self._files)
@@ -71,10 +70,10 @@ class _Reloading:
                     return None
                 made = _configuration(_read(self._files))
             except UsageError as error:
-                log.warning("certificates not taken", reason=str(error))
+                log.warning("certificates not reloaded", reason=str(error))
                 return None
             self._seen = version
-            log.info("certificates taken", certificate=str(self._files.certificate))
+            log.info("certificates reloaded", certificate=str(self._files.certificate))
             return made
 
 
@@ -83,28 +82,34 @@ def _configuration(found: _Content) -> grpc.ServerCertificateConfiguration:
 
 
 def _version(files: Files) -> _Version:
-    """Return what changes whenever a file is written or replaced."""
+    """Return a value that changes whenever a file is written or replaced."""
     try:
         found = [path.stat() for path in files]
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from None
-    return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
+    return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found)
 
 
 def _read(files: Files) -> _Content:
-    """Return what the files hold. Raises UsageError if that is no pair, or no CA."""
+    """Return the content of the files. Raises UsageError if it is not a certificate, its key and a CA."""
     try:
         found = _Content(*(path.read_bytes() for path in files))
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from None
-    mine = _certificate(found.certificate, files.certificate)
+    own = _certificate(found.certificate, files.certificate)
     _certificate(found.ca, files.ca)
     try:
         key = serialization.load_pem_private_key(found.key, None)
     except (ValueError, TypeError):
-        raise UsageError(f"{files.key}: it holds no private key as PEM, or one with a password") from None
-    if mine.public_key() != key.public_key():
-        raise UsageError(f"{files.key}: it is not the key of the certificate in {files.certificate}")
+        raise UsageError(
+            f"{files.key}: The file has no PEM private key, or an encrypted one. Give a key without a "
+            f"password."
+        ) from None
+    if own.public_key() != key.public_key():
+        raise UsageError(
+            f"{files.key}: The key does not belong to the certificate in {files.certificate}. Give its own "
+            f"key."
+        )
     return found
 
 
@@ -113,4 +118,4 @@ def _certificate(pem: bytes, path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificates(pem)[0]
     except ValueError:
-        raise UsageError(f"{path}: it holds no certificate as PEM") from None
+        raise UsageError(f"{path}: The file has no PEM certificate. Give one.") from None

@@ -1,8 +1,7 @@
-"""Why a call is not answered: a gRPC status with details that programs can read, and a sentence for people.
+"""Errors of the gRPC API: a status code, details for programs, and a sentence for people.
 
-The details are google.rpc's: ``ErrorInfo`` with a word, and for a request without meaning ``BadRequest``,
-which names the fields.
-"""
+The details are those of google.rpc: ``ErrorInfo`` with the reason, and for an invalid request ``BadRequest``,
+which names the fields."""
 
 from __future__ import annotations
 
@@ -16,19 +15,20 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 DOMAIN = "towpath.io"
-NOT_IN_SYNC = "the plugin has not yet read everything from Karmada: try again"
+NOT_IN_SYNC = "The plugin has not read everything from Karmada yet. Try again."
+STOPPING = "The plugin is shutting down. Try again."
 
 
-class Refused(Exception):
-    """A call that is not answered. ``str(error)`` is fit for a user."""
+class StatusError(Exception):
+    """The error of a call. ``str(error)`` is the message for the user."""
 
-    def __init__(self, code: grpc.StatusCode, reason: str, text: str, *details: Message) -> None:
-        super().__init__(text)
+    def __init__(self, code: grpc.StatusCode, reason: str, message: str, *details: Message) -> None:
+        super().__init__(message)
         self.code, self.reason = code, reason
         self._details = (ErrorInfo(reason=reason, domain=DOMAIN), *details)
 
     def status(self) -> grpc.Status:
-        """Return what goes to the client."""
+        """Return the status for the client."""
         status = Status(code=self.code.value[0], message=str(self))
         for detail in self._details:
             packed = Any()
@@ -37,25 +37,27 @@ class Refused(Exception):
         return rpc_status.to_status(status)
 
 
-def invalid(fields: Mapping[str, str]) -> Refused:
-    """Return the refusal of a request: by the name of a field what is wrong there."""
-    violations = [BadRequest.FieldViolation(field=field, description=text) for field, text in fields.items()]
-    text = "; ".join(dict.fromkeys(fields.values()))
-    return Refused(
-        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", text, BadRequest(field_violations=violations)
+def invalid_request(problems: Mapping[str, str]) -> StatusError:
+    """Return the error of a request with invalid fields; ``problems`` is by field name."""
+    violations = [
+        BadRequest.FieldViolation(field=field, description=problem) for field, problem in problems.items()
+    ]
+    message = " ".join(dict.fromkeys(problems.values()))
+    return StatusError(
+        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", message, BadRequest(field_violations=violations)
     )
 
 
-def not_in_sync() -> Refused:
-    """Return the refusal of everything before the world is known."""
-    return Refused(grpc.StatusCode.UNAVAILABLE, "NOT_IN_SYNC", NOT_IN_SYNC)
+def not_in_sync() -> StatusError:
+    """Return the error of every call before the initial sync is complete."""
+    return StatusError(grpc.StatusCode.UNAVAILABLE, "NOT_IN_SYNC", NOT_IN_SYNC)
 
 
-def stopping() -> Refused:
-    """Return how streams end, and what new ones hear, while the server stops."""
-    return Refused(grpc.StatusCode.UNAVAILABLE, "STOPPING", "the plugin stops: try again")
+def stopping() -> StatusError:
+    """Return the error of every stream while the server stops."""
+    return StatusError(grpc.StatusCode.UNAVAILABLE, "STOPPING", STOPPING)
 
 
-def not_found(reason: str, text: str) -> Refused:
-    """Return the refusal to speak of what is not there."""
-    return Refused(grpc.StatusCode.NOT_FOUND, reason, text)
+def not_found(reason: str, message: str) -> StatusError:
+    """Return the error of a call for an object that does not exist."""
+    return StatusError(grpc.StatusCode.NOT_FOUND, reason, message)

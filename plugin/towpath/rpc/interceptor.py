@@ -1,8 +1,7 @@
-"""What stands around every call: its deadline, and what becomes of an error.
+"""The interceptor of every call: it sets a deadline, and turns exceptions into statuses.
 
-What a servicer raises as ``Refused`` goes to the client with its details. Anything else is a bug of ours: the
-log has it, the client hears no more than that.
-"""
+A ``StatusError`` goes to the client with its details. Any other exception is a defect of the plugin: it is
+logged with its traceback, and the client receives INTERNAL without it."""
 
 from __future__ import annotations
 
@@ -15,18 +14,18 @@ import grpc
 import structlog
 from grpc.aio import ServerInterceptor, ServicerContext
 
-from towpath.rpc.errors import Refused
+from towpath.rpc.errors import StatusError
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Context = ServicerContext[Any, Any]
-LONGEST = 30.0
-"""Seconds that a call may take, unless it is a stream."""
+CALL_SECONDS = 30.0
+"""Deadline of a call that is not a stream. The handler is cancelled then."""
 
 log = structlog.get_logger()
 
 
-class Guard(ServerInterceptor):
+class Interceptor(ServerInterceptor):
     """Wraps every handler."""
 
     async def intercept_service(
@@ -36,24 +35,19 @@ class Guard(ServerInterceptor):
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Request, Response] | None:
-        """Return the handler of a method, guarded."""
+        """Return the wrapped handler of a method."""
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        method, serialization = (
-            handler_call_details.method,
-            (
-                handler.request_deserializer,
-                handler.response_serializer,
-            ),
-        )
+        method = handler_call_details.method
+        serialization = (handler.request_deserializer, handler.response_serializer)
         if handler.unary_unary is not None:
-            answer = cast("Callable[[Request, Context], Awaitable[Response]]", handler.unary_unary)
-            unary: Any = _unary(method, answer)
+            respond = cast("Callable[[Request, Context], Awaitable[Response]]", handler.unary_unary)
+            unary: Any = _unary(method, respond)
             return grpc.unary_unary_rpc_method_handler(unary, *serialization)
         if handler.unary_stream is not None:
-            follow = cast("Callable[[Request, Context], AsyncIterator[Response]]", handler.unary_stream)
-            stream: Any = _stream(method, follow)
+            watch = cast("Callable[[Request, Context], AsyncIterator[Response]]", handler.unary_stream)
+            stream: Any = _stream(method, watch)
             return grpc.unary_stream_rpc_method_handler(stream, *serialization)
         if handler.stream_stream is not None:
             converse = cast(
@@ -65,51 +59,49 @@ class Guard(ServerInterceptor):
 
 
 def _unary(
-    method: str, answer: Callable[[Request, Context], Awaitable[Response]]
+    method: str, respond: Callable[[Request, Context], Awaitable[Response]]
 ) -> Callable[[Request, Context], Awaitable[Response]]:
-    async def guarded(request: Request, context: Context) -> Response:
-        async with _told(method, context):
+    async def wrapped(request: Request, context: Context) -> Response:
+        async with _abort_on_error(method, context):
             try:
-                async with asyncio.timeout(LONGEST):
-                    return await answer(request, context)
+                async with asyncio.timeout(CALL_SECONDS):
+                    return await respond(request, context)
             except TimeoutError:
-                raise Refused(
-                    grpc.StatusCode.DEADLINE_EXCEEDED,
-                    "TOO_SLOW",
-                    f"this took the plugin longer than {LONGEST:g} s",
-                ) from None
+                message = f"The call took longer than {CALL_SECONDS:g} s. Send a smaller request."
+                raise StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "TOO_SLOW", message) from None
 
-    return guarded
+    return wrapped
 
 
 def _stream(
-    method: str, follow: Callable[[Request, Context], AsyncIterator[Response]]
+    method: str, respond: Callable[[Request, Context], AsyncIterator[Response]]
 ) -> Callable[[Request, Context], AsyncIterator[Response]]:
-    async def guarded(request: Request, context: Context) -> AsyncIterator[Response]:
-        async with _told(method, context):
-            async for response in follow(request, context):
+    async def wrapped(request: Request, context: Context) -> AsyncIterator[Response]:
+        async with _abort_on_error(method, context):
+            async for response in respond(request, context):
                 yield response
 
-    return guarded
+    return wrapped
 
 
 @asynccontextmanager
-async def _told(method: str, context: Context) -> AsyncIterator[None]:
-    """Tell the client what the block fails with."""
+async def _abort_on_error(method: str, context: Context) -> AsyncIterator[None]:
+    """Send the status of an exception in the block to the client."""
     try:
         yield
     except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
         raise
     except Exception as error:
-        status = refusal_of(error, method).status()
+        status = status_error(error, method).status()
     else:
         return
     await context.abort(status.code, status.details, status.trailing_metadata)
 
 
-def refusal_of(error: Exception, method: str) -> Refused:
-    """Return what a client hears of an error. The log has what was not meant for it."""
-    if isinstance(error, Refused):
+def status_error(error: Exception, method: str) -> StatusError:
+    """Return an exception as the client receives it. An unexpected one is logged."""
+    if isinstance(error, StatusError):
         return error
-    log.error("a bug of ours", method=method, exc_info=error)
-    return Refused(grpc.StatusCode.INTERNAL, "BUG", "internal error: the plugin's log has it")
+    log.error("unhandled exception", method=method, exc_info=error)
+    message = "Internal error. The log of the plugin has the details."
+    return StatusError(grpc.StatusCode.INTERNAL, "BUG", message)

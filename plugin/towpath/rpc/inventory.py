@@ -1,4 +1,4 @@
-"""Answering the service ``Inventory``: what there is, and how it changes."""
+"""The servicer of ``Inventory``: members, exported services, and their changes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from towpath.rpc.service_lookup import service_key
 from towpath.rpc.watching import Watches
 
 EXPORT_GONE = "EXPORT_GONE"
-_AT_ONCE = 20
-"""Services that are derived before others get a turn."""
+_BATCH_SIZE = 20
+"""Services that are derived before the event loop runs other tasks."""
 
 
 class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
-    """The service over a world. Refuses while that is not ``in_sync``."""
+    """Answers from a world. Every call fails until that is ``in_sync``."""
 
     def __init__(self, world: Incremental, in_sync: Callable[[], bool]) -> None:
         self._world = world
@@ -42,7 +42,7 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
         request: pb.ListClustersRequest,
         context: ServicerContext[pb.ListClustersRequest, Awaitable[pb.ListClustersResponse]],
     ) -> pb.ListClustersResponse:
-        """Answer with the members."""
+        """Return the members."""
         self._check()
         return pb.ListClustersResponse(clusters=convert.clusters(self._world.fleet.members))
 
@@ -51,7 +51,7 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
         request: pb.ListServicesRequest,
         context: ServicerContext[pb.ListServicesRequest, Awaitable[pb.ListServicesResponse]],
     ) -> pb.ListServicesResponse:
-        """Answer with the services, each in short."""
+        """Return a summary of each service."""
         self._check()
         world, now = self._world, time.time()
         keys = [key for key in world.services if request.namespace in {"", key.namespace}]
@@ -60,7 +60,7 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
             service, derived = world.services.get(key), world.derived(key, now)
             if service is not None and derived is not None:
                 answer.services.append(convert.summary(service, derived))
-            if not number % _AT_ONCE:
+            if not number % _BATCH_SIZE:
                 await asyncio.sleep(0)
         return answer
 
@@ -72,27 +72,30 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
         """Send the explanation of a service now and after every change of it."""
         self._check()
         key = service_key(self._world, request.namespace, request.name, request.dialect)
-        told: Explanation | None = None
-        with self._watches.following(key) as woken:
-            while not self._watches.stopped:
-                woken.clear()
-                explanation, look_again = self._explained(key)
-                if explanation != told:
-                    told = explanation
+        last_sent: Explanation | None = None
+        with self._watches.watching(key) as changed:
+            while not self._watches.is_stopped:
+                changed.clear()
+                explanation, look_again = self._explain(key)
+                if explanation != last_sent:
+                    last_sent = explanation
                     yield pb.WatchServiceResponse(explanation=explanation)
                 try:
                     async with asyncio.timeout_at(_loop_time(look_again)):
-                        await woken.wait()
+                        await changed.wait()
                 except TimeoutError:
-                    pass  # the passing of time alone may have changed it
+                    pass  # a grace period may have ended
         raise stopping()
 
-    def _explained(self, key: ServiceKey) -> tuple[Explanation, float]:
-        """Return the explanation, and when time alone may change it. Raises Refused if the export is gone."""
+    def _explain(self, key: ServiceKey) -> tuple[Explanation, float]:
+        """Return the explanation, and the time at which it may change by itself.
+
+        Raises StatusError if the export is gone.
+        """
         world = self._world
         service, derived = world.services.get(key), world.derived(key, time.time())
         if service is None or derived is None:
-            raise not_found(EXPORT_GONE, f"the ServiceExport {key.namespace}/{key.name} has been deleted")
+            raise not_found(EXPORT_GONE, f"ServiceExport {key.namespace}/{key.name} has been deleted.")
         return convert.explanation(explain(service, derived, world.fleet)), derived.look_again
 
     def _check(self) -> None:
@@ -100,6 +103,10 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
             raise not_in_sync()
 
 
-def _loop_time(when: float) -> float | None:
-    """Return a time since 1970 by the loop's clock, None for never."""
-    return None if when == math.inf else asyncio.get_running_loop().time() + max(when - time.time(), 0.0)
+def _loop_time(unix_time: float) -> float | None:
+    """Return a Unix time on the clock of the event loop, None for never."""
+    return (
+        None
+        if unix_time == math.inf
+        else asyncio.get_running_loop().time() + max(unix_time - time.time(), 0.0)
+    )

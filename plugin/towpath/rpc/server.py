@@ -1,9 +1,8 @@
-"""Serving the contract: on a unix socket, on a port for clients with a certificate, or on both.
+"""The gRPC server: on a unix socket, on a port with mutual TLS, or on both.
 
-Beside its services stand the standard ones for health and reflection. Health is NOT_SERVING from the start,
-SERVING once the world is known, and NOT_SERVING again while the server stops: who waits for SERVING never
-gets an answer from half a world.
-"""
+Besides its own services it serves the standard ones for health and reflection. Health is NOT_SERVING until
+the initial sync is complete, and again while the server stops: a client that waits for SERVING is never
+answered from an incomplete world."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ from towpath.review.status import Aggregation
 from towpath.rpc import socketfile
 from towpath.rpc.credentials import Files, for_server
 from towpath.rpc.health import HealthServicer
-from towpath.rpc.interceptor import Guard
+from towpath.rpc.interceptor import Interceptor
 from towpath.rpc.inventory import InventoryServicer
 from towpath.rpc.planner import Live, PlannerServicer
 from towpath.rpc.reviewer import ReviewerServicer
@@ -41,18 +40,21 @@ SERVICES: tuple[str, ...] = tuple(
     for file in (planner_pb2, inventory_pb2, reviewer_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
-GRACE = 2.0
-"""Seconds that calls in flight have to end when the server stops."""
-LARGEST_REQUEST, LARGEST_ANSWER = 8 << 20, 64 << 20
-"""Bytes: an object of the apiserver, old and new, or a folder of manifests; and a plan of a large fleet."""
-MOST_CALLS = 2000
-"""Calls and streams at the same time; to more it says RESOURCE_EXHAUSTED."""
+GRACE_SECONDS = 2.0
+"""Time for calls in flight when the server stops; then they are cancelled."""
+MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES = 8 << 20, 64 << 20
+"""Limits: an object of the apiserver, old and new, or a folder of manifests; and the plan of a large
+fleet."""
+CHECK_SECONDS = 1.5
+"""Deadline of a health check."""
+MAX_CALLS = 2000
+"""Concurrent calls and streams; further ones fail with RESOURCE_EXHAUSTED."""
 _OPTIONS = (
-    ("grpc.max_receive_message_length", LARGEST_REQUEST),
-    ("grpc.max_send_message_length", LARGEST_ANSWER),
-    # Two servers on one port would share its connections, without a word.
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
+    # Two servers on one port would share its connections without an error.
     ("grpc.so_reuseport", 0),
-    # A watcher that is gone without a good-bye is noticed, and its stream ended.
+    # A watcher that disappears is noticed, and its stream ends.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
@@ -66,11 +68,10 @@ class Port(NamedTuple):
 
 
 class PluginServer:
-    """The server: starts and stops as an async context manager.
+    """The server, as an async context manager.
 
-    ``live`` reads for plans what Karmada holds. Raises on entering SocketUnusable if another process answers
-    on the socket or port, or it cannot be had, and UsageError if the certificates cannot be used.
-    """
+    ``live`` reads the objects of Karmada for plans. Raises on entering SocketUnusable if the socket or port
+    cannot be used, and UsageError if the certificates cannot be used."""
 
     def __init__(
         self,
@@ -82,10 +83,10 @@ class PluginServer:
         port: Port | None = None,
     ) -> None:
         self._path = socket.absolute() if socket else None
-        self._file: socketfile.Identity | None = None
+        self._file: socketfile.FileId | None = None
         self._port = port
         self.number = 0
-        """The port that is listened on, 0 before there is one."""
+        """The port in use, 0 before there is one."""
         self._is_in_sync = False
 
         def in_sync() -> bool:
@@ -104,16 +105,16 @@ class PluginServer:
             else:
                 with socketfile.placed(self._path) as path:
                     await self._start(path)
-                self._file = socketfile.identity(self._path)
+                self._file = socketfile.file_id(self._path)
         except BaseException:
             await self._stop(0)
             raise
-        log.info("answering", socket=str(self._path or ""), port=self.number)
+        log.info("listening", socket=str(self._path or ""), port=self.number)
         return self
 
     async def _start(self, path: Path | None = None) -> None:
         self._server = server = grpc.aio.server(
-            interceptors=[Guard()], options=_OPTIONS, maximum_concurrent_rpcs=MOST_CALLS
+            interceptors=[Interceptor()], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
         )
         inventory_pb2_grpc.add_InventoryServicer_to_server(self._inventory, server)
         planner_pb2_grpc.add_PlannerServicer_to_server(self._planner, server)
@@ -137,10 +138,29 @@ class PluginServer:
         if self._server is not None:
             await self._server.stop(grace)
 
+    async def check(self) -> str:
+        """Send a request through the socket, and return why it was not answered, empty if it was.
+
+        Without a socket the reviewer is called directly: the port needs the certificate of a client.
+        """
+        obj = b'{"apiVersion":"flomesh.io/v1alpha1","kind":"ServiceExport"}'
+        request = reviewer_pb2.InterpretHealthRequest(object=obj)
+        if self._path is None:
+            is_healthy = self._reviewer.interpret_health(request).healthy
+        else:
+            options = (("grpc.use_local_subchannel_pool", 1),)
+            async with grpc.aio.insecure_channel(f"unix:{self._path}", options=options) as channel:
+                stub = reviewer_pb2_grpc.ReviewerStub(channel)
+                try:
+                    is_healthy = (await stub.InterpretHealth(request, timeout=CHECK_SECONDS)).healthy
+                except grpc.aio.AioRpcError as error:
+                    return f"The gRPC server does not answer: {error.code().name}."
+        return "" if is_healthy else "The gRPC server answers wrongly."
+
     def in_sync(self) -> None:
-        """Say that the source is complete: from now on calls are answered."""
+        """Start to answer calls: the initial sync is complete."""
         self._is_in_sync = True
-        self._health.serving()
+        self._health.start_serving()
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
@@ -149,7 +169,7 @@ class PluginServer:
         self._inventory.stop()
         self._reviewer.stop()
         try:
-            await self._stop(GRACE)
+            await self._stop(GRACE_SECONDS)
         finally:
             if self._path is not None:
                 socketfile.remove(self._path, self._file)

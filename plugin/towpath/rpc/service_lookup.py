@@ -1,4 +1,4 @@
-"""Which service a request means, and what to say where there is none."""
+"""Finding the exported service that a request names, and the message if it does not exist."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from collections.abc import Sequence
 
 from towpath.derivation.index import Incremental
 from towpath.model.keys import Dialect, ServiceKey
-from towpath.rpc.errors import Refused, invalid, not_found
+from towpath.rpc.errors import invalid_request, not_found
 
 NO_SUCH_EXPORT = "NO_SUCH_EXPORT"
-_SIMILAR = 0.8
-"""From here on two names are alike: high, because they often share their namespace."""
+_SIMILARITY = 0.8
+"""From this ratio on two names count as similar: high, because they often share their namespace."""
 
 
 def service_key(world: Incremental, namespace: str, name: str, dialect: str) -> ServiceKey:
-    """Return the exported service that is meant: of two dialects, when none is named, the one that counts.
+    """Return the key of an exported service. Without a dialect, the export that takes effect is found.
 
-    Raises Refused if the names mean nothing, or nothing is exported by them.
+    Raises StatusError if a field is invalid, or no such service is exported.
     """
-    empty = [field for field, text in (("namespace", namespace), ("name", name)) if not text]
-    if empty:
-        raise invalid(dict.fromkeys(empty, "namespace and name of the service must be given"))
+    fields = {"namespace": namespace, "name": name}
+    missing = {
+        field: f"{field}: The field is required. Set it." for field, text in fields.items() if not text
+    }
+    if missing:
+        raise invalid_request(missing)
     if dialect and dialect not in set(Dialect):
-        raise invalid({"dialect": f"{dialect!r} is no dialect: there are {' and '.join(Dialect)}"})
+        message = f"dialect: {dialect!r} is not a dialect. Use {' or '.join(Dialect)}."
+        raise invalid_request({"dialect": message})
     dialects = [Dialect(dialect)] if dialect else list(Dialect)
-    services = (world.services.get(ServiceKey(one, namespace, name)) for one in dialects)
-    found = min((one for one in services if one is not None), key=lambda one: one.age, default=None)
+    services = (world.services.get(ServiceKey(each, namespace, name)) for each in dialects)
+    found = min((s for s in services if s is not None), key=lambda service: service.age, default=None)
     if found is None:
-        raise _missing(namespace, name, dialect, list(world.services))
+        raise not_found(NO_SUCH_EXPORT, why_not_found(namespace, name, dialect, list(world.services)))
     return found.key
 
 
-def _missing(namespace: str, name: str, dialect: str, exported: Sequence[ServiceKey]) -> Refused:
-    return not_found(NO_SUCH_EXPORT, why_not_found(namespace, name, dialect, exported))
-
-
 def why_not_found(namespace: str, name: str, dialect: str, exported: Sequence[ServiceKey]) -> str:
-    """Tell why there is nothing to explain, and what may have been meant."""
+    """Return the message for a ServiceExport that does not exist, with a similar one if there is one."""
     wanted = f"{namespace}/{name}"
     namesakes = [key.dialect.value for key in exported if f"{key.namespace}/{key.name}" == wanted]
     if namesakes:
-        return f"there is no ServiceExport {wanted} of {dialect}, but one of {namesakes[0]}"
+        return f"ServiceExport {wanted} of {dialect} does not exist. Use the one of {namesakes[0]}."
     names = sorted({f"{key.namespace}/{key.name}" for key in exported})
-    elsewhere = [one for one in names if one.endswith(f"/{name}")]
-    similar = elsewhere or difflib.get_close_matches(wanted, names, n=1, cutoff=_SIMILAR)
+    namesakes_elsewhere = [each for each in names if each.endswith(f"/{name}")]
+    similar = namesakes_elsewhere or difflib.get_close_matches(wanted, names, n=1, cutoff=_SIMILARITY)
     if similar:
-        return f"there is no ServiceExport {wanted}: did you mean {similar[0]}?"
-    return f"there is no ServiceExport {wanted} in Karmada; of other names there are {len(names)}"
+        return f"ServiceExport {wanted} does not exist. Did you mean {similar[0]}?"
+    return f"ServiceExport {wanted} does not exist. Karmada has {len(names)} ServiceExports of other names."

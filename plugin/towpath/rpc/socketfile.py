@@ -1,9 +1,8 @@
-"""The file of a unix socket: had by one process, open to one user, gone when its process is.
+"""The file of a unix socket: owned by one process, accessible to one user, removed with its process.
 
-The socket is bound in a folder that nobody else can enter and renamed to its place when it is served.
-So it never exists with the wrong mode, whoever finds it finds somebody who answers, and gRPC, which
-removes the path it has bound without looking, never removes the socket of a successor.
-"""
+The socket is bound in a private folder, and renamed to its path when it is served. It never exists with the
+wrong mode, a client that finds it finds a server, and gRPC, which unlinks the path that it bound, never
+removes the socket of a successor."""
 
 from __future__ import annotations
 
@@ -20,12 +19,12 @@ from typing import NamedTuple
 
 from towpath.errors import SocketUnusable
 
-LONGEST = 103
-"""Bytes that a socket's path may have: macOS allows so many, Linux four more."""
+MAX_PATH_BYTES = 103
+"""Length of a socket's path on macOS; Linux allows four bytes more."""
 
 
-class Identity(NamedTuple):
-    """Which file it is, whatever it is called."""
+class FileId(NamedTuple):
+    """Identifies a file whatever its name."""
 
     device: int
     inode: int
@@ -33,12 +32,12 @@ class Identity(NamedTuple):
 
 @contextmanager
 def placed(path: Path) -> Iterator[Path]:
-    """Give a path to bind; at the end of the block the socket there is moved to ``path``.
+    """Give a path to bind; at the end of the block, move the socket there to ``path``.
 
-    A socket that a dead process left at ``path`` is replaced. Raises SocketUnusable if somebody answers
-    there, or if there cannot be a socket.
+    A socket that a dead process left at ``path`` is replaced. Raises SocketUnusable if another process serves
+    ``path``, or a socket cannot be created there.
     """
-    _check(path)
+    _check_replaceable(path)
     try:
         folder = Path(tempfile.mkdtemp(prefix=".", dir=path.parent))
     except OSError as error:
@@ -56,24 +55,24 @@ def placed(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def identity(path: Path) -> Identity | None:
-    """Return which file is at a path, None if there is none."""
+def file_id(path: Path) -> FileId | None:
+    """Return the id of the file at a path, None if there is none."""
     try:
         found = path.lstat()
     except FileNotFoundError:
         return None
-    return Identity(found.st_dev, found.st_ino)
+    return FileId(found.st_dev, found.st_ino)
 
 
-def remove(path: Path, ours: Identity | None) -> None:
-    """Remove a socket, unless it has been replaced by somebody else's."""
-    if ours is not None and identity(path) == ours:
+def remove(path: Path, own: FileId | None) -> None:
+    """Remove a socket, unless another process has replaced it."""
+    if own is not None and file_id(path) == own:
         with suppress(FileNotFoundError):
             path.unlink()
 
 
-def _check(path: Path) -> None:
-    """Raise SocketUnusable if something is at ``path`` that must not be replaced."""
+def _check_replaceable(path: Path) -> None:
+    """Raise SocketUnusable if the file at ``path`` must not be replaced."""
     _check_length(path)
     try:
         mode = path.stat().st_mode
@@ -82,16 +81,18 @@ def _check(path: Path) -> None:
     except OSError as error:
         raise SocketUnusable(f"socket {path}: {error.strerror}") from None
     if not stat.S_ISSOCK(mode):
-        raise SocketUnusable(f"socket {path}: something that is no socket is there")
+        raise SocketUnusable(f"socket {path}: A file that is not a socket exists. Give another path.")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         code = probe.connect_ex(str(path))
     if code in {0, errno.EAGAIN, errno.EINPROGRESS}:
-        raise SocketUnusable(f"socket {path} is in use: somebody answers there, perhaps another plugin")
+        raise SocketUnusable(
+            f"socket {path}: Another process serves it. Stop that process or give another path."
+        )
     if code not in {errno.ECONNREFUSED, errno.ENOENT}:
         raise SocketUnusable(f"socket {path}: {os.strerror(code)}")
 
 
 def _check_length(path: Path) -> None:
-    if len(os.fsencode(path)) > LONGEST:
-        raise SocketUnusable(f"socket {path}: the path is longer than {LONGEST} bytes, give a shorter one")
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise SocketUnusable(f"socket {path}: The path exceeds {MAX_PATH_BYTES} bytes. Give a shorter one.")

@@ -1,8 +1,7 @@
-"""Streams on which a client asks and asks: they wait for its next request until it, or the server, stops.
+"""Bidirectional streams: each waits for the next request of its client until the client or the server stops.
 
-gRPC has no way to end a stream that waits for its client but to cancel who waits. So that is what ``stop``
-does, to those that wait and to nobody else: what has been read is answered first.
-"""
+gRPC ends a stream that waits for its client only if the waiting task is cancelled. ``stop`` cancels exactly
+those tasks: a request that has been read is answered first."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from towpath.rpc.errors import stopping
 Request = TypeVar("Request")
 
 
-class Conversations:
+class Streams:
     """The streams of one method."""
 
     def __init__(self) -> None:
@@ -23,10 +22,11 @@ class Conversations:
         self._waiting: set[asyncio.Task[Any]] = set()
 
     async def requests(self, source: AsyncIterator[Request]) -> AsyncIterator[Request]:
-        """Yield a client's requests until either side stops. Raises Refused if the server has already."""
+        """Yield the requests of a client until either side stops. Raises StatusError if the server has
+        stopped."""
         if self._stopped.is_set():
             raise stopping()
-        task = cast("asyncio.Task[Any]", asyncio.current_task())  # each stream has one
+        task = cast("asyncio.Task[Any]", asyncio.current_task())  # each stream has its own
         while not self._stopped.is_set():
             self._waiting.add(task)
             try:

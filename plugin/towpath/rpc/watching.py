@@ -1,8 +1,7 @@
-"""Who follows a service, and waking those whom a change may concern.
+"""Watches of services: a change wakes the watchers of the services that it may concern.
 
-A change only wakes: what there is to tell, the follower works out when it comes to it. So what happens
-meanwhile is one change, and a slow client costs no memory.
-"""
+A change carries no data: a watcher works out the present state when it is woken. Changes in between are one
+change, and a slow client costs no memory."""
 
 from __future__ import annotations
 
@@ -15,44 +14,44 @@ from towpath.model.keys import ServiceKey
 
 
 class Watches:
-    """The followers of a world."""
+    """The watchers of a world."""
 
     def __init__(self, world: Incremental) -> None:
         self._world = world
         self._fleet = world.fleet
-        self._followers: dict[ServiceKey, set[asyncio.Event]] = {}
-        self.stopped = False
-        world.listeners.append(self._heard)
+        self._watchers: dict[ServiceKey, set[asyncio.Event]] = {}
+        self.is_stopped = False
+        world.listeners.append(self._on_change)
 
     @contextmanager
-    def following(self, key: ServiceKey) -> Iterator[asyncio.Event]:
+    def watching(self, key: ServiceKey) -> Iterator[asyncio.Event]:
         """Give an event that is set whenever the service may have changed, and when the server stops."""
-        woken = asyncio.Event()
-        if self.stopped:
-            woken.set()
-        self._followers.setdefault(key, set()).add(woken)
+        changed = asyncio.Event()
+        if self.is_stopped:
+            changed.set()
+        self._watchers.setdefault(key, set()).add(changed)
         try:
-            yield woken
+            yield changed
         finally:
-            followers = self._followers[key]
-            followers.discard(woken)
-            if not followers:
-                del self._followers[key]
+            watchers = self._watchers[key]
+            watchers.discard(changed)
+            if not watchers:
+                del self._watchers[key]
 
     def stop(self) -> None:
-        """Wake everybody for the last time."""
-        self.stopped = True
-        self._wake(self._followers)
-        if self._heard in self._world.listeners:
-            self._world.listeners.remove(self._heard)
+        """Wake every watcher for the last time."""
+        self.is_stopped = True
+        self._wake(self._watchers)
+        if self._on_change in self._world.listeners:
+            self._world.listeners.remove(self._on_change)
 
-    def _heard(self, touched: Set[ServiceKey]) -> None:
-        # A member that joins or leaves is also news for services that it neither exports nor imports.
-        everybody = self._world.fleet is not self._fleet
+    def _on_change(self, touched: Set[ServiceKey]) -> None:
+        # A member that joins or leaves also concerns services that it neither exports nor imports.
+        is_fleet_changed = self._world.fleet is not self._fleet
         self._fleet = self._world.fleet
-        self._wake(self._followers if everybody else self._followers.keys() & touched)
+        self._wake(self._watchers if is_fleet_changed else self._watchers.keys() & touched)
 
     def _wake(self, keys: Iterable[ServiceKey]) -> None:
         for key in keys:
-            for woken in self._followers[key]:
-                woken.set()
+            for changed in self._watchers[key]:
+                changed.set()

@@ -28,6 +28,11 @@ class ExclusionReason(Reason):
     """Why a cluster that a ServiceExport reaches does not export, from the most to the least fundamental."""
 
     NOT_A_MEMBER = "NotAMember", "Karmada has no member cluster with this name."
+    NAMESPACE_RESERVED = (
+        "NamespaceReserved",
+        "Karmada never propagates objects of this namespace.",
+        "Export the Service from another namespace.",
+    )
     NAME_TAKEN = (
         "NameTaken",
         "A ServiceExport of another API group has the same name, and Karmada cannot tell them apart.",
@@ -64,20 +69,40 @@ class ExclusionReason(Reason):
         "No gateway is known for this cluster.",
         "Annotate the Karmada Cluster with towpath.io/gateway, or create a flomesh Cluster of the same name.",
     )
+    GATEWAY_URL = (
+        "GatewayURL",
+        "The gateway is a URL or has a path.",
+        "Set a host with or without a port, for example 10.0.2.4:80.",
+    )
+    GATEWAY_SEVERAL = (
+        "GatewaySeveralAddresses",
+        "The gateway names several addresses, and FSM connects to one.",
+        "Set one address, for example that of a load balancer.",
+    )
     GATEWAY_NOT_IPV4 = (
         "GatewayNotIPv4",
-        "FSM connects to IPv4 addresses only.",
-        "Set the gateway to an IPv4 address or a DNS name.",
+        "The gateway is an IPv6 address, and FSM connects to IPv4 addresses only.",
+        "Set an IPv4 address, or a DNS name that has one.",
+    )
+    GATEWAY_PORT = (
+        "GatewayPortInvalid",
+        "The port of the gateway is not a number from 1 to 65535.",
+        "Correct the port.",
+    )
+    GATEWAY_MALFORMED = (
+        "GatewayMalformed",
+        "The gateway is neither an IPv4 address nor a DNS name.",
+        "Set one of them, for example 10.0.2.4 or gateway.example.com.",
     )
     GATEWAY_UNRESOLVED = (
         "GatewayUnresolved",
         "The DNS name of the gateway has no IPv4 address.",
         "Correct the name, or set an IPv4 address.",
     )
-    GATEWAY_LOCAL = (
-        "GatewayLocal",
-        "Other clusters cannot reach the address of the gateway.",
-        "Set an address that they can reach.",
+    GATEWAY_NOT_ROUTABLE = (
+        "GatewayNotRoutable",
+        "The address of the gateway is a loopback, unspecified, link-local, multicast or broadcast address.",
+        "Set an address that other clusters can reach.",
     )
     DRAINED = (
         "Drained",
@@ -103,6 +128,11 @@ class NotImportedReason(Reason):
         "NotServed",
         "The member cluster does not serve ServiceImport of this API group.",
         "Install its CRD there.",
+    )
+    NO_NAMESPACE = (
+        "NoNamespace",
+        "The namespace does not exist in the member cluster, because Karmada does not propagate it there.",
+        "Propagate it there, or remove its label namespace.karmada.io/skip-auto-propagation.",
     )
     NO_EXPORTER = "NoExporter", "No cluster exports the service."
     ONLY_EXPORTER = "OnlyExporter", "The cluster is the only one that exports the service."
@@ -267,6 +297,11 @@ class Advice(Reason):
         "SharedGateway",
         "Several clusters have the same gateway address and port, and FSM keeps only the last one.",
         "Set a gateway of its own for each cluster.",
+    )
+    JOINED_TWICE = (
+        "JoinedTwice",
+        "One cluster is joined to Karmada under several names, so it can import from itself.",
+        "Unjoin all but one of them.",
     )
     IMPORT_OVERRIDDEN = (
         "ImportOverridden",

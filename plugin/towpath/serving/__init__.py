@@ -1,1 +1,2 @@
-"""What every long-running process needs: health server, metric families, garbage collector settings."""
+"""What every long-running process needs: health server, HOST:PORT, metric families, garbage collector
+settings."""

@@ -1,25 +1,24 @@
-"""Python's garbage collector, made to fit a process that holds a world and has no cycles in it.
+"""Settings of Python's garbage collector for a process that holds many objects and creates no cycles.
 
-By default it looks at every object there is whenever their number has grown by a quarter, which doubles the
-time of a large derivation and stops the process for a second once there are many (facts/python.md, 4).
-"""
+By default the collector visits every object whenever their number has grown by a quarter. That doubles the
+time of a large derivation, and pauses the process for a second once there are many objects."""
 
 from __future__ import annotations
 
 import gc
 
-_YOUNG, _MIDDLE, _OLD = 50_000, 20, 100
+_YOUNG_THRESHOLD, _MIDDLE_THRESHOLD, _OLD_THRESHOLD = 50_000, 20, 100
 
 
 def collect_rarely() -> None:
     """Collect less often from now on."""
-    gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
+    gc.set_threshold(_YOUNG_THRESHOLD, _MIDDLE_THRESHOLD, _OLD_THRESHOLD)
 
 
 def keep() -> None:
-    """Never look again at what there is now: it stays, or goes as soon as nobody refers to it.
+    """Exclude all present objects from collection; reference counting still frees them.
 
-    What is garbage by now stays as well: some dozens of objects, for which to look would take a tenth of a
-    second in a large fleet.
+    Existing garbage is not collected first: it is some dozens of objects, and a full collection takes a tenth
+    of a second in a large fleet.
     """
     gc.freeze()

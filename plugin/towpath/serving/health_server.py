@@ -1,55 +1,57 @@
-"""What kubelets, Prometheus and people ask over HTTP: is it alive, does it know everything, what has it done.
+"""The HTTP server for kubelets, Prometheus and operators: liveness, readiness and metrics.
 
-    /healthz   200 while the process is of use, 500 once its tasks have died: restart it
-    /readyz    200 once every kind has been listed, 503 before, naming what is missing; 503 with the reason
-               while there is a problem that only an operator can solve; ?verbose names all kinds
-    /metrics   Prometheus' text format, or OpenMetrics for who asks for it; gzip for who takes it
+    /healthz   200 while the process can do its work, 500 otherwise: restart it
+    /readyz    200 once every kind has been listed, 503 before, naming the missing kinds; 503 with the reason
+               while there is a problem that only an operator can solve; ?verbose lists all kinds
+    /metrics   Prometheus text format, or OpenMetrics if the client accepts it; compressed if it accepts that
 
-It is aiohttp's server, because the plugin has aiohttp in memory already and because it costs nothing while
-nobody asks: uvicorn wakes the event loop ten times a second. An answer is made at once, in the event loop
-whose life it proves; nothing is logged unless a callback raises. A connection that says nothing, or half a
-request, is closed after ``KEEP_ALIVE`` seconds, a request line has a limit, and so has the number of
-connections. There is no TLS and no login: listen on an address that only those reach who may know.
-"""
+The server is aiohttp's: the plugin has aiohttp in memory already, and an idle server costs nothing (uvicorn
+wakes the event loop ten times a second). /healthz runs ``check``, which sends a request down the path that
+answers requests: a process whose health endpoint works while that path is stuck is not healthy.
+
+Nothing is logged unless a callback raises. A connection that sends nothing, or half a request, is closed
+after ``KEEP_ALIVE_SECONDS``; the length of a request line and the number of connections are limited. There is
+no TLS and no authentication: listen on an address that only the intended clients reach."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from prometheus_client import CollectorRegistry
+from prometheus_client.aiohttp import make_aiohttp_handler
 
 from towpath.errors import SocketUnusable
+from towpath.serving.host_port import parse_host_port
 
 log = structlog.get_logger()
 
-KEEP_ALIVE = 20.0
-"""Seconds that a connection may be silent. Kubelets open one for each probe; a scraper reconnects."""
-LONGEST_LINE = 2048
-"""Bytes of the request line, and of a header."""
-MOST_CONNECTIONS = 64
-GRACE = 1.0
-"""Seconds that answers on their way have when the server stops."""
-_SMALL = 1000
-"""Bytes below which compressing saves no packet."""
-_PLAIN = "text/plain; charset=utf-8"
+KEEP_ALIVE_SECONDS = 20.0
+"""Time that a connection may be silent. Kubelets open one for each probe; Prometheus reconnects."""
+MAX_LINE_BYTES = 2048
+"""Length of the request line, and of a header."""
+MAX_CONNECTIONS = 64
+GRACE_SECONDS = 1.0
+"""Time for responses in flight when the server stops."""
+CHECK_SECONDS = 2.0
+"""Time for ``check``: a kubelet waits one second by default, and is told the reason if it waits longer."""
 
-Exposition = Callable[[str], tuple[bytes, str]]
-"""From an Accept header to the metrics and their content type: ``Metrics.exposition``."""
+Check = Callable[[], Awaitable[str]]
+"""Returns why the process cannot do its work; empty if it can."""
 
 
 class HealthServer:
-    """Serves at ``address``, as an async context manager. ``port`` is the one that it has then.
+    """Serves at ``address`` (HOST:PORT), as an async context manager. ``port`` is the port in use.
 
-    ``address`` is ``host:port``, ``[IPv6]:port`` or ``:port`` for all interfaces; port 0 takes a free one.
-    Raises SocketUnusable on entering if it cannot listen there.
+    Port 0 takes a free port. Raises on entering UsageError if ``address`` is malformed, SocketUnusable if the
+    server cannot listen there.
     """
 
     def __init__(
@@ -57,32 +59,32 @@ class HealthServer:
         address: str,
         *,
         synced: Callable[[], Mapping[str, bool]],
-        alive: Callable[[], bool],
-        metrics: Exposition,
+        check: Check,
+        metrics: CollectorRegistry,
         problem: Callable[[], str] = lambda: "",
     ) -> None:
         self.port = 0
         self._address = address
-        self._synced, self._alive, self._metrics, self._problem = synced, alive, metrics, problem
+        self._synced, self._check, self._problem = synced, check, problem
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._exposed)
-        app.on_response_prepare.append(_head)
+        app.router.add_get("/metrics", make_aiohttp_handler(metrics))
+        app.on_response_prepare.append(_set_headers)
         self._runner = web.AppRunner(
             app,
             access_log=None,
             logger=_LOGGER,
-            keepalive_timeout=KEEP_ALIVE,
-            lingering_time=GRACE,
-            max_line_size=LONGEST_LINE,
-            max_field_size=LONGEST_LINE,
-            shutdown_timeout=GRACE,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            lingering_time=GRACE_SECONDS,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+            shutdown_timeout=GRACE_SECONDS,
         )
         self._listener: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        bound = _listener(self._address)
+        bound = _listen(self._address)
         self.port = bound.getsockname()[1]
         try:
             await self._runner.setup()
@@ -91,7 +93,7 @@ class HealthServer:
             bound.close()
             raise
         log.info(
-            "answering", address=bound.getsockname()[0], port=self.port, paths="/healthz /readyz /metrics"
+            "listening", address=bound.getsockname()[0], port=self.port, paths="/healthz /readyz /metrics"
         )
         return self
 
@@ -104,81 +106,65 @@ class HealthServer:
 
     def _connection(self) -> asyncio.Protocol:
         server = self._runner.server
-        if server is None or len(server.connections) >= MOST_CONNECTIONS:
-            return _Closed()
+        if server is None or len(server.connections) >= MAX_CONNECTIONS:
+            return _ClosedAtOnce()
         return server()
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        if self._alive():
-            return web.Response(text="ok\n")
-        return web.Response(status=500, text="the controller has died: see the log, and restart it\n")
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                problem = await self._check()
+        except TimeoutError:
+            problem = f"The request path did not answer within {CHECK_SECONDS:g} s."
+        if problem:
+            return web.Response(status=500, text=f"{problem} See the log, and restart the process.\n")
+        return web.Response(text="ok\n")
 
     async def _readyz(self, request: web.Request) -> web.Response:
         kinds = self._synced()
-        missing = sorted(kind for kind, there in kinds.items() if not there)
+        missing = sorted(kind for kind, is_synced in kinds.items() if not is_synced)
         problem = self._problem()
-        ready = bool(kinds) and not missing and not problem
+        is_ready = bool(kinds) and not missing and not problem
         if "verbose" in request.query:
-            lines = [f"[{'+' if there else '-'}] {kind}" for kind, there in sorted(kinds.items())]
+            lines = [f"[{'+' if is_synced else '-'}] {kind}" for kind, is_synced in sorted(kinds.items())]
         else:
             lines = [f"not synced: {', '.join(missing)}"] if missing else []
         lines += [problem] if problem else []
-        lines.append("ready" if ready else "not ready")
-        return web.Response(status=200 if ready else 503, text="\n".join(lines) + "\n")
-
-    async def _exposed(self, request: web.Request) -> web.Response:
-        body, content_type = self._metrics(request.headers.get("Accept", ""))
-        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-        if len(body) > _SMALL and _takes_gzip(request.headers.get("Accept-Encoding", "")):
-            body = gzip.compress(body, compresslevel=1, mtime=0)
-            headers["Content-Encoding"] = "gzip"
-        return web.Response(body=body, headers=headers)
+        lines.append("ready" if is_ready else "not ready")
+        return web.Response(status=200 if is_ready else 503, text="\n".join(lines) + "\n")
 
 
-class _Closed(asyncio.Protocol):
-    """A connection too many."""
+class _ClosedAtOnce(asyncio.Protocol):
+    """A connection beyond the limit."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
 
 
-async def _head(_request: web.Request, response: web.StreamResponse) -> None:
+async def _set_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "towpath"
     response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = "Accept, Accept-Encoding"
 
 
-def _takes_gzip(accepted: str) -> bool:
-    """Whether an Accept-Encoding header names gzip, and not with weight 0."""
-    for one in accepted.lower().split(","):
-        coding, _, weight = one.replace(" ", "").partition(";q=")
-        if coding == "gzip":
-            return weight.strip("0.") != "" or not weight
-    return False
-
-
-def _listener(address: str) -> socket.socket:
-    host, colon, port = address.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    number = int(port) if port.isascii() and port.isdecimal() else -1
-    if not colon or number not in range(65536) or (":" in host and not bracketed):
-        raise SocketUnusable(f"cannot listen on {address!r}: give host:port, for example 127.0.0.1:9440")
-    host = host.strip("[]")
-    both = not host and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if both or bracketed else socket.AF_INET
+def _listen(address: str) -> socket.socket:
+    host, port = parse_host_port(address, "--health")
+    is_dual_stack = not host and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if is_dual_stack or ":" in host else socket.AF_INET
     try:
-        found = socket.getaddrinfo(host or None, number, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        return socket.create_server(found[0][4], family=family, dualstack_ipv6=both)
+        found = socket.getaddrinfo(host or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return socket.create_server(found[0][4], family=family, dualstack_ipv6=is_dual_stack)
     except OSError as error:
-        what = (error.strerror or str(error)).partition(" (while ")[0]  # the rest says the address again
+        reason = (error.strerror or str(error)).partition(" (while ")[0]  # the rest repeats the address
     except UnicodeError:
-        what = "no such name"
-    raise SocketUnusable(f"cannot listen on {address}: {what}")
+        reason = "No such host name"
+    raise SocketUnusable(f"cannot listen on {address}: {reason}")
 
 
-def _unasked(record: logging.LogRecord) -> bool:
-    """Leave out what a client does wrong: it has been told."""
+def _is_server_error(record: logging.LogRecord) -> bool:
+    """Filter out errors of clients: the client has received them."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 _LOGGER = logging.getLogger(__name__)
-_LOGGER.addFilter(_unasked)
+_LOGGER.addFilter(_is_server_error)

@@ -1,8 +1,7 @@
-"""Metric families: each metric is declared once, with its meaning, and read by typed labels.
+"""Metric families: each metric is declared once, with its meaning, and addressed by typed labels.
 
-``Declaring`` has its own registry, so two of them never mix. A metric that describes a moment instead of a
-count is set by a function that ``before_scrape`` registers, and ``replace`` drops the series that no
-longer apply.
+``MetricSet`` has a registry of its own, so two sets never mix. A value that describes the present moment is
+not stored: ``Gauges.read_from`` registers the function that returns it, and each scrape calls that function.
 """
 
 from __future__ import annotations
@@ -13,10 +12,12 @@ from typing import Generic, NamedTuple, TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
 
 from towpath import __version__
+from towpath.serving.log_writer import LogWriter
 
 # The *_created series double the size of the output, and nothing reads them.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -26,7 +27,7 @@ K = TypeVar("K", bound=str | tuple[str, ...])
 
 
 class Family(Generic[K, M]):
-    """A metric with labels: ``family[labels]`` is the one with these, made when first asked for."""
+    """A metric with labels: ``family[labels]`` is the series with these labels, created on first use."""
 
     def __init__(self, metric: M) -> None:
         self._metric = metric
@@ -38,28 +39,42 @@ class Family(Generic[K, M]):
             child = self._children[labels] = self._metric.labels(*_values(labels))
         return child
 
-    def __delitem__(self, labels: K) -> None:
-        del self._children[labels]
-        self._metric.remove(*_values(labels))
 
-    def __iter__(self) -> Iterator[K]:
-        return iter(tuple(self._children))
+class Gauges(Collector, Generic[K]):
+    """A gauge with labels whose series are computed at each scrape."""
+
+    def __init__(self, name: str, meaning: str, labels: tuple[str, ...]) -> None:
+        self._name, self._meaning, self._labels = name, meaning, labels
+        self._read: Callable[[], Mapping[K, float]] = dict
+
+    def read_from(self, read: Callable[[], Mapping[K, float]]) -> None:
+        """Set the function that returns the present value of each series."""
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the series of this moment."""
+        family = GaugeMetricFamily(self._name, self._meaning, labels=self._labels)
+        for labels, value in self._read().items():
+            family.add_metric(_values(labels), value)
+        yield family
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the family without series: registration must not call the function."""
+        yield GaugeMetricFamily(self._name, self._meaning, labels=self._labels)
 
 
-class Gauges(Family[K, Gauge]):
-    """Gauges with labels, of which some cease to be."""
+class _DroppedLines(Collector):
+    """The counter of the log, which exists once in a process."""
 
-    def replace(self, values: Mapping[K, float]) -> None:
-        """Set these and drop all others."""
-        for labels in self:
-            if labels not in values:
-                del self[labels]
-        for labels, value in values.items():
-            self[labels].set(value)
+    def __init__(self, name: str, meaning: str) -> None:
+        self._name, self._meaning = name, meaning
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._meaning, LogWriter.dropped)
 
 
 class Declared(NamedTuple):
-    """A metric as the page tells of it."""
+    """A metric as docs/metrics.md lists it."""
 
     name: str
     type: str
@@ -67,51 +82,55 @@ class Declared(NamedTuple):
     meaning: str
 
 
-class Declaring:
+class MetricSet:
     """The metrics of one process, each declared with its meaning."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.declared: list[Declared] = []
-        self._before: list[Callable[[], None]] = []
-
-    def before_scrape(self, refresh: Callable[[], None]) -> None:
-        """Have a function called whenever somebody looks, to set what is not kept up to date."""
-        self._before.append(refresh)
-
-    def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """Return all metrics in the format that an Accept header asks for, and the type of that format."""
-        for refresh in self._before:
-            refresh()
-        encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
 
     def counters(self, name: str, meaning: str, *labels: str) -> Family[K, Counter]:
         """Declare counters with labels."""
         self.declared.append(Declared(name, "counter", labels, meaning))
         return Family(Counter(name, meaning, labels, registry=self.registry))
 
+    def counter(self, name: str, meaning: str) -> Counter:
+        """Declare a counter."""
+        self.declared.append(Declared(name, "counter", (), meaning))
+        return Counter(name, meaning, registry=self.registry)
+
     def gauge(self, name: str, meaning: str) -> Gauge:
-        """Declare a gauge."""
+        """Declare a gauge; its ``set_function`` makes it one that is read at each scrape."""
         self.declared.append(Declared(name, "gauge", (), meaning))
         return Gauge(name, meaning, registry=self.registry)
 
     def gauges(self, name: str, meaning: str, *labels: str) -> Gauges[K]:
-        """Declare gauges with labels."""
+        """Declare a gauge with labels, read at each scrape."""
         self.declared.append(Declared(name, "gauge", labels, meaning))
-        return Gauges(Gauge(name, meaning, labels, registry=self.registry))
+        gauges: Gauges[K] = Gauges(name, meaning, labels)
+        self.registry.register(gauges)
+        return gauges
 
     def histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         """Declare a histogram."""
         self.declared.append(Declared(name, "histogram", labels, meaning))
         return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
 
-    def of_process(self) -> None:
-        """Declare what every process tells: what runs, and what it takes."""
+    def describe_process(self) -> None:
+        """Declare what every process reports: its version, and the resources that it uses."""
         build: Gauges[tuple[str, str]] = self.gauges(
-            "towpath_build_info", "Always 1; the labels say what runs.", "version", "python"
+            "towpath_build_info",
+            "Always 1; the labels give the versions of Towpath and of Python.",
+            "version",
+            "python",
         )
-        build[__version__, platform.python_version()].set(1)
+        build.read_from(lambda: {(__version__, platform.python_version()): 1})
+        name, meaning = (
+            "towpath_log_lines_dropped_total",
+            "Log lines that could not be written and were dropped.",
+        )
+        self.declared.append(Declared(name, "counter", (), meaning))
+        self.registry.register(_DroppedLines(name, meaning))
         ProcessCollector(registry=self.registry)
 
 

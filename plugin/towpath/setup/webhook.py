@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from towpath.errors import Conflict, NotFound, Unreachable
@@ -33,7 +34,7 @@ ANSWERS_WITHIN_SECONDS = 30.0
 
 async def stored(client: Client) -> Settings | None:
     """Return the settings of the present registration."""
-    return (await Store(client).see()).settings
+    return (await Store(client).read()).settings
 
 
 async def register(
@@ -49,6 +50,8 @@ async def register(
     ``ca`` is given if the webhook's certificate has another origin. Raises Unreachable if it does not answer;
     the registration is then as it was before. A ``dry`` run reports what would be done, and does not probe.
     """
+    known = await stored(client)
+    settings = replace(settings, token=(known.token if known else "") or configurations.new_token())
     if dry:
         return await _write(
             client, settings, ca if ca is not None else await Store(client).bundle(), dry=True

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.checkout import TOP
@@ -31,10 +32,9 @@ COUNTED = {"counter": "_total", "histogram": "_seconds"}
 
 def told(of: Metrics) -> dict[str, float]:
     """Return every series of ours as Prometheus reads it, with its labels in the order of their names."""
-    body, _ = of.exposition()
     return {
         sample.name + "".join(f",{value}" for _, value in sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(body.decode())
+        for family in text_string_to_metric_families(generate_latest(of.registry).decode())
         for sample in family.samples
         if sample.name.startswith("towpath_")
     }
@@ -93,10 +93,12 @@ def test_what_is_counted_is_told_with_its_labels() -> None:
 
 def test_what_is_no_longer_true_is_no_longer_told() -> None:
     of = Metrics()
-    of.left_out.replace({"NoGateway": 3, "Drained": 1})
-    of.left_out.replace({"Drained": 2})
-    of.exports.replace({ConditionLabels("Valid", "True"): 5})
-    of.clusters.replace({ClusterState.READY: 2, ClusterState.LOST: 0})
+    left_out: dict[str, float] = {"NoGateway": 3, "Drained": 1}
+    of.left_out.read_from(lambda: left_out)
+    assert told(of)["towpath_clusters_left_out,NoGateway"] == 3
+    left_out = {"Drained": 2}
+    of.exports.read_from(lambda: {ConditionLabels("Valid", "True"): 5})
+    of.clusters.read_from(lambda: {ClusterState.READY: 2, ClusterState.LOST: 0})
     series = told(of)
 
     assert {name: value for name, value in series.items() if "left_out" in name} == {
@@ -109,7 +111,7 @@ def test_what_is_no_longer_true_is_no_longer_told() -> None:
 def test_what_is_asked_for_is_set_when_somebody_looks() -> None:
     of = Metrics()
     due = ["a", "b"]
-    of.before_scrape(lambda: of.queue_depth.set(len(due)))
+    of.queue_depth.set_function(lambda: len(due))
     assert told(of)["towpath_queue_depth"] == 2
     due.clear()
     assert told(of)["towpath_queue_depth"] == 0
@@ -129,7 +131,7 @@ def test_two_processes_in_one_do_not_mix() -> None:
 
 
 def test_it_is_told_what_runs() -> None:
-    body, _ = Metrics().exposition()
+    body = generate_latest(Metrics().registry)
 
     assert f'version="{__version__}"' in body.decode()
     assert b"process_resident_memory_bytes" in body

@@ -24,7 +24,7 @@ from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 from towpath.review.status import Aggregation
 from towpath.rpc import interceptor
 from towpath.rpc import server as module
-from towpath.rpc.server import LARGEST_REQUEST, SERVICES, PluginServer
+from towpath.rpc.server import MAX_REQUEST_BYTES, SERVICES, PluginServer
 
 pytestmark = pytest.mark.timeout(30)
 KNOWN = knowing(*clusters("a", "b"), *exported("web", "a", "b"))
@@ -44,7 +44,7 @@ async def reading(
 async def test_a_call_has_a_deadline_of_the_plugins_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interceptor, "LONGEST", 0.1)
+    monkeypatch.setattr(interceptor, "CALL_SECONDS", 0.1)
 
     async def never() -> list[dict[str, Any]]:
         await asyncio.Event().wait()
@@ -94,14 +94,14 @@ async def test_a_request_has_a_largest_size(tmp_path: Path) -> None:
                 operation=reviewer_pb2.OPERATION_CREATE, kind="Pod", object=b"{" + b" " * size
             )
 
-        assert not (await reviewer.ReviewAdmission(asked(LARGEST_REQUEST - 100))).warnings
+        assert not (await reviewer.ReviewAdmission(asked(MAX_REQUEST_BYTES - 100))).warnings
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await reviewer.ReviewAdmission(asked(LARGEST_REQUEST))
+            await reviewer.ReviewAdmission(asked(MAX_REQUEST_BYTES))
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_calls_have_a_largest_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_CALLS", 2)
+    monkeypatch.setattr(module, "MAX_CALLS", 2)
     async with serving(tmp_path / "s", KNOWN) as channel:
         inventory = InventoryStub(channel)
         request = inventory_pb2.WatchServiceRequest(namespace="shop", name="web")

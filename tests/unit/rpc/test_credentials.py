@@ -158,10 +158,14 @@ async def _started(made: PluginServer) -> None:
     ("file", "content", "told"),
     [
         ("certificate", None, "tls.crt: No such file or directory"),
-        ("certificate", b"x", "tls.crt: it holds no certificate as PEM"),
-        ("key", b"x", "tls.key: it holds no private key as PEM, or one with a password"),
-        ("key", identity(SERVERS, "other").key_pem, "tls.key: it is not the key of the certificate in "),
-        ("ca", b"", "ca.crt: it holds no certificate as PEM"),
+        ("certificate", b"x", "tls.crt: The file has no PEM certificate"),
+        ("key", b"x", "tls.key: The file has no PEM private key, or an encrypted one"),
+        (
+            "key",
+            identity(SERVERS, "other").key_pem,
+            "tls.key: The key does not belong to the certificate in ",
+        ),
+        ("ca", b"", "ca.crt: The file has no PEM certificate"),
     ],
 )
 async def test_files_that_are_wrong_from_the_start(
@@ -187,10 +191,10 @@ async def test_commands_reach_a_port_with_certificates(
     by_name = {f"TOWPATH_PLUGIN_{name}": str(file) for name, file in zip(_NAMES, theirs, strict=True)}
     env = {"TOWPATH_PLUGIN": address, **by_name}
     done = await asyncio.to_thread(towpath, "explain", "shop/web", env=env)
-    assert_one_line(done, "there is no ServiceExport shop/web")
+    assert_one_line(done, "ServiceExport shop/web does not exist")
     stranger = written(tmp_path / "stranger", identity(STRANGERS, "x"), SERVERS)
     env = {**env, "TOWPATH_PLUGIN_CERT": str(stranger.certificate), "TOWPATH_PLUGIN_KEY": str(stranger.key)}
-    assert_one_line(await asyncio.to_thread(towpath, "members", env=env), f"a plugin at {address}")
+    assert_one_line(await asyncio.to_thread(towpath, "members", env=env), f"No plugin serves {address}")
 
 
 _NAMES = ("CERT", "KEY", "CA")

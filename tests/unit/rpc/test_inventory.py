@@ -161,7 +161,7 @@ async def test_a_stream_ends_when_the_export_goes(stub: InventoryStub, inventory
     watch = Watch(stub)
     await watch.next()
     forget(inventory, WEB[0])
-    with pytest.raises(grpc.aio.AioRpcError, match=r"the ServiceExport shop/web has been deleted") as caught:
+    with pytest.raises(grpc.aio.AioRpcError, match=r"ServiceExport shop/web has been deleted") as caught:
         await watch.next()
     assert refusal(caught.value) == (grpc.StatusCode.NOT_FOUND, "EXPORT_GONE", {})
 
@@ -177,7 +177,7 @@ async def test_a_stream_ends_when_the_export_goes(stub: InventoryStub, inventory
             (
                 grpc.StatusCode.INVALID_ARGUMENT,
                 "INVALID_REQUEST",
-                {"name": "namespace and name of the service must be given"},
+                {"name": "name: The field is required. Set it."},
             ),
         ),
     ],
@@ -190,7 +190,7 @@ async def test_what_cannot_be_followed(
     assert refusal(caught.value) == refused
 
 
-async def test_followers_hear_that_the_plugin_stops(tmp_path: Path, inventory: Inventory) -> None:
+async def test_watchers_hear_that_the_plugin_stops(tmp_path: Path, inventory: Inventory) -> None:
     async with grpc.aio.insecure_channel(f"unix:{tmp_path / 's'}") as channel:
         made = server(inventory, tmp_path / "s")
         async with made:
@@ -205,18 +205,18 @@ async def test_followers_hear_that_the_plugin_stops(tmp_path: Path, inventory: I
 
 async def test_who_goes_is_forgotten(stub: InventoryStub, inventory: Inventory) -> None:
     [heard] = inventory.world.listeners
-    followers = heard.__self__._followers  # type: ignore[attr-defined]
+    followers = heard.__self__._watchers  # type: ignore[attr-defined]
     watch, other = Watch(stub), Watch(stub)
     await watch.next()
     await other.next()
-    assert [len(those) for those in followers.values()] == [2]
+    assert [len(watchers) for watchers in followers.values()] == [2]
     watch.call.cancel()
     other.call.cancel()
 
     async def left() -> object:
         return dict(followers)
 
-    assert await until(left, lambda those: not those) == {}
+    assert await until(left, lambda watchers: not watchers) == {}
 
 
 async def test_before_the_world_is_known_nothing_is_told(tmp_path: Path, inventory: Inventory) -> None:

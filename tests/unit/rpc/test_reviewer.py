@@ -32,9 +32,10 @@ from towpath.model.keys import Dialect
 from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 from towpath.proto.v1alpha1.service_pb2 import Finding
-from towpath.rpc.server import GRACE
+from towpath.rpc.server import GRACE_SECONDS
 from towpath.rules.reasons import Advice
 
+NO_OPERATION = "operation: The field is required. Use CREATE, UPDATE or DELETE."
 pytestmark = pytest.mark.timeout(60)
 KNOWN = knowing(*clusters("a", "b", "c"), *exported("web", "a", "b"))
 EXPORT = export(targets=["r/z/g/nowhere"])
@@ -219,8 +220,12 @@ async def test_on_a_stream_each_question_gets_its_answer_in_its_place(reviewer: 
     assert status.aggregate_status == await reviewer.AggregateStatus(reported)
     invalid_argument = grpc.StatusCode.INVALID_ARGUMENT.value[0]
     assert [(one.refusal.code, one.refusal.reason, one.refusal.text) for one in refused] == [
-        (invalid_argument, "INVALID_REQUEST", "a question must be given"),
-        (invalid_argument, "INVALID_REQUEST", "an operation must be given: CREATE, UPDATE or DELETE"),
+        (invalid_argument, "INVALID_REQUEST", "asked: The field is required. Set one question."),
+        (
+            invalid_argument,
+            "INVALID_REQUEST",
+            "operation: The field is required. Use CREATE, UPDATE or DELETE.",
+        ),
     ]
     assert second == pb.ReviewResponse()
     assert third == pb.ReviewResponse(answers=[pb.Answer(review_admission=pb.ReviewAdmissionResponse())])
@@ -264,7 +269,7 @@ async def test_streams_end_when_the_plugin_stops(tmp_path: Path) -> None:
                 await stream.write(asked(EXPORT))
                 await answer_on(stream)
             began = time.monotonic()
-        assert time.monotonic() - began < GRACE
+        assert time.monotonic() - began < GRACE_SECONDS
         for stream in streams:
             assert await stream.read() is grpc.aio.EOF
             assert await stream.code() is grpc.StatusCode.OK

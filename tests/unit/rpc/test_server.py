@@ -163,12 +163,16 @@ async def test_members_are_listed_as_towpath_sees_them(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "dialect", "told"),
     [
-        ("webb", "", "there is no ServiceExport shop/webb: did you mean shop/web?"),
-        ("payments", "", "there is no ServiceExport shop/payments in Karmada; of other names there are 2"),
+        ("webb", "", "ServiceExport shop/webb does not exist. Did you mean shop/web?"),
+        (
+            "payments",
+            "",
+            "ServiceExport shop/payments does not exist. Karmada has 2 ServiceExports of other names.",
+        ),
         (
             "web",
             "multicluster.flomesh.io",
-            "there is no ServiceExport shop/web of multicluster.flomesh.io, but one of flomesh.io",
+            "ServiceExport shop/web of multicluster.flomesh.io does not exist. Use the one of flomesh.io.",
         ),
     ],
 )
@@ -189,22 +193,27 @@ async def test_of_two_dialects_the_one_that_counts_is_explained(path: Path) -> N
 
 async def test_nothing_exported_at_all_is_said(path: Path) -> None:
     async with serving(path, world({})) as address:
-        with pytest.raises(NotFound, match="of other names there are 0"):
+        with pytest.raises(NotFound, match="Karmada has 0 ServiceExports of other names"):
             await client.explain(address, "shop", "web")
         assert not (await client.list_clusters(address)).clusters
 
 
 async def test_a_wrong_namespace_is_guessed(address: str) -> None:
-    with pytest.raises(NotFound, match=r"did you mean shop/cart\?"):
+    with pytest.raises(NotFound, match=r"Did you mean shop/cart\?"):
         await client.explain(address, "default", "cart")
 
 
 @pytest.mark.parametrize(
     ("namespace", "name", "dialect", "told"),
     [
-        ("", "web", "", "namespace and name"),
-        ("shop", "", "", "namespace and name"),
-        ("shop", "web", "x.io", r"'x.io' is no dialect: there are flomesh.io and multicluster.flomesh.io"),
+        ("", "web", "", "namespace: The field is required. Set it."),
+        ("shop", "", "", "name: The field is required. Set it."),
+        (
+            "shop",
+            "web",
+            "x.io",
+            r"dialect: 'x.io' is not a dialect. Use flomesh.io or multicluster.flomesh.io.",
+        ),
     ],
 )
 async def test_a_question_without_meaning_is_refused(
@@ -257,7 +266,7 @@ async def test_watchers_of_its_health_hear_that_it_stops(path: Path) -> None:
 
 
 async def test_an_unknown_service_has_no_health(address: str) -> None:
-    with pytest.raises(grpc.aio.AioRpcError, match="there is no service 'x'"):
+    with pytest.raises(grpc.aio.AioRpcError, match="Service 'x' does not exist"):
         await health(address, "x")
 
 
@@ -269,7 +278,7 @@ async def test_the_socket_is_for_one_user_and_goes_with_the_server(path: Path) -
         assert names(path.parent) == [path.name]
     assert names(path.parent) == []
     assert not await client.is_serving(address)
-    with pytest.raises(Unreachable, match=f"no answer from a plugin at {address}: No such file"):
+    with pytest.raises(Unreachable, match=f"No plugin serves {address}: No such file"):
         await client.list_clusters(address)
 
 
@@ -293,7 +302,7 @@ async def test_the_socket_of_a_live_plugin_is_left_alone(path: Path) -> None:
         with pytest.raises(SocketUnusable) as caught:
             await server(WORLD, path).__aenter__()
         assert str(caught.value) == (
-            f"socket {path} is in use: somebody answers there, perhaps another plugin"
+            f"socket {path}: Another process serves it. Stop that process or give another path."
         )
         assert await client.is_serving(address)
         assert names(path.parent) == [path.name]
@@ -310,12 +319,12 @@ async def test_a_server_that_stops_leaves_its_successors_socket(path: Path, tmp_
 async def test_paths_where_there_can_be_no_socket(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("keep")
-    long = tmp_path / ("x" * socketfile.LONGEST)
+    long = tmp_path / ("x" * socketfile.MAX_PATH_BYTES)
     for path, told in (
-        (precious, "something that is no socket is there"),
+        (precious, "A file that is not a socket exists"),
         (precious / "plugin.sock", "Not a directory"),
         (tmp_path / "missing" / "plugin.sock", "missing: No such file or directory"),
-        (long, "the path is longer than 103 bytes"),
+        (long, "The path exceeds 103 bytes"),
     ):
         with pytest.raises(SocketUnusable, match=told):
             await server(WORLD, path).__aenter__()
@@ -335,8 +344,8 @@ async def test_a_path_taken_in_the_last_moment_is_left_alone(path: Path) -> None
 
 
 async def test_who_never_answers_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "DEADLINE", 0.2)
-    monkeypatch.setattr(client, "HEALTH_DEADLINE", 0.2)
+    monkeypatch.setattr(client, "DEADLINE_SECONDS", 0.2)
+    monkeypatch.setattr(client, "HEALTH_DEADLINE_SECONDS", 0.2)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(path))
         silent.listen()
@@ -373,7 +382,7 @@ async def test_the_plugin_answers_in_sync_and_stops_on_cancellation(
     (tmp_path / "client.key").write_bytes(theirs.key_pem)
     ours = Files(tmp_path / "client.crt", tmp_path / "client.key", files.ca)
     for where, how in ((f"unix:{path}", None), (address, ours)):
-        with pytest.raises(NotFound, match="of other names there are 0"):
+        with pytest.raises(NotFound, match="Karmada has 0 ServiceExports of other names"):
             await client.explain(where, "shop", "web", files=how)
     plugin.cancel()
     async with asyncio.timeout(10):
@@ -429,7 +438,7 @@ async def test_the_members_command_says_what_is_missing(path: Path) -> None:
     ("args", "code", "told"),
     [
         (["explain", "web"], 2, "error: Invalid service 'web': must be NAMESPACE/NAME.\n"),
-        (["explain", "shop/we"], 1, "error: there is no ServiceExport shop/we: did you mean shop/web?\n"),
+        (["explain", "shop/we"], 1, "error: ServiceExport shop/we does not exist. Did you mean shop/web?\n"),
     ],
 )
 async def test_the_commands_fail_in_one_line(address: str, args: list[str], code: int, told: str) -> None:

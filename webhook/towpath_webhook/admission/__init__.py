@@ -1,1 +1,1 @@
-"""The rules of admission and the answers to Karmada. Every module is pure."""
+"""Admission rules and answers to Karmada's resource interpreter. Every module is pure."""

@@ -1,13 +1,13 @@
-"""A flomesh Cluster's kubeconfig never reaches the store (DESIGN, rule 1).
+"""Rules for flomesh Clusters: the kubeconfig is never stored, and the gateway must be usable by other
+clusters.
 
-ErieCanal needed a member's admin kubeconfig there, in plain text, for anyone who may read Clusters (facts
-B25). Towpath never talks to a member, so the field is dropped on the way in: from the spec, and from the
-copy of the manifest that ``kubectl apply`` keeps in an annotation. Only credentials are dropped, an empty
-field stays as it is: where a CRD defaults it, dropping it would go on for ever.
+ErieCanal requires the admin kubeconfig of a member in plain text, readable for anyone who may read Clusters.
+Towpath never connects to members, so the mutating webhook drops the field from the spec and from the copy of
+the manifest that ``kubectl apply`` keeps in an annotation. An empty field stays: a CRD that defaults it would
+add it again for ever.
 
-Dropping fails open, since it changes objects. The check of what would be stored then does not: a credential
-that is still there is refused.
-"""
+The mutating webhook fails open, because it changes objects. The validating webhook fails closed, and refuses
+a credential that is still there."""
 
 from __future__ import annotations
 
@@ -17,58 +17,72 @@ from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address, ip_address
 from typing import Any
 
-from towpath_webhook.admission.fields import HIGHEST_PORT, Problem, integer, part, text
-from towpath_webhook.admission.match_conditions import APPLIED
-from towpath_webhook.admission.review import PASS, Request, Verdict
+from towpath_webhook.admission.fields import (
+    HIGHEST_PORT,
+    MAX_NAME_LENGTH,
+    MAX_PLACE_LENGTH,
+    Problem,
+    integer,
+    part,
+    text,
+)
+from towpath_webhook.admission.match_conditions import LAST_APPLIED
+from towpath_webhook.admission.review import ALLOW, Request, Verdict
 
 _FIELD = "kubeconfig"
+_MAX_ANNOTATION_BYTES = 256 << 10
+"""What an apiserver stores at most: a larger annotation is refused by it."""
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*\.?")
-_LAST_IS_A_NUMBER = re.compile(r"(^|\.)[0-9]+\.?$")
-_LOCAL = re.compile(r"(^|\.)localhost\.?$", re.IGNORECASE)
+_ENDS_IN_NUMBER = re.compile(r"(^|\.)[0-9]+\.?$")
+_LOCALHOST = re.compile(r"(^|\.)localhost\.?$", re.IGNORECASE)
 _PLACE = re.compile(r"[^/\s]([^/]*[^/\s])?", re.ASCII)
 _NOT_A_HOST = (
-    "gatewayHost must be an IPv4 address or a DNS name alone: write 10.0.2.4 or gateway.example.com, and the "
-    "port in gatewayPort"
+    "The value is not an IPv4 address or a DNS name. Use, for example, 10.0.2.4 or gateway.example.com, and "
+    "set the port in gatewayPort."
 )
 _NOT_REACHABLE = (
-    "gatewayHost must be reachable from other clusters, a loopback, unspecified, multicast or broadcast "
-    "address is not: write the address under which the others see the gateway"
+    "Other clusters cannot reach a loopback, unspecified, multicast or broadcast address. Use the address "
+    "under which they reach the gateway."
 )
 _NOT_A_PLACE = (
-    "is part of the cluster's key region/zone/group/cluster: it must not be empty, hold a '/' or begin or "
-    'end with white space; leave it out for "default"'
+    "A part of the cluster key region/zone/group/cluster must not be empty, contain '/', or start or end "
+    'with white space. Correct it, or remove the field for "default".'
 )
 _STILL_HELD = (
-    "must not be stored, anyone who may read Clusters could read it: Towpath never talks to members, leave "
-    "the field out of the manifest"
+    "Anyone who may read Clusters could read this credential, and Towpath never connects to members. Remove "
+    "the field from the manifest."
 )
 
-DROPPED = "spec.kubeconfig was dropped: Towpath never talks to members, leave the field out of the manifest"
+DROPPED = (
+    "spec.kubeconfig: The field was dropped, because Towpath never connects to members. Remove it from the "
+    "manifest."
+)
 IF_APPLIED = (
-    "if this Cluster was ever applied before without Towpath, consider that credential leaked: revoke it, "
-    "and delete it from manifests and backups"
+    "spec.kubeconfig: If this manifest was ever applied without Towpath, the credential was readable. "
+    "Revoke it, and remove it from manifests and backups."
 )
 WAS_STORED = (
-    "this Cluster held a credential in plain text until now, consider it leaked: revoke it, and delete it "
-    "from manifests and backups"
+    "spec.kubeconfig: The stored Cluster held a credential in plain text. Revoke it, and remove it from "
+    "manifests and backups."
 )
 
 
 def drop_kubeconfig(request: Request) -> Verdict:
-    """Take the kubeconfig out of a Cluster that is created or updated, and tell what that means."""
-    patch = _without_kubeconfig(request.obj or {})
+    """Remove the kubeconfig from a Cluster that is created or updated, with a warning."""
+    patch = _removal(request.obj or {})
     if not patch:
-        return PASS
-    stored = bool(_without_kubeconfig(request.old or {}))
-    return Verdict(patch, (DROPPED, WAS_STORED if stored else IF_APPLIED))
+        return ALLOW
+    is_stored = bool(_removal(request.old or {}))
+    return Verdict(patch, (DROPPED, WAS_STORED if is_stored else IF_APPLIED))
 
 
 def problems(cluster: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield all that is wrong with a Cluster that has passed ``drop_kubeconfig``, or should have."""
+    """Yield the problems of a Cluster that ``drop_kubeconfig`` has processed, or should have."""
     spec = part(cluster, "spec")
     yield from text(
         "spec.gatewayHost",
         spec.get("gatewayHost"),
+        MAX_NAME_LENGTH + 1,  # with a final dot
         (_is_host, _NOT_A_HOST),
         (_is_reachable, _NOT_REACHABLE),
     )
@@ -78,7 +92,8 @@ def problems(cluster: Mapping[str, Any]) -> Iterator[Problem]:
         yield from text(
             f"spec.{name}",
             spec.get(name),
-            (lambda value: _PLACE.fullmatch(value) is not None, f"{name} {_NOT_A_PLACE}"),
+            MAX_PLACE_LENGTH,
+            (lambda place: _PLACE.fullmatch(place) is not None, _NOT_A_PLACE),
         )
     if spec.get(_FIELD):
         yield Problem(f"spec.{_FIELD}", _STILL_HELD)
@@ -90,44 +105,44 @@ def _is_host(value: str) -> bool:
     try:
         return ip_address(value).version == 4  # noqa: PLR2004 - IPv4
     except ValueError:
-        return bool(_NAME.fullmatch(value)) and not _LAST_IS_A_NUMBER.search(value)
+        return bool(_NAME.fullmatch(value)) and not _ENDS_IN_NUMBER.search(value)
 
 
 def _is_reachable(value: str) -> bool:
     try:
         ip = IPv4Address(value)
     except AddressValueError:
-        return not _LOCAL.search(value)
-    broadcast = ip == IPv4Address(2**32 - 1)
-    return not (ip.is_loopback or ip.is_unspecified or ip.is_multicast or broadcast)
+        return not _LOCALHOST.search(value)
+    is_broadcast = ip == IPv4Address(2**32 - 1)
+    return not (ip.is_loopback or ip.is_unspecified or ip.is_multicast or is_broadcast)
 
 
-def _without_kubeconfig(cluster: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
-    """Return the patch that takes the credential out of a Cluster, empty if it holds none."""
+def _removal(cluster: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+    """Return the patch that removes the credential from a Cluster, empty if it has none."""
     patch = []
-    if _holds(cluster):
+    if _has_credential(cluster):
         patch.append({"op": "remove", "path": f"/spec/{_FIELD}"})
     annotations = part(cluster.get("metadata"), "annotations")
-    scrubbed = _scrubbed(annotations.get(APPLIED))
-    if scrubbed is not None:
-        path = f"/metadata/annotations/{APPLIED.replace('/', '~1')}"
-        patch.append({"op": "replace", "path": path, "value": scrubbed})
+    without = _without_credential(annotations.get(LAST_APPLIED))
+    if without is not None:
+        path = f"/metadata/annotations/{LAST_APPLIED.replace('/', '~1')}"
+        patch.append({"op": "replace", "path": path, "value": without})
     return tuple(patch)
 
 
-def _scrubbed(applied: object) -> str | None:
-    """Return kubectl's copy of the manifest without the credential, None if there is nothing to take out."""
-    if not isinstance(applied, str):
+def _without_credential(last_applied: object) -> str | None:
+    """Return kubectl's copy of the manifest without the credential, None if it has none."""
+    if not isinstance(last_applied, str) or len(last_applied) > _MAX_ANNOTATION_BYTES:
         return None
     try:
-        manifest = json.loads(applied)
-        if not _holds(manifest):
+        manifest = json.loads(last_applied)
+        if not _has_credential(manifest):
             return None
         del manifest["spec"][_FIELD]
         return json.dumps(manifest, separators=(",", ":"), allow_nan=False) + "\n"
     except (ValueError, RecursionError):
-        return None  # not kubectl's: somebody else's text is left alone
+        return None  # not written by kubectl: it is left alone
 
 
-def _holds(cluster: object) -> bool:
+def _has_credential(cluster: object) -> bool:
     return bool(part(cluster, "spec").get(_FIELD))

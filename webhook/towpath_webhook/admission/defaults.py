@@ -1,9 +1,8 @@
-"""What is left out of an object and can mean one thing only is filled in, by a JSON patch.
+"""Defaults: fields that are missing and have only one sensible value are added by a JSON patch.
 
-A CRD of ours fills in most of it before anybody is asked; one of ErieCanal or FSM leaves it out (ErieCanal's
-own webhook did the rest), and none has a default for ``pathType``: Exact never matches what comes from the
-mesh, so Prefix is meant. Nothing that is there is touched, so a second pass finds nothing to do.
-"""
+Towpath's CRDs set most of them before the webhook is called; those of ErieCanal and FSM do not. No CRD has a
+default for ``pathType``: Exact never matches requests from the mesh, so Prefix is meant. Existing fields are
+never changed, so a second pass finds nothing to add."""
 
 from __future__ import annotations
 
@@ -12,17 +11,17 @@ from typing import Any
 
 from towpath.model.service import CLUSTER_SET_IP
 from towpath.model.traffic import Spread
-from towpath_webhook.admission.fields import items, part
-from towpath_webhook.admission.review import PASS, Request, Verdict
+from towpath_webhook.admission.fields import MAX_PORTS, MAX_RULES, items, part
+from towpath_webhook.admission.review import ALLOW, Request, Verdict
 
 
-def fill_in(request: Request) -> Verdict:
-    """Add the defaults that are missing."""
+def add_defaults(request: Request) -> Verdict:
+    """Add the missing defaults."""
     obj = request.obj
-    if obj is None or request.goes:
-        return PASS
+    if obj is None or request.is_deleting:
+        return ALLOW
     patch = tuple({"op": "add", "path": path, "value": value} for path, value in _missing(obj))
-    return Verdict(patch) if patch else PASS
+    return Verdict(patch) if patch else ALLOW
 
 
 def _missing(obj: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
@@ -33,16 +32,20 @@ def _missing(obj: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
         elif isinstance(spec, dict) and spec.get("lbType") is None:
             yield "/spec/lbType", Spread.LOCALITY.value
     elif kind == "ServiceExport":
-        for index in _lacking(part(obj, "spec").get("rules"), "pathType"):
+        for index in _lacking(part(obj, "spec").get("rules"), "pathType", MAX_RULES):
             yield f"/spec/rules/{index}/pathType", "Prefix"
     elif kind == "ServiceImport" and isinstance(spec, dict):
         if spec.get("type") is None:
             yield "/spec/type", CLUSTER_SET_IP
-        for index in _lacking(spec.get("ports"), "protocol"):
+        for index in _lacking(spec.get("ports"), "protocol", MAX_PORTS):
             yield f"/spec/ports/{index}/protocol", "TCP"
 
 
-def _lacking(entries: object, field: str) -> Iterator[int]:
-    for index, entry in enumerate(items(entries)):
+def _lacking(value: object, field: str, limit: int) -> Iterator[int]:
+    """Yield the indices of the items without a field. A list beyond the limit is refused later."""
+    entries = items(value)
+    if len(entries) > limit:
+        return
+    for index, entry in enumerate(entries):
         if isinstance(entry, dict) and entry.get(field) is None:
             yield index

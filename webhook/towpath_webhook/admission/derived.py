@@ -1,37 +1,37 @@
-"""What Towpath derives is not edited or deleted by hand: the controller would undo it, and in between
-members would have something that nobody wanted.
+"""Protection of derived objects: users do not edit or delete them, because the controller would revert the
+change, and members would have a wrong state in between.
 
-May pass: whoever writes as the plugin does, who removes what has lost its owner or namespace, and every
-change of metadata that is not ours, above all Karmada's claims. An uninstallation takes the configurations
-out first, and whoever deletes the ServiceExport deletes all of it.
-"""
+Allowed are writes of the plugin, of controllers that remove objects without an owner or namespace, and
+changes of other metadata, above all Karmada's claims. Uninstalling removes the webhook configurations first,
+and deleting the ServiceExport deletes everything derived from it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from towpath_webhook.admission.fields import Problem, annotation, items, part
-from towpath_webhook.admission.match_conditions import CONTROLLERS, MANAGED_BY, OWNERS, TOWPATH, VIEW
-from towpath_webhook.admission.review import PASS, Code, Request, Verdict
+from towpath.model.ownership import EXPORT_PREFIX, MANAGED_BY_LABEL, TOWPATH, TRAFFIC_PREFIX, VIEW_ANNOTATION
+from towpath_webhook.admission.fields import MAX_NAME_LENGTH, Problem, annotation, items, part
+from towpath_webhook.admission.match_conditions import CONTROLLERS, OWNERS, PLUGIN_GROUP
+from towpath_webhook.admission.review import ALLOW, Code, Request, Verdict
 
-_FOLLOWS = {"towpath-export-": "ServiceExport", "towpath-traffic-": "GlobalTrafficPolicy"}
-"""Propagation that stands in for a policy of the user (following.py), by how its names begin."""
+_FOLLOW_POLICIES = {EXPORT_PREFIX: "ServiceExport", TRAFFIC_PREFIX: "GlobalTrafficPolicy"}
+"""The kind that a derived PropagationPolicy propagates, by the prefix of its name."""
 
 
-def protect(request: Request) -> Verdict:
-    """Refuse to change or delete what is derived."""
+def protect_derived(request: Request) -> Verdict:
+    """Refuse a user's change or deletion of a derived object."""
     old = request.old or {}
     owner = _owner(old)
-    if owner is None or _is_controller(request) or not _is_ours_changed(request, old):
-        return PASS
-    return Verdict(problems=(Problem("", _said(request, old, owner)),), code=Code.FORBIDDEN)
+    if owner is None or _is_controller(request) or not _is_derived_part_changed(request, old):
+        return ALLOW
+    return Verdict(problems=(Problem("", _message(request, old, owner)),), code=Code.FORBIDDEN)
 
 
 def _owner(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the reference to what an object is derived from, None if it is not derived."""
+    """Return the owner reference of a derived object, None if it is not derived."""
     metadata = part(obj, "metadata")
-    if part(metadata, "labels").get(MANAGED_BY) != TOWPATH:
+    if part(metadata, "labels").get(MANAGED_BY_LABEL) != TOWPATH:
         return None
     for reference in items(metadata.get("ownerReferences")):
         if isinstance(reference, dict) and reference.get("kind") in OWNERS:
@@ -41,37 +41,40 @@ def _owner(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _is_controller(request: Request) -> bool:
     user = request.user_info
-    return user.username in CONTROLLERS or TOWPATH in (user.groups or ())
+    return user.username in CONTROLLERS or PLUGIN_GROUP in (user.groups or ())
 
 
-def _is_ours_changed(request: Request, old: Mapping[str, Any]) -> bool:
+def _is_derived_part_changed(request: Request, old: Mapping[str, Any]) -> bool:
     if request.operation != "UPDATE":
         return request.operation == "DELETE"
-    return _ours(request.obj or {}) != _ours(old)
+    return _derived_part(request.obj or {}) != _derived_part(old)
 
 
-def _ours(obj: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return what Towpath writes of an object."""
+def _derived_part(obj: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return the fields that Towpath writes."""
     metadata = part(obj, "metadata")
-    label = part(metadata, "labels").get(MANAGED_BY)
-    return obj.get("spec"), label, metadata.get("ownerReferences"), annotation(obj, VIEW)
+    label = part(metadata, "labels").get(MANAGED_BY_LABEL)
+    return obj.get("spec"), label, metadata.get("ownerReferences"), annotation(obj, VIEW_ANNOTATION)
 
 
-def _said(request: Request, old: Mapping[str, Any], owner: Mapping[str, Any]) -> str:
-    kind, name = old.get("kind"), part(old, "metadata").get("name")
-    source = f"{owner['kind']} {owner.get('name')}"
-    undone = "it would be made again" if request.operation == "DELETE" else "this change would be undone"
-    return f"{kind} {name} is derived from {source}, {undone}: {_instead(str(name), source)}"
+def _message(request: Request, old: Mapping[str, Any], owner: Mapping[str, Any]) -> str:
+    kind, name = _short(old.get("kind")), _short(part(old, "metadata").get("name"))
+    source = f"{owner['kind']} {_short(owner.get('name'))}"
+    effect = "created again" if request.operation == "DELETE" else "reverted"
+    reason = "it would be" if request.operation == "DELETE" else "the change would be"
+    return f"{kind} {name}: The object is derived from {source}, and {reason} {effect}. {_fix(name, source)}"
 
 
-def _instead(name: str, source: str) -> str:
-    for prefix, kind in _FOLLOWS.items():
+def _fix(name: str, source: str) -> str:
+    for prefix, kind in _FOLLOW_POLICIES.items():
         if name.startswith(prefix):
             return (
-                f"write a PropagationPolicy of your own that selects the {kind}, and Towpath takes this one "
-                "away; or delete the " + source
+                f"Create a PropagationPolicy that selects the {kind}, and Towpath deletes this one; or "
+                f"delete the "
+                f"{source}."
             )
-    return (
-        f"edit the {source}, whose spec.targetClusters says who imports it; or delete that, and all that is "
-        "derived from it goes"
-    )
+    return f"Edit or delete the {source}; its spec.targetClusters selects the importing clusters."
+
+
+def _short(value: object) -> str:
+    return str(value)[:MAX_NAME_LENGTH]

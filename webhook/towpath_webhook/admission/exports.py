@@ -1,8 +1,7 @@
-"""ServiceExports: what can only be a mistake, and what surprises, as far as the object alone tells.
+"""Rules for ServiceExports: errors and warnings that need the object alone.
 
-The problems are those of our own CRD, in its words: where ErieCanal or FSM brought theirs, nobody else says
-them, and a member's gateway would take such a route apart without a word.
-"""
+The errors are those of Towpath's CRD, in its words: where ErieCanal or FSM brought a CRD, nothing else
+reports them, and the gateway of a member fails without an error."""
 
 from __future__ import annotations
 
@@ -11,58 +10,69 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from towpath.model.export import WHEN_UNREACHABLE
-from towpath.model.keys import is_cluster_key
+from towpath.model.keys import is_cluster_key, why_not_cluster_key
 from towpath.rules.export_warnings import shape_alone
 from towpath.rules.reachability import grace
-from towpath.rules.reasons import Advice, Caution
+from towpath.rules.reasons import Advice, Caution, InvalidReason
 from towpath_webhook.admission.fields import (
     HIGHEST_PORT,
+    MAX_KEY_LENGTH,
+    MAX_KEYS,
+    MAX_NAME_LENGTH,
+    MAX_PATH_LENGTH,
+    MAX_RULES,
     Problem,
     annotation,
+    choice,
     integer,
     items,
-    one_of,
     part,
     text,
+    too_many,
 )
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-# What nearly all paths are, so that one look is enough for them.
+# Matches nearly all valid paths with one look.
 _PLAIN_PATH = re.compile(r"/|(/[^/?#%.\s]+)+/?")
-_UNROUTED = re.compile(r"//|/\.\.?(/|$)|%2[fF]")
-_NEVER_ASKED = re.compile(r"[?#\s]", re.ASCII)
+_UNROUTABLE = re.compile(r"//|/\.\.?(/|$)|%2[fF]")
+_UNREQUESTABLE = re.compile(r"[?#\s]", re.ASCII)
 _ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*|\*|")
 _PREFIX = "Prefix"
 _PATH_TYPES = (_PREFIX, "Exact")
+_BALANCERS = ("RoundRobinLoadBalancer", "HashingLoadBalancer", "LeastWorkLoadBalancer")
 
-_BAD_NAME = (
-    "must be the name of the Service to export: lower case letters, digits and '-', beginning with a letter, "
-    "at most 63 characters"
+_INVALID_NAME = (
+    "The name must be that of the Service to export: lower case letters, digits and '-', starting with a "
+    "letter, at most 63 characters. Rename the ServiceExport."
 )
-_NO_RULES = "Required value: nothing is exported: add a rule with portNumber, path and pathType"
-_UNROUTED_PATH = (
-    "path must not hold '//', '%2f' or the segments '.' and '..', which no gateway routes: remove them"
+_NO_RULES = "Nothing is exported. Add a rule with portNumber, path and pathType."
+_UNROUTABLE_PATH = (
+    "The path contains '//', '%2f', or a '.' or '..' segment, which gateways do not route. Remove it."
 )
-_UNASKED_PATH = (
-    "path must not hold '?', '#' or white space, no request would ever match: leave the query out, write %20 "
-    "for a space"
+_UNREQUESTABLE_PATH = (
+    "The path contains '?', '#' or white space, which no request has in its path. Remove it, or write a "
+    "space as %20."
 )
 _SHARED_PATH = (
-    "rules give one path and pathType to different ports, and a gateway can route it to one only: give each "
-    "portNumber a path of its own"
+    "Rules give one path and pathType to different ports, but a gateway routes them to one port. Give each "
+    "portNumber its own path."
 )
-_BAD_ACCOUNT = 'must be the name of a ServiceAccount, without its namespace, or "*" for any'
+_INVALID_ACCOUNT = (
+    "The value is not the name of a ServiceAccount. Use a name without a namespace, or "
+    '"*" for any ServiceAccount.'
+)
+NOT_A_KEY = (
+    f"The value is not a string of at most {MAX_KEY_LENGTH} characters. Use region/zone/group/cluster, for "
+    "example default/default/default/cluster-1."
+)
 _HALF_REWRITE = (
-    "pathRewrite needs both 'from' and 'to', one alone is ignored by the gateway: set both or remove "
-    'pathRewrite; to strip a prefix use to "/"'
+    "The gateway ignores pathRewrite unless both 'from' and 'to' are set. Set both or remove pathRewrite; "
+    "to strip a prefix, set 'to' to \"/\"."
 )
-_BALANCERS = ("RoundRobinLoadBalancer", "HashingLoadBalancer", "LeastWorkLoadBalancer")
-NOT_A_KEY = "write region/zone/group/cluster, for example default/default/default/"
-_ONE_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 class _Rule(NamedTuple):
-    """A rule in which nothing is wrong: the model would take as long over it as all the rest here."""
+    """A rule without problems: the pydantic model would take as long as all other checks together."""
 
     port_number: int
     path: str
@@ -70,35 +80,38 @@ class _Rule(NamedTuple):
 
 
 def problems(export: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield all that is wrong with a ServiceExport, in the order of fields."""
+    """Yield the problems of a ServiceExport, in the order of fields."""
     name = part(export, "metadata").get("name")
     if isinstance(name, str) and not _NAME.fullmatch(name):
-        yield Problem("metadata.name", f"metadata.name {_BAD_NAME}")
+        yield Problem("metadata.name", _INVALID_NAME)
     spec = export.get("spec")
     if not isinstance(spec, dict):
-        yield Problem("spec", _NO_RULES)
+        yield Problem("spec", f"Required value: {_NO_RULES}")
         return
     rules = spec.get("rules")
-    if not isinstance(rules, list) or not rules:
-        yield Problem(
-            "spec.rules", _NO_RULES if rules is None else "should have at least 1 items: add a rule"
-        )
+    if not isinstance(rules, list):
+        yield Problem("spec.rules", f"Required value: {_NO_RULES}")
+    elif not rules:
+        yield Problem("spec.rules", "The list should have at least 1 items. Add a rule.")
+    elif len(rules) > MAX_RULES:
+        yield from too_many("spec.rules", rules, MAX_RULES)
     else:
         yield from _of_rules(rules)
     rewrite = part(spec, "pathRewrite")
     if bool(rewrite.get("from")) != bool(rewrite.get("to")):
         yield Problem("spec.pathRewrite", _HALF_REWRITE)
-    yield from one_of("spec.loadBalancer", spec.get("loadBalancer"), *_BALANCERS)
+    yield from choice("spec.loadBalancer", spec.get("loadBalancer"), *_BALANCERS)
     yield from text(
         "spec.serviceAccountName",
         spec.get("serviceAccountName"),
-        (lambda name: _ACCOUNT.fullmatch(name) is not None, f"serviceAccountName {_BAD_ACCOUNT}"),
+        MAX_NAME_LENGTH,
+        (lambda account: _ACCOUNT.fullmatch(account) is not None, _INVALID_ACCOUNT),
     )
     yield from _of_scope(items(spec.get("targetClusters")))
 
 
 def warnings(export: Mapping[str, Any]) -> Iterator[Caution]:
-    """Yield what is legal and surprises about a ServiceExport that has no problems."""
+    """Yield the warnings about a ServiceExport without problems."""
     value = annotation(export, WHEN_UNREACHABLE)
     if grace(value) is None:
         detail = f"{value!r}: must be Keep, Withdraw or WithdrawAfter=<duration>"
@@ -109,56 +122,69 @@ def warnings(export: Mapping[str, Any]) -> Iterator[Caution]:
 
 def _of_rules(rules: list[Any]) -> Iterator[Problem]:
     routes: dict[tuple[str, str], int] = {}
-    shared = False
+    is_shared = False
     for index, rule in enumerate(rules):
         field = f"spec.rules[{index}]"
         if not isinstance(rule, dict):
-            yield Problem(field, "must be an object with portNumber, path and pathType")
+            yield Problem(
+                field, "The value is not an object. Use an object with portNumber, path and pathType."
+            )
             continue
         number, path, kind = rule.get("portNumber"), rule.get("path"), rule.get("pathType")
         if type(number) is not int or not 1 <= number <= HIGHEST_PORT:
             yield from integer(f"{field}.portNumber", number, 1, HIGHEST_PORT)
-        if not isinstance(path, str) or not _PLAIN_PATH.fullmatch(path):
+        if not isinstance(path, str) or len(path) > MAX_PATH_LENGTH or not _PLAIN_PATH.fullmatch(path):
             yield from _of_path(f"{field}.path", path)
         if kind is None:
-            yield Problem(f"{field}.pathType", 'Required value: write "Prefix" or "Exact"')
+            yield Problem(
+                f"{field}.pathType", 'Required value: The field is missing. Use "Prefix" or "Exact".'
+            )
         elif kind not in _PATH_TYPES:
-            yield from one_of(f"{field}.pathType", kind, *_PATH_TYPES)
+            yield from choice(f"{field}.pathType", kind, *_PATH_TYPES)
         if isinstance(path, str) and isinstance(kind, str) and isinstance(number, int):
             slashed = f"{path}/" if kind == _PREFIX and path[-1:] != "/" else path
-            shared = routes.setdefault((kind, slashed), number) != number or shared
-    if shared:
+            is_shared = routes.setdefault((kind, slashed), number) != number or is_shared
+    if is_shared:
         yield Problem("spec.rules", _SHARED_PATH)
 
 
 def _of_path(field: str, path: object) -> Iterator[Problem]:
     if path is None:
-        yield Problem(field, "Required value: give the path that the gateway routes to the Service")
-    elif isinstance(path, str) and not path.startswith("/"):
-        yield Problem(field, f"path must begin with '/', for example '/{path or 'orders'}'")
+        yield Problem(
+            field,
+            "Required value: The field is missing. Set the path that the gateway routes to the Service.",
+        )
+    elif isinstance(path, str) and len(path) <= MAX_PATH_LENGTH and not path.startswith("/"):
+        yield Problem(field, f"The path does not start with '/'. Use '/{path or 'orders'}'.")
     else:
         yield from text(
             field,
             path,
-            (lambda path: not _UNROUTED.search(path), _UNROUTED_PATH),
-            (lambda path: not _NEVER_ASKED.search(path), _UNASKED_PATH),
+            MAX_PATH_LENGTH,
+            (lambda path: not _UNROUTABLE.search(path), _UNROUTABLE_PATH),
+            (lambda path: not _UNREQUESTABLE.search(path), _UNREQUESTABLE_PATH),
         )
 
 
 def _of_scope(keys: list[Any]) -> Iterator[Problem]:
+    if len(keys) > MAX_KEYS:
+        yield from too_many("spec.targetClusters", keys, MAX_KEYS)
+        return
     seen = set()
     for index, key in enumerate(keys):
-        if not isinstance(key, str) or not is_cluster_key(key):
-            wrong = f"targetClusters must hold cluster keys: {NOT_A_KEY}{example(key)}"
-            yield Problem(f"spec.targetClusters[{index}]", wrong)
+        if not isinstance(key, str) or len(key) > MAX_KEY_LENGTH:
+            yield Problem(f"spec.targetClusters[{index}]", NOT_A_KEY)
+        elif not is_cluster_key(key):
+            yield Problem(f"spec.targetClusters[{index}]", malformed_key(key))
         elif key in seen:
             yield Problem(
-                f"spec.targetClusters[{index}]", f"Duplicate value: {key} stands there twice: remove one"
+                f"spec.targetClusters[{index}]", f"Duplicate value: {key} occurs twice. Remove one."
             )
         else:
             seen.add(key)
 
 
-def example(key: object) -> str:
-    """Return the last part of the cluster key that was probably meant."""
-    return key if isinstance(key, str) and _ONE_LABEL.fullmatch(key) else "cluster-1"
+def malformed_key(key: str) -> str:
+    """Return the problem of a malformed cluster key."""
+    detail = f"{key!r}: {why_not_cluster_key(key)}"
+    return Caution(InvalidReason.MALFORMED_KEY, "", detail).problem

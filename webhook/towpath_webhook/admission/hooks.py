@@ -1,12 +1,11 @@
-"""All that apiservers and Karmada ask the webhook, as one table: paths, kinds, operations, conditions.
+"""The table of webhooks: paths, kinds, operations and conditions.
 
-``admission`` and ``interpreter`` answer what is listed here, ``registration`` makes configurations of it,
-and nothing else names a path. What is asked is exactly what a rule has something to say about.
+``rules`` and ``interpreter`` answer the paths in this table, ``registration`` builds the configurations from
+it, and no other module names a path. Each entry matches only requests that a rule may act on.
 
-``Fail`` stands only where a credential or an impossible object would be stored, and only for our kinds.
-What warns, fills in, or protects what the controller would repair anyhow is ``Ignore``: policies of users can
-be edited and everything be uninstalled while we are down.
-"""
+The failure policy is ``Fail`` only where a credential or an invalid object of Towpath's own kinds would be
+stored. It is ``Ignore`` for warnings, defaults and the protection of objects that the controller repairs
+anyway: users can edit their policies, and uninstall Towpath, while the webhook is down."""
 
 from __future__ import annotations
 
@@ -17,16 +16,16 @@ from towpath.model.keys import Dialect
 from towpath_webhook.admission import match_conditions as when
 
 
-class Failure(StrEnum):
-    """What an apiserver does with a request when the webhook does not answer: ``failurePolicy``."""
+class FailurePolicy(StrEnum):
+    """What the apiserver does with a request when the webhook does not answer."""
 
     FAIL = "Fail"
     IGNORE = "Ignore"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Resources of one scope, and the operations on them that are asked about."""
+class ResourceRule:
+    """Resources of one scope, and the operations that are sent to the webhook."""
 
     groups: tuple[str, ...]
     resources: tuple[str, ...]
@@ -36,19 +35,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Hook:
-    """One webhook of a configuration. Of its conditions all must hold."""
+    """One webhook of a configuration. A request is sent if all conditions hold."""
 
     name: str
     path: str
-    asked: tuple[Asked, ...]
+    resources: tuple[ResourceRule, ...]
     conditions: tuple[when.Condition, ...]
-    failure: Failure
-    timeout: int = 3
+    failure_policy: FailurePolicy
+    timeout_seconds: int = 3
 
 
 @dataclass(frozen=True)
-class Interpreted:
-    """Operations of Karmada's resource interpreter on some kinds of ours."""
+class InterpreterRule:
+    """Operations of Karmada's resource interpreter on some kinds."""
 
     operations: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -56,10 +55,10 @@ class Interpreted:
 
 DIALECTS = tuple(dialect.value for dialect in Dialect)
 VERSIONS = ("v1alpha1",)
-"""Of our kinds and of Karmada's policies."""
+"""API versions of Towpath's kinds and of Karmada's policies."""
 _POLICIES = ("policy.karmada.io",)
 _WRITES, _CHANGES = ("CREATE", "UPDATE"), ("UPDATE", "DELETE")
-_BY_USERS = (when.ELSEWHERE, when.BY_OTHERS)
+_BY_USERS = (when.NOT_RESERVED_NAMESPACE, when.NOT_CONTROLLER)
 
 MUTATE_CLUSTERS, MUTATE_DEFAULTS = "/mutate/clusters", "/mutate/defaults"
 VALIDATE_CLUSTERS, VALIDATE_EXPORTS = "/validate/clusters", "/validate/serviceexports"
@@ -71,16 +70,16 @@ MUTATING = (
     Hook(
         "clusters.towpath.io",
         MUTATE_CLUSTERS,
-        (Asked(DIALECTS, ("clusters",), _WRITES, "Cluster"),),
-        (when.HOLDS_KUBECONFIG,),
-        Failure.IGNORE,
+        (ResourceRule(DIALECTS, ("clusters",), _WRITES, "Cluster"),),
+        (when.HAS_KUBECONFIG,),
+        FailurePolicy.IGNORE,
     ),
     Hook(
         "defaults.towpath.io",
         MUTATE_DEFAULTS,
-        (Asked(DIALECTS, ("serviceexports", "serviceimports", "globaltrafficpolicies"), _WRITES),),
-        (*_BY_USERS, when.SPEC, when.LACKS_DEFAULT),
-        Failure.IGNORE,
+        (ResourceRule(DIALECTS, ("serviceexports", "serviceimports", "globaltrafficpolicies"), _WRITES),),
+        (*_BY_USERS, when.SPEC_CHANGES, when.LACKS_DEFAULT),
+        FailurePolicy.IGNORE,
     ),
 )
 """The webhooks of the MutatingWebhookConfiguration."""
@@ -89,63 +88,63 @@ VALIDATING = (
     Hook(
         "clusters.towpath.io",
         VALIDATE_CLUSTERS,
-        (Asked(DIALECTS, ("clusters",), _WRITES, "Cluster"),),
-        (when.SPEC,),
-        Failure.FAIL,
+        (ResourceRule(DIALECTS, ("clusters",), _WRITES, "Cluster"),),
+        (when.SPEC_CHANGES,),
+        FailurePolicy.FAIL,
     ),
     Hook(
         "serviceexports.towpath.io",
         VALIDATE_EXPORTS,
-        (Asked(DIALECTS, ("serviceexports",), _WRITES),),
-        (*_BY_USERS, when.MEANING),
-        Failure.FAIL,
+        (ResourceRule(DIALECTS, ("serviceexports",), _WRITES),),
+        (*_BY_USERS, when.MEANING_CHANGES),
+        FailurePolicy.FAIL,
     ),
     Hook(
         "serviceimports.towpath.io",
         VALIDATE_IMPORTS,
-        (Asked(DIALECTS, ("serviceimports",), _WRITES),),
-        (*_BY_USERS, when.NOT_DERIVED, when.SPEC),
-        Failure.FAIL,
+        (ResourceRule(DIALECTS, ("serviceimports",), _WRITES),),
+        (*_BY_USERS, when.NOT_DERIVED, when.SPEC_CHANGES),
+        FailurePolicy.FAIL,
     ),
     Hook(
         "globaltrafficpolicies.towpath.io",
         VALIDATE_TRAFFIC,
-        (Asked(DIALECTS, ("globaltrafficpolicies",), _WRITES),),
-        (*_BY_USERS, when.SPEC),
-        Failure.FAIL,
+        (ResourceRule(DIALECTS, ("globaltrafficpolicies",), _WRITES),),
+        (*_BY_USERS, when.SPEC_CHANGES),
+        FailurePolicy.FAIL,
     ),
     Hook(
         "policies.towpath.io",
         VALIDATE_POLICIES,
         (
-            Asked(_POLICIES, ("propagationpolicies",), _CHANGES),
-            Asked(_POLICIES, ("clusterpropagationpolicies",), _CHANGES, "Cluster"),
+            ResourceRule(_POLICIES, ("propagationpolicies",), _CHANGES),
+            ResourceRule(_POLICIES, ("clusterpropagationpolicies",), _CHANGES, "Cluster"),
         ),
-        (*_BY_USERS, when.NOT_DERIVED, when.CARRIES, when.SPEC),
-        Failure.IGNORE,
+        (*_BY_USERS, when.NOT_DERIVED, when.SELECTS_EXPORTED, when.SPEC_CHANGES),
+        FailurePolicy.IGNORE,
     ),
     Hook(
         "derived.towpath.io",
         VALIDATE_DERIVED,
         (
-            Asked(DIALECTS, ("serviceimports",), _CHANGES),
-            Asked(_POLICIES, ("propagationpolicies", "overridepolicies"), _CHANGES),
+            ResourceRule(DIALECTS, ("serviceimports",), _CHANGES),
+            ResourceRule(_POLICIES, ("propagationpolicies", "overridepolicies"), _CHANGES),
         ),
-        (*_BY_USERS, when.DERIVED, when.OURS),
-        Failure.IGNORE,
+        (*_BY_USERS, when.DERIVED, when.DERIVED_PART_CHANGES),
+        FailurePolicy.IGNORE,
     ),
 )
 """The webhooks of the ValidatingWebhookConfiguration."""
 
 INTERPRETER = "interpreter.towpath.io"
-"""The one webhook of the ResourceInterpreterWebhookConfiguration, for ``DIALECTS``, at ``INTERPRET``."""
-INTERPRETING = (
-    Interpreted(("AggregateStatus", "InterpretHealth"), ("ServiceExport",)),
-    Interpreted(("InterpretHealth",), ("ServiceImport", "GlobalTrafficPolicy")),
+"""The webhook of the ResourceInterpreterWebhookConfiguration, for ``DIALECTS``, at ``INTERPRET``."""
+INTERPRETER_RULES = (
+    InterpreterRule(("AggregateStatus", "InterpretHealth"), ("ServiceExport",)),
+    InterpreterRule(("InterpretHealth",), ("ServiceImport", "GlobalTrafficPolicy")),
 )
-"""Its rules. Never ``*``: an unreachable Retain would stop every update of members (facts T10)."""
-INTERPRET_TIMEOUT = 3
-"""Seconds: Karmada has no default and waits 30 (facts 3)."""
+"""Its rules. Never ``*``: an unreachable Retain webhook stops every update of members."""
+INTERPRET_TIMEOUT_SECONDS = 3
+"""Without it Karmada waits 30 seconds."""
 
 HOOKS = (*MUTATING, *VALIDATING)
-"""All of admission."""
+"""All admission webhooks."""

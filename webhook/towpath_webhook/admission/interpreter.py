@@ -1,9 +1,8 @@
-"""Karmada's resource interpreter: the envelope, and what is answered to the operations of ``registry``.
+"""Karmada's resource interpreter: requests decoded, and answers to the operations in ``hooks``.
 
-An answer passes Karmada's own verification (facts 3): the question's uid; patch and patchType, or neither of
-them, which means no change; ``healthy`` where health was asked for. Whoever cannot be asked has no word in
-it: then the status stays what it is. An operation that nobody registered is refused, not guessed.
-"""
+An answer passes Karmada's own verification: it has the uid of the request; both patch and patchType, or
+neither for no change; and ``healthy`` if the request is about health. Without the plugin the status does not
+change. An operation that is not registered is refused."""
 
 from __future__ import annotations
 
@@ -14,51 +13,51 @@ import msgspec
 
 from towpath.errors import InvalidObject
 from towpath.rules.health import why_unhealthy
-from towpath_webhook.admission.objects import Standing
+from towpath_webhook.admission.objects import ObjectStatus
 from towpath_webhook.admission.review import Code, Kind, read
 
 API_VERSION, KIND = "config.karmada.io/v1alpha1", "ResourceInterpreterContext"
 AGGREGATE_STATUS, INTERPRET_HEALTH = "AggregateStatus", "InterpretHealth"
 
 
-class Context(msgspec.Struct, frozen=True, rename="camel"):
-    """What Karmada asks: an operation on an object; for AggregateStatus, with what members report of it."""
+class InterpreterRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """An operation on an object; for AggregateStatus with the statuses that members report."""
 
-    uid: Annotated[str, msgspec.Meta(min_length=1)]
+    uid: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     operation: str
-    obj: Standing = msgspec.field(name="object")
+    obj: ObjectStatus = msgspec.field(name="object")
     kind: Kind = Kind()
     namespace: str = ""
     name: str = ""
     aggregated_status: list[msgspec.Raw] | None = None
 
 
-class _Asked(msgspec.Struct, frozen=True, rename="camel"):
-    request: Context
+class _InterpreterContext(msgspec.Struct, frozen=True, rename="camel"):
+    request: InterpreterRequest
     api_version: str = ""
     kind: str = ""
 
 
-_DECODER = msgspec.json.Decoder(_Asked)
+_DECODER = msgspec.json.Decoder(_InterpreterContext)
 _encode = msgspec.json.Encoder().encode
 
 
-def decode(body: bytes) -> Context:
-    """Return the question. Raises InvalidObject naming the field that is wrong."""
-    asked = read(_DECODER, body, f"{KIND} of {API_VERSION}")
-    if asked.api_version != API_VERSION or asked.kind != KIND:
-        raise InvalidObject(f"no {KIND} of {API_VERSION}: apiVersion and kind say something else")
-    return asked.request
+def decode(body: bytes) -> InterpreterRequest:
+    """Return the request. Raises InvalidObject naming the invalid field."""
+    context = read(_DECODER, body, f"a {KIND} of {API_VERSION}")
+    if context.api_version != API_VERSION or context.kind != KIND:
+        raise InvalidObject(f"apiVersion, kind: The body is something else. Send {KIND} of {API_VERSION}.")
+    return context.request
 
 
-def with_health(context: Context) -> bytes:
-    """Answer whether the object is healthy."""
-    return _answer({"uid": context.uid, "successful": True, "healthy": not why_unhealthy(context.obj)})
+def with_health(request: InterpreterRequest) -> bytes:
+    """Return the answer that says whether the object is healthy."""
+    return _answer({"uid": request.uid, "successful": True, "healthy": not why_unhealthy(request.obj)})
 
 
-def with_status(context: Context, status: bytes | None) -> bytes:
-    """Answer with the status, as JSON, that the object should have; None for the one that it has."""
-    response: dict[str, Any] = {"uid": context.uid, "successful": True}
+def with_status(request: InterpreterRequest, status: bytes | None) -> bytes:
+    """Return the answer that sets the status, given as JSON; None leaves it unchanged."""
+    response: dict[str, Any] = {"uid": request.uid, "successful": True}
     if status is not None:
         patch = [{"op": "add", "path": "/status", "value": msgspec.Raw(status)}]
         response["patchType"] = "JSONPatch"
@@ -66,10 +65,10 @@ def with_status(context: Context, status: bytes | None) -> bytes:
     return _answer(response)
 
 
-def refusal(context: Context, code: Code, message: str) -> bytes:
-    """Answer that there is no answer."""
+def refusal(request: InterpreterRequest, code: Code, message: str) -> bytes:
+    """Return the answer that the operation failed."""
     status = {"code": int(code), "message": message}
-    return _answer({"uid": context.uid, "successful": False, "status": status})
+    return _answer({"uid": request.uid, "successful": False, "status": status})
 
 
 def _answer(response: dict[str, Any]) -> bytes:

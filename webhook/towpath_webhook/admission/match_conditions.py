@@ -1,10 +1,10 @@
-"""Which requests are worth a call, in CEL: an apiserver evaluates it itself, and costs nobody anything.
+"""matchConditions in CEL: the apiserver evaluates them, and calls the webhook only if they hold.
 
-What Karmada writes into objects of others is metadata (claims, permanent ids, finalizers), and that is never
-sent, so that no outage of ours can stop it. Nor is anything of the namespaces of Kubernetes and Karmada, of
-the plugin, the garbage collector or the namespace controller. Every expression holds up with objects of any
-shape: an error in one would refuse the request where ``failurePolicy`` is ``Fail``.
-"""
+Karmada writes only metadata into objects of users (claims, permanent ids, finalizers). Such requests are
+never sent, so an outage of the webhook does not stop Karmada. Requests in the namespaces of Kubernetes and
+Karmada, and those of the plugin, the garbage collector and the namespace controller, are not sent either.
+Every expression must evaluate for objects of any shape: an error refuses the request if ``failurePolicy`` is
+``Fail``."""
 
 from __future__ import annotations
 
@@ -12,39 +12,38 @@ from typing import NamedTuple
 
 from towpath.model.cluster import DRAIN_ANNOTATION
 from towpath.model.export import CONFLICT_RESOLUTION, WHEN_UNREACHABLE
+from towpath.model.ownership import MANAGED_BY_LABEL, TOWPATH, VIEW_ANNOTATION
 
-APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-"""The annotation in which ``kubectl apply`` keeps the manifest that it was given."""
-MANAGED_BY, VIEW = "app.kubernetes.io/managed-by", "towpath.io/view"
-"""Label and annotation of what is derived (render.py)."""
-TOWPATH = "towpath"
-"""That label's value, and the group of the plugin's user."""
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""The annotation in which ``kubectl apply`` stores the manifest."""
 CONTROLLERS = (
     "system:serviceaccount:kube-system:generic-garbage-collector",
     "system:serviceaccount:kube-system:namespace-controller",
     "system:kube-controller-manager",
 )
-"""Users that take away what has lost its owner or its namespace."""
+"""Users that delete objects without an owner or namespace."""
+PLUGIN_GROUP = TOWPATH
+"""The group of the plugin's user."""
 OWNERS = ("ServiceExport", "GlobalTrafficPolicy")
-"""Kinds that own what is derived."""
+"""Kinds that own derived objects."""
 _RESERVED = ("karmada-system", "karmada-cluster")
-"""Namespaces of Karmada itself; Towpath lives in the first. Those of Kubernetes begin with ``kube-``."""
-_CARRIED = ("Service", *OWNERS)
+"""Namespaces of Karmada; Towpath runs in the first. Those of Kubernetes start with ``kube-``."""
+_EXPORTED_KINDS = ("Service", *OWNERS)
 
 
 class Condition(NamedTuple):
-    """One matchCondition."""
+    """A matchCondition."""
 
     name: str
     expression: str
 
 
 def _any(*expressions: str) -> str:
-    return " || ".join(f"({one})" for one in expressions)
+    return " || ".join(f"({expression})" for expression in expressions)
 
 
 def _all(*expressions: str) -> str:
-    return " && ".join(f"({one})" for one in expressions)
+    return " && ".join(f"({expression})" for expression in expressions)
 
 
 def _differs(field: str) -> str:
@@ -53,7 +52,7 @@ def _differs(field: str) -> str:
 
 
 def _entry(obj: str, field: str, key: str) -> str:
-    """Return the value of a label or an annotation, empty if there is none."""
+    """Return the value of a label or an annotation, empty if it is not set."""
     entries = f"{obj}.metadata.{field}"
     return f"(has({entries}) && '{key}' in {entries} ? {entries}['{key}'] : '')"
 
@@ -63,33 +62,33 @@ def _entry_differs(field: str, key: str) -> str:
 
 
 def _lacks(items: str, field: str) -> str:
-    """Say that an item of a list lacks a field."""
-    return f"has({items}) && type({items}) == list && {items}.exists(one, !has(one.{field}))"
+    """Return whether an item of a list lacks a field."""
+    return f"has({items}) && type({items}) == list && {items}.exists(item, !has(item.{field}))"
 
 
 _CREATED, _DELETED = "request.operation == 'CREATE'", "request.operation == 'DELETE'"
 _IS_DERIVED = _all(
-    f"{_entry('oldObject', 'labels', MANAGED_BY)} == '{TOWPATH}'",
+    f"{_entry('oldObject', 'labels', MANAGED_BY_LABEL)} == '{TOWPATH}'",
     "has(oldObject.metadata.ownerReferences)",
-    f"oldObject.metadata.ownerReferences.exists(one, one.kind in {list(OWNERS)})",
+    f"oldObject.metadata.ownerReferences.exists(item, item.kind in {list(OWNERS)})",
 )
-_SPEC_CHANGES = _any(_CREATED, _DELETED, _differs("spec"))
+_IS_SPEC_CHANGED = _any(_CREATED, _DELETED, _differs("spec"))
 
-ELSEWHERE = Condition(
+NOT_RESERVED_NAMESPACE = Condition(
     "not-in-a-reserved-namespace",
     "!has(request.namespace) || "
     f"!request.namespace.startsWith('kube-') && !(request.namespace in {list(_RESERVED)})",
 )
-BY_OTHERS = Condition(
-    "not-by-controllers",
+NOT_CONTROLLER = Condition(
+    "not-a-controller",
     f"!(request.userInfo.username in {list(CONTROLLERS)}) && "
-    f"!(has(request.userInfo.groups) && '{TOWPATH}' in request.userInfo.groups)",
+    f"!(has(request.userInfo.groups) && '{PLUGIN_GROUP}' in request.userInfo.groups)",
 )
-SPEC = Condition("spec-changes", _SPEC_CHANGES)
-MEANING = Condition(
+SPEC_CHANGES = Condition("spec-changes", _IS_SPEC_CHANGED)
+MEANING_CHANGES = Condition(
     "meaning-changes",
     _any(
-        _SPEC_CHANGES,
+        _IS_SPEC_CHANGED,
         *(
             _entry_differs("annotations", key)
             for key in (WHEN_UNREACHABLE, DRAIN_ANNOTATION, CONFLICT_RESOLUTION)
@@ -98,26 +97,26 @@ MEANING = Condition(
 )
 DERIVED = Condition("derived", _IS_DERIVED)
 NOT_DERIVED = Condition("not-derived", _any(_CREATED, f"!({_IS_DERIVED})"))
-OURS = Condition(
-    "ours-changes",
+DERIVED_PART_CHANGES = Condition(
+    "derived-part-changes",
     _any(
-        _SPEC_CHANGES,
+        _IS_SPEC_CHANGED,
         _differs("metadata.ownerReferences"),
-        _entry_differs("labels", MANAGED_BY),
-        _entry_differs("annotations", VIEW),
+        _entry_differs("labels", MANAGED_BY_LABEL),
+        _entry_differs("annotations", VIEW_ANNOTATION),
     ),
 )
-CARRIES = Condition(
-    "carries-what-is-exported",
+SELECTS_EXPORTED = Condition(
+    "selects-what-is-exported",
     "has(oldObject.spec) && has(oldObject.spec.resourceSelectors) && "
-    f"oldObject.spec.resourceSelectors.exists(one, one.kind in {list(_CARRIED)})",
+    f"oldObject.spec.resourceSelectors.exists(item, item.kind in {list(_EXPORTED_KINDS)})",
 )
-# In kubectl's copy of the manifest the field is text: the rule looks closer than this expression needs to.
-HOLDS_KUBECONFIG = Condition(
-    "holds-kubeconfig",
+# kubectl's copy of the manifest is text: the rule parses it, this expression need not.
+HAS_KUBECONFIG = Condition(
+    "has-kubeconfig",
     _any(
         "has(object.spec) && has(object.spec.kubeconfig) && object.spec.kubeconfig != ''",
-        f"{_entry('object', 'annotations', APPLIED)}.contains('\"kubeconfig\"')",
+        f"{_entry('object', 'annotations', LAST_APPLIED)}.contains('\"kubeconfig\"')",
     ),
 )
 LACKS_DEFAULT = Condition(

@@ -1,88 +1,88 @@
-"""Which rules answer on which path, and the pure function from a question to its answer.
+"""The rule of each path: a pure function from an admission request to its verdict.
 
-A rule is a function ``Request -> Verdict``. Those that judge what would be stored are made of a kind's
-``problems`` and ``warnings``, which know the object alone. What takes more than the object (who exports,
-what a cluster key means, whom a policy leaves behind) is the plugin's to say: where a path's ``asks`` is
-set, its word is added to the rule's own.
-"""
+The rules that check what would be stored consist of the ``problems`` and ``warnings`` of a kind, which need
+the object alone. Anything that needs more (which clusters export, what a cluster key means, what a policy
+leaves behind) is the plugin's: where ``asks_plugin`` is set, its verdict is added."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from towpath.errors import InvalidObject
 from towpath.rules.reasons import Caution
 from towpath_webhook.admission import clusters, exports, hooks, imports, traffic
-from towpath_webhook.admission.defaults import fill_in
-from towpath_webhook.admission.derived import protect
+from towpath_webhook.admission.defaults import add_defaults
+from towpath_webhook.admission.derived import protect_derived
 from towpath_webhook.admission.fields import Problem
-from towpath_webhook.admission.review import PASS, Request, Verdict
+from towpath_webhook.admission.review import ALLOW, Request, Verdict
 
 Rule = Callable[[Request], Verdict]
 Object = Mapping[str, Any]
-STANDING = "stays as it was stored, but is refused when it is changed"
+STORED_SUFFIX = "(The stored object has this problem already. It is refused once the field changes.)"
+MAX_EXAMINED = 500
+"""Problems after which the rest of an object is not examined."""
 
 
-class Admission(NamedTuple):
-    """What answers on one path. ``asks``: the plugin has something to say as well."""
+class PathRule(NamedTuple):
+    """The rule of a path. With ``asks_plugin`` the verdict of the plugin is added."""
 
     rule: Rule
-    asks: bool = False
+    asks_plugin: bool = False
 
 
-def judged(
+def validation(
     problems: Callable[[Object], Iterable[Problem]],
     warnings: Callable[[Object], Iterable[Caution]] = lambda _: (),
 ) -> Rule:
     """Return the rule that refuses an object with problems.
 
-    What is wrong with the stored object already is no reason to refuse a change of something else: it is
-    a warning then, or nobody could ever repair such an object step by step.
-    """
+    A problem that the stored object has already is a warning: otherwise such an object could not be repaired
+    step by step."""
 
     def rule(request: Request) -> Verdict:
         obj = request.obj
-        if obj is None or request.goes:
-            return PASS
-        found = tuple(problems(obj))
+        if obj is None or request.is_deleting:
+            return ALLOW
+        found = tuple(islice(problems(obj), MAX_EXAMINED))
         if not found:
             try:
                 return Verdict(warnings=tuple(caution.text for caution in warnings(obj)))
-            except InvalidObject as error:  # of a type that no CRD lets in
+            except InvalidObject as error:  # of a type that no CRD allows
                 return Verdict(problems=(Problem("spec", str(error)),))
         old = request.old
-        before = set(problems(old)) if old else set()
+        stored = set(islice(problems(old), MAX_EXAMINED)) if old else set()
         return Verdict(
-            warnings=tuple(f"{one} ({STANDING})" for one in found if one in before),
-            problems=tuple(one for one in found if one not in before),
+            warnings=tuple(f"{problem} {STORED_SUFFIX}" for problem in found if problem in stored),
+            problems=tuple(problem for problem in found if problem not in stored),
         )
 
     return rule
 
 
-def silent(_: Request) -> Verdict:
-    """Have nothing to say without the plugin."""
-    return PASS
+def plugin_only(_: Request) -> Verdict:
+    """Allow: only the plugin has a verdict."""
+    return ALLOW
 
 
-RULES: Mapping[str, Admission] = {
-    hooks.MUTATE_CLUSTERS: Admission(clusters.drop_kubeconfig),
-    hooks.MUTATE_DEFAULTS: Admission(fill_in),
-    hooks.VALIDATE_CLUSTERS: Admission(judged(clusters.problems)),
-    hooks.VALIDATE_EXPORTS: Admission(judged(exports.problems, exports.warnings), asks=True),
-    hooks.VALIDATE_IMPORTS: Admission(judged(imports.problems)),
-    hooks.VALIDATE_TRAFFIC: Admission(judged(traffic.problems, traffic.warnings), asks=True),
-    hooks.VALIDATE_POLICIES: Admission(silent, asks=True),
-    hooks.VALIDATE_DERIVED: Admission(protect),
+RULES: Mapping[str, PathRule] = {
+    hooks.MUTATE_CLUSTERS: PathRule(clusters.drop_kubeconfig),
+    hooks.MUTATE_DEFAULTS: PathRule(add_defaults),
+    hooks.VALIDATE_CLUSTERS: PathRule(validation(clusters.problems)),
+    hooks.VALIDATE_EXPORTS: PathRule(validation(exports.problems, exports.warnings), asks_plugin=True),
+    hooks.VALIDATE_IMPORTS: PathRule(validation(imports.problems)),
+    hooks.VALIDATE_TRAFFIC: PathRule(validation(traffic.problems, traffic.warnings), asks_plugin=True),
+    hooks.VALIDATE_POLICIES: PathRule(plugin_only, asks_plugin=True),
+    hooks.VALIDATE_DERIVED: PathRule(protect_derived),
 }
 
 
-def together(own: Verdict, theirs: Verdict) -> Verdict:
-    """Return what two say of one object, each thing once."""
+def merge_verdicts(own: Verdict, other: Verdict) -> Verdict:
+    """Return the verdict of two on one object, without repetitions."""
     return Verdict(
         own.patch,
-        tuple(dict.fromkeys((*own.warnings, *theirs.warnings))),
-        tuple(dict.fromkeys((*own.problems, *theirs.problems))),
+        tuple(dict.fromkeys((*own.warnings, *other.warnings))),
+        tuple(dict.fromkeys((*own.problems, *other.problems))),
         own.code,
     )

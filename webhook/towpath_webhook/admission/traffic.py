@@ -1,7 +1,7 @@
-"""GlobalTrafficPolicies: what no FSM can do, and what it does although nobody would think so.
+"""Rules for GlobalTrafficPolicies: what FSM cannot do, and what it does unexpectedly.
 
-The rules are ``towpath.rules.traffic``'s; here they meet objects that no schema of ours has seen.
-"""
+The rules are those of ``towpath.rules.traffic``; this module applies them to objects that no schema has
+checked."""
 
 from __future__ import annotations
 
@@ -12,31 +12,49 @@ from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
 from towpath.rules.export_warnings import by_field
 from towpath.rules.reasons import Caution
 from towpath.rules.traffic import impossible, surprises_alone
-from towpath_webhook.admission.fields import Problem, integer, items, one_of, part
+from towpath_webhook.admission.exports import NOT_A_KEY
+from towpath_webhook.admission.fields import (
+    MAX_KEY_LENGTH,
+    MAX_KEYS,
+    Problem,
+    choice,
+    integer,
+    items,
+    part,
+    too_many,
+)
 
 _HIGHEST_WEIGHT = 2**31 - 1
 _SPREADS = {spread.value: spread for spread in Spread}
-_SOME_KEY, _NOTHING = "a/b/c/d", (None, None)
+_VALID_KEY = "a/b/c/d"
 
 
 def problems(policy: Mapping[str, Any]) -> Sequence[Problem]:
-    """Return all that is wrong with a GlobalTrafficPolicy, in the order of fields."""
+    """Return the problems of a GlobalTrafficPolicy, in the order of fields."""
     return sorted(_problems(policy), key=lambda problem: by_field(problem.field))
 
 
 def _problems(policy: Mapping[str, Any]) -> Iterator[Problem]:
     spec = part(policy, "spec")
     spread = spec.get("lbType", Spread.LOCALITY)
-    yield from one_of("spec.lbType", spread, *_SPREADS)
+    yield from choice("spec.lbType", spread, *_SPREADS)
+    given = items(spec.get("targets"))
+    if len(given) > MAX_KEYS:
+        yield from too_many("spec.targets", given, MAX_KEYS)
+        return
     targets = []
-    for index, target in enumerate(items(spec.get("targets"))):
+    for index, target in enumerate(given):
         field = f"spec.targets[{index}]"
         key, weight = (
-            (target.get("clusterKey"), target.get("weight")) if isinstance(target, dict) else _NOTHING
+            (target.get("clusterKey"), target.get("weight")) if isinstance(target, dict) else (None, None)
         )
         if not isinstance(key, str):
-            yield Problem(f"{field}.clusterKey", "Required value: write region/zone/group/cluster")
-            key = _SOME_KEY
+            text = "Required value: The field is missing. Use region/zone/group/cluster."
+            yield Problem(f"{field}.clusterKey", text)
+            key = _VALID_KEY
+        elif len(key) > MAX_KEY_LENGTH:
+            yield Problem(f"{field}.clusterKey", NOT_A_KEY)
+            key = _VALID_KEY
         if weight is not None:
             yield from integer(f"{field}.weight", weight, 0, _HIGHEST_WEIGHT)
         targets.append(TrafficTarget.model_construct(cluster_key=key, weight=None))
@@ -46,5 +64,5 @@ def _problems(policy: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def warnings(policy: Mapping[str, Any]) -> tuple[Caution, ...]:
-    """Return what surprises about a GlobalTrafficPolicy that has no problems."""
+    """Return the warnings about a GlobalTrafficPolicy without problems."""
     return surprises_alone(TrafficPolicy.parse(part(policy, "spec"), "GlobalTrafficPolicy"))

@@ -1,13 +1,15 @@
-"""Looking after certificates and configurations while the webhook runs: look, decide, write what differs.
+"""Keeps the serving certificate, and the CAs in the webhook configurations, valid while the webhook runs.
 
-Two ways to have a certificate. ``OwnAuthority`` makes CAs, keeps them in a Secret of Karmada, which all
-replicas share, and issues its own certificate with them. ``FilePair`` takes it from files, which somebody
-else replaces: cert-manager, say. Both read everything anew with each look, ten seconds apart, so there is
-nothing that can be missed: a clock that jumps, a folder that is swapped, a configuration that was edited.
+There are two sources of a certificate. ``OwnAuthority`` creates CAs, keeps them in a Secret of Karmada that
+all replicas share, and issues the serving certificate. ``FilePair`` reads the certificate from files that
+somebody else renews, for example cert-manager. Both read everything again every ten seconds, so nothing can
+be missed: a clock that jumps, a folder that is replaced, a configuration that was edited.
 
-A new certificate is served once all configurations have trusted its CA for a whole look: by then apiservers
-have heard of it. A look that fails changes nothing, and is told once.
-"""
+A new certificate is served once all configurations have trusted its CA for a whole interval, because by then
+apiservers have received them. A failed pass changes nothing, and is logged once.
+
+Of a configuration the webhook writes only ``caBundle``: its credentials permit no more (docs/security.md).
+Other differences are logged, and `towpath install` repairs them."""
 
 from __future__ import annotations
 
@@ -23,163 +25,179 @@ from towpath import __version__
 from towpath.errors import Conflict, NotFound, TowpathError, UsageError
 from towpath.pki import Identity, issue, make_authority
 from towpath_webhook.certificates import rotation
-from towpath_webhook.certificates.rotation import Life, Times
-from towpath_webhook.certificates.tls import Context
+from towpath_webhook.certificates.rotation import Lifetimes, Validity
+from towpath_webhook.certificates.tls import ServerTls
 from towpath_webhook.registration import configurations
-from towpath_webhook.registration.configurations import Object, Settings
-from towpath_webhook.registration.store import Seen, Store
+from towpath_webhook.registration.configurations import Settings
+from towpath_webhook.registration.store import Store, StoredState
 
 log = structlog.get_logger()
 
 Clock = Callable[[], dt.datetime]
-LOCAL = ("localhost", "127.0.0.1")
-_RETRY = 1.0
-"""Seconds between two looks while there is no certificate to serve with."""
+LOCAL_NAMES = ("localhost", "127.0.0.1")
+_RETRY_SECONDS = 1.0
+"""Time between two passes while there is no certificate to serve with."""
 
 
 def wall_clock() -> dt.datetime:
-    """Return what time it is."""
+    """Return the present time."""
     return dt.datetime.now(dt.UTC)
 
 
-class Certificates(ABC):
-    """A certificate to serve with in ``context``, looked after for as long as ``keep`` runs."""
+def _ignore(_: Settings) -> None:
+    """Take no notice of the settings."""
 
-    def __init__(self, context: Context, store: Store | None, times: Times, clock: Clock) -> None:
-        self.context = context
-        self._store, self._times, self._clock = store, times, clock
-        self._carried: frozenset[bytes] | None = None  # at the look before; None: not known
-        self._complaint = self._damage = ""
-        self._drifted: tuple[str, ...] = ()
 
-    async def begin(self) -> None:
+class CertificateKeeper(ABC):
+    """Keeps a certificate in ``tls`` for as long as ``run`` runs. ``on_settings`` receives the settings of
+    each pass."""
+
+    def __init__(self, tls: ServerTls, store: Store | None, lifetimes: Lifetimes, clock: Clock) -> None:
+        self.tls = tls
+        self.on_settings: Callable[[Settings], None] = _ignore
+        self._store, self._lifetimes, self._clock = store, lifetimes, clock
+        self._carried: frozenset[bytes] | None = None  # in the previous pass; None: unknown
+        self._logged_error = self._logged_damage = ""
+        self._logged_drift: dict[str, bool] = {}
+
+    @property
+    def reads_settings(self) -> bool:
+        """Whether ``on_settings`` receives the settings of the registration."""
+        return self._store is not None
+
+    async def start(self) -> None:
         """Return once there is a certificate to serve with."""
-        while not await self._looked():  # noqa: ASYNC110 - it looks elsewhere
-            await asyncio.sleep(min(_RETRY, self._times.look))
+        while not await self._try_reconcile():  # noqa: ASYNC110 - it polls Karmada
+            await asyncio.sleep(min(_RETRY_SECONDS, self._lifetimes.interval_seconds))
 
-    async def keep(self) -> None:
-        """Look again and again until cancelled."""
+    async def run(self) -> None:
+        """Reconcile at each interval until cancelled."""
         while True:
-            await asyncio.sleep(self._times.look)
-            await self._looked()
+            await asyncio.sleep(self._lifetimes.interval_seconds)
+            await self._try_reconcile()
 
     @abstractmethod
-    async def look(self) -> bool:
-        """Look once and do what is due. Returns whether there is a certificate to serve with."""
+    async def reconcile(self) -> bool:
+        """Do everything that is due. Return whether there is a certificate to serve with."""
 
-    async def _looked(self) -> bool:
+    async def _try_reconcile(self) -> bool:
         try:
-            found = await self.look()
+            has_certificate = await self.reconcile()
         except TowpathError as error:
-            if str(error) != self._complaint:
-                self._complaint = str(error)
-                log.warning("certificates not looked after", error=self._complaint)
+            if str(error) != self._logged_error:
+                self._logged_error = str(error)
+                log.warning("certificates not reconciled", error=self._logged_error)
             return False
         except Exception:
-            log.exception("a bug of ours, in looking after certificates")
+            log.exception("unhandled exception while reconciling certificates")
             return False
-        self._complaint = ""
-        return found
+        self._logged_error = ""
+        return has_certificate
 
-    async def _see(self) -> tuple[Seen | None, frozenset[bytes] | None]:
-        """Read what lies in Karmada, and the CAs that all trusted for a look; None if nobody asks us."""
+    async def _read_state(self) -> tuple[StoredState | None, frozenset[bytes] | None]:
+        """Read the state in Karmada, and the CAs that every configuration has had for an interval.
+
+        The CAs are None if there are no configurations.
+        """
         if self._store is None:
             return None, None
-        seen = await self._store.see()
-        if seen.damage not in {"", self._damage}:
-            log.warning("what lies in Karmada is damaged", what=seen.damage)
-        self._damage = seen.damage
-        if not seen.configurations:
+        state = await self._store.read()
+        if state.damage not in {"", self._logged_damage}:
+            log.warning("stored CA or settings invalid", error=state.damage)
+        self._logged_damage = state.damage
+        if state.settings is not None:
+            self.on_settings(state.settings)
+        if not state.configurations:
             self._carried = None
-            return seen, None
-        now = frozenset.intersection(*map(configurations.carried, seen.configurations))
+            return state, None
+        now = frozenset.intersection(*map(configurations.trusted_authorities, state.configurations))
         before, self._carried = self._carried, now
-        return seen, frozenset() if before is None else now & before
+        return state, frozenset() if before is None else now & before
 
-    async def _repair(self, seen: Seen, bundle: bytes) -> None:
-        """Let every configuration trust the bundle: more of it an admission policy does not let us write."""
-        if self._store is None or seen.settings is None:
+    async def _write_bundle(self, state: StoredState, bundle: bytes) -> None:
+        """Write the CAs into every configuration that has others."""
+        if self._store is None or state.settings is None:
             return
-        self._report_drift(seen.configurations, seen.settings, bundle)
-        for live in seen.configurations:
-            right = configurations.trusting(live, bundle)
-            if right is None:
+        self._log_drift(state, state.settings, bundle)
+        for live in state.configurations:
+            updated = configurations.with_bundle(live, bundle)
+            if updated is None:
                 continue
             try:
-                await self._store.put_back(right)
+                await self._store.replace(updated)
             except (Conflict, NotFound):
-                continue  # somebody was quicker: the next look will tell
-            log.info("configuration trusts other CAs", kind=live["kind"])
+                continue  # another writer was first: the next pass sees its result
+            log.info("CA bundle updated", kind=live["kind"])
 
-    def _report_drift(self, found: Sequence[Object], settings: Settings, bundle: bytes) -> None:
-        """Log which configurations somebody has edited, when that changes."""
-        wanted = {c["kind"]: c for c in configurations.configurations(settings, bundle)}
-        drifted = tuple(
-            live["kind"]
-            for live in found
-            # What another version of Towpath has installed is no drift.
-            if settings.version == __version__
-            and live["kind"] in wanted
-            and configurations.repaired(configurations.trusting(live, bundle) or live, wanted[live["kind"]])
-        )
-        if drifted and drifted != self._drifted:
-            log.warning("configuration differs from what was installed: run `towpath install`", kinds=drifted)
-        self._drifted = drifted
+    def _log_drift(self, state: StoredState, settings: Settings, bundle: bytes) -> None:
+        """Log each configuration that begins to differ from the settings in more than its CAs."""
+        if settings.version != __version__:
+            return  # the table of another version of Towpath is unknown
+        wanted = {config["kind"]: config for config in configurations.configurations(settings, bundle)}
+        for live in state.configurations:
+            kind = live["kind"]
+            trusting = configurations.with_bundle(live, bundle) or live
+            is_drifted = kind not in wanted or configurations.repaired(trusting, wanted[kind]) is not None
+            if is_drifted and not self._logged_drift.get(kind):
+                log.warning("configuration edited: run `towpath install` to repair it", kinds=(kind,))
+            self._logged_drift[kind] = is_drifted
 
 
-class OwnAuthority(Certificates):
-    """Certificates of our own making, for ``names`` and for those of the settings."""
+class OwnAuthority(CertificateKeeper):
+    """Certificates of Towpath's own CAs, for ``names`` and for those of the settings."""
 
     def __init__(
         self,
-        context: Context,
+        tls: ServerTls,
         store: Store,
         *,
-        names: Sequence[str] = LOCAL,
-        times: Times | None = None,
+        names: Sequence[str] = LOCAL_NAMES,
+        lifetimes: Lifetimes | None = None,
         clock: Clock = wall_clock,
     ) -> None:
-        super().__init__(context, store, times or Times(), clock)
-        self._own: Store = store
+        super().__init__(tls, store, lifetimes or Lifetimes(), clock)
+        self._authorities: Store = store
         self._names = tuple(names)
         self._signer: Identity | None = None
         self._serving: Identity | None = None
-        self._served: tuple[str, ...] = ()
+        self._served_names: tuple[str, ...] = ()
 
-    async def look(self) -> bool:
-        """Make, keep, trust and use CAs as they are due."""
-        seen, carried = await self._see()
-        assert seen is not None  # noqa: S101 - there is a store
+    async def reconcile(self) -> bool:
+        """Create, store, distribute and use CAs as they are due."""
+        state, carried = await self._read_state()
+        assert state is not None  # noqa: S101 - there is a store
         now = self._clock()
-        authorities = self._known(seen)
-        if rotation.is_another_needed(list(map(_life, authorities)), now):
-            authorities.append(make_authority("towpath-webhook", validity=self._times.authority, now=now))
-        by_pem = {_life(authority).pem: authority for authority in authorities}
+        authorities = self._known_authorities(state)
+        if rotation.is_another_needed(list(map(_validity, authorities)), now):
+            validity = self._lifetimes.authority
+            authorities.append(make_authority("towpath-webhook", validity=validity, now=now))
+        by_pem = {_validity(authority).pem: authority for authority in authorities}
         all_trusted = by_pem.keys() if carried is None else carried
-        kept = rotation.still_trusted(list(map(_life, authorities)), now, all_trusted, self._times.overlap)
-        trusted = [by_pem[life.pem] for life in kept]
-        if [_life(one) for one in seen.authorities] != kept:
+        kept = rotation.still_trusted(
+            list(map(_validity, authorities)), now, all_trusted, self._lifetimes.overlap
+        )
+        trusted = [by_pem[validity.pem] for validity in kept]
+        if list(map(_validity, state.authorities)) != kept:
             try:
-                await self._own.keep(trusted, seen.secret)
+                await self._authorities.write_authorities(trusted, state.secret)
             except Conflict:
-                return (
-                    self._serving is not None
-                )  # another replica was quicker: the next look takes what it made
-            log.info("authorities kept", trusted=len(trusted), until=str(kept[-1].ends))
-        await self._repair(seen, b"".join(one.certificate_pem for one in trusted))
-        current = _life(self._signer).pem if self._signer else None
+                # Another replica was first: the next pass uses its CAs.
+                return self._serving is not None
+            log.info("CAs stored", number=len(trusted), until=str(kept[-1].ends))
+        await self._write_bundle(state, b"".join(authority.certificate_pem for authority in trusted))
+        current = _validity(self._signer).pem if self._signer else None
         signer = by_pem[rotation.signer(kept, all_trusted, current).pem]
+        candidates = state.candidates
         self._serve(
-            signer, (*self._names, *(seen.settings.names if seen.settings else ()), *seen.candidates), now
+            signer, (*self._names, *(state.settings.names if state.settings else ()), *candidates), now
         )
         return True
 
-    def _known(self, seen: Seen) -> list[Identity]:
-        """Return the CAs of the Secret, and the one that signs now if somebody took it out."""
-        missing = self._signer is not None and self._signer.certificate not in {
-            one.certificate for one in seen.authorities
-        }
-        return [*([self._signer] if self._signer and missing else []), *seen.authorities]
+    def _known_authorities(self, state: StoredState) -> list[Identity]:
+        """Return the CAs of the Secret, and the present signer if somebody removed it from there."""
+        stored = {authority.certificate for authority in state.authorities}
+        is_removed = self._signer is not None and self._signer.certificate not in stored
+        return [*([self._signer] if self._signer and is_removed else []), *state.authorities]
 
     def _serve(self, signer: Identity, names: tuple[str, ...], now: dt.datetime) -> None:
         names = tuple(dict.fromkeys(names))
@@ -187,78 +205,80 @@ class OwnAuthority(Certificates):
             self._serving is not None
             and self._signer is not None
             and signer.certificate == self._signer.certificate
-            and names == self._served
-            and not _life(self._serving).is_due(now)
+            and names == self._served_names
+            and not _validity(self._serving).is_due(now)
         ):
             return
-        # Never longer than the CA: a client would take neither.
-        validity = min(self._times.serving, signer.certificate.not_valid_after_utc - now)
-        made = issue(signer, "towpath-webhook", validity=validity, serves=names, now=now)
-        self.context.present(made.certificate_pem, made.key_pem, "the certificate just made")
-        self._signer, self._serving, self._served = signer, made, names
-        log.info("certificate", names=list(names), until=str(_life(made).ends))
+        # Never longer than the CA: a client would accept neither.
+        validity = min(self._lifetimes.serving, signer.certificate.not_valid_after_utc - now)
+        issued = issue(signer, "towpath-webhook", validity=validity, serves=names, now=now)
+        self.tls.load(issued.certificate_pem, issued.key_pem, "issued certificate")
+        self._signer, self._serving, self._served_names = signer, issued, names
+        log.info("certificate issued", names=list(names), until=str(_validity(issued).ends))
 
 
-def _life(identity: Identity) -> Life:
+def _validity(identity: Identity) -> Validity:
     certificate = identity.certificate
-    pem = configurations.blocks(identity.certificate_pem)[0]
-    return Life(pem, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    pem = configurations.split_pem(identity.certificate_pem)[0]
+    return Validity(pem, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 
-class FilePair(Certificates):
-    """A certificate from files, and with ``ca`` the CAs that all configurations are kept trusting."""
+class FilePair(CertificateKeeper):
+    """A certificate from files; with ``ca`` all configurations are kept trusting the CAs in that file."""
 
     def __init__(
         self,
-        context: Context,
+        tls: ServerTls,
         store: Store | None,
         *,
         cert: Path,
         key: Path,
         ca: Path | None = None,
-        times: Times | None = None,
+        lifetimes: Lifetimes | None = None,
         clock: Clock = wall_clock,
     ) -> None:
-        super().__init__(context, store, times or Times(), clock)
+        super().__init__(tls, store, lifetimes or Lifetimes(), clock)
         self._cert, self._key, self._ca = cert, key, ca
-        self._told = f"certificate {cert} with key {key}"
+        self._description = f"certificate {cert} with key {key}"
         self._pair: tuple[bytes, bytes] | None = None
-        self._given: list[bytes] = []  # the CAs that came with it
-        self._trusted: dict[bytes, dt.datetime] = {}  # CAs, and when each was last needed
+        self._served_authorities: list[bytes] = []
+        self._needed_at: dict[bytes, dt.datetime] = {}  # CAs, and when each was last needed
 
-    async def begin(self) -> None:
-        """Take what is there. Raises UsageError if it cannot be used: nobody would replace it unasked."""
-        self._take(self._read(), self._authorities())
-        await self._looked()
+    async def start(self) -> None:
+        """Load the files. Raises UsageError if they cannot be used: retrying would not replace them."""
+        self._load(self._read_pair(), self._read_authorities())
+        await self._try_reconcile()
 
-    async def look(self) -> bool:
-        """Take the pair if it is another one and everybody trusts its CA."""
-        pair = self._read()
-        given = self._authorities()
-        seen, carried = await self._see() if given else (None, None)
-        if seen is not None:
-            await self._repair(seen, self._bundle(given))
-        if pair != self._pair and (carried is None or carried.issuperset(given)):
-            self._take(pair, given)
+    async def reconcile(self) -> bool:
+        """Load the pair if it has changed and every configuration trusts its CA."""
+        pair = self._read_pair()
+        authorities = self._read_authorities()
+        state, carried = await self._read_state() if authorities else (None, None)
+        if state is not None:
+            await self._write_bundle(state, self._bundle(authorities))
+        if pair != self._pair and (carried is None or carried.issuperset(authorities)):
+            self._load(pair, authorities)
         return True
 
-    def _bundle(self, given: Sequence[bytes]) -> bytes:
-        """Return the CAs of the file, those of what is served, and those that were either not long ago."""
+    def _bundle(self, authorities: Sequence[bytes]) -> bytes:
+        """Return the CAs of the file, those of the served certificate, and those that recently were
+        either."""
         now = self._clock()
-        self._trusted |= dict.fromkeys([*self._given, *given], now)
-        self._trusted = {pem: at for pem, at in self._trusted.items() if now < at + self._times.overlap}
-        return b"".join(pem + b"\n" for pem in self._trusted)
+        self._needed_at |= dict.fromkeys([*self._served_authorities, *authorities], now)
+        overlap = self._lifetimes.overlap
+        self._needed_at = {pem: at for pem, at in self._needed_at.items() if now < at + overlap}
+        return b"".join(pem + b"\n" for pem in self._needed_at)
 
-    def _read(self) -> tuple[bytes, bytes]:
+    def _read_pair(self) -> tuple[bytes, bytes]:
         return _content(self._cert), _content(self._key)
 
-    def _authorities(self) -> list[bytes]:
-        return configurations.blocks(_content(self._ca)) if self._ca else []
+    def _read_authorities(self) -> list[bytes]:
+        return configurations.split_pem(_content(self._ca)) if self._ca else []
 
-    def _take(self, pair: tuple[bytes, bytes], given: list[bytes]) -> None:
-        self.context.present(*pair, self._told)
-        self._pair, self._given = pair, given
-        log.info("certificate", file=str(self._cert))
+    def _load(self, pair: tuple[bytes, bytes], authorities: list[bytes]) -> None:
+        self.tls.load(*pair, self._description)
+        self._pair, self._served_authorities = pair, authorities
+        log.info("certificate loaded", file=str(self._cert))
 
 
 def _content(path: Path) -> bytes:

@@ -1,1 +1,2 @@
-"""The HTTPS server: an ASGI application, its connection protocol, and the dispatch of questions."""
+"""The HTTPS server: listener, connection protocol, ASGI application, and the dispatch of requests to
+rules."""

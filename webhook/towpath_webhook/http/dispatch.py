@@ -1,7 +1,7 @@
-"""What is answered on which path: decoded, put to the rules and the plugin, encoded.
+"""The endpoint of each path: decode the request, apply the rules, ask the plugin, encode the answer.
 
-A question is decoded first, so that whatever happens afterwards can be answered under its uid.
-"""
+A request is decoded first, so that any later failure can be answered under its uid. Only requests of trusted
+callers reach the plugin: its answers depend on the objects of all tenants."""
 
 from __future__ import annotations
 
@@ -12,85 +12,89 @@ from typing import NamedTuple, Protocol
 from towpath_webhook.admission import interpreter, probe, review
 from towpath_webhook.admission.fields import Problem
 from towpath_webhook.admission.hooks import INTERPRET
-from towpath_webhook.admission.interpreter import AGGREGATE_STATUS, INTERPRET_HEALTH, Context
+from towpath_webhook.admission.interpreter import AGGREGATE_STATUS, INTERPRET_HEALTH, InterpreterRequest
 from towpath_webhook.admission.review import Code, Request, Verdict
-from towpath_webhook.admission.rules import RULES, Admission, together
+from towpath_webhook.admission.rules import RULES, PathRule, merge_verdicts
 from towpath_webhook.metrics import Outcome
 
-SILENT = (
-    "Towpath's plugin does not answer, so only the object itself was checked, not what it means for other "
-    "clusters: see that `towpath serve plugin` runs"
+PLUGIN_UNAVAILABLE = (
+    "The Towpath plugin does not answer, so only the object itself was checked, not its effect on other "
+    "clusters. Check that `towpath serve plugin` is running."
 )
-_NOT_INTERPRETED = f"only {AGGREGATE_STATUS} and {INTERPRET_HEALTH} are answered here: register no others"
-FAILED = "Towpath's webhook failed, its log says why under this uid: {}"
+_UNSUPPORTED_OPERATION = (
+    f"operation: The webhook supports only {AGGREGATE_STATUS} and {INTERPRET_HEALTH}. Register no other "
+    "operation."
+)
+INTERNAL_ERROR = "Internal error of the Towpath webhook. Its log has the details under the uid {}."
 
 
 class Reviewer(Protocol):
-    """Who knows more than one object: the plugin, or nobody."""
+    """The plugin, which knows more than one object."""
 
     async def review(self, request: Request) -> Verdict | None:
-        """Return what is to be said of a change, None if nobody can say."""
+        """Return the verdict on a change, None if the plugin does not answer."""
 
-    async def status(self, context: Context) -> bytes | None:
-        """Return the status that an export should have, None for the one that it has."""
+    async def status(self, request: InterpreterRequest) -> bytes | None:
+        """Return the status that an export should have, None to leave it unchanged."""
 
 
-Question = Request | Context
+AnyRequest = Request | InterpreterRequest
 Reply = tuple[bytes, Outcome]
 
 
-class Asked(NamedTuple):
-    """One question: what it is, how to answer it, and what to answer when that fails."""
+class Evaluation(NamedTuple):
+    """A decoded request, how to answer it, and the answer if that fails."""
 
-    question: Question
+    request: AnyRequest
     answer: Callable[[], Awaitable[Reply]]
-    failed: Callable[[], bytes]
+    answer_failure: Callable[[], bytes]
 
 
-Endpoint = Callable[[bytes], Asked]
-"""From a body to what it asks. Raises InvalidObject if it asks nothing."""
+Endpoint = Callable[[bytes], Evaluation]
+"""Decodes a body. Raises InvalidObject if it is malformed."""
 
 
 def endpoints(reviewer: Reviewer | None) -> Mapping[str, Endpoint]:
-    """Return what is answered, by path. Without a reviewer the rules answer alone, and nobody is missed."""
-    found: dict[str, Endpoint] = {path: partial(_admission, one, reviewer) for path, one in RULES.items()}
-    found[INTERPRET] = partial(_interpreter, reviewer)
-    found[probe.PATH] = partial(_admission, Admission(probe.answer), None)
-    return found
+    """Return the endpoint of each path. Without a reviewer only the object itself is checked."""
+    by_path: dict[str, Endpoint] = {
+        path: partial(_admission, path_rule, reviewer) for path, path_rule in RULES.items()
+    }
+    by_path[INTERPRET] = partial(_interpreter, reviewer)
+    by_path[probe.PATH] = partial(_admission, PathRule(probe.answer_probe), None)
+    return by_path
 
 
-def _admission(admission: Admission, reviewer: Reviewer | None, body: bytes) -> Asked:
+def _admission(path_rule: PathRule, reviewer: Reviewer | None, body: bytes) -> Evaluation:
     request = review.decode(body)
-    return Asked(request, partial(_admit, admission, reviewer, request), partial(_failed_admission, request))
+    answer = partial(_admit, path_rule, reviewer, request)
+    return Evaluation(request, answer, partial(_failed_admission, request))
 
 
-async def _admit(admission: Admission, reviewer: Reviewer | None, request: Request) -> Reply:
-    verdict = admission.rule(request)
-    if admission.asks and reviewer is not None and not request.goes:
-        theirs = await reviewer.review(request)
-        if theirs is not None:
-            verdict = together(verdict, theirs)
-        elif not verdict.problems:
-            verdict = together(verdict, Verdict(warnings=(SILENT,)))
-    outcome = Outcome.REFUSED if verdict.problems else Outcome.ALLOWED
-    return review.encode(request, verdict), outcome
+async def _admit(path_rule: PathRule, reviewer: Reviewer | None, request: Request) -> Reply:
+    verdict = path_rule.rule(request)
+    if verdict.problems:
+        return review.encode(request, verdict), Outcome.REFUSED
+    if path_rule.asks_plugin and reviewer is not None and not request.is_deleting:
+        other = await reviewer.review(request)
+        verdict = merge_verdicts(verdict, other or Verdict(warnings=(PLUGIN_UNAVAILABLE,)))
+    return review.encode(request, verdict), Outcome.REFUSED if verdict.problems else Outcome.ALLOWED
 
 
 def _failed_admission(request: Request) -> bytes:
-    problem = Problem("", FAILED.format(request.uid))
+    problem = Problem("", INTERNAL_ERROR.format(request.uid))
     return review.encode(request, Verdict(problems=(problem,), code=Code.INTERNAL))
 
 
-def _interpreter(reviewer: Reviewer | None, body: bytes) -> Asked:
-    context = interpreter.decode(body)
-    failed = partial(interpreter.refusal, context, Code.INTERNAL, FAILED.format(context.uid))
-    return Asked(context, partial(_interpret, reviewer, context), failed)
+def _interpreter(reviewer: Reviewer | None, body: bytes) -> Evaluation:
+    request = interpreter.decode(body)
+    failure = partial(interpreter.refusal, request, Code.INTERNAL, INTERNAL_ERROR.format(request.uid))
+    return Evaluation(request, partial(_interpret, reviewer, request), failure)
 
 
-async def _interpret(reviewer: Reviewer | None, context: Context) -> Reply:
-    if context.operation == INTERPRET_HEALTH:
-        return interpreter.with_health(context), Outcome.ANSWERED
-    if context.operation == AGGREGATE_STATUS:
-        status = None if reviewer is None else await reviewer.status(context)
-        return interpreter.with_status(context, status), Outcome.ANSWERED
-    return interpreter.refusal(context, Code.INVALID, _NOT_INTERPRETED), Outcome.REFUSED
+async def _interpret(reviewer: Reviewer | None, request: InterpreterRequest) -> Reply:
+    if request.operation == INTERPRET_HEALTH:
+        return interpreter.with_health(request), Outcome.ANSWERED
+    if request.operation == AGGREGATE_STATUS:
+        status = None if reviewer is None else await reviewer.status(request)
+        return interpreter.with_status(request, status), Outcome.ANSWERED
+    return interpreter.refusal(request, Code.INVALID, _UNSUPPORTED_OPERATION), Outcome.REFUSED

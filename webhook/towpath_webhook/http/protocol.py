@@ -1,14 +1,12 @@
-"""Two things that uvicorn has not: an absolute deadline for receiving a request, and one write an answer.
+"""The HTTP/1.1 protocol of uvicorn, with limits that it lacks, and with one write for each response.
 
-Without it a client that sends half a request, or connects and says nothing, holds its connection for ever
-(facts B, measured). The clock runs from the connection, or from the first byte of a later request, to the
-last byte of the request; how slowly the bytes arrive does not matter. Between requests ``timeout_keep_alive``
-counts.
-
-uvicorn writes an answer's head and body one after the other: with TLS two records and two system calls, which
-is the larger part of what an answer costs (measured). Here all that is written in one turn of the event loop
-goes out together.
-"""
+* A request must arrive within ``receive_seconds``, counted from the connection or from the first byte of a
+  later request to its last byte. Without it a client that sends half a request holds its connection for ever.
+* A request line and headers have at most ``MAX_HEAD_BYTES``, and a message has a limit as well: that of a
+  body, and some for its framing.
+* uvicorn writes the head and the body of a response separately: two TLS records and two system calls, the
+  larger part of the cost of a response. Here everything that is written in one iteration of the event loop is
+  written at once."""
 
 from __future__ import annotations
 
@@ -17,61 +15,104 @@ from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-KNOWN = "towpath.known"
-"""Extension in the scope of a request whose client has shown a certificate that was asked for."""
+from towpath_webhook.http.app import CLIENT_CERTIFICATE, MAX_BODY_BYTES
+
+MAX_HEAD_BYTES = 16 << 10
+_MAX_MESSAGE_BYTES = MAX_BODY_BYTES + (1 << 20)
+_HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n"
+    b"The request line and headers exceed %d bytes. Send fewer.\n" % MAX_HEAD_BYTES
+)
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, with both."""
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 with limits. ``waiting_since`` is when it began to wait for its client, 0.0 if it
+    does not."""
 
     receive_seconds: ClassVar[float] = 10.0
+    waiting_since = 0.0
     _deadline: asyncio.TimerHandle | None = None
     _is_receiving = False
-    _known = False
+    _is_in_head = True
+    _message_bytes = 0
+    _has_certificate = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock: the first request is due."""
-        super().connection_made(cast("asyncio.Transport", _Joining(transport, self.loop)))
+        """Start the deadline of the first request."""
+        super().connection_made(cast("asyncio.Transport", _CoalescingTransport(transport, self.loop)))
         tls = transport.get_extra_info("ssl_object")
-        self._known = tls is not None and bool(tls.getpeercert())
-        self._start()
+        self._has_certificate = tls is not None and bool(tls.getpeercert())
+        self.waiting_since = self.loop.time()
+        self._start_deadline()
 
     def data_received(self, data: bytes) -> None:
-        """Start the clock for a later request, unless all of it has come at once: most do."""
+        """Start the deadline of a later request, unless it has arrived at once, and check the limits."""
+        self._message_bytes += len(data)
         super().data_received(data)
         if self._is_receiving:
-            self._start()
+            self._start_deadline()
+        if self._message_bytes > (MAX_HEAD_BYTES if self._is_in_head else _MAX_MESSAGE_BYTES):
+            self._reject()
 
     def on_message_begin(self) -> None:
         """Begin to receive a request."""
         self._is_receiving = True
         super().on_message_begin()
-        self.scope["extensions"] = {KNOWN: {}} if self._known else {}
+        self.scope["extensions"] = {CLIENT_CERTIFICATE: {}} if self._has_certificate else {}
+
+    def on_headers_complete(self) -> None:
+        """Check the size of a head that has arrived at once."""
+        self._is_in_head = False
+        if self._message_bytes > MAX_HEAD_BYTES:
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > MAX_HEAD_BYTES:
+                self._is_in_head = True
+                raise ValueError("the head is too large")  # the parser stops, and data_received rejects
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Stop the clock: the request is here."""
-        self._is_receiving = False
-        self._stop()
+        """Stop the deadline: the request is complete."""
+        self._is_receiving, self._is_in_head = False, True
+        self._message_bytes = 0
+        self.waiting_since = 0.0
+        self._stop_deadline()
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        self.waiting_since = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a malformed request, unless it is malformed only because its head is too large."""
+        if not (self._is_in_head and self._message_bytes > MAX_HEAD_BYTES):
+            super().send_400_response(msg)
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock for good."""
-        self._stop()
+        """Stop the deadline for good."""
+        self._stop_deadline()
         super().connection_lost(exc)
 
-    def _start(self) -> None:
+    def _reject(self) -> None:
+        if self._is_in_head:
+            self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.close()
+        else:
+            self.transport.abort()
+
+    def _start_deadline(self) -> None:
         if self._deadline is None:
-            # Not close(): that would wait for the peer's part of TLS's good-bye.
+            # Not close(): that would wait for the close_notify of the client.
             self._deadline = self.loop.call_later(self.receive_seconds, self.transport.abort)
 
-    def _stop(self) -> None:
+    def _stop_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
 
-class _Joining:
-    """A transport that writes once what it is given in one turn of the loop."""
+class _CoalescingTransport:
+    """A transport that writes at once what it receives in one iteration of the event loop."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -82,17 +123,17 @@ class _Joining:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
-        """Tell whether it is closed: asked after every answer, so not by ``__getattr__``."""
+        """Return whether it is closed. Called after every response, so faster than ``__getattr__``."""
         return self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
-        """Keep it until the end of this turn."""
+        """Keep the data until the end of this iteration."""
         if not self._pieces:
             self._loop.call_soon(self._flush)
         self._pieces.append(data)
 
     def close(self) -> None:
-        """Close when all has been written."""
+        """Write everything and close."""
         self._flush()
         self._transport.close()
 

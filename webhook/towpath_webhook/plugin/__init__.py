@@ -1,1 +1,1 @@
-"""The connection to the plugin."""
+"""The gRPC client of the plugin."""

@@ -1,14 +1,13 @@
-"""Asking the plugin, over gRPC, with a deadline: what it says, or that it says nothing.
+"""The client of the plugin: questions with a deadline, answered or not.
 
-All is asked on one stream (``asking``), which lasts until somebody ends it: the plugin, because it stops, or
-we, because it has not answered in time. Then the next question opens another.
+All questions share one stream (``stream``) until either side ends it: the plugin because it stops, or the
+client because an answer is late. The next question opens another stream.
 
-Nobody waits for a plugin that is not there: gRPC tells at once that nobody answers, and tries to connect
-again in the background every second at the latest. An answer that comes late counts as none.
+Without a plugin a question fails at once: gRPC reports it, and reconnects in the background, at least once a
+second. A late answer counts as none.
 
-A channel keeps the certificates that it was made with. Where they have been renewed, the old ones end as
-connections that cannot be made: then the channel is made anew, and the files are read again.
-"""
+A channel keeps the certificates that it was created with. When they are renewed, the old ones fail to
+connect: then a new channel is created, and the files are read again."""
 
 from __future__ import annotations
 
@@ -28,23 +27,23 @@ from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 from towpath.proto.v1alpha1.service_pb2 import Finding
 from towpath_webhook.admission.fields import Problem
-from towpath_webhook.admission.interpreter import Context
+from towpath_webhook.admission.interpreter import InterpreterRequest
 from towpath_webhook.admission.review import Request, Verdict
-from towpath_webhook.metrics import Call, Metrics
-from towpath_webhook.plugin.stream import Stream, Unanswered
+from towpath_webhook.metrics import Metrics, PluginCall
+from towpath_webhook.plugin.stream import NoAnswer, Stream
 
-DEADLINE = 1.0
-"""Seconds: the plugin answers from memory, and an apiserver waits three for us."""
-RENEWAL = 5.0
-"""Seconds that a channel is given before it is made anew."""
+DEADLINE_SECONDS = 1.0
+"""The plugin answers from memory, and an apiserver waits three seconds for the webhook."""
+CHANNEL_RENEWAL_SECONDS = 5.0
+"""Minimum age of a channel before it is replaced."""
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),
 )
-_GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
-"""What is said of a plugin, or a certificate, that the connection was made with and is no more."""
+_RECONNECT_CODES = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+"""The result of a call if the plugin, or the certificate of the connection, is no longer valid."""
 _OPERATIONS = {
     "CREATE": pb.OPERATION_CREATE,
     "UPDATE": pb.OPERATION_UPDATE,
@@ -55,21 +54,23 @@ _encode = msgspec.json.Encoder().encode
 log = structlog.get_logger()
 
 
-class Address(NamedTuple):
-    """A gRPC target, and what reads the certificates for it: none for a unix socket. It raises UsageError."""
+class PluginAddress(NamedTuple):
+    """A gRPC target, and a function that reads its certificates (none for a unix socket) or raises
+    UsageError."""
 
     target: str
     credentials: Callable[[], grpc.ChannelCredentials] | None = None
 
 
-class Plugin:
-    """The plugin at an address, as an async context manager. Raises UsageError if that cannot be."""
+class PluginClient:
+    """A connection to the plugin, as an async context manager. Raises UsageError if certificates are
+    invalid."""
 
-    def __init__(self, address: Address, metrics: Metrics) -> None:
+    def __init__(self, address: PluginAddress, metrics: Metrics) -> None:
         self._address = address
         self._metrics = metrics
-        self._silent = False
-        self._made_at = 0.0
+        self._is_silent = False
+        self._connected_at = 0.0
         self._stream: Stream | None = None
 
     async def __aenter__(self) -> Self:
@@ -83,91 +84,96 @@ class Plugin:
         else:
             self._channel = grpc.aio.secure_channel(target, credentials(), options=_OPTIONS)
         self._stub = ReviewerStub(self._channel)
-        self._made_at = time.monotonic()
+        self._connected_at = time.monotonic()
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._end(grpc.StatusCode.CANCELLED, "the webhook stops")
+        self._end(grpc.StatusCode.CANCELLED, "the webhook is shutting down")
         await self._channel.close()
 
     async def review(self, request: Request) -> Verdict | None:
-        """Return what the plugin says of a change, None if it says nothing."""
-        answer = await self._ask(Call.REVIEW, pb.Question(review_admission=change_of(request)))
+        """Return the verdict on a change, None if the plugin does not answer."""
+        question = pb.Question(review_admission=to_review_request(request))
+        answer = await self._ask(PluginCall.REVIEW, question)
         if answer is None:
             return None
-        said = answer.review_admission
+        review = answer.review_admission
         return Verdict(
-            warnings=tuple(one.text for one in said.warnings), problems=tuple(_problems(said.errors))
+            warnings=tuple(warning.text for warning in review.warnings),
+            problems=tuple(_problems(review.errors)),
         )
 
-    async def status(self, context: Context) -> bytes | None:
-        """Return the status that an export should have, None for the one that it has."""
-        answer = await self._ask(Call.STATUS, pb.Question(aggregate_status=copies_of(context)))
+    async def status(self, request: InterpreterRequest) -> bytes | None:
+        """Return the status that an export should have, None to leave it unchanged."""
+        question = pb.Question(aggregate_status=to_status_request(request))
+        answer = await self._ask(PluginCall.STATUS, question)
         if answer is None or not answer.aggregate_status.HasField("status"):
             return None
         return answer.aggregate_status.status
 
-    async def _ask(self, call: Call, question: pb.Question) -> pb.Answer | None:
+    async def _ask(self, call: PluginCall, question: pb.Question) -> pb.Answer | None:
         with self._metrics.plugin_seconds[call].time():
             try:
-                answer = await self._answered(question)
-            except Unanswered as error:
+                answer = await self._ask_twice(question)
+            except NoAnswer as error:
                 self._metrics.plugin_failures[error.code.name].inc()
-                if not self._silent:
-                    self._silent = True
-                    log.warning("the plugin does not answer", code=error.code.name, why=str(error))
-                if error.code in _GONE:
-                    await self._renew()
+                if not self._is_silent:
+                    self._is_silent = True
+                    log.warning("plugin does not answer", code=error.code.name, reason=str(error))
+                if error.code in _RECONNECT_CODES:
+                    await self._renew_channel()
                 return None
-        if self._silent:
-            self._silent = False
-            log.info("the plugin answers again")
+        if self._is_silent:
+            self._is_silent = False
+            log.info("plugin answers again")
         return answer
 
-    async def _answered(self, question: pb.Question) -> pb.Answer:
-        """Ask, and ask again if the plugin that was asked stopped. Raises Unanswered."""
+    async def _ask_twice(self, question: pb.Question) -> pb.Answer:
+        """Ask, and ask again if the plugin that was asked has stopped. Raises NoAnswer."""
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 try:
                     return await self._open().ask(question)
-                except Unanswered as error:
+                except NoAnswer as error:
                     if error.code is not grpc.StatusCode.OK:
                         raise
                 return await self._open().ask(question)
         except TimeoutError:
-            late = Unanswered(grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer within {DEADLINE:g} s")
-            # What is on its way has waited behind this one, and is of no use to anybody when it comes.
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
+            late = NoAnswer(code, f"no answer within {DEADLINE_SECONDS:g} s")
+            # Later questions on this stream have waited as well: their answers would be late, too.
             self._end(late.code, str(late))
             raise late from None
 
     def _open(self) -> Stream:
-        """Return a stream that is open, as far as is known."""
-        if self._stream is None or self._stream.over:
+        """Return an open stream."""
+        if self._stream is None or self._stream.is_over:
             self._stream = Stream(self._stub)
         return self._stream
 
-    def _end(self, code: grpc.StatusCode, why: str) -> None:
+    def _end(self, code: grpc.StatusCode, reason: str) -> None:
         if self._stream is not None:
-            self._stream.end(code, why)
+            self._stream.end(code, reason)
 
-    async def _renew(self) -> None:
-        """Make the channel anew, with what the certificates are now; not more often than makes sense."""
-        if self._address.credentials is None or time.monotonic() - self._made_at < RENEWAL:
+    async def _renew_channel(self) -> None:
+        """Replace the channel by one with the present certificates, unless it is new."""
+        age = time.monotonic() - self._connected_at
+        if self._address.credentials is None or age < CHANNEL_RENEWAL_SECONDS:
             return
         old = self._channel
-        self._end(grpc.StatusCode.UNAVAILABLE, "the connection is made anew")
+        self._end(grpc.StatusCode.UNAVAILABLE, "the connection is renewed")
         try:
             self._connect()
         except UsageError as error:
-            self._made_at = time.monotonic()
-            log.warning("certificates not taken", reason=str(error))
+            self._connected_at = time.monotonic()
+            log.warning("certificates not reloaded", reason=str(error))
         else:
-            await old.close(DEADLINE)
+            await old.close(DEADLINE_SECONDS)
 
 
-def change_of(request: Request) -> pb.ReviewAdmissionRequest:
-    """Return an admission request in the contract's words."""
+def to_review_request(request: Request) -> pb.ReviewAdmissionRequest:
+    """Return an admission request as a message."""
     old = bytes(request.old_json)
     return pb.ReviewAdmissionRequest(
         uid=request.uid,
@@ -186,13 +192,13 @@ def change_of(request: Request) -> pb.ReviewAdmissionRequest:
     )
 
 
-def copies_of(context: Context) -> pb.AggregateStatusRequest:
-    """Return what Karmada says of an export's copies in the contract's words."""
+def to_status_request(request: InterpreterRequest) -> pb.AggregateStatusRequest:
+    """Return a request of Karmada's interpreter as a message."""
     return pb.AggregateStatusRequest(
-        object=_encode(context.obj), aggregated_status=_encode(context.aggregated_status or [])
+        object=_encode(request.obj), aggregated_status=_encode(request.aggregated_status or [])
     )
 
 
 def _problems(findings: Iterable[Finding]) -> Iterable[Problem]:
-    for one in findings:
-        yield Problem(one.field, one.text.removeprefix(f"{one.field}: "))
+    for finding in findings:
+        yield Problem(finding.field, finding.text.removeprefix(f"{finding.field}: "))

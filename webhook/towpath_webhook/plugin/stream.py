@@ -1,10 +1,9 @@
-"""One gRPC stream to the plugin: questions go as they come, and answers come back in their order.
+"""A gRPC stream to the plugin: questions are sent as they come, and answers return in the same order.
 
-A call costs more than what is asked, on an open stream a fraction of it. What is asked while a message is on
-its way goes together in the next one: the more is asked, the less each costs.
+A gRPC call costs more than its question; a message on an open stream costs a fraction of it. Questions that
+arrive while a message is being sent share the next message, so each costs less the more there are.
 
-A stream ends as a whole, and with it everything that has no answer yet. It is not opened again: the next
-question takes another.
+A stream ends as a whole, with all questions that have no answer yet. It is not opened again.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ import grpc.aio
 from towpath.proto.v1alpha1 import reviewer_pb2 as pb
 from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 
-AT_ONCE, LARGEST = 16, 1 << 20
-"""Questions in one message, and bytes after which no more are added: nobody shall wait long for others."""
-_ODD = "the plugin answers what it was not asked"
+MAX_BATCH_QUESTIONS, MAX_BATCH_BYTES = 16, 1 << 20
+"""Questions in one message, and bytes after which no more are added: no question waits long for others."""
+_MISMATCH = "the answers of the plugin do not match the questions"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-class Unanswered(Exception):
-    """A question that has no answer. OK: the plugin stopped before, and may be asked again elsewhere."""
+class NoAnswer(Exception):
+    """A question without an answer. With OK the plugin has stopped, and the question may be asked again."""
 
-    def __init__(self, code: grpc.StatusCode, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, code: grpc.StatusCode, reason: str) -> None:
+        super().__init__(reason)
         self.code = code
 
 
-class _Asked:
-    """A question, and where its answer goes."""
+class _Pending:
+    """A question that waits for its answer."""
 
     __slots__ = ("answer", "question")
 
@@ -44,78 +43,80 @@ class _Asked:
 
 
 class Stream:
-    """An open stream; ``over`` once it has ended."""
+    """A stream; ``is_over`` once it has ended."""
 
     def __init__(self, stub: ReviewerStub) -> None:
         self._call = stub.Review()
-        self._unsent: deque[_Asked] = deque()
-        self._sent: deque[list[_Asked]] = deque()
+        self._unsent: deque[_Pending] = deque()
+        self._sent: deque[list[_Pending]] = deque()
         self._more = asyncio.Event()
         self._writing = asyncio.create_task(self._write())
         self._reading = asyncio.create_task(self._read())
-        self.over = False
+        self.is_over = False
 
     async def ask(self, question: pb.Question) -> pb.Answer:
-        """Return the answer to a question. Raises Unanswered if the stream ends without."""
-        asked = _Asked(question)
-        self._unsent.append(asked)
+        """Return the answer to a question. Raises NoAnswer if the stream ends before."""
+        pending = _Pending(question)
+        self._unsent.append(pending)
         self._more.set()
-        answer = await asked.answer
-        said = answer.WhichOneof("said")
-        if said == "refusal":
+        answer = await pending.answer
+        kind = answer.WhichOneof("said")
+        if kind == "refusal":
             code = _CODES.get(answer.refusal.code, grpc.StatusCode.UNKNOWN)
-            raise Unanswered(code, answer.refusal.text)
-        if said != question.WhichOneof("asked"):
-            raise Unanswered(grpc.StatusCode.INTERNAL, _ODD)
+            raise NoAnswer(code, answer.refusal.text)
+        if kind != question.WhichOneof("asked"):
+            raise NoAnswer(grpc.StatusCode.INTERNAL, _MISMATCH)
         return answer
 
-    def end(self, code: grpc.StatusCode, why: str) -> None:
-        """End the stream: this is what all hear who wait for an answer."""
-        if self.over:
+    def end(self, code: grpc.StatusCode, reason: str) -> None:
+        """End the stream; pending questions fail with this code and reason."""
+        if self.is_over:
             return
-        self.over = True
+        self.is_over = True
         self._call.cancel()
         self._writing.cancel()
         self._reading.cancel()
         for batch in (*self._sent, self._unsent):
-            for asked in batch:
-                if not asked.answer.done():
-                    asked.answer.set_exception(Unanswered(code, why))
+            for pending in batch:
+                if not pending.answer.done():
+                    pending.answer.set_exception(NoAnswer(code, reason))
 
     async def _write(self) -> None:
         while True:
             await self._more.wait()
             self._more.clear()
             while self._unsent:
-                batch = [*self._next()]
+                batch = [*self._next_batch()]
                 if batch:
                     self._sent.append(batch)
                     try:
-                        await self._call.write(pb.ReviewRequest(questions=(one.question for one in batch)))
+                        await self._call.write(
+                            pb.ReviewRequest(questions=(pending.question for pending in batch))
+                        )
                     except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                        return  # it has ended: who reads hears why
+                        return  # the stream has ended: the reader gets the reason
 
-    def _next(self) -> Iterator[_Asked]:
-        """Yield the questions of one message. Those whose asker has gone are left out."""
+    def _next_batch(self) -> Iterator[_Pending]:
+        """Yield the questions of one message, without those that nobody waits for."""
         size = number = 0
-        while self._unsent and number < AT_ONCE and size < LARGEST:
-            asked = self._unsent.popleft()
-            if not asked.answer.done():
-                yield asked
+        while self._unsent and number < MAX_BATCH_QUESTIONS and size < MAX_BATCH_BYTES:
+            pending = self._unsent.popleft()
+            if not pending.answer.done():
+                yield pending
                 number += 1
-                size += asked.question.ByteSize()
+                size += pending.question.ByteSize()
 
     async def _read(self) -> None:
         try:
             while isinstance(response := await self._call.read(), pb.ReviewResponse):
                 batch = self._sent[0] if self._sent else []
                 if len(batch) != len(response.answers):
-                    self.end(grpc.StatusCode.INTERNAL, _ODD)
+                    self.end(grpc.StatusCode.INTERNAL, _MISMATCH)
                     return
                 self._sent.popleft()
-                for asked, answer in zip(batch, response.answers, strict=True):
-                    if not asked.answer.done():
-                        asked.answer.set_result(answer)
-            self.end(grpc.StatusCode.OK, "the plugin stops")
+                for pending, answer in zip(batch, response.answers, strict=True):
+                    if not pending.answer.done():
+                        pending.answer.set_result(answer)
+            self.end(grpc.StatusCode.OK, "the plugin is shutting down")
         except grpc.aio.AioRpcError as error:
             self.end(error.code(), error.details() or "")

@@ -1,1 +1,1 @@
-"""The configurations that register the webhook, and their storage in the apiserver."""
+"""The registration of the webhook in Karmada: its configurations and their storage."""

@@ -1,16 +1,17 @@
-"""What makes apiserver and Karmada ask the webhook: pure functions from the table to the configurations.
+"""The configurations that make the apiserver and Karmada call the webhook: pure functions of the table in
+``hooks``.
 
-``Settings`` say where the webhook is and what it is asked. ``towpath install`` keeps them in a ConfigMap of
-Karmada and creates the configurations, last, when the webhook answers. From then on each webhook compares
-them with what they should be, and writes back what differs (``certificates_keeping``). It never makes one
-anew: who deletes a configuration is out of any trouble with the webhook, and nothing brings that back.
-"""
+``Settings`` are the address of the webhook and what it is called for. ``towpath install`` stores them in a
+ConfigMap of Karmada, and creates the configurations last, once the webhook answers. From then on the webhook
+keeps their CAs up to date (``certificates.keeper``). It never creates a configuration: deleting them is the
+way to disable the webhook."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,13 +19,13 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from towpath.errors import InvalidObject, UsageError
-from towpath_webhook.admission import hooks as registry
+from towpath.model.ownership import MANAGED_BY, is_own
+from towpath_webhook.admission import hooks
 from towpath_webhook.admission import probe as probing
-from towpath_webhook.admission.hooks import Failure, Hook
-from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
+from towpath_webhook.admission.hooks import FailurePolicy, Hook
 
 NAME = "towpath"
-"""Of each of the three configurations."""
+"""The name of each of the three configurations."""
 MUTATING, VALIDATING = "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"
 INTERPRETING = "ResourceInterpreterWebhookConfiguration"
 _ADMISSION, _INTERPRETER = "admissionregistration.k8s.io/v1", "config.karmada.io/v1alpha1"
@@ -32,13 +33,15 @@ _HTTPS = 443
 _CANDIDATE = "candidate"
 """Key of an address in the settings that is being tried."""
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_TOKEN_BYTES = 16
+_TOKEN = re.compile(r"([0-9a-f]{32})?")
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 Object = dict[str, Any]
 
 
 class Interpreter(StrEnum):
-    """Who tells Karmada what came of an export: the webhook, Lua inside of Karmada, or nobody."""
+    """What interprets exports for Karmada: the webhook, Lua inside Karmada, or nothing."""
 
     WEBHOOK = "webhook"
     LUA = "lua"
@@ -56,24 +59,27 @@ class Service:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the webhook is asked, and for what. ``failure`` None: what the table says for each."""
+    """The address of the webhook, and what it is called for. ``failure_policy`` None: that of each hook."""
 
     address: str | Service
     interpreter: Interpreter = Interpreter.WEBHOOK
-    failure: Failure | None = None
+    failure_policy: FailurePolicy | None = None
     version: str = ""
-    """Of Towpath, by whose table the configurations were made."""
+    """The version of Towpath whose table the configurations were built from."""
+    token: str = ""
+    """A random part of the URLs, by which the webhook recognizes its callers (``http.access``)."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names by which clients know the server: its certificate must hold them."""
+        """The names of the server that its certificate must have."""
         if isinstance(self.address, Service):
             host = f"{self.address.name}.{self.address.namespace}.svc"
             return (host, f"{host}.cluster.local")
         return (str(urlsplit(self.address).hostname),)
 
     def client_config(self, path: str, bundle: bytes) -> Object:
-        """Return how to reach a path, and whom to trust."""
+        """Return the clientConfig for a path."""
+        path = f"/{self.token}{path}" if self.token else path
         trust = {"caBundle": base64.b64encode(bundle).decode()} if bundle else {}
         if isinstance(self.address, Service):
             service = {"namespace": self.address.namespace, "name": self.address.name}
@@ -83,13 +89,15 @@ class Settings:
     def dump(self) -> dict[str, str]:
         """Return the data of a ConfigMap."""
         address = self.address
-        where = (
+        target = (
             {"service": f"{address.namespace}/{address.name}:{address.port}"}
             if isinstance(address, Service)
             else {"url": address}
         )
-        failure = {"failurePolicy": self.failure.value} if self.failure else {}
-        return {**where, "interpreter": self.interpreter.value, **failure, "version": self.version}
+        optional = {"failurePolicy": self.failure_policy.value} if self.failure_policy else {}
+        if self.token:
+            optional["token"] = self.token
+        return {**target, "interpreter": self.interpreter.value, **optional, "version": self.version}
 
     def as_candidate(self, present: Mapping[str, str]) -> dict[str, str]:
         """Return the data of a ConfigMap that has settings already, with this address as the candidate.
@@ -101,17 +109,29 @@ class Settings:
 
     @classmethod
     def parse(cls, data: Mapping[str, str]) -> Self:
-        """Read a ConfigMap's data. Raises InvalidObject naming the key that is wrong."""
+        """Parse the data of a ConfigMap. Raises InvalidObject naming the invalid key."""
         try:
             service = data.get("service")
             return cls(
                 parse_service(service) if service else parse_url(data.get("url", "")),
                 Interpreter(data.get("interpreter", Interpreter.WEBHOOK)),
-                Failure(data["failurePolicy"]) if "failurePolicy" in data else None,
+                FailurePolicy(data["failurePolicy"]) if "failurePolicy" in data else None,
                 data.get("version", ""),
+                _parse_token(data.get("token", "")),
             )
         except (ValueError, UsageError) as error:
-            raise InvalidObject(f"the webhook's settings: {error}") from None
+            raise InvalidObject(f"webhook settings: {error}") from None
+
+
+def new_token() -> str:
+    """Return a random token for the URLs of a registration."""
+    return secrets.token_hex(_TOKEN_BYTES)
+
+
+def _parse_token(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise UsageError("token: The value is not a hexadecimal number. Run `towpath install`.")
+    return text
 
 
 def stated(data: Mapping[str, str]) -> dict[str, str]:
@@ -127,41 +147,47 @@ def candidate_names(data: Mapping[str, str]) -> tuple[str, ...]:
     try:
         return Settings(parse_url(text) if "://" in text else parse_service(text)).names
     except UsageError as error:
-        raise InvalidObject(f"the webhook's settings: {error}") from None
+        raise InvalidObject(f"webhook settings: {error}") from None
 
 
 def parse_url(text: str) -> str:
-    """Return ``https://host[:port]`` as it is. Raises UsageError for anything else."""
+    """Return ``https://host[:port]`` unchanged. Raises UsageError for anything else."""
     parts = urlsplit(text)
     try:
-        whole = parts.scheme == "https" and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is none
-        whole = False
-    if not whole or parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
-        raise UsageError(f"the webhook's URL {text!r}: write https://HOST:PORT")
+        is_complete = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError:  # an invalid port
+        is_complete = False
+    if (
+        not is_complete
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+        or parts.username is not None
+    ):
+        raise UsageError(f"webhook URL: {text!r} is not a base URL. Use https://HOST:PORT.")
     return text.rstrip("/")
 
 
 def parse_service(text: str) -> Service:
-    """Read ``namespace/name[:port]``. Raises UsageError."""
+    """Parse ``namespace/name[:port]``. Raises UsageError."""
     namespace, _, rest = text.partition("/")
     name, colon, port = rest.partition(":")
     number = int(port) if port.isascii() and port.isdecimal() else 0 if colon else _HTTPS
-    named = _LABEL.fullmatch(namespace) and _LABEL.fullmatch(name)
-    if not named or number not in range(1, 65536):
-        raise UsageError(f"the webhook's service {text!r}: write NAMESPACE/NAME:PORT")
+    has_names = _LABEL.fullmatch(namespace) and _LABEL.fullmatch(name)
+    if not has_names or number not in range(1, 65536):
+        raise UsageError(f"webhook Service: {text!r} is not a Service. Use NAMESPACE/NAME:PORT.")
     return Service(namespace, name, number)
 
 
 def configurations(settings: Settings, bundle: bytes) -> list[Object]:
-    """Return the configurations for a webhook whose certificates the CAs of ``bundle`` (PEM) sign.
+    """Return the configurations. ``bundle`` are the CAs of the webhook's certificate, in PEM.
 
-    Selectors are written down although they are the defaults: so one that was added is found.
+    Selectors are set explicitly although they are the defaults: so an added one counts as a difference.
     """
     wanted = [
-        _configuration(_ADMISSION, MUTATING, [_admission(h, settings, bundle) for h in registry.MUTATING]),
+        _configuration(_ADMISSION, MUTATING, [_admission(hook, settings, bundle) for hook in hooks.MUTATING]),
         _configuration(
-            _ADMISSION, VALIDATING, [_admission(h, settings, bundle) for h in registry.VALIDATING]
+            _ADMISSION, VALIDATING, [_admission(hook, settings, bundle) for hook in hooks.VALIDATING]
         ),
     ]
     for hook in wanted[0]["webhooks"]:
@@ -172,7 +198,7 @@ def configurations(settings: Settings, bundle: bytes) -> list[Object]:
 
 
 def _configuration(api_version: str, kind: str, webhooks: list[Object]) -> Object:
-    metadata = {"name": NAME, "labels": {MANAGED_BY: TOWPATH}}
+    metadata = {"name": NAME, "labels": dict(MANAGED_BY)}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "webhooks": webhooks}
 
 
@@ -182,39 +208,39 @@ def _admission(hook: Hook, settings: Settings, bundle: bytes) -> Object:
         "clientConfig": settings.client_config(hook.path, bundle),
         "rules": [
             {
-                "apiGroups": list(asked.groups),
-                "apiVersions": list(registry.VERSIONS),
-                "resources": list(asked.resources),
-                "operations": list(asked.operations),
-                "scope": asked.scope,
+                "apiGroups": list(rule.groups),
+                "apiVersions": list(hooks.VERSIONS),
+                "resources": list(rule.resources),
+                "operations": list(rule.operations),
+                "scope": rule.scope,
             }
-            for asked in hook.asked
+            for rule in hook.resources
         ],
         "matchConditions": [condition._asdict() for condition in hook.conditions],
         "matchPolicy": "Equivalent",
         "namespaceSelector": {},
         "objectSelector": {},
-        "failurePolicy": (settings.failure or hook.failure).value,
+        "failurePolicy": (settings.failure_policy or hook.failure_policy).value,
         "sideEffects": "None",
-        "timeoutSeconds": hook.timeout,
+        "timeoutSeconds": hook.timeout_seconds,
         "admissionReviewVersions": ["v1"],
     }
 
 
 def _interpreter(settings: Settings, bundle: bytes) -> Object:
     return {
-        "name": registry.INTERPRETER,
-        "clientConfig": settings.client_config(registry.INTERPRET, bundle),
+        "name": hooks.INTERPRETER,
+        "clientConfig": settings.client_config(hooks.INTERPRET, bundle),
         "rules": [
             {
-                "operations": list(interpreted.operations),
-                "apiGroups": list(registry.DIALECTS),
-                "apiVersions": list(registry.VERSIONS),
-                "kinds": list(interpreted.kinds),
+                "operations": list(rule.operations),
+                "apiGroups": list(hooks.DIALECTS),
+                "apiVersions": list(hooks.VERSIONS),
+                "kinds": list(rule.kinds),
             }
-            for interpreted in registry.INTERPRETING
+            for rule in hooks.INTERPRETER_RULES
         ],
-        "timeoutSeconds": registry.INTERPRET_TIMEOUT,
+        "timeoutSeconds": hooks.INTERPRET_TIMEOUT_SECONDS,
         "interpreterContextVersions": ["v1alpha1"],
     }
 
@@ -250,20 +276,19 @@ def probed(nonce: str) -> Object:
 
 
 def is_ours(live: Object) -> bool:
-    """Tell whether a configuration is Towpath's to change."""
-    labels: Mapping[str, str] = live["metadata"].get("labels") or {}
-    return labels.get(MANAGED_BY) == TOWPATH
+    """Return whether a configuration belongs to Towpath."""
+    return is_own(live)
 
 
 def repaired(live: Object, wanted: Object) -> Object | None:
-    """Return a configuration as it should be, None if it is."""
+    """Return a configuration with the wanted webhooks, None if it has them."""
     if _holds(live.get("webhooks"), wanted["webhooks"]):
         return None
     return {**live, "webhooks": wanted["webhooks"]}
 
 
-def trusting(live: Object, bundle: bytes) -> Object | None:
-    """Return a configuration that another version of Towpath made with the right CAs, None if it has them."""
+def with_bundle(live: Object, bundle: bytes) -> Object | None:
+    """Return a configuration with these CAs and otherwise unchanged, None if it has them."""
     encoded = base64.b64encode(bundle).decode()
     hooks = [
         {**hook, "clientConfig": {**hook.get("clientConfig", {}), "caBundle": encoded}}
@@ -272,26 +297,26 @@ def trusting(live: Object, bundle: bytes) -> Object | None:
     return None if hooks == live.get("webhooks") else {**live, "webhooks": hooks}
 
 
-def carried(configuration: Object) -> frozenset[bytes]:
-    """Return the CAs, each as PEM, that every webhook of a configuration trusts."""
+def trusted_authorities(configuration: Object) -> frozenset[bytes]:
+    """Return the CAs, each in PEM, that every webhook of a configuration has."""
     bundles = [_trusted(hook) for hook in configuration.get("webhooks") or ()]
     return frozenset.intersection(*bundles) if bundles else frozenset()
 
 
 def _trusted(hook: Object) -> frozenset[bytes]:
     try:
-        return frozenset(blocks(base64.b64decode(hook.get("clientConfig", {}).get("caBundle", ""))))
+        return frozenset(split_pem(base64.b64decode(hook.get("clientConfig", {}).get("caBundle", ""))))
     except (binascii.Error, ValueError):
         return frozenset()
 
 
-def blocks(pem: bytes) -> list[bytes]:
-    """Return the certificates in a file of PEM, each by itself."""
+def split_pem(pem: bytes) -> list[bytes]:
+    """Return each certificate of a PEM file."""
     return _BLOCK.findall(pem)
 
 
 def _holds(live: object, wanted: object) -> bool:
-    """Tell whether everything wanted is in live; lists are compared whole."""
+    """Return whether everything wanted is in live; lists are compared as a whole."""
     if isinstance(wanted, Mapping):
         if not wanted:
             return live == {}

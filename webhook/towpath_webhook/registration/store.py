@@ -1,9 +1,8 @@
-"""Where the webhook's CAs, its settings and its configurations lie in Karmada. Thin: it decides nothing.
+"""Storage of the CAs, settings and configurations of the webhook in Karmada. It decides nothing.
 
-The one module of the webhook that talks to an apiserver, with the plugin's client; none of its calls is made
-while a request waits for its answer. What lies there is written with the resourceVersion that was read, so
-of several webhooks one wins and the others see what it wrote.
-"""
+This is the only module of the webhook that calls an apiserver, and no request waits for its calls. Objects
+are written with the resourceVersion that was read: of several webhooks one succeeds, and the others read its
+result."""
 
 from __future__ import annotations
 
@@ -16,10 +15,10 @@ from dataclasses import dataclass
 from towpath.errors import InvalidObject, NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
+from towpath.model.ownership import MANAGED_BY
 from towpath.pki import Identity
-from towpath_webhook.admission.match_conditions import MANAGED_BY, TOWPATH
 from towpath_webhook.registration import configurations as registration
-from towpath_webhook.registration.configurations import Object, Settings, blocks
+from towpath_webhook.registration.configurations import Object, Settings, split_pem
 
 NAMESPACE = resources.SYSTEM_NAMESPACE
 SECRET, SETTINGS = "towpath-webhook-ca", "towpath-webhook"
@@ -33,8 +32,9 @@ _KEY = re.compile(rb"-----BEGIN EC PRIVATE KEY-----.+?-----END EC PRIVATE KEY---
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What lies in Karmada. ``secret`` None: nobody has made one; it has no authorities if it is damaged."""
+class StoredState:
+    """The objects in Karmada. ``secret`` is None if it does not exist; there are no authorities if it is
+    invalid."""
 
     secret: Object | None
     authorities: tuple[Identity, ...]
@@ -46,19 +46,19 @@ class Seen:
 
 
 class Store:
-    """Reads and writes with a client of the Karmada apiserver. Calls raise ApiError."""
+    """Reads and writes through a client of the Karmada apiserver. Calls raise ApiError."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def see(self) -> Seen:
-        """Read everything."""
+    async def read(self) -> StoredState:
+        """Return everything."""
         secret, settings, *found = await asyncio.gather(
             self._find(resources.SECRETS, SECRET, NAMESPACE),
             self._find(resources.CONFIG_MAPS, SETTINGS, NAMESPACE),
             *(self._find(resource, registration.NAME) for resource in CONFIGURATIONS.values()),
         )
-        damage, read = "", None
+        damage, parsed = "", None
         authorities: tuple[Identity, ...] = ()
         candidates: tuple[str, ...] = ()
         try:
@@ -66,28 +66,28 @@ class Store:
             data = (settings or {}).get("data") or {}
             candidates = registration.candidate_names(data)
             present = registration.stated(data)
-            read = Settings.parse(present) if present or (settings and not candidates) else None
+            parsed = Settings.parse(present) if present or (settings and not candidates) else None
         except InvalidObject as error:
             damage = str(error)
-        return Seen(
+        return StoredState(
             secret,
             authorities,
-            read,
+            parsed,
             tuple(c for c in found if c and registration.is_ours(c)),
             damage,
             candidates,
         )
 
     async def bundle(self) -> bytes:
-        """Return the CAs of the webhook's certificates as PEM; empty if there are none yet."""
+        """Return the CAs of the webhook's certificate in PEM; empty if there are none yet."""
         secret = await self._find(resources.SECRETS, SECRET, NAMESPACE)
         return _decoded(secret or {}, _CERTIFICATES)
 
-    async def keep(self, authorities: Sequence[Identity], secret: Object | None) -> None:
-        """Write the CAs over those that were read. Raises Conflict if others were quicker."""
+    async def write_authorities(self, authorities: Sequence[Identity], secret: Object | None) -> None:
+        """Replace the CAs that were read. Raises Conflict if another writer was first."""
         pems = {
-            _CERTIFICATES: b"".join(one.certificate_pem for one in authorities),
-            _KEYS: b"".join(one.key_pem for one in authorities),
+            _CERTIFICATES: b"".join(authority.certificate_pem for authority in authorities),
+            _KEYS: b"".join(authority.key_pem for authority in authorities),
         }
         data = {key: base64.b64encode(pem).decode() for key, pem in pems.items()}
         if secret is not None:
@@ -97,13 +97,13 @@ class Store:
                 body={**secret, "data": {**secret.get("data", {}), **data}},
             )
             return
-        labels = {MANAGED_BY: TOWPATH}
+        labels = dict(MANAGED_BY)
         metadata = {"name": SECRET, "namespace": NAMESPACE, "labels": labels}
         body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
         await self._client.json("POST", resources.SECRETS.path(NAMESPACE), body=body)
 
-    async def put_back(self, configuration: Object) -> None:
-        """Write a configuration over the one that was read. Raises Conflict, or NotFound if it has gone."""
+    async def replace(self, configuration: Object) -> None:
+        """Replace the configuration that was read. Raises Conflict, or NotFound if it was deleted."""
         resource = CONFIGURATIONS[configuration["kind"]]
         await self._client.json("PUT", resource.path("", registration.NAME), body=configuration)
 
@@ -115,11 +115,12 @@ class Store:
 
 
 def _authorities(secret: Object) -> tuple[Identity, ...]:
-    certificates = blocks(_decoded(secret, _CERTIFICATES))
+    certificates = split_pem(_decoded(secret, _CERTIFICATES))
     keys = _KEY.findall(_decoded(secret, _KEYS))
     if len(certificates) != len(keys):
         raise InvalidObject(
-            f"Secret {NAMESPACE}/{SECRET}: {len(certificates)} certificates, but {len(keys)} keys"
+            f"Secret {NAMESPACE}/{SECRET}: It has {len(certificates)} certificates and {len(keys)} keys. "
+            f"Delete it."
         )
     return tuple(map(Identity.read, certificates, keys))
 
@@ -128,4 +129,6 @@ def _decoded(secret: Object, key: str) -> bytes:
     try:
         return base64.b64decode((secret.get("data") or {}).get(key, ""))
     except ValueError as error:
-        raise InvalidObject(f"Secret {NAMESPACE}/{SECRET}: {key}: {error}") from None
+        raise InvalidObject(
+            f"Secret {NAMESPACE}/{SECRET}: {key} is not Base64: {error}. Delete the Secret."
+        ) from None

@@ -8,7 +8,6 @@ import msgspec
 
 from towpath.karmada.decode.metadata import Meta
 from towpath.model.cluster import (
-    DEFAULT_GATEWAY_PORT,
     DRAIN_ANNOTATION,
     GATEWAY_ANNOTATION,
     GROUP_ANNOTATION,
@@ -45,6 +44,7 @@ class _Taint(msgspec.Struct, gc=False):
 
 
 class _ClusterSpec(msgspec.Struct, gc=False):
+    id: str = ""
     region: str = ""
     zone: str = ""
     zones: list[str] = []
@@ -81,20 +81,19 @@ def member(raw: bytes) -> Member | None:
     meta, spec = obj.metadata, obj.spec
     if meta.deletion_timestamp:
         return None
-    # A malformed gateway is kept as it is, so that the reason can name it.
-    gateway = meta.annotations.get(GATEWAY_ANNOTATION, "")
-    host, port = parse_gateway(gateway) or (gateway.strip(), DEFAULT_GATEWAY_PORT)
+    gateway = parse_gateway(meta.annotations.get(GATEWAY_ANNOTATION, ""))
     served = {e.group_version for e in obj.status.api_enablements if _serves_imports(e)}
     return Member(
         name=meta.name,
         region=spec.region or DEFAULT,
         zone=spec.zone or next(iter(spec.zones), DEFAULT),
         group=meta.annotations.get(GROUP_ANNOTATION) or DEFAULT,
-        gateway_host=host,
-        gateway_port=port,
+        gateway_host=gateway.host,
+        gateway_port=gateway.port,
         imports=frozenset(dialect for dialect in Dialect if dialect.api_version in served),
         drained=is_set(meta.annotations.get(DRAIN_ANNOTATION, "")),
         unreachable_since=_lost(obj.status.conditions),
+        uid=spec.id,
     )
 
 

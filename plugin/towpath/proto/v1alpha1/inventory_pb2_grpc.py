@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InventoryStub:
-    """What there is, from the plugin's memory: no call waits for Karmada.
+    """Lists and watches. Answered from memory: no call waits for Karmada.
     """
 
     def __init__(self, channel):
@@ -53,30 +53,30 @@ class InventoryStub:
 
 
 class InventoryServicer:
-    """What there is, from the plugin's memory: no call waits for Karmada.
+    """Lists and watches. Answered from memory: no call waits for Karmada.
     """
 
     def ListClusters(self, request, context):
-        """Lists every member cluster as Towpath sees it.
+        """Lists the member clusters with the properties that Towpath uses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListServices(self, request, context):
-        """Lists the exported services, each in short.
+        """Lists the exported services with a summary of each.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchService(self, request, context):
-        """Follows one service: its explanation now, and again whenever it has changed. What happens while the
-        client does not read is told as one change. The stream ends only with an error:
+        """Watches a service: sends its derivation now, and again after each change. Changes while the client does not read are
+        sent as one. The stream ends only with an error:
 
-        NOT_FOUND, NO_SUCH_EXPORT: there is no such ServiceExport. The message names a similar one if there is.
-        NOT_FOUND, EXPORT_GONE: it has been deleted.
-        UNAVAILABLE, STOPPING: the plugin stops. Watch again.
+        NOT_FOUND, NO_SUCH_EXPORT: the ServiceExport does not exist. The message names a similar one if there is one.
+        NOT_FOUND, EXPORT_GONE: the ServiceExport has been deleted.
+        UNAVAILABLE, STOPPING: the plugin is shutting down. Watch again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,7 +109,7 @@ def add_InventoryServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Inventory:
-    """What there is, from the plugin's memory: no call waits for Karmada.
+    """Lists and watches. Answered from memory: no call waits for Karmada.
     """
 
     @staticmethod

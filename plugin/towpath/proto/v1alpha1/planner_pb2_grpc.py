@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PlannerStub:
-    """What Towpath makes of things, by the rules by which it writes. Nothing is ever written.
+    """Evaluates the rules of the controller without writing anything.
     """
 
     def __init__(self, channel):
@@ -48,25 +48,28 @@ class PlannerStub:
 
 
 class PlannerServicer:
-    """What Towpath makes of things, by the rules by which it writes. Nothing is ever written.
+    """Evaluates the rules of the controller without writing anything.
     """
 
     def Plan(self, request, context):
-        """Works out what applying manifests would make of everything, as `towpath plan --against-live` does:
-        they are put on top of what Karmada holds at the moment, which the plugin reads for it.
+        """Returns the result of applying manifests to Karmada, as `towpath plan --against-live` does. The plugin reads the
+        present objects of Karmada for each call. Plans are computed one after another, each until its caller cancels or its
+        deadline passes.
 
-        INVALID_ARGUMENT, INVALID_REQUEST: a manifest cannot be read. The field names which one, the
-        description object and field in it.
-        UNAVAILABLE, KARMADA_UNREACHABLE: Karmada does not answer, or refuses to be read.
+        INVALID_ARGUMENT, INVALID_REQUEST: a manifest is invalid. The field names the manifest, the description the object
+        and its field.
+        UNAVAILABLE, KARMADA_UNREACHABLE: Karmada does not answer, or denies the read.
+        RESOURCE_EXHAUSTED, TOO_MANY_PLANS: several plans are waiting. Try again later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Tells who exports one service, why the others do not, and what each cluster imports. From memory.
+        """Returns the exporters of a service, the excluded clusters with reasons, and the view of each importer. Answered
+        from memory.
 
-        NOT_FOUND, NO_SUCH_EXPORT: there is no such ServiceExport. The message names a similar one if there is.
+        NOT_FOUND, NO_SUCH_EXPORT: the ServiceExport does not exist. The message names a similar one if there is one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,7 +97,7 @@ def add_PlannerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Planner:
-    """What Towpath makes of things, by the rules by which it writes. Nothing is ever written.
+    """Evaluates the rules of the controller without writing anything.
     """
 
     @staticmethod

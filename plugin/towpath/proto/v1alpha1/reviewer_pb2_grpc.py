@@ -26,9 +26,8 @@ if _version_not_supported:
 
 
 class ReviewerStub:
-    """Judges objects by the world that the plugin holds in memory. The same question gets the same answer as
-    long as that world is the same, no call waits for Karmada, and none has an effect: a dry run is no
-    special case.
+    """Evaluates objects in the world that the plugin holds in memory. The same question has the same answer as long as that
+    world is the same. No call waits for Karmada, and no call has a side effect: a dry run needs no special treatment.
     """
 
     def __init__(self, channel):
@@ -60,53 +59,51 @@ class ReviewerStub:
 
 
 class ReviewerServicer:
-    """Judges objects by the world that the plugin holds in memory. The same question gets the same answer as
-    long as that world is the same, no call waits for Karmada, and none has an effect: a dry run is no
-    special case.
+    """Evaluates objects in the world that the plugin holds in memory. The same question has the same answer as long as that
+    world is the same. No call waits for Karmada, and no call has a side effect: a dry run needs no special treatment.
     """
 
     def ReviewAdmission(self, request, context):
-        """Tells what is wrong with a change, and what surprises, as far as that takes more than the object
-        itself: whom its cluster keys mean, who exports, which paths are taken, whom a policy leaves behind.
-        What the object alone tells is not said again: that is the webhook's own, and the CRDs'.
+        """Returns errors and warnings about a change that need more than the object: which clusters its keys match, which
+        clusters export, which paths are in use, which Services a policy no longer selects. Errors and warnings that need
+        the object alone are those of the webhook and of the CRDs, and are not repeated.
 
-        A kind that nothing is to be said of gets an empty answer. So does an object that cannot be read: to
-        refuse it is for the CRDs and for the webhook.
+        The response is empty for a kind without rules, and for an object that cannot be decoded: the CRDs and the webhook
+        refuse that.
 
-        INVALID_ARGUMENT, INVALID_REQUEST: `operation` is none, or `object` or `old_object` is missing where
-        the operation needs it, or is no JSON object.
+        INVALID_ARGUMENT, INVALID_REQUEST: `operation` is unset, or `object` or `old_object` is missing although the
+        operation requires it, or is not a JSON object.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AggregateStatus(self, request, context):
-        """Returns the status that a ServiceExport should have, if what Karmada says of its copies is the newest:
-        the same, byte for byte, as the controller writes.
+        """Returns the status of a ServiceExport for the state of its copies that Karmada has collected: byte for byte the one
+        that the controller writes.
 
-        INVALID_ARGUMENT, INVALID_REQUEST: one of the two cannot be read.
+        INVALID_ARGUMENT, INVALID_REQUEST: a field cannot be decoded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def InterpretHealth(self, request, context):
-        """Tells whether a member's copy of an object is healthy. A ServiceExport is, unless its own status says
-        Valid=False or Conflict=True; all else is.
+        """Returns whether a member's copy of an object is healthy. A ServiceExport is healthy unless its own status has
+        Valid=False or Conflict=True; objects of other kinds are healthy.
 
-        INVALID_ARGUMENT, INVALID_REQUEST: it is no JSON object with apiVersion and kind.
+        INVALID_ARGUMENT, INVALID_REQUEST: the object is not a JSON object with apiVersion and kind.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Review(self, request_iterator, context):
-        """Answers the same questions for who has many: a call costs more than what is asked. Each request is
-        answered by one response, in their order, with one answer to each of its questions, in theirs. A question
-        that cannot be answered ends nothing: what the call's status would be is its answer.
+        """Answers the same questions on a stream, for clients with many: a call costs more than its question. Each request
+        gets one response, in the order of the requests, with one answer to each of its questions, in their order. A question
+        that cannot be answered does not end the stream: its answer carries the status that the call would have.
 
-        When the plugin stops, the stream ends with OK. What has no answer then may be asked again, on another
-        connection.
+        When the plugin stops, the stream ends with OK. Questions without an answer may be asked again on a new connection.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,9 +141,8 @@ def add_ReviewerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Reviewer:
-    """Judges objects by the world that the plugin holds in memory. The same question gets the same answer as
-    long as that world is the same, no call waits for Karmada, and none has an effect: a dry run is no
-    special case.
+    """Evaluates objects in the world that the plugin holds in memory. The same question has the same answer as long as that
+    world is the same. No call waits for Karmada, and no call has a side effect: a dry run needs no special treatment.
     """
 
     @staticmethod

@@ -13,7 +13,7 @@ from tests.support.reviews import HOLDING, PLAIN, answered, applied, cluster, pa
 from towpath.errors import InvalidObject
 from towpath_webhook.admission.clusters import DROPPED, IF_APPLIED, WAS_STORED
 from towpath_webhook.admission.hooks import MUTATE_CLUSTERS
-from towpath_webhook.admission.match_conditions import APPLIED
+from towpath_webhook.admission.match_conditions import LAST_APPLIED
 
 
 def ask(obj: object, old: object = None) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_kubeconfigs_are_dropped(obj: dict[str, Any], want: dict[str, Any], warn
 
 def normal(obj: dict[str, Any]) -> dict[str, Any]:
     """Return the object with kubectl's copy decoded, if it can be."""
-    text = obj.get("metadata", {}).get("annotations", {}).get(APPLIED)
+    text = obj.get("metadata", {}).get("annotations", {}).get(LAST_APPLIED)
     if not text or not text.endswith("}\n"):
         return obj
     return applied("", obj) | {"copy": json.loads(text)}
@@ -90,7 +90,10 @@ ANY_CLUSTER = st.fixed_dictionaries(
     optional={
         "spec": ANY_SPEC,
         "metadata": st.fixed_dictionaries(
-            {}, optional={"annotations": st.dictionaries(st.just(APPLIED) | st.text(), ANY_COPY) | JSON_VALUE}
+            {},
+            optional={
+                "annotations": st.dictionaries(st.just(LAST_APPLIED) | st.text(), ANY_COPY) | JSON_VALUE
+            },
         )
         | JSON_VALUE,
     },

@@ -40,12 +40,10 @@ def changed(obj: dict[str, Any], spec: object = None, **metadata: object) -> dic
 
 
 EDIT_THE_EXPORT = (
-    "edit the ServiceExport web, whose spec.targetClusters says who imports it; or delete that, and all that "
-    "is derived from it goes"
+    "Edit or delete the ServiceExport web; its spec.targetClusters selects the importing clusters."
 )
 OWN_POLICY = (
-    "write a PropagationPolicy of your own that selects the {0}, and Towpath takes this one away; or delete "
-    "the {0} web"
+    "Create a PropagationPolicy that selects the {0}, and Towpath deletes this one; or delete the {0} web."
 )
 
 
@@ -67,15 +65,15 @@ def test_protected_from_accidental_edits_and_deletes(
     old: dict[str, Any], instead: str, user: dict[str, Any]
 ) -> None:
     source = old["metadata"]["ownerReferences"][0]["kind"]
-    what = f"{old['kind']} {old['metadata']['name']} is derived from {source} web"
-    assert said(old, None, user) == f"{what}, it would be made again: {instead}"
+    named = f"{old['kind']} {old['metadata']['name']}: The object is derived from {source} web"
+    assert said(old, None, user) == f"{named}, and it would be created again. {instead}"
     for new in (
         changed(old, {"ports": [{"port": 1}]}),
         changed(old, labels={}),
         changed(old, ownerReferences=[]),
         changed(old, annotations={}),
     ):
-        assert said(old, new, user) == f"{what}, this change would be undone: {instead}"
+        assert said(old, new, user) == f"{named}, and the change would be reverted. {instead}"
 
 
 @pytest.mark.parametrize(

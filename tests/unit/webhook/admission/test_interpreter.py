@@ -12,7 +12,7 @@ import pytest
 from tests.fuzz.bodies import interpreted
 from tests.support.reviews import EXPORT, answer, document, patched
 from towpath_webhook.admission.hooks import INTERPRET
-from towpath_webhook.admission.interpreter import Context
+from towpath_webhook.admission.interpreter import InterpreterRequest
 from towpath_webhook.admission.review import Request, Verdict
 
 INVALID = {"conditions": [{"type": "Valid", "status": "False"}]}
@@ -27,7 +27,7 @@ class Knowing:
     async def review(self, request: Request) -> Verdict | None:
         raise AssertionError(request)
 
-    async def status(self, context: Context) -> bytes | None:
+    async def status(self, context: InterpreterRequest) -> bytes | None:
         assert [json.loads(bytes(one)) for one in context.aggregated_status or ()] == [{"clusterName": "a"}]
         return None if self._status is None else json.dumps(self._status).encode()
 
@@ -88,4 +88,4 @@ def test_what_nobody_registered_is_refused_and_not_guessed(operation: str) -> No
     response = ask(EXPORT, operation)
     assert not response["successful"]
     assert response["status"]["code"] == 422
-    assert "register no others" in response["status"]["message"]
+    assert "Register no other operation" in response["status"]["message"]

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from towpath_webhook.admission import probe, review
-from towpath_webhook.admission.review import PASS, Request
+from towpath_webhook.admission.review import ALLOW, Request
 from towpath_webhook.registration.configurations import probed
 
 
@@ -16,10 +16,10 @@ def request(obj: dict[str, Any]) -> Request:
 
 
 def test_the_nonce_comes_back_as_an_annotation() -> None:
-    (patch,) = probe.answer(request(probed("n1"))).patch
+    (patch,) = probe.answer_probe(request(probed("n1"))).patch
     assert patch == {"op": "add", "path": "/metadata/annotations", "value": {probe.ANSWER: "n1"}}
 
 
 def test_an_object_without_a_nonce_is_left_alone() -> None:
-    assert probe.answer(request({"metadata": {"labels": {probe.LABEL: 1}}})) == PASS
-    assert probe.answer(request({})) == PASS
+    assert probe.answer_probe(request({"metadata": {"labels": {probe.LABEL: 1}}})) == ALLOW
+    assert probe.answer_probe(request({})) == ALLOW

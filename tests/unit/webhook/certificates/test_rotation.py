@@ -10,18 +10,25 @@ from hypothesis import strategies as st
 
 from towpath.errors import InvalidObject
 from towpath.pki import Identity, issue, make_authority
-from towpath_webhook.certificates.rotation import DAY, Life, Times, is_another_needed, signer, still_trusted
+from towpath_webhook.certificates.rotation import (
+    DAY,
+    Lifetimes,
+    Validity,
+    is_another_needed,
+    signer,
+    still_trusted,
+)
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-OVERLAP = Times().overlap
+OVERLAP = Lifetimes().overlap
 
 
 def at(day: float) -> dt.datetime:
     return START + day * DAY
 
 
-def life(name: str, begins: float, ends: float) -> Life:
-    return Life(name.encode(), at(begins), at(ends))
+def life(name: str, begins: float, ends: float) -> Validity:
+    return Validity(name.encode(), at(begins), at(ends))
 
 
 OLD, NEW, NEWER = life("old", 0, 365), life("new", 244, 609), life("newer", 488, 853)
@@ -51,7 +58,7 @@ def test_a_certificate_is_due(day: float, due: bool) -> None:
         ([NEW], 1, True),
     ],
 )
-def test_a_further_authority_is_made(authorities: list[Life], day: float, another: bool) -> None:
+def test_a_further_authority_is_made(authorities: list[Validity], day: float, another: bool) -> None:
     assert is_another_needed(authorities, at(day)) is another
 
 
@@ -81,7 +88,7 @@ def test_a_further_authority_is_made(authorities: list[Life], day: float, anothe
     ],
 )
 def test_authorities_are_trusted_for_a_period(
-    authorities: list[Life], day: float, carried: list[str], trusted: list[str]
+    authorities: list[Validity], day: float, carried: list[str], trusted: list[str]
 ) -> None:
     kept = still_trusted(authorities, at(day), {name.encode() for name in carried}, OVERLAP)
     assert [one.pem.decode() for one in kept] == trusted
@@ -109,14 +116,14 @@ def test_the_youngest_that_all_trust_signs(carried: list[str], current: str | No
 @given(st.lists(st.floats(-3, 60, allow_nan=False), max_size=80), st.integers(0, 3))
 def test_whatever_the_clock_does_what_is_shown_is_trusted(steps: list[float], lag: int) -> None:
     """The whole life over random steps in time; configurations follow ``lag`` looks behind."""
-    authorities: list[Life] = []
+    authorities: list[Validity] = []
     bundles: list[set[bytes]] = []
     current: bytes | None = None
     now = START
     for number, step in enumerate(steps):
         now += step * DAY
         if is_another_needed(authorities, now):
-            authorities.append(Life(f"{number}".encode(), now, now + 365 * DAY))
+            authorities.append(Validity(f"{number}".encode(), now, now + 365 * DAY))
         carried = bundles[-1 - lag] if len(bundles) > lag else set()
         authorities = still_trusted(authorities, now, carried, OVERLAP)
         bundles.append({one.pem for one in authorities})
@@ -133,9 +140,9 @@ def test_an_identity_is_read_as_it_was_written() -> None:
     made = make_authority("ca", validity=DAY)
     assert Identity.read(made.certificate_pem, made.key_pem).certificate == made.certificate
     other = issue(made, "server", serves=["localhost", "127.0.0.1"], validity=DAY)
-    with pytest.raises(InvalidObject, match="not the certificate's"):
+    with pytest.raises(InvalidObject, match="does not belong to the certificate"):
         Identity.read(made.certificate_pem, other.key_pem)
-    with pytest.raises(InvalidObject, match="not PEM"):
+    with pytest.raises(InvalidObject, match="One is not PEM"):
         Identity.read(b"nothing", other.key_pem)
 
 

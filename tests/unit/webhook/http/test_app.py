@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,9 +23,9 @@ from towpath_webhook.admission.hooks import (
     VALIDATE_EXPORTS,
     VALIDATE_TRAFFIC,
 )
-from towpath_webhook.http.app import BODY_LIMIT, MOST, App
-from towpath_webhook.http.dispatch import FAILED, Asked, Reply, endpoints
-from towpath_webhook.metrics import Answered, Metrics, Outcome
+from towpath_webhook.http.app import MAX_BODY_BYTES, MAX_REQUESTS
+from towpath_webhook.http.dispatch import INTERNAL_ERROR, Endpoint, Evaluation, Reply, endpoints
+from towpath_webhook.metrics import AnswerLabels, Metrics, Outcome
 
 NINE_MIB = 9 << 20
 TOO_MANY = 3
@@ -36,10 +37,10 @@ TOO_MANY = 3
         ({"path": "/admit/nothing"}, 404),
         ({"content_type": "text/yaml"}, 415),
         ({"content_type": "application/jsonp"}, 415),
-        ({"content_length": str(BODY_LIMIT + 1)}, 413),
-        ({"body": b" " * (BODY_LIMIT + 1)}, 413),
+        ({"content_length": str(MAX_BODY_BYTES + 1)}, 413),
+        ({"body": b" " * (MAX_BODY_BYTES + 1)}, 413),
         ({"body": b" " * NINE_MIB}, 413),
-        ({"body": b" " * BODY_LIMIT}, 400),
+        ({"body": b" " * MAX_BODY_BYTES}, 400),
     ],
 )
 async def test_status_codes(request_: dict[str, Any], status: int) -> None:
@@ -93,14 +94,14 @@ async def test_contained_exceptions_are_answered_and_counted(lines: list[Any]) -
         async def fail() -> Reply:
             raise RuntimeError(SECRET)
 
-        def asked(path: str, body: bytes) -> Asked:
+        def asked(path: str, body: bytes) -> Evaluation:
             one = of[path](body)
-            return Asked(one.question, fail, one.failed)
+            return Evaluation(one.request, fail, one.answer_failure)
 
         return {path: (lambda body, path=path: asked(path, body)) for path in of}
 
     metrics = Metrics()
-    app = App(broken(dict(endpoints(None))), metrics)
+    app = application(broken(dict(endpoints(None))), metrics)
     status, said = await post(app, VALIDATE_EXPORTS, question(EXPORT))
     assert status == 200
     answer = response(said, question(EXPORT))
@@ -108,14 +109,14 @@ async def test_contained_exceptions_are_answered_and_counted(lines: list[Any]) -
         "status": "Failure",
         "code": 500,
         "reason": "InternalError",
-        "message": FAILED.format("u-1"),
+        "message": INTERNAL_ERROR.format("u-1"),
     }
     status, said = await post(app, INTERPRET, interpreted(EXPORT, "InterpretHealth", "u-2", []))
     assert status == 200
     inner = json.loads(said)["response"]
     assert (inner["uid"], inner["successful"], inner["status"]["code"]) == ("u-2", False, 500)
-    assert metrics.answers[Answered(VALIDATE_EXPORTS, Outcome.FAILED)]._value.get() == 1
-    assert [line["uid"] for line in lines if line["event"] == "a bug of ours"] == ["u-1", "u-2"]
+    assert metrics.answers[AnswerLabels(VALIDATE_EXPORTS, Outcome.FAILED)]._value.get() == 1
+    assert [line["uid"] for line in lines if line["event"] == "unhandled exception"] == ["u-1", "u-2"]
     ready: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -140,38 +141,37 @@ async def test_each_question_leaves_one_line_without_the_object(lines: list[Any]
     ]
 
 
-async def test_no_more_than_so_many_are_taken_at_a_time() -> None:
-    """The rest is told so at once, and there is room again when the others are done."""
-    metrics = Metrics()
-    app = App(endpoints(None), metrics)
-    waiting, told = asyncio.Event(), asyncio.Event()
+def blocked(until: asyncio.Event) -> dict[str, Endpoint]:
+    """Return endpoints that answer once an event is set."""
 
-    async def receive() -> dict[str, Any]:
-        await waiting.wait()
-        return {"type": "http.request", "body": question(EXPORT), "more_body": False}
+    def decode(path: str, body: bytes) -> Evaluation:
+        evaluation = endpoints(None)[path](body)
 
-    statuses: list[int] = []
+        async def answer() -> Reply:
+            await until.wait()
+            return await evaluation.answer()
 
-    async def send(message: Any) -> None:
-        if "status" in message:
-            statuses.append(message["status"])
-            if len(statuses) == TOO_MANY:
-                told.set()
+        return evaluation._replace(answer=answer)
 
-    scope = {
-        "type": "http",
-        "path": VALIDATE_EXPORTS,
-        "method": "POST",
-        "headers": [(b"content-type", b"application/json")],
-    }
-    tasks = [asyncio.create_task(app(dict(scope), receive, send)) for _ in range(MOST + TOO_MANY)]
-    await asyncio.wait_for(told.wait(), 5)
-    assert statuses == [503] * TOO_MANY
-    metrics.exposition()
-    assert metrics.in_flight._value.get() == MOST
-    waiting.set()
-    await asyncio.gather(*tasks)
-    assert statuses[TOO_MANY:] == [200] * MOST
+    return {path: partial(decode, path) for path in endpoints(None)}
+
+
+async def test_the_number_of_requests_in_progress_is_limited() -> None:
+    """Further ones are refused at once, and there is room again when the others are done."""
+    metrics, released = Metrics(), asyncio.Event()
+    app = application(blocked(released), metrics)
+    tasks = [
+        asyncio.create_task(post(app, VALIDATE_EXPORTS, question(EXPORT)))
+        for _ in range(MAX_REQUESTS + TOO_MANY)
+    ]
+    refused, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    while len(refused) < TOO_MANY:
+        refused, _ = await asyncio.wait(tasks, timeout=0.01)
+    assert [task.result()[0] for task in refused] == [503] * TOO_MANY
+    assert metrics.registry.get_sample_value("towpath_webhook_in_flight") == MAX_REQUESTS
+    released.set()
+    statuses = [status for status, _ in await asyncio.gather(*tasks)]
+    assert sorted(statuses) == [200] * MAX_REQUESTS + [503] * TOO_MANY
     assert (await post(app, VALIDATE_EXPORTS, question(EXPORT)))[0] == 200
 
 

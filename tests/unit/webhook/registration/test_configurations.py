@@ -11,20 +11,20 @@ from towpath.errors import InvalidObject, UsageError
 from towpath.pki import make_authority
 from towpath_webhook.admission import hooks as registry
 from towpath_webhook.admission import probe as probing
-from towpath_webhook.admission.hooks import Failure
+from towpath_webhook.admission.hooks import FailurePolicy
 from towpath_webhook.certificates.rotation import DAY
 from towpath_webhook.registration import configurations as registration
 from towpath_webhook.registration.configurations import (
     Interpreter,
     Service,
     Settings,
-    blocks,
-    carried,
     configurations,
     parse_service,
     parse_url,
     repaired,
-    trusting,
+    split_pem,
+    trusted_authorities,
+    with_bundle,
 )
 
 URL = "https://towpath.example:8443"
@@ -45,7 +45,7 @@ def test_every_hook_of_the_table_is_registered_as_it_says() -> None:
         assert [hook["name"] for hook in made[kind]] == [hook.name for hook in table]
         for hook, said in zip(made[kind], table, strict=True):
             assert hook["clientConfig"]["url"] == URL + said.path
-            assert hook["failurePolicy"] == said.failure
+            assert hook["failurePolicy"] == said.failure_policy
             assert [c["name"] for c in hook["matchConditions"]] == [c.name for c in said.conditions]
             assert hook["sideEffects"] == "None"
             assert hook["timeoutSeconds"] <= 3
@@ -67,8 +67,8 @@ def test_karmada_asks_for_two_operations_and_not_for_long() -> None:
 
 
 def test_a_failure_policy_given_counts_for_all() -> None:
-    for policy in Failure:
-        made = by_kind(Settings(URL, failure=policy))
+    for policy in FailurePolicy:
+        made = by_kind(Settings(URL, failure_policy=policy))
         hooks = made[registration.MUTATING] + made[registration.VALIDATING]
         assert {hook["failurePolicy"] for hook in hooks} == {policy.value}
 
@@ -88,8 +88,8 @@ def test_a_service_is_asked_at_the_same_paths() -> None:
     "settings",
     [
         Settings(URL),
-        Settings(URL, Interpreter.LUA, Failure.IGNORE, "1.2.3"),
-        Settings(Service("a", "b", 443), Interpreter.NONE, Failure.FAIL),
+        Settings(URL, Interpreter.LUA, FailurePolicy.IGNORE, "1.2.3"),
+        Settings(Service("a", "b", 443), Interpreter.NONE, FailurePolicy.FAIL),
     ],
 )
 def test_settings_survive_the_config_map(settings: Settings) -> None:
@@ -225,21 +225,21 @@ def test_a_condition_that_was_taken_out_is_seen() -> None:
 def test_of_another_version_only_the_trust_is_kept_right() -> None:
     stored = as_stored(MADE[1])
     edit(stored["webhooks"], "another operation")
-    assert trusting(stored, OLD) is None
-    right = trusting(stored, OLD + NEW)
+    assert with_bundle(stored, OLD) is None
+    right = with_bundle(stored, OLD + NEW)
     assert right is not None
-    assert carried(right) == {*blocks(OLD), *blocks(NEW)}
+    assert trusted_authorities(right) == {*split_pem(OLD), *split_pem(NEW)}
     assert "DELETE" in right["webhooks"][0]["rules"][0]["operations"]
 
 
 def test_what_is_carried_is_what_every_hook_trusts() -> None:
     both = configurations(Settings(URL), OLD + NEW)[1]
-    assert carried(both) == {*blocks(OLD), *blocks(NEW)}
+    assert trusted_authorities(both) == {*split_pem(OLD), *split_pem(NEW)}
     both["webhooks"][0]["clientConfig"]["caBundle"] = MADE[1]["webhooks"][0]["clientConfig"]["caBundle"]
-    assert carried(both) == set(blocks(OLD))
+    assert trusted_authorities(both) == set(split_pem(OLD))
     both["webhooks"][1]["clientConfig"]["caBundle"] = "no base64"
-    assert carried(both) == set()
-    assert carried({"webhooks": []}) == set()
+    assert trusted_authorities(both) == set()
+    assert trusted_authorities({"webhooks": []}) == set()
 
 
 def test_only_what_is_labelled_is_ours() -> None:

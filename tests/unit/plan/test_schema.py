@@ -1,0 +1,173 @@
+"""What the apiserver refuses: the cases that ``tests/integration/test_crds.py`` puts to a real one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.checkout import TOP
+from towpath.model import manifest
+from towpath.model.keys import Dialect
+from towpath.plan.schema import Kind, Schema, problems, schema_of, schemas_of
+
+CASES = TOP / "tests" / "integration" / "crd_cases"
+SCHEMAS = schemas_of(manifest.load(TOP / "deploy" / "crds"))
+KINDS = ("Cluster", "GlobalTrafficPolicy", "ServiceExport", "ServiceImport")
+RULE = {"portNumber": 80, "path": "/web", "pathType": "Prefix"}
+KEY = "default/default/default/cluster-1"
+SPREADS = '"Locality", "ActiveActive", "FailOver"'
+PORT, WEIGHT = "spec.rules[0].portNumber", "spec.targets[0].weight"
+
+
+def cases(file: str) -> Any:
+    return yaml.safe_load((CASES / file).read_text())
+
+
+REFUSED = [
+    pytest.param(kind, spec, entry["field"], entry["fix"], id=f"{kind}-{spec}")
+    for kind, entries in cases("refused.yaml").items()
+    for entry in entries
+    for spec in entry["specs"]
+]
+ACCEPTED = [
+    pytest.param(kind, spec, id=f"{kind}-{spec}")
+    for kind, specs in cases("accepted.yaml").items()
+    for spec in specs
+]
+
+
+def refused(kind: str, spec: object, group: str = "flomesh.io", name: str = "web") -> list[str]:
+    obj: dict[str, Any] = {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": {"name": name}}
+    if spec is not None:
+        obj["spec"] = spec
+    schema = schema_of(obj, SCHEMAS)
+    assert schema is not None
+    return [str(problem) for problem in problems(obj, schema)]
+
+
+def test_every_kind_of_both_groups_has_a_schema() -> None:
+    assert set(SCHEMAS) == {Kind(dialect.value, "v1alpha1", kind) for dialect in Dialect for kind in KINDS}
+    assert schema_of({"apiVersion": "v1", "kind": "Service"}, SCHEMAS) is None
+
+
+@pytest.mark.parametrize("group", Dialect)
+@pytest.mark.parametrize(("kind", "spec", "field", "fix"), REFUSED)
+def test_what_the_crds_refuse_is_refused_with_field_and_fix(
+    group: str, kind: str, spec: object, field: str, fix: str
+) -> None:
+    said = refused(kind, spec, group)
+    assert any(one.startswith(f"{field}: ") and fix in one for one in said), said
+
+
+@pytest.mark.parametrize("group", Dialect)
+@pytest.mark.parametrize(("kind", "spec"), ACCEPTED)
+def test_what_the_crds_accept_is_accepted(group: str, kind: str, spec: object) -> None:
+    assert refused(kind, spec, group) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "words"),
+    [
+        (
+            "ServiceExport",
+            {"rules": [{**RULE, "portNumber": 70000}]},
+            f"{PORT}: Invalid value: 70000: {PORT} in body should be less than or equal to 65535",
+        ),
+        (
+            "ServiceExport",
+            {"rules": [{**RULE, "portNumber": "http"}]},
+            f'{PORT}: Invalid value: "string": {PORT} in body must be of type integer: "string"',
+        ),
+        (
+            "ServiceExport",
+            {"rules": []},
+            "spec.rules: Invalid value: 0: spec.rules in body should have at least 1 items",
+        ),
+        (
+            "ServiceExport",
+            {"rules": [{"portNumber": 80, "pathType": "Prefix"}]},
+            "spec.rules[0].path: Required value",
+        ),
+        (
+            "ServiceExport",
+            {"rules": [RULE], "targetCluster": [KEY]},
+            'strict decoding error: unknown field "spec.targetCluster"',
+        ),
+        (
+            "GlobalTrafficPolicy",
+            {"lbType": "failover"},
+            f'spec.lbType: Unsupported value: "failover": supported values: {SPREADS}',
+        ),
+        (
+            "GlobalTrafficPolicy",
+            {"lbType": "ActiveActive", "targets": [{"clusterKey": KEY, "weight": 33.3}]},
+            f'{WEIGHT}: Invalid value: "number": {WEIGHT} in body must be of type integer: "number"',
+        ),
+        (
+            "GlobalTrafficPolicy",
+            {"lbType": "ActiveActive", "targets": [{"clusterKey": KEY, "weight": 2**64}]},
+            f"{WEIGHT}: Invalid value: {2**64}: {WEIGHT} in body should be less than or equal to 2147483647",
+        ),
+    ],
+)
+def test_the_words_are_those_of_the_apiserver(kind: str, spec: object, words: str) -> None:
+    assert words in refused(kind, spec)
+
+
+def test_all_problems_of_an_object_are_named_and_cel_waits_for_types() -> None:
+    spec = {"rules": [{"portNumber": 0, "path": "web", "pathType": "Exact"}, {**RULE, "path": 7}], "more": 1}
+    fields = [one.partition(": ")[0] for one in refused("ServiceExport", spec)]
+    assert fields == ["spec.rules[0].portNumber", "spec.rules[1].path", "strict decoding error"]
+
+
+def test_defaults_come_before_rules() -> None:
+    assert refused("GlobalTrafficPolicy", None) == []
+    assert refused("GlobalTrafficPolicy", {"targets": [{"clusterKey": KEY}]}) == []
+
+
+def test_a_name_that_no_service_can_have_is_refused() -> None:
+    assert any(
+        "name of the Service" in one for one in refused("ServiceExport", {"rules": [RULE]}, name="1web")
+    )
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "words"),
+    [
+        ({"type": "string", "maxLength": 2}, "abc", "Too long: may not be more than 2 bytes"),
+        (
+            {"type": "string", "minLength": 2},
+            "a",
+            'Invalid value: "a": x in body should be at least 2 chars long',
+        ),
+        ({"type": "string", "pattern": "^a$"}, "b", "Invalid value: \"b\": x in body should match '^a$'"),
+        ({"type": "array", "maxItems": 1}, [1, 2], "Too many: 2: must have at most 1 items"),
+        ({"type": "array", "x-kubernetes-list-type": "set"}, [1, 1], "Duplicate value: 1"),
+        ({"type": "boolean"}, "x", 'Invalid value: "string": x in body must be of type boolean: "string"'),
+        ({"type": "integer"}, True, 'Invalid value: "boolean": x in body must be of type integer: "boolean"'),
+        ({"type": "number"}, 1.5, ""),
+        ({"type": "integer"}, 1.0, ""),
+        ({"type": "object"}, {"any": 1}, 'strict decoding error: unknown field "x.any"'),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, {"any": "1"}, ""),
+        ({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, {"any": 1}, ""),
+        (
+            {"type": "string", "x-kubernetes-validations": [{"rule": "self == 'a'"}]},
+            "b",
+            "failed rule: self == 'a'",
+        ),
+        (
+            {"type": "string", "x-kubernetes-validations": [{"rule": "self.nonsense()"}]},
+            "b",
+            "self.nonsense()",
+        ),
+        ({"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}, "b", ""),
+    ],
+)
+def test_each_part_of_a_schema_is_applied(schema: Schema, value: object, words: str) -> None:
+    found = [
+        str(problem) for problem in problems({"x": value}, {"type": "object", "properties": {"x": schema}})
+    ]
+    assert len(found) == bool(words)
+    assert not words or words in found[0]
