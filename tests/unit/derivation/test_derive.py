@@ -152,7 +152,7 @@ def test_nothing_of_a_reserved_namespace_is_exported(namespace: str) -> None:
     assert seen.conditions[0].reason == "NamespaceReserved"
 
 
-def test_a_cluster_that_is_joined_under_several_names_is_reported() -> None:
+def test_a_cluster_joined_under_several_names_is_reported() -> None:
     members = {name: member(name, uid="x" if name in "ac" else name) for name in "abc"}
     exported = offered({"a": WEB})
     seen = derive(world_of(members, exported)).services[exported.key]
