@@ -1,4 +1,4 @@
-"""``towpath demo``: on a Karmada of its own, and on one that somebody has, which it leaves as it was."""
+"""``towpath demo``: on its own Karmada, and on an existing one that it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_it_can_be_kept_looked_at_reset_and_played_again(tmp_path: Path) -> None
 
         explained = towpath("explain", "httpbin/httpbin", "--socket", socket)
         assert "cluster-3" in explained.stdout
-        assert "no policy selects the Service any more" in explained.stdout, "the text reuses its name"
+        assert "No policy selects the Service any more" in explained.stdout, "the text reuses its name"
         assert_one_line(towpath("demo", "--root", root), "namespace httpbin exists", code=2)
 
         assert towpath("local", "reset", "--root", root).returncode == 0
@@ -113,7 +113,7 @@ def test_members_that_are_not_there_are_named(plane: Plane) -> None:
     assert_one_line(done, "'paris'", "cluster-1, cluster-2, cluster-3", code=2)
 
 
-def test_an_apiserver_without_karmada_is_told_so(plane: Plane) -> None:
+def test_an_apiserver_without_karmada_is_reported(plane: Plane) -> None:
     done = towpath("demo", "--kubeconfig", plane.env.kubeconfig("cluster-1"))
 
     assert_one_line(done, "is no Karmada", code=2)
