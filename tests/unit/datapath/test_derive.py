@@ -107,7 +107,7 @@ def addresses(one: World) -> list[str]:
     return [e.address for e in derive(one, Allocation(), SETTINGS).slices[NAME].content.endpoints]
 
 
-def test_a_service_leads_to_the_proxies_while_its_policy_wants_it() -> None:
+def test_a_service_leads_to_proxies_while_its_policy_says_so() -> None:
     one = using(key(), imported(GATEWAY), policy("FailOver", "c1"))
     with_proxies = replace(one, slices={PROXIES: {"x": proxies("b", "a")}})
     assert addresses(with_proxies) == ["10.2.0.1", "10.2.0.2"]
