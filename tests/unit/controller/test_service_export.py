@@ -209,7 +209,7 @@ def test_a_claim_of_another_policy_is_removed_at_once() -> None:
     assert conditions(decision)["Ready"] == "ClaimedElsewhere"
 
 
-def test_an_import_whose_binding_another_group_has_is_not_touched() -> None:
+def test_an_import_whose_binding_is_taken_is_not_touched() -> None:
     """Karmada goes by the other one (shared binding names): a touch would change nothing."""
     one = Pass(*FLEET, USER, *exported("web", "a", "b"))
     one.apply()
