@@ -191,7 +191,7 @@ async def test_a_registration_is_made_changed_and_kept(bare: Plane, karmada: Cli
 
 
 def left(plane: Plane) -> list[str]:
-    """Name everything of ours in Karmada: by its label, or by its name."""
+    """Return the names of Towpath's objects in Karmada, found by label or by name."""
     kinds = plane.kubectl("api-resources", "--verbs=list,delete", "-oname").stdout.split()
     kinds = [kind for kind in kinds if not kind.startswith(("works.", "clusters.cluster."))]
     every = plane.kubectl("get", ",".join(kinds), "-A", "--ignore-not-found", "-ojson").stdout
@@ -283,7 +283,7 @@ async def test_conditions_that_karmada_owns_as_well_are_removed(
 async def test_a_plugin_that_runs_notices_and_stops_writing(
     bare: Plane, karmada: Client, namespace: str, members: dict[str, Client]
 ) -> None:
-    """Also as an administrator, whose permissions nobody takes away."""
+    """Also as an administrator, whose permissions stay."""
     shop = Shop(bare, namespace)
     port = free_ports(1)[0]
     argv = ("serve", "plugin", f"--kubeconfig={bare.karmada}", f"--health=127.0.0.1:{port}")

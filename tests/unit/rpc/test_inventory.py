@@ -101,7 +101,9 @@ async def test_a_list_of_many_lets_others_have_a_turn() -> None:
     assert turns >= 20
 
 
-async def test_a_service_is_told_now_and_at_every_change(stub: InventoryStub, inventory: Inventory) -> None:
+async def test_a_service_is_reported_now_and_at_every_change(
+    stub: InventoryStub, inventory: Inventory
+) -> None:
     watch = Watch(stub)
     assert await watch.exporters() == ["a", "b"]
     tell(inventory, binding(WEB[1], "a"))
@@ -206,7 +208,7 @@ async def test_watchers_hear_that_the_plugin_stops(tmp_path: Path, inventory: In
     assert not inventory.world.listeners
 
 
-async def test_who_goes_is_forgotten(stub: InventoryStub, inventory: Inventory) -> None:
+async def test_a_deleted_service_is_forgotten(stub: InventoryStub, inventory: Inventory) -> None:
     [heard] = inventory.world.listeners
     followers = heard.__self__._watchers  # type: ignore[attr-defined]
     watch, other = Watch(stub), Watch(stub)
@@ -222,7 +224,7 @@ async def test_who_goes_is_forgotten(stub: InventoryStub, inventory: Inventory) 
     assert await until(left, lambda watchers: not watchers) == {}
 
 
-async def test_before_the_world_is_known_nothing_is_told(tmp_path: Path, inventory: Inventory) -> None:
+async def test_before_the_world_is_known_nothing_is_reported(tmp_path: Path, inventory: Inventory) -> None:
     path = tmp_path / "s"
     async with server(inventory, path), grpc.aio.insecure_channel(f"unix:{path}") as channel:
         stub = InventoryStub(channel)

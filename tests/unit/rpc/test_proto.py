@@ -67,7 +67,7 @@ LINT, BREAKING = ("lint",), ("breaking", "--against", "proto/base.binpb")
         (BREAKING, "string cluster_key = 2;", "string key = 2;", 'changed name from "cluster_key"'),
     ],
 )
-def test_the_contract_is_documented_and_breaks_nobody(
+def test_the_contract_is_documented_and_breaks_no_caller(
     tmp_path: Path, args: tuple[str, ...], line: str, instead: str, told: str
 ) -> None:
     shutil.copytree(TOP / "proto", tmp_path / "proto")

@@ -197,7 +197,7 @@ async def test_of_two_dialects_the_one_that_counts_is_explained(path: Path) -> N
     assert not loser.importers
 
 
-async def test_nothing_exported_at_all_is_said(path: Path) -> None:
+async def test_nothing_exported_at_all_is_reported(path: Path) -> None:
     async with serving(path, world({})) as address:
         with pytest.raises(NotFound, match="Karmada has 0 ServiceExports of other names"):
             await client.explain(address, "shop", "web")
