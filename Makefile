@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## the walk-through on a real local Karmada (ARGS=--kee
 
 test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export" for some)
 	@$(TOWPATH) local build
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 unit: $(VENV)/.installed ## the tests that need neither Go nor Karmada, in under a minute
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile fast tests/unit tests/golden tests/scenarios $(ARGS)

@@ -21,6 +21,7 @@ from towpath.model.export import WHEN_UNREACHABLE
 from towpath.model.keys import ServiceKey
 from towpath.model.view import View
 from towpath.model.world import ExportedService, World
+from towpath.propagation.namespaces import is_reserved
 from towpath.rules import conditions, contention
 from towpath.rules.conflict import disagreements
 from towpath.rules.contention import EVERYWHERE, Lost
@@ -75,7 +76,9 @@ def derive_service(service: ExportedService, fleet: Fleet, lost: Sequence[Lost],
     ``lost`` is what it claims and others have.
     """
     taken = contention.exclusions(lost)
-    if service.taken_by:
+    if is_reserved(service.key.namespace):
+        taken[EVERYWHERE] = Exclusion(ExclusionReason.NAMESPACE_RESERVED)
+    elif service.taken_by:
         taken[EVERYWHERE] = contention.name_taken(service.taken_by)
     excluded, candidates = _candidates(service, fleet.members, taken)
     judged = _standing(service, candidates, now)
@@ -91,7 +94,7 @@ def derive_service(service: ExportedService, fleet: Fleet, lost: Sequence[Lost],
     return Derived(
         names,
         dict(sorted(excluded.items())),
-        _views(service.key, exporters, united, everything, fleet),
+        _views(_importers(service, fleet), exporters, united, everything, fleet),
         everything,
         (
             conditions.valid(service, names, excluded, taken.get(EVERYWHERE)),
@@ -109,6 +112,8 @@ def why_not_importing(
         return None
     if service.key.dialect not in member.imports:
         return NotImportedReason.NOT_SERVED
+    if service.namespaced is not None and member.name not in service.namespaced:
+        return NotImportedReason.NO_NAMESPACE
     others = [members[name] for name in derived.exporters if name != member.name]
     if not derived.exporters:
         return NotImportedReason.NO_EXPORTER
@@ -163,11 +168,22 @@ def _oldest_first(service: ExportedService, exporters: Iterable[Exporter]) -> li
     return sorted(exporters, key=age)
 
 
+def _importers(service: ExportedService, fleet: Fleet) -> Sequence[str]:
+    """Return the members that can have the import ("importer rule")."""
+    serving = fleet.importers[service.key.dialect]
+    if service.namespaced is None:
+        return serving
+    return [name for name in serving if name in service.namespaced]
+
+
 def _views(
-    key: ServiceKey, exporters: Sequence[Exporter], united: United, everything: View | None, fleet: Fleet
+    importers: Sequence[str],
+    exporters: Sequence[Exporter],
+    united: United,
+    everything: View | None,
+    fleet: Fleet,
 ) -> dict[str, View]:
     """Return what each importing cluster sees, by name. Views that are equal are one object."""
-    importers = fleet.importers[key.dialect]
     if everything is None:
         return {}
     if not any(e.export.target_clusters for e in exporters):

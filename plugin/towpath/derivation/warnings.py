@@ -22,7 +22,8 @@ def advise(service: ExportedService, derived: Derived, fleet: Fleet) -> tuple[Ca
     """Return what surprises about an export and its imports."""
     shape = export_warnings(exporters_of(service, derived.exporters, fleet), fleet.keys)
     frozen = (Caution(Advice.FROZEN, ""),) if service.frozen else ()
-    return (*_annotations(service, fleet), *frozen, *shape)
+    joined = tuple(Caution(Advice.JOINED_TWICE, "", ", ".join(names)) for names in fleet.joined_twice)
+    return (*_annotations(service, fleet), *frozen, *shape, *joined)
 
 
 def advise_policy(

@@ -12,6 +12,7 @@ from towpath.model.keys import Dialect
 
 _KINDS: tuple[Resource, ...] = (
     resources.CLUSTERS,
+    resources.NAMESPACES,
     resources.SERVICES,
     resources.BINDINGS,
     resources.PROPAGATION_POLICIES,

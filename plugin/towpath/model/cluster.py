@@ -37,6 +37,7 @@ class Member(Model):
     ``gateway_host`` is empty when nothing names a gateway, and the text that was read when that cannot be
     used. ``resolved`` is the IPv4 address last found for it if it is a DNS name. ``imports`` holds the
     dialects whose ServiceImport the member serves.
+    ``uid`` is the identity of the cluster itself (``spec.id``), the same under whatever name it is joined.
     ``unreachable_since`` is the time (seconds since 1970) at which Karmada lost it; None while it is
     Ready, and while Karmada does not know yet.
     """
@@ -51,6 +52,7 @@ class Member(Model):
     imports: frozenset[Dialect] = frozenset()
     drained: bool = False
     unreachable_since: float | None = None
+    uid: str = ""
 
     @cached_property
     def key(self) -> str:
@@ -84,6 +86,15 @@ class Fleet:
         """Names of the members that serve a dialect's ServiceImport, sorted."""
         names = sorted(self.members)
         return {d: tuple(n for n in names if d in self.members[n].imports) for d in Dialect}
+
+    @cached_property
+    def joined_twice(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the members that are one and the same cluster, sorted."""
+        names: dict[str, list[str]] = {}
+        for name in sorted(self.members):
+            if uid := self.members[name].uid:
+                names.setdefault(uid, []).append(name)
+        return tuple(tuple(same) for same in names.values() if len(same) > 1)
 
     @cached_property
     def keys(self) -> frozenset[str]:

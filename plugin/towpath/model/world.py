@@ -42,6 +42,7 @@ class ExportedService:
     ``taken_by`` is the API version of a ServiceExport whose binding has the name of this one's
     (docs/karmada-behaviour.md, "shared binding names").
     ``frozen``: the Service has lost its policy, so its changes reach no member ("frozen templates").
+    ``namespaced`` are the clusters that have its namespace, None for all of them.
     ``faults`` are sentences about overrides that Karmada cannot apply ("silent override failure").
     """
 
@@ -55,6 +56,7 @@ class ExportedService:
     taken_by: str = ""
     frozen: bool = False
     faults: tuple[str, ...] = ()
+    namespaced: frozenset[str] | None = None
 
     @property
     def overwrites(self) -> bool:

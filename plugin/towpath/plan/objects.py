@@ -11,7 +11,7 @@ import msgspec
 from towpath.errors import InvalidObject
 
 Manifest = dict[str, Any]
-_CLUSTER_WIDE = {"Cluster", "ClusterPropagationPolicy", "ClusterOverridePolicy"}
+_CLUSTER_WIDE = {"Cluster", "Namespace", "ClusterPropagationPolicy", "ClusterOverridePolicy"}
 _TEXTS = ("labels", "annotations")
 _LONGEST_NAME = 253
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")

@@ -51,7 +51,7 @@ class Reading:
     overrides: dict[Id, OverridePolicy] = field(default_factory=dict)
     bindings: dict[Id, Binding] = field(default_factory=dict)
     templates: dict[Id, Manifest] = field(default_factory=dict)
-    """The manifests of Clusters, exports, services and traffic policies."""
+    """The manifests of Clusters, namespaces, exports, services and traffic policies."""
     given: dict[Id, Manifest] = field(default_factory=dict)
     """What ``read_on`` has put on top of what was there."""
     edited: set[ServiceKey] = field(default_factory=set)
@@ -185,6 +185,10 @@ def _take_service(reading: Reading, one: Id, obj: Manifest) -> None:
     reading.services[Named(one.namespace, one.name)] = stored
 
 
+def _take_namespace(reading: Reading, one: Id, obj: Manifest) -> None:
+    reading.templates[one] = obj
+
+
 def _take_traffic(reading: Reading, one: Id, obj: Manifest) -> None:
     stored = _decoded(decode.traffic_policy, obj)
     reading.templates[one] = obj
@@ -207,6 +211,7 @@ def _take_binding(reading: Reading, one: Id, obj: Manifest) -> None:
 
 _READERS: Mapping[tuple[str, str], Callable[[Reading, Id, Manifest], None]] = {
     ("cluster.karmada.io", "Cluster"): _take_member,
+    ("", "Namespace"): _take_namespace,
     ("", "Service"): _take_service,
     ("policy.karmada.io", "PropagationPolicy"): _take_policy,
     ("policy.karmada.io", "ClusterPropagationPolicy"): _take_policy,

@@ -21,6 +21,7 @@ from towpath.model.world import AppliedPolicy, ExportedService, Offer, World
 from towpath.plan.objects import Id, Manifest, Named, what
 from towpath.plan.read import Reading, read
 from towpath.propagation.claims import claim_of
+from towpath.propagation.namespaces import is_skipped
 from towpath.propagation.overriding import overridden
 from towpath.propagation.placement import place
 from towpath.propagation.policies import Policy, Target
@@ -130,7 +131,16 @@ class Builder:
             stored.annotations,
             serving,
             bound.selected,
+            namespaced=self._namespaced(key.namespace),
         )
+
+    def _namespaced(self, namespace: str) -> frozenset[str] | None:
+        """Return the members that have a namespace, None for all: Karmada creates it in each by default."""
+        one = Id("", "Namespace", "", namespace)
+        template = self._reading.templates.get(one)
+        if template is None or not is_skipped(template_of(template).labels):
+            return None
+        return self._bound(one).clusters
 
     def _offer(self, cluster: str, export: Id, service: Id | None) -> Offer:
         """Return one service as a member gets it, after the user's own overrides."""

@@ -28,6 +28,11 @@ class ExclusionReason(Reason):
     """Why a cluster that a ServiceExport reaches does not export, from the most to the least fundamental."""
 
     NOT_A_MEMBER = "NotAMember", "Karmada has no member cluster with this name."
+    NAMESPACE_RESERVED = (
+        "NamespaceReserved",
+        "Karmada never propagates objects of this namespace.",
+        "Export the Service from another namespace.",
+    )
     NAME_TAKEN = (
         "NameTaken",
         "A ServiceExport of another API group has the same name, and Karmada cannot tell them apart.",
@@ -123,6 +128,11 @@ class NotImportedReason(Reason):
         "NotServed",
         "The member cluster does not serve ServiceImport of this API group.",
         "Install its CRD there.",
+    )
+    NO_NAMESPACE = (
+        "NoNamespace",
+        "The namespace does not exist in the member cluster, because Karmada does not propagate it there.",
+        "Propagate it there, or remove its label namespace.karmada.io/skip-auto-propagation.",
     )
     NO_EXPORTER = "NoExporter", "No cluster exports the service."
     ONLY_EXPORTER = "OnlyExporter", "The cluster is the only one that exports the service."
@@ -287,6 +297,11 @@ class Advice(Reason):
         "SharedGateway",
         "Several clusters have the same gateway address and port, and FSM keeps only the last one.",
         "Set a gateway of its own for each cluster.",
+    )
+    JOINED_TWICE = (
+        "JoinedTwice",
+        "One cluster is joined to Karmada under several names, so it can import from itself.",
+        "Unjoin all but one of them.",
     )
     IMPORT_OVERRIDDEN = (
         "ImportOverridden",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.support.strategies import FEW, of_one_dialect, shuffled, turned, worlds
 from tests.support.worlds import (
     HEADLESS,
+    KEY,
     WEB,
     derived,
     endpoints,
@@ -27,14 +28,16 @@ from tests.support.worlds import (
     port,
     service,
 )
+from tests.support.worlds import world as world_of
 from towpath.derivation.derive import Derived, derive, exporters_of, why_not_importing
 from towpath.derivation.render import Rendered, render
+from towpath.derivation.warnings import advise
 from towpath.model.cluster import Fleet, Member
 from towpath.model.export import Export
 from towpath.model.keys import Dialect
 from towpath.model.world import Offer, World
 from towpath.rules.ports import normal_path
-from towpath.rules.reasons import NotImportedReason
+from towpath.rules.reasons import Advice, NotImportedReason
 
 
 def views(one: Derived) -> dict[str, dict[int, list[str]]]:
@@ -123,7 +126,40 @@ def test_a_member_that_does_not_import_has_one_reason(
 
 
 def test_the_table_has_every_reason_not_to_import() -> None:
-    assert {reason for reason, _, _ in UNIMPORTED} == {*NotImportedReason, None}
+    others = {NotImportedReason.NO_NAMESPACE}
+    assert {reason for reason, _, _ in UNIMPORTED} == {*NotImportedReason, None} - others
+
+
+def test_only_members_that_have_the_namespace_import() -> None:
+    members = fleet("a", "b", "c")
+    exported = offered({"a": WEB}, namespaced=frozenset("ab"))
+    seen = derive(world_of(members, exported)).services[exported.key]
+
+    assert [*seen.views] == ["b"]
+    assert why_not_importing(exported, seen, members["c"], members) is NotImportedReason.NO_NAMESPACE
+    assert why_not_importing(exported, seen, members["b"], members) is None
+
+
+RESERVED = ["kube-system", "kube-x", "karmada-system", "karmada-cluster", "karmada-es-a"]
+
+
+@pytest.mark.parametrize("namespace", RESERVED)
+def test_nothing_of_a_reserved_namespace_is_exported(namespace: str) -> None:
+    exported = offered({"a": WEB}, key=KEY._replace(namespace=namespace))
+    seen = derive(world_of(fleet("a", "b"), exported)).services[exported.key]
+
+    assert (seen.exporters, dict(seen.views)) == ((), {})
+    assert seen.conditions[0].reason == "NamespaceReserved"
+
+
+def test_a_cluster_joined_under_several_names_is_reported() -> None:
+    members = {name: member(name, uid="x" if name in "ac" else name) for name in "abc"}
+    exported = offered({"a": WEB})
+    seen = derive(world_of(members, exported)).services[exported.key]
+
+    found = advise(exported, seen, Fleet(members))
+    assert [c.detail for c in found if c.reason is Advice.JOINED_TWICE] == ["a, c"]
+    assert not any(c.reason is Advice.JOINED_TWICE for c in advise(exported, seen, Fleet(fleet("a", "b"))))
 
 
 def test_what_a_cluster_exports_can_be_asked_for_again() -> None:

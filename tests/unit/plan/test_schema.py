@@ -116,7 +116,7 @@ def test_the_words_are_those_of_the_apiserver(kind: str, spec: object, words: st
     assert words in refused(kind, spec)
 
 
-def test_all_problems_of_an_object_are_named_and_cel_waits_for_types() -> None:
+def test_all_problems_are_named_and_cel_waits_for_types() -> None:
     spec = {"rules": [{"portNumber": 0, "path": "web", "pathType": "Exact"}, {**RULE, "path": 7}], "more": 1}
     fields = [one.partition(": ")[0] for one in refused("ServiceExport", spec)]
     assert fields == ["spec.rules[0].portNumber", "spec.rules[1].path", "strict decoding error"]

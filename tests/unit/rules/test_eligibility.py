@@ -13,7 +13,7 @@ from towpath.derivation.derive import Derived, derive
 from towpath.derivation.warnings import advise
 from towpath.model.cluster import DRAIN_ANNOTATION, Fleet, Member
 from towpath.model.export import WHEN_UNREACHABLE
-from towpath.model.keys import Dialect
+from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import ExportedService, Offer
 from towpath.rules.eligibility import drain_list, drained, is_set
 from towpath.rules.reasons import Advice, Exclusion, ExclusionReason
@@ -31,11 +31,16 @@ class Case:
     offer: Offer = YOUNG_WEB
     other: Offer = YOUNG_WEB
     more: list[ExportedService] = field(default_factory=list)
+    key: ServiceKey = KEY
 
     def derive(self) -> Derived:
         annotations = {WHEN_UNREACHABLE: "Withdraw"}
-        one = offered({"a": self.offer, "b": self.other}, created=NEW, annotations=annotations)
-        return derive(world(self.members, one, *self.more, now=LATER)).services[KEY]
+        offers = {"a": self.offer, "b": self.other}
+        one = offered(offers, key=self.key, created=NEW, annotations=annotations)
+        return derive(world(self.members, one, *self.more, now=LATER)).services[self.key]
+
+    def reserve(self) -> None:
+        self.key = KEY._replace(namespace="kube-system")
 
     def member(self, **change: object) -> None:
         if "a" in self.members:
@@ -58,6 +63,7 @@ class Case:
 
 IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
     ExclusionReason.NOT_A_MEMBER: ("", lambda case: case.members.pop("a")),
+    ExclusionReason.NAMESPACE_RESERVED: ("", Case.reserve),
     ExclusionReason.NAME_TAKEN: (
         "ServiceExport of multicluster.flomesh.io",
         lambda case: case.older(dialect=Dialect.MULTICLUSTER),
@@ -86,6 +92,9 @@ IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
 """What each reason is about, and how to bring it about."""
 
 
+EVERYWHERE = {ExclusionReason.NAMESPACE_RESERVED, ExclusionReason.NAME_TAKEN}
+
+
 def test_the_table_has_every_reason_not_to_export() -> None:
     assert set(IN_THE_WAY) == set(ExclusionReason)
 
@@ -107,7 +116,7 @@ def test_a_cluster_that_does_not_export_has_a_reason(reason: ExclusionReason) ->
 
     assert seen.excluded["a"] == Exclusion(reason, detail)
     assert seen.excluded["a"].text == (f"{detail}: {reason.text}" if detail else reason.text)
-    assert reasons(seen).get("b") == (reason if reason is ExclusionReason.NAME_TAKEN else None)
+    assert reasons(seen).get("b") == (reason if reason in EVERYWHERE else None)
 
 
 def pairs() -> list[tuple[ExclusionReason, ExclusionReason]]:

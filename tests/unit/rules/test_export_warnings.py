@@ -20,6 +20,7 @@ from towpath.rules.reasons import Advice, Caution
 
 ABOUT_EXPORTS = set(list(Advice)[: list(Advice).index(Advice.NOT_EXPORTED)])
 ABOUT_EXPORTS -= {
+    Advice.JOINED_TWICE,
     Advice.BAD_ANNOTATION,
     Advice.FROZEN,
     Advice.IMPORT_OVERRIDDEN,

@@ -44,6 +44,7 @@ class _Taint(msgspec.Struct, gc=False):
 
 
 class _ClusterSpec(msgspec.Struct, gc=False):
+    id: str = ""
     region: str = ""
     zone: str = ""
     zones: list[str] = []
@@ -92,6 +93,7 @@ def member(raw: bytes) -> Member | None:
         imports=frozenset(dialect for dialect in Dialect if dialect.api_version in served),
         drained=is_set(meta.annotations.get(DRAIN_ANNOTATION, "")),
         unreachable_since=_lost(obj.status.conditions),
+        uid=spec.id,
     )
 
 
