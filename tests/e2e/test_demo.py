@@ -75,7 +75,7 @@ def test_it_can_be_kept_looked_at_reset_and_played_again(tmp_path: Path) -> None
 
         explained = towpath("explain", "httpbin/httpbin", "--socket", socket)
         assert "cluster-3" in explained.stdout
-        assert "no policy selects the Service any more" in explained.stdout, "the text reuses its name"
+        assert "No policy selects the Service any more" in explained.stdout, "the text reuses its name"
         assert_one_line(towpath("demo", "--root", root), "namespace httpbin exists", code=2)
 
         assert towpath("local", "reset", "--root", root).returncode == 0

@@ -138,7 +138,7 @@ spec: {{type: ClusterSetIP, ports: []}}
 
     done = planned(plane, "-o", "diff")
     assert not differing(done.stdout, namespace)
-    assert f"note: ServiceImport {namespace}/web (flomesh.io) is not Towpath's" in done.stderr
+    assert f"note: ServiceImport {namespace}/web (flomesh.io): Not created by Towpath" in done.stderr
 
 
 def test_a_user_who_may_not_read_is_told(plane: Plane, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class _Copies:
             found = decode.service(msgspec.json.encode(service)) if service else None
         except (InvalidObject, msgspec.DecodeError) as error:
             self.faults.add(
-                f"{error}. An OverridePolicy causes this in cluster {target.name}, which refuses the object."
+                f"{error} An OverridePolicy causes this in cluster {target.name}, which refuses the object."
             )
             return plain
         if stored is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,7 +25,7 @@ class Model(BaseModel):
             return cls.model_validate(obj)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            raise InvalidObject(f"{what}: {_place(root, first['loc'])}: {_reason(first)}") from None
+            raise InvalidObject(f"{what}: {_place(root, first['loc'])}: {first['msg']}.") from None
 
     def dump(self) -> dict[str, Any]:
         """Return the JSON form, without what is not set."""
@@ -37,8 +36,3 @@ def _place(root: str, location: tuple[int | str, ...]) -> str:
     """Return ``spec.rules[0].path`` for ``("rules", 0, "path")``."""
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
     return (root + "".join(parts)).lstrip(".")
-
-
-def _reason(error: Mapping[str, Any]) -> str:
-    text = str(error["msg"])
-    return text[:1].lower() + text[1:]

@@ -1,8 +1,7 @@
 """Kubernetes manifests: YAML or JSON in, plain objects out, with the place of every error, and back.
 
-Read as ``kubectl`` reads them: a time that stands there without quotes is a string. What nobody writes on
-purpose and what would take all memory or the whole stack is refused: documents nested without end, and
-anchors that multiply.
+Read as ``kubectl`` reads them: a time without quotes is a string. Documents that would exhaust the memory or
+the stack are refused: endless nesting, and anchors that multiply.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from towpath.errors import InvalidObject
 
 Manifest = dict[str, Any]
 SUFFIXES = {".yaml", ".yml", ".json"}
-_DEEPEST = 200
-_LARGEST = 5_000_000
-"""Values in one document, what stands behind an alias counted wherever it is used."""
-_MOST_MERGED = 100_000
+_MAX_DEPTH = 200
+_MAX_VALUES = 5_000_000
+"""Values in one document; the content of an alias counts wherever it is used."""
+_MAX_MERGED_FIELDS = 100_000
 """Fields that ``<<`` may give one mapping."""
-_SUSPICIOUS = 5_000
+_MAX_PLAIN_CHARACTERS = 5_000
 """Brackets, or characters in one line, below which libyaml cannot run out of stack."""
 _TAG = "tag:yaml.org,2002:"
 _STRINGS = {f"{_TAG}timestamp", f"{_TAG}value"}
@@ -55,8 +54,10 @@ class _Loader(_Base):  # type: ignore[misc]
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Carry out ``<<``."""
         super().flatten_mapping(node)
-        if len(node.value) > _MOST_MERGED:
-            raise ConstructorError(None, None, "'<<' multiplies beyond all measure", node.start_mark)
+        if len(node.value) > _MAX_MERGED_FIELDS:
+            raise ConstructorError(
+                None, None, f"'<<' adds more than {_MAX_MERGED_FIELDS} fields", node.start_mark
+            )
 
 
 def _guarded(tag: str) -> Callable[[_Loader, yaml.ScalarNode], object]:
@@ -67,7 +68,9 @@ def _guarded(tag: str) -> Callable[[_Loader, yaml.ScalarNode], object]:
         try:
             return construct(loader, node)
         except Exception:
-            raise ConstructorError(None, None, f"{node.value[:40]!r} is no {tag}", node.start_mark) from None
+            raise ConstructorError(
+                None, None, f"{node.value[:40]!r} is not a valid {tag}", node.start_mark
+            ) from None
 
     return constructed
 
@@ -87,9 +90,11 @@ def parse(text: str, source: str) -> list[Manifest]:
         try:
             size = _size(document, {})
         except ValueError as error:
-            raise InvalidObject(f"{where}: {error}") from None
-        if size > _LARGEST:
-            raise InvalidObject(f"{where}: its aliases make {size} values of it, at most {_LARGEST} are read")
+            raise InvalidObject(f"{where}: {error}.") from None
+        if size > _MAX_VALUES:
+            raise InvalidObject(
+                f"{where}: Aliases expand the document to {size} values, and the limit is {_MAX_VALUES}."
+            )
         found += _objects(document, where)
     return found
 
@@ -111,17 +116,17 @@ def _documents(text: str, source: str) -> list[object]:
 def _not_yaml(error: Exception, text: str, source: str) -> str:
     mark = getattr(error, "problem_mark", None)
     line = mark.line if mark else None
-    what = getattr(error, "problem", None) or str(error).splitlines()[0]
+    problem = (getattr(error, "problem", None) or str(error).splitlines()[0]).rstrip(".")
     if isinstance(error, yaml.reader.ReaderError) and error.character >= 0:
         # Its position counts bytes or characters, as the parser likes.
         line = text.count("\n", 0, max(text.find(chr(error.character)), 0))
-    return f"{source}{'' if line is None else f':{line + 1}'}: not YAML: {what}"
+    return f"{source}{'' if line is None else f':{line + 1}'}: Invalid YAML: {problem}."
 
 
 def _is_suspicious(text: str) -> bool:
     """Tell whether a text can be nested so deeply that libyaml runs out of stack, which ends the process."""
     brackets = text.count("[") + text.count("{")
-    return brackets > _SUSPICIOUS or max(map(len, text.split("\n"))) > _SUSPICIOUS
+    return brackets > _MAX_PLAIN_CHARACTERS or max(map(len, text.split("\n"))) > _MAX_PLAIN_CHARACTERS
 
 
 def _refuse_deep(text: str) -> None:
@@ -131,9 +136,9 @@ def _refuse_deep(text: str) -> None:
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             raise ConstructorError(
-                None, None, f"nested deeper than {_DEEPEST} levels", cast("yaml.Mark", event.start_mark)
+                None, None, f"nested deeper than {_MAX_DEPTH} levels", cast("yaml.Mark", event.start_mark)
             )
 
 
@@ -143,11 +148,11 @@ def _size(value: object, known: dict[int, int], depth: int = 0) -> int:
     ``known`` are the sizes of lists and mappings that were seen: aliases bring them again.
     """
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is no number in JSON")
+        raise ValueError(f"Invalid value {value}: JSON has no such number")
     if not isinstance(value, dict | list | tuple | set):
         return 1
-    if depth > _DEEPEST:
-        raise ValueError(f"nested deeper than {_DEEPEST} levels, or an anchor contains itself")
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"Nested deeper than {_MAX_DEPTH} levels, or an anchor contains itself")
     if id(value) not in known:
         inner = value.values() if isinstance(value, dict) else value
         known[id(value)] = 1 + sum(_size(one, known, depth + 1) for one in inner)
@@ -165,11 +170,10 @@ def _objects(document: object, where: str) -> Iterator[Manifest]:
             yield cast("Manifest", document)
         case {"kind": "Kustomization"}:
             raise InvalidObject(
-                f"{where} is a Kustomization, which is not built here: `kubectl kustomize` does it, and"
-                " its output can be read"
+                f"{where}: Kustomizations are not built here. Run `kubectl kustomize` and use its output."
             )
         case _:
-            raise InvalidObject(f"{where} is no object: it needs apiVersion, kind and metadata.name")
+            raise InvalidObject(f"{where}: Not a Kubernetes object. Set apiVersion, kind and metadata.name.")
 
 
 def load(path: Path) -> list[Manifest]:
@@ -193,7 +197,7 @@ def decoded(content: bytes, source: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidObject(f"{source}: not text in UTF-8 ({error.reason} at byte {error.start})") from None
+        raise InvalidObject(f"{source}: Not UTF-8 text ({error.reason} at byte {error.start}).") from None
 
 
 def _is_shown(path: Path) -> bool:

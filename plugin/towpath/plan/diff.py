@@ -103,7 +103,7 @@ def obstacles(plan: Plan, live: Iterable[Object]) -> tuple[str, ...]:
     """Return what keeps Towpath from writing: ServiceImports of somebody else."""
     foreign = {identity(obj) for obj in live if obj["kind"] == "ServiceImport" and is_foreign(obj)}
     return tuple(
-        f"ServiceImport {key} is not Towpath's: it stays as it is, and nothing is written until it is deleted"
+        f"ServiceImport {key}: Not created by Towpath, so it stays and nothing is written. Delete it."
         for key in (one.service.key for one in plan.services)
         if _import_id(key) in foreign
     )

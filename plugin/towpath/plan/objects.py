@@ -60,16 +60,18 @@ def plain(obj: Mapping[str, Any], namespace: str) -> Manifest:
     try:
         pruned: Manifest = _pruned(msgspec.json.decode(msgspec.json.encode(obj)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidObject(f"{obj['kind']} {obj['metadata']['name']}: not JSON: {error}") from None
+        raise InvalidObject(f"{obj['kind']} {obj['metadata']['name']}: Not valid JSON: {error}.") from None
     meta, kind = pruned["metadata"], pruned["kind"]
     there = meta.get("namespace") or namespace
     named = f"{kind} {meta['name']!r}"
     if not _NAME.fullmatch(meta["name"]) or len(meta["name"]) > _LONGEST_NAME:
         raise InvalidObject(
-            f"{named}: metadata.name: a name is made of lower case letters, digits, '-' and '.'"
+            f"{named}: metadata.name: Must consist of lower-case letters, digits, '-' and '.'."
         )
     if not is_namespace(there):
-        raise InvalidObject(f"{named}: metadata.namespace: {there!r} is no name of a namespace")
+        raise InvalidObject(
+            f"{named}: metadata.namespace: Invalid value {there!r}: must be the name of a namespace."
+        )
     for name in _TEXTS:
         _check_texts(meta.get(name, {}), named, f"metadata.{name}")
     bare = {key: value for key, value in meta.items() if key != "namespace"}
@@ -83,11 +85,13 @@ def is_namespace(name: object) -> bool:
 
 def _check_texts(texts: object, named: str, field: str) -> None:
     if not isinstance(texts, dict):
-        raise InvalidObject(f"{named}: {field}: it must be an object")
+        raise InvalidObject(f"{named}: {field}: Must be an object.")
     for key, value in texts.items():
         if not isinstance(value, str):
             shown = msgspec.json.encode(value).decode()
-            raise InvalidObject(f"{named}: {field}[{key}]: {shown} is no string: write it in quotes")
+            raise InvalidObject(
+                f"{named}: {field}[{key}]: Invalid value {shown}: must be a string. Write it in quotes."
+            )
 
 
 def _pruned(value: Any) -> Any:

@@ -45,7 +45,7 @@ def propose(
     that is none, and Unreadable.
     """
     if not is_namespace(namespace):
-        raise InvalidObject(f"{namespace!r}: no namespace can be called so")
+        raise InvalidObject(f"Invalid value {namespace!r}: must be the name of a namespace.")
     reading = read_live(there)
     for number, (source, text) in enumerate(proposals):
         try:

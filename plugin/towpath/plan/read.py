@@ -95,7 +95,7 @@ def read_live(objects: Iterable[Mapping[str, Any]]) -> Reading:
         try:
             read_on(reading, [obj])
         except InvalidObject as error:
-            reading.notes.append(f"{one_line(str(error))}: the object in Karmada is passed over")
+            reading.notes.append(f"{one_line(str(error))} The object in Karmada is ignored.")
     # Of these Karmada will say what they serve: until then the plugin brings them nothing.
     for name in reading.silent:
         reading.members[name] = changed(reading.members[name], imports=frozenset())
@@ -126,7 +126,7 @@ def read_on(
             reading.given[one] = made
         elif kind in _OF_DIALECTS:
             reading.notes.append(
-                f"{one_line(what(obj))}: passed over, because {group!r} is not {' or '.join(Dialect)}"
+                f"{one_line(what(obj))}: Ignored, its API group {group!r} is not {' or '.join(Dialect)}."
             )
 
 
@@ -143,7 +143,7 @@ def _group_and_kind(obj: Mapping[str, Any]) -> tuple[str, str]:
     match obj:
         case {"apiVersion": str(version), "kind": str(kind), "metadata": {"name": str()}}:
             return version.rpartition("/")[0], kind
-    raise InvalidObject("this is no object: it needs apiVersion, kind and metadata.name")
+    raise InvalidObject("Not a Kubernetes object. Set apiVersion, kind and metadata.name.")
 
 
 def _take_member(reading: Reading, one: Id, obj: Manifest) -> None:
@@ -231,7 +231,9 @@ def _key(one: Id) -> ServiceKey:
 
 def _check_port(obj: Manifest, place: str, number: int) -> None:
     if not 1 <= number <= MAX_PORT:
-        raise InvalidObject(f"{what(obj)}: {place}: a port is a number from 1 to {MAX_PORT}")
+        raise InvalidObject(
+            f"{what(obj)}: {place}: Invalid value {number}: must be a number from 1 to {MAX_PORT}."
+        )
 
 
 def _decoded(decoder: Callable[[bytes], T], obj: Manifest) -> T:
@@ -241,10 +243,9 @@ def _decoded(decoder: Callable[[bytes], T], obj: Manifest) -> T:
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$.")
         where = place.removesuffix("`")
-        reason = reason[:1].lower() + reason[1:]
-        raise InvalidObject(f"{what(obj)}: {where + ': ' if where else ''}{reason}") from None
+        raise InvalidObject(f"{what(obj)}: {where + ': ' if where else ''}{reason}.") from None
     except ValueError as error:  # a number beyond what Python reads
-        raise InvalidObject(f"{what(obj)}: {error}") from None
+        raise InvalidObject(f"{what(obj)}: {error}.") from None
 
 
 def _put(into: dict[Any, T], key: object, value: T | None) -> None:

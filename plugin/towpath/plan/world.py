@@ -89,14 +89,13 @@ class Builder:
             named = {name for gateways in reading.gateways.values() for name in gateways}
             members = {name: Member(name=name, imports=frozenset(Dialect)) for name in named}
             self._note(
-                "no Karmada Cluster is given: the flomesh Clusters stand for the members, taken to serve both"
-                " API groups"
+                "No Karmada Cluster is given. The flomesh Clusters are used as members of both API groups."
                 if members
-                else "no cluster is given: add Clusters to the files, or --clusters FILE"
+                else "No cluster is given. Add Clusters to the files, or use --clusters FILE."
             )
         elif reading.silent:
             self._note(
-                f"{several(reading.silent)}: status.apiEnablements missing, taken to serve both API groups"
+                f"{several(reading.silent)}: status.apiEnablements: Missing. Both API groups count as served."
             )
         for name, member in sorted(members.items()):
             gateway = reading.gateway(name)
@@ -104,7 +103,9 @@ class Builder:
             yield name, changed(whole, resolved=resolved.get(whole.gateway_host, ""))
         for dialect, gateways in reading.gateways.items():
             if strangers := gateways.keys() - members.keys():
-                self._note(f"{several(strangers)}: Cluster of {dialect}, but Karmada has no such member")
+                self._note(
+                    f"Cluster {several(strangers)} ({dialect}): Karmada has no member cluster with this name."
+                )
 
     def _exported(self, key: ServiceKey, stored: StoredExport) -> ExportedService:
         reading = self._reading
@@ -113,7 +114,7 @@ class Builder:
         service_id = Id("", "Service", *name)
         service = reading.services.get(name)
         if service is None:
-            self._note(f"there is no Service {key.namespace}/{key.name}: nothing can export it")
+            self._note(f"Service {key.namespace}/{key.name}: Not found, so no cluster can export it.")
         serving = self._bound(service_id).clusters if service else frozenset()
         bound = self._bound(export_id)
         offers = {
@@ -155,7 +156,8 @@ class Builder:
         offer, wrong = self._offers[text]
         if wrong:
             self._note(
-                f"{wrong}: an OverridePolicy makes it so in cluster {cluster}, which refuses it", cluster
+                f"{wrong} An OverridePolicy causes this in cluster {cluster}, which refuses the object.",
+                cluster,
             )
         return offer
 
@@ -178,7 +180,7 @@ class Builder:
         reading, manifest = self._reading, self._reading.templates[one]
         template = template_of(manifest)
         if template.labels.get(_IGNORED):
-            self._note(f"{what(manifest)}: Karmada ignores it because of its label {_IGNORED}")
+            self._note(f"{what(manifest)}: Karmada ignores the object because of its label {_IGNORED}.")
             return Bound()
         latest = [versions[-1] for versions in reading.policies.values()]
         policy = _holding(manifest, latest, template) or claiming(latest, template)
@@ -195,7 +197,9 @@ class Builder:
         deciding = policy or former
         if deciding is None:
             if one.kind == "Service":
-                self._note(f"{what(manifest)}: no policy selects it, so Karmada sends it nowhere")
+                self._note(
+                    f"{what(manifest)}: No policy selects the object, so Karmada does not propagate it."
+                )
             return Bound()
         placed = place(deciding, list(self._targets.values()))
         for note in placed.notes:
@@ -238,7 +242,7 @@ def _offer_of(objects: Sequence[Manifest]) -> Offer:
     there = read(objects)
     export = next(iter(there.exports.values()), None)
     if export is None:
-        raise InvalidObject(f"{what(objects[0])}: no ServiceExport any more")
+        raise InvalidObject(f"{what(objects[0])}: Not a ServiceExport any more.")
     found = next(iter(there.services.values()), None)
     return Offer(export.export, found.service, found.going) if found else Offer(export.export, None)
 
@@ -262,6 +266,6 @@ def _holding(manifest: Manifest, policies: Iterable[Policy], template: Template)
 
 def _frozen(policy: Policy, manifest: Manifest) -> str:
     return (
-        f"{policy.what} was applied again and selects {what(manifest)} no longer: Karmada leaves that where"
-        " it is, but changes of it reach no member any more. Give each policy a name of its own."
+        f"{policy.what}: The policy was applied again and no longer selects {what(manifest)}. Karmada leaves"
+        " the object where it is, and its changes reach no member. Give each policy a name of its own."
     )

@@ -66,7 +66,7 @@ a                 OnlyExporter   The cluster is the only one that exports the se
 
 would write PropagationPolicy towpath-export-web, PropagationPolicy towpath-import-web, ServiceImport web
 
-note: no Karmada Cluster is given: the flomesh Clusters stand for the members, taken to serve both API groups
+note: No Karmada Cluster is given. The flomesh Clusters are used as members of both API groups.
 """
 
 
@@ -235,16 +235,16 @@ def test_output_whose_encoding_lacks_a_character_is_no_error(tmp_path: Path) -> 
             EXPORT.replace("80", "'80'"),
             '{file}: ServiceExport shop/web: spec.rules[0].portNumber: Invalid value: "',
         ),
-        ("a: b: c", "{file}:1: not YAML: mapping values are not allowed in this context"),
+        ("a: b: c", "{file}:1: Invalid YAML: mapping values are not allowed in this context"),
         (
             f"{EXPORT}---\nspec: {{}}\n",
-            "{file}: document 2 is no object: it needs apiVersion, kind and metadata.name",
+            "{file}: document 2: Not a Kubernetes object. Set apiVersion, kind and metadata.name.",
         ),
         ("# nothing\n", "{file}: The input holds no object."),
-        (b"\xff\xfe", "{file}: not text in UTF-8 (invalid start byte at byte 0)"),
+        (b"\xff\xfe", "{file}: Not UTF-8 text (invalid start byte at byte 0)."),
         (
             'apiVersion: v1\nkind: Service\nmetadata: {name: "a\\nb\\e[31m"}\n',
-            "{file}: Service 'a\\nb\\x1b[31m': metadata.name: a name is made of lower case",
+            "{file}: Service 'a\\nb\\x1b[31m': metadata.name: Must consist of lower-case",
         ),
     ],
 )

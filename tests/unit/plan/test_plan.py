@@ -59,7 +59,7 @@ metadata: {name: b, annotations: {towpath.io/gateway: 10.0.0.2}}
 MEMBERS = f"{MEMBER_A}---{MEMBER_B}"
 
 
-TOO_DEEP = "file:1: not YAML: (nested deeper than 200 levels|exceeded maximum nesting depth)"
+TOO_DEEP = "file:1: Invalid YAML: (nested deeper than 200 levels|exceeded maximum nesting depth)"
 """Said by us or, from 6.0.4 on, by PyYAML itself, which then also unites what ``<<`` brings twice."""
 EU = "{key: region, operator: In, values: [eu]}"
 
@@ -139,31 +139,31 @@ def addresses(plan: Plan) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("a: [", "file:2: not YAML: "),
-        ("a: b\nc: d: e\n", "file:2: not YAML: mapping values are not allowed"),
-        ("a: 1\n---\nb: !!int x\n", "file:3: not YAML: 'x' is no int"),
-        ("ü: üüüüü\n\nb: \0\n\n\n\n", "file:3: not YAML: "),
-        ("a: !!python/name:os.system x", "file:1: not YAML: could not determine a constructor"),
-        ("[1]", "file: document 1 is no object: it needs apiVersion, kind and metadata.name"),
-        (f"{EXPORT}---\nkind: ServiceExport\n", "file: document 2 is no object"),
-        ("kind: List\nitems:\n- 1\n", r"file: document 1: items\[0\] is no object"),
-        ("a: .nan", "file: document 1: nan is no number in JSON"),
-        ("a: 1e999", "file: document 1 is no object"),
-        ("kind: Kustomization\nresources: []\n", "file: document 1 is a Kustomization"),
-        ("&a [*a]", "file: document 1: nested deeper than 200 levels, or an anchor contains itself"),
-        ("&a {kind: List, items: [*a]}", "file: document 1: nested deeper than 200 levels"),
-        ("[" * 300 + "]" * 300, "file: document 1: nested deeper than 200 levels"),
+        ("a: [", "file:2: Invalid YAML: "),
+        ("a: b\nc: d: e\n", "file:2: Invalid YAML: mapping values are not allowed"),
+        ("a: 1\n---\nb: !!int x\n", "file:3: Invalid YAML: 'x' is not a valid int"),
+        ("ü: üüüüü\n\nb: \0\n\n\n\n", "file:3: Invalid YAML: "),
+        ("a: !!python/name:os.system x", "file:1: Invalid YAML: could not determine a constructor"),
+        ("[1]", "file: document 1: Not a Kubernetes object. Set apiVersion, kind and metadata.name."),
+        (f"{EXPORT}---\nkind: ServiceExport\n", "file: document 2: Not a Kubernetes object"),
+        ("kind: List\nitems:\n- 1\n", r"file: document 1: items\[0\]: Not a Kubernetes object"),
+        ("a: .nan", "file: document 1: Invalid value nan: JSON has no such number"),
+        ("a: 1e999", "file: document 1: Not a Kubernetes object"),
+        ("kind: Kustomization\nresources: []\n", "file: document 1: Kustomizations are not built here"),
+        ("&a [*a]", "file: document 1: Nested deeper than 200 levels, or an anchor contains itself"),
+        ("&a {kind: List, items: [*a]}", "file: document 1: Nested deeper than 200 levels"),
+        ("[" * 300 + "]" * 300, "file: document 1: Nested deeper than 200 levels"),
         ("[" * 100_000, TOO_DEEP),
         ("- " * 100_000, TOO_DEEP),
         ('{"a": ' * 100_000, TOO_DEEP),
         (
             "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 10}]\n" for n in range(1, 10)),
-            "file: document 1: its aliases make .* values of it",
+            "file: document 1: Aliases expand the document to .* values",
         ),
         (
             "a0: &a0 {b: 1}\n"
             + "".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 10}]}}\n" for n in range(1, 10)),
-            "file(:[0-9]+: not YAML: '<<' multiplies beyond all measure|: document 1 is no object)",
+            "file(:[0-9]+: Invalid YAML: '<<' adds more than 100000 fields|: document 1: Not a Kube)",
         ),
     ],
 )
@@ -210,15 +210,15 @@ def test_what_is_written_is_read_back_without_aliases() -> None:
     [
         (
             EXPORT.replace("80", "'80'"),
-            "ServiceExport shop/web: spec.rules[0].portNumber: input should be a valid integer",
+            "ServiceExport shop/web: spec.rules[0].portNumber: Input should be a valid integer",
         ),
         (
             EXPORT.replace("80", "0"),
-            "ServiceExport shop/web: spec.rules[0].portNumber: a port is a number from 1 to 65535",
+            "ServiceExport shop/web: spec.rules[0].portNumber: Invalid value ",
         ),
         (
             SERVICE.replace("80", "70000"),
-            "Service shop/web: spec.ports[0].port: a port is a number from 1 to 65535",
+            "Service shop/web: spec.ports[0].port: Invalid value ",
         ),
         (
             EXPORT.replace("{rules", "{targetClusters: a, rules"),
@@ -227,34 +227,37 @@ def test_what_is_written_is_read_back_without_aliases() -> None:
         (EXPORT.replace("spec:", "spec: 1 #"), "ServiceExport shop/web: spec: "),
         (
             EXPORT.replace("name: web", "name: W b"),
-            "ServiceExport 'W b': metadata.name: a name is made of lower case",
+            "ServiceExport 'W b': metadata.name: Must consist of lower-case",
         ),
         (
             EXPORT.replace("shop", "Shop"),
-            "ServiceExport 'web': metadata.namespace: 'Shop' is no name of a namespace",
+            "ServiceExport 'web': metadata.namespace: Invalid value 'Shop': must be the name of a namespace",
         ),
-        (EXPORT.replace("shop", "[a]"), "ServiceExport 'web': metadata.namespace: ['a'] is no name"),
+        (
+            EXPORT.replace("shop", "[a]"),
+            "ServiceExport 'web': metadata.namespace: Invalid value ['a']: must be the name",
+        ),
         (
             EXPORT.replace("shop", "shop, annotations: {towpath.io/drain: true}"),
-            "ServiceExport 'web': metadata.annotations[towpath.io/drain]: true is no string: write it in",
+            "ServiceExport 'web': metadata.annotations[towpath.io/drain]: Invalid value true: must be a",
         ),
         (
             EXPORT.replace("shop", "shop, labels: [a]"),
-            "ServiceExport 'web': metadata.labels: it must be an object",
+            "ServiceExport 'web': metadata.labels: Must be an object",
         ),
         (
             EXPORT.replace("shop", "shop, uid: 1"),
-            "ServiceExport shop/web: metadata.uid: expected `str`, got `int`",
+            "ServiceExport shop/web: metadata.uid: Expected `str`, got `int`",
         ),
-        (EXPORT.replace("80", "80, ~: 1"), "ServiceExport web: not JSON: "),
-        (MEMBERS.replace("metal", "[]"), "Cluster a: spec.provider: expected `str`, got `array`"),
+        (EXPORT.replace("80", "80, ~: 1"), "ServiceExport web: Not valid JSON: "),
+        (MEMBERS.replace("metal", "[]"), "Cluster a: spec.provider: Expected `str`, got `array`"),
         (
             MEMBERS.replace("metal", "x, taints: 1"),
-            "Cluster a: spec.taints: expected `array | null`, got `int`",
+            "Cluster a: spec.taints: Expected `array | null`, got `int`",
         ),
         (
             f"{MEMBER_B}status: {{apiEnablements: [{{}}]}}",
-            "Cluster b: status.apiEnablements[0]: object missing required field `groupVersion`",
+            "Cluster b: status.apiEnablements[0]: Object missing required field `groupVersion`",
         ),
         (
             policy().replace("spec:", "status:"),
@@ -298,7 +301,7 @@ def test_an_export_of_another_api_group_is_skipped_with_a_note() -> None:
     plan = planned(CLUSTERS, SERVICE, EXPORT.replace("flomesh.io/v1alpha1", "multicluster.x-k8s.io/v1alpha1"))
     assert not plan.services
     assert plan.notes[0].startswith(
-        "ServiceExport shop/web: passed over, because 'multicluster.x-k8s.io' is not"
+        "ServiceExport shop/web: Ignored, its API group 'multicluster.x-k8s.io' is not"
     )
 
 
@@ -372,7 +375,7 @@ def test_an_unreadable_live_object_is_skipped_with_a_note() -> None:
     plan = planned(live=in_karmada(CLUSTERS, SERVICE, EXPORT.replace("80", "many")))
     assert not plan.services
     assert plan.notes[0].startswith("ServiceExport shop/web: spec.rules[0].portNumber: ")
-    assert plan.notes[0].endswith("the object in Karmada is passed over")
+    assert plan.notes[0].endswith("The object in Karmada is ignored.")
 
 
 def test_what_is_being_deleted_is_gone() -> None:
@@ -434,16 +437,16 @@ def test_a_clusters_own_overrides_count() -> None:
     ("patch", "said"),
     [
         ("{path: /spec/rules/0/portNumber, operator: replace, value: x}", "spec.rules[0].portNumber: "),
-        ("{path: /kind, operator: replace, value: ConfigMap}", "no ServiceExport any more: "),
-        ("{path: /metadata/name, operator: replace, value: A B}", "metadata.name: a name is made of"),
-        ("{path: /metadata/name, operator: remove}", "this is no object: it needs apiVersion, kind and"),
+        ("{path: /kind, operator: replace, value: ConfigMap}", "Not a ServiceExport any more."),
+        ("{path: /metadata/name, operator: replace, value: A B}", "metadata.name: Must consist of"),
+        ("{path: /metadata/name, operator: remove}", "Not a Kubernetes object. Set apiVersion, kind and"),
     ],
 )
 def test_an_override_that_makes_what_no_apiserver_takes_is_noted(patch: str, said: str) -> None:
     plan = planned(CLUSTERS, SERVICE, EXPORT, policy(), override(patch, clusters="b", kind="ServiceExport"))
     (note,) = plan.notes[1:]
     assert said in note
-    assert note.endswith(": an OverridePolicy makes it so in cluster b, which refuses it")
+    assert note.endswith(" An OverridePolicy causes this in cluster b, which refuses the object.")
     assert addresses(plan) == addresses(planned(CLUSTERS, SERVICE, EXPORT, policy()))
 
 
@@ -461,22 +464,25 @@ def test_what_many_clusters_have_alike_is_noted_once(names: int, said: str) -> N
 
 
 NOTES = [
-    ((SERVICE, EXPORT), "no cluster is given: add Clusters to the files, or --clusters FILE"),
-    ((CLUSTERS,), "no Karmada Cluster is given: the flomesh Clusters stand for the members"),
-    ((MEMBERS,), "a, b: status.apiEnablements missing, taken to serve both API groups"),
+    ((SERVICE, EXPORT), "No cluster is given. Add Clusters to the files, or use --clusters FILE."),
+    ((CLUSTERS,), "No Karmada Cluster is given. The flomesh Clusters are used as members"),
+    ((MEMBERS,), "a, b: status.apiEnablements: Missing. Both API groups count as served."),
     (
         (MEMBERS, CLUSTERS.replace("name: b", "name: c")),
-        "c: Cluster of flomesh.io, but Karmada has no such member",
+        "Cluster c (flomesh.io): Karmada has no member cluster with this name.",
     ),
-    ((CLUSTERS, EXPORT), "there is no Service shop/web: nothing can export it"),
-    ((CLUSTERS, SERVICE, EXPORT), "Service shop/web: no policy selects it, so Karmada sends it nowhere"),
+    ((CLUSTERS, EXPORT), "Service shop/web: Not found, so no cluster can export it."),
+    (
+        (CLUSTERS, SERVICE, EXPORT),
+        "Service shop/web: No policy selects the object, so Karmada does not propagate it.",
+    ),
     (
         (CLUSTERS, SERVICE, EXPORT, policy(placement="{spreadConstraints: [{minGroups: 1}]}")),
         "PropagationPolicy shop/web: spreadConstraints: Karmada's scheduler",
     ),
     (
         (CLUSTERS, SERVICE, EXPORT, policy(), policy(kinds="Service")),
-        "PropagationPolicy shop/web was applied again and selects ServiceExport shop/web no longer",
+        "PropagationPolicy shop/web: The policy was applied again and no longer selects ServiceExport",
     ),
     (
         (
@@ -484,7 +490,7 @@ NOTES = [
             SERVICE.replace("shop}", "shop, labels: {resourcetemplate.karmada.io/claimed-by: x}}"),
             EXPORT,
         ),
-        "Service shop/web: Karmada ignores it because of its label",
+        "Service shop/web: Karmada ignores the object because of its label",
     ),
 ]
 
@@ -584,7 +590,7 @@ def test_a_live_policy_that_no_longer_selects_is_noted() -> None:
     live = running(policy())
     plan = planned(policy(kinds="ServiceExport"), live=live)
     assert exporters(plan) == ("a", "b")
-    assert [note for note in plan.notes if "selects Service shop/web no longer" in note]
+    assert [note for note in plan.notes if "no longer selects Service shop/web" in note]
 
 
 # A plan as one document
@@ -755,5 +761,7 @@ def test_a_foreign_import_is_left_alone_with_a_note() -> None:
     [theirs] = [obj for obj in live if obj["kind"] == "ServiceImport"]
     after = planned(CLUSTERS, SERVICE, EXPORT.replace("/web", "/x"), policy())
     assert not difference(after, [theirs])
-    assert obstacles(after, [theirs])[0].startswith("ServiceImport shop/web (flomesh.io) is not Towpath's: ")
+    assert obstacles(after, [theirs])[0].startswith(
+        "ServiceImport shop/web (flomesh.io): Not created by Towpath"
+    )
     assert not obstacles(after, [])

@@ -39,7 +39,7 @@ async def test_the_walk_through_is_planned_as_the_command_does_it(tmp_path: Path
     assert len(objects[-1]["spec"]["ports"][0]["endpoints"]) == 2
     assert [c.name for c in answer.clusters] == ["cluster-1", "cluster-2", "cluster-3"]
     assert [[*p.clusters] for p in answer.traffic_policies] == [["cluster-2"]]
-    assert any("no Karmada Cluster is given" in note for note in answer.notes)
+    assert any("No Karmada Cluster is given" in note for note in answer.notes)
     assert len(answer.differences) == 3, "nothing of it is there yet"
     assert not answer.refusals
 
@@ -93,16 +93,16 @@ async def test_names_of_gateways_stand_for_what_the_request_says(tmp_path: Path)
 @pytest.mark.parametrize(
     ("texts", "namespace", "field", "told"),
     [
-        (["a: b"], "", "manifests[0].text", "manifests[0]: document 1 is no object"),
-        (["", "{"], "", "manifests[1].text", "manifests[1]:2: not YAML"),
+        (["a: b"], "", "manifests[0].text", "manifests[0]: document 1: Not a Kubernetes object"),
+        (["", "{"], "", "manifests[1].text", "manifests[1]:2: Invalid YAML"),
         (["", "", "[" * 20_000], "", "manifests[2].text", "exceeded maximum nesting depth"),
         (
             [manifest.dump({**export(), "spec": {"rules": [{"portNumber": 0}]}})],
             "",
             "manifests[0].text",
-            "manifests[0]: ServiceExport shop/web: spec.rules[0].portNumber: a port is a number",
+            "manifests[0]: ServiceExport shop/web: spec.rules[0].portNumber: Invalid value",
         ),
-        ([], "No/", "namespace", "'No/': no namespace can be called so"),
+        ([], "No/", "namespace", "Invalid value 'No/': must be the name of a namespace."),
     ],
 )
 async def test_what_cannot_be_planned(
@@ -118,5 +118,5 @@ async def test_what_cannot_be_planned(
 async def test_a_manifest_is_called_by_its_name(tmp_path: Path) -> None:
     request = pb.PlanRequest(manifests=[pb.Manifest(source="shop.yaml", text="a: b")])
     async with serving(tmp_path / "s", knowing(*LIVE), live=LIVE) as channel:
-        with pytest.raises(grpc.aio.AioRpcError, match=r"shop\.yaml: document 1 is no object"):
+        with pytest.raises(grpc.aio.AioRpcError, match=r"shop\.yaml: document 1: Not a Kubernetes object"):
             await PlannerStub(channel).Plan(request)
