@@ -17,9 +17,8 @@ from towpath_webhook.http.access import Routes
 from towpath_webhook.http.app import CLIENT_CERTIFICATE, App
 from towpath_webhook.http.dispatch import endpoints
 from towpath_webhook.metrics import Metrics
-from towpath_webhook.registration.configurations import new_token
 
-TOKEN, OTHER = new_token(), new_token()
+TOKEN, OTHER = "0a" * 16, "0b" * 16
 SECRET = "of another tenant"
 
 
