@@ -77,7 +77,7 @@ class Plane:
 
     @property
     def audit(self) -> AuditLog:
-        """Who wrote what on Karmada's apiserver."""
+        """The audit log of Karmada's apiserver: each write with its user."""
         return AuditLog(self.env.audit_log)
 
     def kubectl(
@@ -170,7 +170,7 @@ class Plugin:
 
 @pytest.fixture(scope="module")
 def lasting_plugin(plane: Plane) -> Iterator[Plugin]:
-    """Run the plugin during all tests of a module, for those that do not stop it."""
+    """Run the plugin during all tests of a module that never stops it."""
     plugin = Plugin(plane)
     asyncio.run(plugin.start())
     yield plugin

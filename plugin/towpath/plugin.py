@@ -14,6 +14,7 @@ from towpath.karmada.installation import Installation
 from towpath.karmada.leader import Leadership
 from towpath.karmada.leading import Leading, Unopposed, WhileInstalled
 from towpath.karmada.live import read_live
+from towpath.review.explanation import Explainer
 from towpath.review.status import Aggregation
 from towpath.rpc.server import PluginServer, Port
 from towpath.serving import gc_tuning
@@ -48,6 +49,7 @@ async def serve(
                 inventory,
                 Aggregation(inventory, controller.withheld),
                 partial(read_live, client),
+                explainer=Explainer(inventory, controller.withheld, controller.pending_since),
                 socket=socket,
                 port=port,
             )

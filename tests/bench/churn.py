@@ -1,4 +1,4 @@
-"""How many changes a second get through to every member, and who is the limit.
+"""How many changes a second reach every member, and which component is the limit.
 
     make bench BENCH=churn [OUT=file.json] [ARGS="--number 30 --seconds 20 --qps default"]
 

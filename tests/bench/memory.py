@@ -51,7 +51,7 @@ class Server:
     session: aiohttp.ClientSession
 
     async def state(self) -> dict[str, Any]:
-        """Return what it has been told."""
+        """Return what it has read."""
         async with self.session.get(f"{self.url}/state") as answer:
             told: dict[str, Any] = await answer.json()
             return told

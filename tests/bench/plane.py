@@ -46,7 +46,7 @@ class NeverCame(TowpathError):
 
 
 class Watch:
-    """What one apiserver holds of one kind in the bench's namespace, and when each state of it arrived."""
+    """What one apiserver holds of one kind in the bench's namespace, with the arrival time of each state."""
 
     def __init__(self, client: Client, resource: Resource) -> None:
         self.opened = asyncio.Event()
@@ -112,7 +112,7 @@ class Plane:
 
     @property
     def audit(self) -> AuditLog:
-        """Who wrote what on Karmada's apiserver, and when."""
+        """The audit log of Karmada's apiserver."""
         return AuditLog(self.env.audit_log)
 
     async def apply(self, resource: Resource, obj: Object) -> None:
@@ -180,7 +180,7 @@ def _told(obj: Object | None) -> str:
 
 @asynccontextmanager
 async def plane(qps: Qps, say: Say) -> AsyncIterator[Plane]:
-    """Boot a Karmada with the walk-through's gateways, a namespace and the plugin; end all of it after."""
+    """Boot a Karmada with the walk-through's gateways, a namespace and the plugin; end everything after."""
     reaper.watch()
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as folder:
         root = Path(folder) / "root"

@@ -68,6 +68,6 @@ def usage(env: Environment) -> dict[str, float]:
 
 
 def busiest(used: Mapping[str, float]) -> str:
-    """Return those that use most, as text."""
+    """Return the largest consumers, as text."""
     order = sorted(used.items(), key=lambda one: -one[1])
     return ", ".join(f"{name} {share:.2f}" for name, share in order[:_TOLD])

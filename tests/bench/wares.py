@@ -1,4 +1,4 @@
-"""What the benchmarks apply, and what must come of it in the members."""
+"""What the benchmarks apply, and the result they expect in the members."""
 
 from __future__ import annotations
 

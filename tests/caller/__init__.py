@@ -51,7 +51,7 @@ class Caller:
 
     @asynccontextmanager
     async def calling(self, targets: list[str], *trust: str, rate: int = 500) -> AsyncIterator[Told]:
-        """Call during the block; what came of it is in the result afterwards."""
+        """Call during the block; the result is complete afterwards."""
         told = Told()
         process = await asyncio.create_subprocess_exec(
             self.program,

@@ -84,7 +84,7 @@ class Play:
     say: Say
 
     async def run(self) -> None:
-        """Play all of it. Raises AssertionError with what differs in the end."""
+        """Play to the end. Raises AssertionError with what differs in the end."""
         churn = Churn(self.karmada, self.churned, self.length.services, self.random)
         self.plugin.kill()
         await churn.make_all()

@@ -1,4 +1,4 @@
-"""A proxy in front of an apiserver that misbehaves when told to.
+"""A proxy in front of an apiserver that misbehaves on demand.
 
 It passes everything through as the user of a kubeconfig, and has a kubeconfig of its own for whoever is to
 be fooled. While a ``Fault`` is set, a share of the requests that it is about meets it; which ones is drawn

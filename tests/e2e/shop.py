@@ -1,4 +1,4 @@
-"""A small service to export: its manifests, and what the members hold of it."""
+"""A small service to export: its manifests, and the imports that members hold."""
 
 from __future__ import annotations
 

@@ -109,13 +109,13 @@ def test_a_missing_tool_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
     assert not (tmp_path / "root").exists()
 
 
-def test_a_plugin_that_nobody_runs_is_told_so(tmp_path: Path) -> None:
+def test_a_plugin_that_does_not_run_is_reported(tmp_path: Path) -> None:
     done = towpath("explain", "shop/web", "--socket", tmp_path / "none.sock")
 
     assert_one_line(done, str(tmp_path / "none.sock"))
 
 
-def test_output_that_nobody_reads_is_no_error(plane: Plane) -> None:
+def test_output_without_reader_is_no_error(plane: Plane) -> None:
     with subprocess.Popen(
         [*TOWPATH, "local", "logs", "-n", "5000", "karmada-controller-manager", "--root", plane.env.root],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""``towpath demo``: on a Karmada of its own, and on one that somebody has, which it leaves as it was."""
+"""``towpath demo``: on its own Karmada, and on an existing one that it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_members_that_are_not_there_are_named(plane: Plane) -> None:
     assert_one_line(done, "'paris'", "cluster-1, cluster-2, cluster-3", code=2)
 
 
-def test_an_apiserver_without_karmada_is_told_so(plane: Plane) -> None:
+def test_an_apiserver_without_karmada_is_reported(plane: Plane) -> None:
     done = towpath("demo", "--kubeconfig", plane.env.kubeconfig("cluster-1"))
 
     assert_one_line(done, "is no Karmada", code=2)

@@ -1,4 +1,4 @@
-"""A member that comes late, moves, leaves and comes back: everybody knows, and nothing stale is left."""
+"""A member joins late, moves, leaves and returns: every view follows, and nothing stale remains."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def test_a_member_that_comes_late_moves_leaves_and_comes_back(
     finally:
         plane.kubectl("delete", f"clusters.{shop.dialect.value}", LATE)
 
-    # Without its flomesh Cluster it has no gateway, so nobody is sent there any more.
+    # Without its flomesh Cluster it has no gateway, so no view has it any more.
     await until(lambda: shop.seen(fleet.members), lambda seen: seen["cluster-2"] == {80: others})
 
 

@@ -1,4 +1,4 @@
-"""Propagation that nobody wrote is derived, and steps aside as soon as the user has a policy (rule 9)."""
+"""Missing propagation is derived, and is removed as soon as the user has a policy (follow rule)."""
 
 from __future__ import annotations
 

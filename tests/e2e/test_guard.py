@@ -90,7 +90,7 @@ async def test_empty_lists_delete_nothing_and_are_reported(
 
 
 async def one_is_back(plane: Plane, plugin: Victim) -> None:
-    """Let one cluster of those that were not listed come by a watch event: it is not all there are.
+    """Let a watch event bring one of the clusters that were not listed: the others are still missing.
 
     By one after the other, for one that comes while the plugin lists again is in that list, which is empty.
     """

@@ -231,7 +231,7 @@ def test_an_unknown_process_is_answered_with_those_there_are(small: Path) -> Non
     assert_one_line(towpath("local", "stop", "etc", "--root", small), "'etc'", "etcd", code=2)
 
 
-def test_nothing_of_ours_is_left_by_name(small: Path) -> None:
+def test_nothing_of_towpath_is_left_by_name(small: Path) -> None:
     """Every process is found by its mark: none of this run's binaries runs without one."""
     marked = {process.pid for process in running(small).values()}
     for process in psutil.process_iter(["cmdline"]):

@@ -111,7 +111,7 @@ async def test_what_is_predicted_is_what_happens(case: str, shop: Shop, plane: P
 
 
 async def test_what_nobody_has_written_yet_is_all_new(plane: Plane, namespace: str, tmp_path: Path) -> None:
-    """Without the plugin nothing comes of it, but for the plan."""
+    """Without the plugin nothing changes; only the plan shows the result."""
     shop = Shop(plane, namespace)
     file = tmp_path / "new.yaml"
     file.write_text("---\n".join([shop.service(), shop.export(), shop.policy()]))
@@ -126,7 +126,7 @@ async def test_what_nobody_has_written_yet_is_all_new(plane: Plane, namespace: s
     assert sorted(differing(planned(plane, "-o", "diff").stdout, namespace)) == KINDS
 
 
-def test_an_import_of_somebody_else_is_told(plane: Plane, namespace: str) -> None:
+def test_an_import_of_another_owner_is_reported(plane: Plane, namespace: str) -> None:
     shop = Shop(plane, namespace)
     theirs = f"""
 apiVersion: flomesh.io/v1alpha1
@@ -141,7 +141,7 @@ spec: {{type: ClusterSetIP, ports: []}}
     assert f"note: ServiceImport {namespace}/web (flomesh.io): Not created by Towpath" in done.stderr
 
 
-def test_a_user_who_may_not_read_is_told(plane: Plane, tmp_path: Path) -> None:
+def test_a_user_who_may_not_read_is_reported(plane: Plane, tmp_path: Path) -> None:
     config = tmp_path / "nobody.config"
     config.write_text(plane.karmada.read_text().replace("client-certificate-data", "ignored-data"))
     done = towpath("plan", "-o", "diff", "--kubeconfig", config)

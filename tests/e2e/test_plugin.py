@@ -134,7 +134,7 @@ async def test_an_edited_or_deleted_derived_policy_is_restored(shop: Shop, plane
     await until(look, lambda seen: seen[0] != made and seen[1] == right)
 
 
-async def test_an_import_that_somebody_wrote_by_hand_is_left_alone(
+async def test_an_import_written_by_hand_is_left_alone(
     plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
 ) -> None:
     shop, other = Shop(plane, namespace), "theirs"

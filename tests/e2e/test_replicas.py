@@ -36,7 +36,7 @@ class Replica:
     port: int
 
     async def ask(self, path: str) -> tuple[int, str]:
-        """Return status and text; 0 while nobody answers."""
+        """Return status and text; status 0 while there is no answer."""
         try:
             async with (
                 aiohttp.ClientSession() as session,

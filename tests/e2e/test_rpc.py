@@ -104,7 +104,7 @@ async def test_a_service_is_followed_as_it_changes(shop: Shop, channel: grpc.aio
     assert refusal(caught.value) == (grpc.StatusCode.NOT_FOUND, "EXPORT_GONE", {})
 
 
-async def test_karmada_is_told_what_the_controller_writes(shop: Shop, channel: grpc.aio.Channel) -> None:
+async def test_karmada_gets_what_the_controller_writes(shop: Shop, channel: grpc.aio.Channel) -> None:
     reviewer = ReviewerStub(channel)
 
     async def told(obj: dict[str, Any]) -> bytes | None:

@@ -383,7 +383,7 @@ spec: {{lbType: %s}}
 async def test_former_owner_the_new_import_gets_the_binding(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
-    """What comes of it else is chance: Karmada looks at it for an override, never for the template."""
+    """Otherwise the result depends on timing: Karmada reads it for an override, never for the template."""
 
     def field(what: str, path: str) -> str:
         get = ("get", what, "-n", shop.namespace, "-o", f"jsonpath={{.{path}}}")

@@ -114,7 +114,7 @@ async def ca_of(store: Store) -> list[bytes]:
 
 
 async def registered(karmada: Client, store: Store, settings: Settings = NOWHERE) -> list[dict[str, Any]]:
-    """Register without asking whether anybody answers; returns what should be there."""
+    """Register without a probe of the server; return the expected configurations."""
     metadata = {"name": SETTINGS, "namespace": NAMESPACE, "labels": {MANAGED_BY_LABEL: TOWPATH}}
     settings_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings.dump()}
     await karmada.json("POST", resources.CONFIG_MAPS.path(NAMESPACE), body=settings_map)
@@ -188,7 +188,7 @@ async def test_a_configuration_that_was_deleted_stays_deleted(karmada: Client, s
             await karmada.get(resource, registration.NAME)
 
 
-async def test_a_configuration_of_somebody_else_is_left_alone(karmada: Client, store: Store) -> None:
+async def test_a_configuration_of_another_owner_is_left_alone(karmada: Client, store: Store) -> None:
     certificates = OwnAuthority(ServerTls(), store)
     await certificates.start()
     await registered(karmada, store)
@@ -243,7 +243,7 @@ async def test_rotation_notices_a_clock_that_jumps(store: Store) -> None:
     assert len(await ca_of(store)) == 3, "also a CA for each time, as none is carried by anybody"
 
 
-async def test_a_new_ca_signs_only_after_everybody_trusts_it(karmada: Client, store: Store) -> None:
+async def test_a_new_ca_signs_only_after_all_trust_it(karmada: Client, store: Store) -> None:
     ahead = dt.timedelta()
     certificates = OwnAuthority(ServerTls(), store, clock=lambda: wall_clock() + ahead)
     await certificates.start()

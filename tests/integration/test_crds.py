@@ -352,7 +352,7 @@ async def test_objects_from_before_the_rules_stay_manageable(plane: Plane, names
             good(kubectl("patch", resource, name, *free))
         assert kubectl("get", resource, "-o", "name").stdout == ""
     finally:
-        # the old rules again, or a failure here would leave objects that nobody can delete
+        # the old rules again, or a failure here would leave objects that cannot be deleted
         kubectl(*install, stdin=old)
         for name in OLD:
             kubectl("patch", resource, name, *free)

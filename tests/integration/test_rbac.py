@@ -59,7 +59,7 @@ class Permission:
 
     @property
     def missed(self) -> str:
-        """What an apiserver says to who has it not."""
+        """What an apiserver answers without this permission."""
         return f'cannot {self.verb} resource "{self.resource}" in API group "{self.group}"'
 
     def __str__(self) -> str:
@@ -97,7 +97,7 @@ def test_least_privilege_every_permission_states_its_purpose() -> None:
 
 
 class Users:
-    """Users made for the test, each with some permissions, as whom the administrator can act."""
+    """Users made for the test, each with some permissions; the administrator impersonates them."""
 
     def __init__(self, plane: Plane, admin: Client, open_: AsyncExitStack) -> None:
         self._plane, self._admin, self._open = plane, admin, open_

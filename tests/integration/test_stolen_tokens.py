@@ -67,6 +67,7 @@ IMAGE = [
 ]
 PORTS = [{"overriders": {"plaintext": [{"path": "/spec/ports", "operator": "replace", "value": []}]}}]
 RULES = [{"overriders": {"plaintext": [{"path": "/spec/rules", "operator": "replace", "value": []}]}}]
+TAKEN = [{"portNumber": 80, "path": "/taken", "pathType": "Prefix"}]
 IMPORT_SPEC = {"ports": [{"port": 80, "protocol": "TCP", "endpoints": []}], "type": "ClusterSetIP"}
 
 
@@ -132,7 +133,7 @@ def attempts_of_the_plugin(namespace: str) -> list[Attempt]:
         made("an import of nobody", IMPORTS, "web", imported("web", ours=False)),
         made("an import for another service", IMPORTS, "web", imported("web", "other")),
         made("delete a user's import", IMPORTS, "users", None),
-        made("change an export", EXPORTS, "users", {"spec": {"rules": []}}, merge=True),
+        made("change an export", EXPORTS, "users", {"spec": {"rules": TAKEN}}, merge=True),
         made("label an export", EXPORTS, "users", {"metadata": {"labels": {"a": "b"}}}, merge=True),
         made(
             "drain an export",

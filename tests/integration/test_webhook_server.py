@@ -231,7 +231,7 @@ async def test_authenticated_callers_need_a_client_certificate(server: Server, t
 
 
 @pytest.mark.parametrize(("content", "told"), [(None, "No such file"), ("?", "has no certificate")])
-def test_a_client_ca_that_cannot_be_used_is_told(tmp_path: Path, content: str | None, told: str) -> None:
+def test_a_client_ca_that_cannot_be_used_is_reported(tmp_path: Path, content: str | None, told: str) -> None:
     if content is not None:
         (tmp_path / "ca.crt").write_text(content)
     with pytest.raises(UsageError, match=f"ca.crt: .*{told}"):
@@ -348,7 +348,7 @@ async def test_graceful_restart_lets_a_call_in_flight_end(
     assert said[1:] == ["certificate loaded", "listening", "shutting down", "allowed", "stopped"]
 
 
-async def test_a_port_that_is_taken_is_told_in_one_line(here: Server) -> None:
+async def test_a_port_that_is_taken_is_reported_in_one_line(here: Server) -> None:
     ended = await asyncio.to_thread(subprocess.run, here.argv, text=True, capture_output=True, timeout=30)
     assert ended.returncode == 1
     assert ended.stderr == f"error: cannot listen on 127.0.0.1:{here.port}: Address already in use\n"

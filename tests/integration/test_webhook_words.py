@@ -1,4 +1,4 @@
-"""What users of a real Karmada are told by the webhook, word for word, and whom it never hinders."""
+"""The exact answers of the webhook to users of a real Karmada, and the users it never blocks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from towpath_webhook.http.dispatch import PLUGIN_UNAVAILABLE
 CASES = Path(__file__).parent / "webhook_cases"
 FOREIGN = "multicluster.flomesh.io"
 UNASKED = ("--as=before", "--as-group=system:masters", "--as-group=towpath")
-"""Whom the apiserver does not ask about: so an object comes in as before there was a webhook."""
+"""A user for whom the apiserver skips the webhook, so that an object is stored unchecked."""
 CLAIM = "propagationpolicy.karmada.io/permanent-id"
 CLUSTER_SCOPED = {"Cluster"}
 
@@ -87,7 +87,7 @@ def written(objects: list[Any], namespace: str, uid: str = "") -> str:
 
 
 def give(plane: Plane, objects: list[Any], namespace: str, *args: str) -> None:
-    """Put in what is there already; some of it refers to the uid of the export among it."""
+    """Create the objects that exist before; some refer to the uid of the export among them."""
     later = [one for one in objects if "{uid}" in json.dumps(one)]
     first = [one for one in objects if one not in later]
     if first:
@@ -99,7 +99,7 @@ def give(plane: Plane, objects: list[Any], namespace: str, *args: str) -> None:
 
 
 def run(plane: Plane, case: Any, namespace: str) -> str:
-    """Do what the case's user does, and return what kubectl says of it."""
+    """Do what the case's user does, and return the output of kubectl."""
     stdin = written(case.get("do", []), namespace) or None
     scoped = [*case["kubectl"], f"--namespace={namespace}"]
     return plane.kubectl(*scoped, stdin=stdin, check=False).stderr
@@ -115,7 +115,7 @@ def test_word_for_word(plane: Plane, namespace: str, case: Any) -> None:
 
 @pytest.fixture(scope="module")
 def foreign(plane: Plane) -> Iterator[None]:
-    """CRDs of somebody else in one of the API groups."""
+    """CRDs of another vendor in one of the API groups."""
     found = json.loads(plane.kubectl("get", "crds", "-ojson").stdout)["items"]
     ours = {
         one["metadata"]["name"]: one["spec"]["versions"][0]["schema"]
@@ -210,7 +210,7 @@ async def test_word_for_word_with_the_plugin(plane: Plane, namespace: str, case:
     def said() -> str:
         return run(plane, {**case, "kubectl": dry}, namespace)
 
-    # What was just given the plugin may hear of a moment later.
+    # The plugin may see a new object a moment later.
     told = case["says"].replace("{namespace}", namespace)
     assert await until(lambda: asyncio.to_thread(said), lambda text: text == told, patience=10)
 
@@ -248,7 +248,7 @@ async def test_the_status_follows_what_members_report(plane: Plane, namespace: s
 
 
 def test_nothing_of_it_is_in_the_way_of_karmada(plane: Plane, namespace: str, asked: None) -> None:
-    """Claims, the garbage collector, an administrator who deletes a whole namespace."""
+    """Claims, the garbage collector, and an administrator's deletion of a whole namespace."""
     derived = yaml.safe_load((CASES / "alone.yaml").read_text())[5]["given"]
     give(plane, [*derived, SHOP[2]], namespace)
 

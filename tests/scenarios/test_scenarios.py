@@ -81,7 +81,7 @@ def _same(wanted: Manifest, found: Manifest, where: str) -> None:
 
 @dataclass
 class Run:
-    """One scenario in one dialect: what was applied so far, every version of it, and what time it is."""
+    """One scenario in one dialect: every version of what was applied so far, and the time."""
 
     dialect: Dialect
     now: datetime = START - TICK

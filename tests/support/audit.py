@@ -1,4 +1,4 @@
-"""Reading the audit log of Karmada's apiserver: the one witness of who wrote what."""
+"""Reads the audit log of Karmada's apiserver, the record of every write and its user."""
 
 from __future__ import annotations
 

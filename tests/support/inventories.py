@@ -1,4 +1,4 @@
-"""An inventory that knows what a Karmada would have told it, and that cannot ask one."""
+"""An inventory with given objects, as if read from a Karmada; it cannot call an apiserver."""
 
 from __future__ import annotations
 

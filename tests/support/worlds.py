@@ -97,7 +97,7 @@ def owned(wanted: object) -> dict[str, Any]:
 
 
 def merged(live: object, fields: Mapping[str, Any], wanted: object) -> object:
-    """Return what server-side apply makes: others' fields stay, those of ours that are not wanted go."""
+    """Return the result of server-side apply: fields of others stay, own fields that are not wanted go."""
     if not isinstance(live, Mapping) or not isinstance(wanted, Mapping):
         return deepcopy(wanted)
     kept = {name: value for name, value in live.items() if name in wanted or f"f:{name}" not in fields}
@@ -163,7 +163,7 @@ class Store:
                 yield
 
     def settle(self, wanted: Rendered) -> None:
-        """Write all of it, and when it has arrived in the members, what is left to do then."""
+        """Write everything, and then what remains to be done once the members hold it."""
         for arrived in (False, True):
             for _ in self.bring(wanted, arrived=arrived):
                 pass

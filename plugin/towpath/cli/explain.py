@@ -85,8 +85,15 @@ def members(
 
 
 def _row(cluster: Cluster) -> MemberRow:
+    state = f"Lost since {cluster.lost_since}" if cluster.lost_since else cluster.state
     return MemberRow(
-        cluster.name, cluster.cluster_key, cluster.gateway_host, cluster.gateway_port, cluster.dialects
+        cluster.name,
+        cluster.cluster_key,
+        cluster.gateway_host,
+        cluster.gateway_port,
+        cluster.dialects,
+        f"{state}, drained" if cluster.drained else state,
+        cluster.gateway_source,
     )
 
 

@@ -15,8 +15,15 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from rich.table import Table
 
-    from towpath.derivation.explanation import Explanation, ImportingCluster, LeftOutCluster
+    from towpath.derivation.explanation import (
+        Explanation,
+        ExportingCluster,
+        ImportingCluster,
+        LeftOutCluster,
+        TrafficState,
+    )
     from towpath.model.cluster import Member
+    from towpath.model.condition import Condition
     from towpath.model.view import Endpoint, ImportPort
     from towpath.rules.reasons import Finding
 
@@ -27,7 +34,14 @@ _PIPE_WIDTH = 1000
 """Columns where there is no terminal: so wide that a line stays a line for grep."""
 _MIN_TEXT_WIDTH = 30
 """Columns that a text has at least, however wide the columns beside it are."""
-_EXPECTED = {("Valid", "True"), ("Conflict", "False")}
+_EXPECTED = {
+    ("Valid", "True"),
+    ("Conflict", "False"),
+    ("Ready", "True"),
+    ("Accepted", "True"),
+    ("Resolved", "True"),
+}
+_IN_PLACE = "InPlace"
 _MAX_WRITE_CHARACTERS = 2**24
 _MAX_ROWS = 10
 """Rows that are shown of many alike."""
@@ -104,6 +118,8 @@ class MemberRow(NamedTuple):
     gateway_host: str
     gateway_port: int
     dialects: Sequence[str]
+    state: str = ""
+    source: str = ""
 
     @classmethod
     def of(cls, member: Member) -> MemberRow:
@@ -114,10 +130,14 @@ class MemberRow(NamedTuple):
 
 def members_table(members: Sequence[MemberRow]) -> Table:
     """Return the inventory."""
-    rows = table("member", "cluster key", "gateway", "imports")
+    live = any(member.state for member in members)
+    more = ("state", "gateway source") if live else ()
+    rows = table("member", *more[:1], "cluster key", "gateway", *more[1:], "imports")
     for member in members:
         gateway = f"{member.gateway_host}:{member.gateway_port}" if member.gateway_host else "none"
-        _add(rows, member.name, member.cluster_key, gateway, ", ".join(member.dialects) or "nothing")
+        state, source = ((member.state,), (member.source,)) if live else ((), ())
+        imports = ", ".join(member.dialects) or "nothing"
+        _add(rows, member.name, *state, member.cluster_key, gateway, *source, imports)
     return rows
 
 
@@ -135,11 +155,46 @@ def explanation(explained: Explanation) -> list[str | Table]:
     parts.append(_exporters_table(explained) if explained.exporters else "No cluster exports the service.")
     parts += _left_out("not exported by", explained.excluded)
     parts += ["", _imports_table(explained) if explained.importers else "No cluster imports the service."]
+    parts += _not_in_place(explained.importers)
     parts += _left_out("not imported by", explained.not_importing)
-    telling = [c for c in explained.conditions if (c.type, c.status) not in _EXPECTED]
-    if telling:
-        parts += ["", *(f"{c.type}={c.status} ({c.reason}): {c.message}" for c in telling)]
+    if explained.traffic is not None:
+        parts += ["", *_traffic(explained.traffic)]
+    parts += _conditions(explained.conditions, first="")
     return [*parts, *warnings(explained.warnings)]
+
+
+def _conditions(conditions: Iterable[Condition], *, first: str | None = None) -> list[str | Table]:
+    """Return the conditions that are not as they should be, one a line, behind an empty line."""
+    lines = [
+        f"{c.type}={c.status} ({c.reason}): {c.message}"
+        for c in conditions
+        if (c.type, c.status) not in _EXPECTED
+    ]
+    return [*([] if first is None else [first]), *lines] if lines else []
+
+
+def _traffic(traffic: TrafficState) -> list[str | Table]:
+    """Return the traffic policy, and what is wrong with it."""
+    targets = ", ".join(key if weight is None else f"{key}={weight}" for key, weight in traffic.targets)
+    to = f" to {targets}" if targets else ""
+    where = several(traffic.clusters) or "no cluster"
+    return [f"GlobalTrafficPolicy: {traffic.lb_type}{to}, in {where}", *_conditions(traffic.conditions)]
+
+
+def _not_in_place(importers: Sequence[ImportingCluster]) -> list[str | Table]:
+    """Return the imports that are not in place, and why."""
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
+    for importer in importers:
+        if importer.state not in {"", _IN_PLACE}:
+            alike.setdefault((importer.state, importer.since, importer.reason, importer.text), []).append(
+                importer.cluster
+            )
+    if not alike:
+        return []
+    rows = table("not in place", "state", "since", "reason", "")
+    for (state, since, reason, text), names in alike.items():
+        _add(rows, several(names), state, since, reason, text)
+    return ["", rows]
 
 
 def warnings(findings: Iterable[Finding]) -> list[str | Table]:
@@ -149,13 +204,23 @@ def warnings(findings: Iterable[Finding]) -> list[str | Table]:
 
 
 def _exporters_table(explained: Explanation) -> Table:
-    rows = table("exported by", "cluster key")
+    rows = table(
+        "exported by", "cluster key", *(("",) if any(e.lost_since for e in explained.exporters) else ())
+    )
     shown, more = _first(explained.exporters)
     for exporter in shown:
-        _add(rows, exporter.cluster, exporter.cluster_key)
+        _add(rows, exporter.cluster, exporter.cluster_key, *_loss(exporter))
     if more:
         _add(rows, more)
     return rows
+
+
+def _loss(exporter: ExportingCluster) -> tuple[str, ...]:
+    """Return the state of a lost exporter, nothing for others."""
+    if not exporter.lost_since:
+        return ()
+    kept = f"kept until {exporter.kept_until}" if exporter.kept_until else "kept"
+    return (f"lost since {exporter.lost_since}, {kept}",)
 
 
 def _left_out(title: str, clusters: Sequence[LeftOutCluster]) -> list[str | Table]:

@@ -56,6 +56,10 @@ class Controller:
         """The services whose import the deletion guard keeps."""
         return self._exports.withheld
 
+    def pending_since(self, key: ServiceKey) -> float | None:
+        """Return since when members lag with a service (seconds since 1970), None if none does."""
+        return self._exports.pending_since(key)
+
     def synced(self) -> Mapping[str, bool]:
         """Return for each kind whether it has been listed."""
         reflectors = self.inventory.watched.reflectors

@@ -70,6 +70,10 @@ class ServiceExports:
         """The services of which some member lags."""
         return self._rollouts.lagging
 
+    def pending_since(self, key: ServiceKey) -> float | None:
+        """Return since when members lag with a service (seconds since 1970), None if none does."""
+        return self._rollouts.pending_since(key)
+
     @property
     def behind(self) -> dict[str, int]:
         """The number of services that each member lags with."""

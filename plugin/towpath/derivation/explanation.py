@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from towpath.derivation.derive import Derived, why_not_importing
@@ -21,18 +22,51 @@ from towpath.rules.reasons import Caution, Finding
 
 
 class ExportingCluster(NamedTuple):
-    """A cluster that exports the service."""
+    """A cluster that exports the service.
+
+    ``lost_since`` is when Karmada lost it, and ``kept_until`` when its grace ends (RFC 3339): then it is
+    withdrawn if others can stand in for it. Both are empty where they do not apply.
+    """
 
     cluster: str
     cluster_key: str
+    lost_since: str = ""
+    kept_until: str = ""
+
+
+class ImportState(StrEnum):
+    """How the import of one cluster stands."""
+
+    IN_PLACE = "InPlace"
+    PENDING = "Pending"
+    LOST = "Lost"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
 
 
 class ImportingCluster(NamedTuple):
-    """A cluster that imports the service, and the ports that it sees."""
+    """A cluster that imports the service, and the ports that it sees.
+
+    ``state`` is an ImportState, empty in a plan, ``since`` when it began (RFC 3339), empty if that is not
+    known, ``reason`` and ``text`` why the import is not in place.
+    """
 
     cluster: str
     cluster_key: str
     ports: tuple[ImportPort, ...]
+    state: str = ""
+    since: str = ""
+    reason: str = ""
+    text: str = ""
+
+
+class TrafficState(NamedTuple):
+    """The GlobalTrafficPolicy of the service: spread, targets with their weights, clusters that have it."""
+
+    lb_type: str
+    targets: tuple[tuple[str, int | None], ...]
+    clusters: tuple[str, ...]
+    conditions: tuple[Condition, ...]
 
 
 class LeftOutCluster(NamedTuple):
@@ -54,6 +88,7 @@ class Explanation:
     not_importing: tuple[LeftOutCluster, ...] = ()
     conditions: tuple[Condition, ...] = ()
     warnings: tuple[Finding, ...] = ()
+    traffic: TrafficState | None = None
 
 
 def explain(
@@ -99,19 +134,49 @@ def document(explanation: Explanation) -> dict[str, Any]:
         "namespace": key.namespace,
         "name": key.name,
         "dialect": key.dialect.value,
-        "exporters": [{"cluster": name, "clusterKey": own} for name, own in explanation.exporters],
+        "exporters": [
+            {
+                "cluster": exporter.cluster,
+                "clusterKey": exporter.cluster_key,
+                "lostSince": exporter.lost_since,
+                "keptUntil": exporter.kept_until,
+            }
+            for exporter in explanation.exporters
+        ],
         "excluded": [_left_out(cluster) for cluster in explanation.excluded],
         "importers": [
-            {"cluster": name, "clusterKey": own, "ports": [_port(port) for port in ports]}
-            for name, own, ports in explanation.importers
+            {
+                "cluster": importer.cluster,
+                "clusterKey": importer.cluster_key,
+                "ports": [_port(port) for port in importer.ports],
+                "state": importer.state,
+                "since": importer.since,
+                "reason": importer.reason,
+                "text": importer.text,
+            }
+            for importer in explanation.importers
         ],
         "notImporting": [_left_out(cluster) for cluster in explanation.not_importing],
-        "conditions": [
-            {"type": c.type, "status": c.status, "reason": str(c.reason), "message": c.message}
-            for c in explanation.conditions
-        ],
+        "conditions": [_condition(condition) for condition in explanation.conditions],
         "warnings": [finding_document(finding) for finding in explanation.warnings],
+        **({"trafficPolicy": _traffic(explanation.traffic)} if explanation.traffic else {}),
     }
+
+
+def _traffic(traffic: TrafficState) -> dict[str, Any]:
+    return {
+        "lbType": traffic.lb_type,
+        "targets": [
+            {"clusterKey": key, **({} if weight is None else {"weight": weight})}
+            for key, weight in traffic.targets
+        ],
+        "clusters": list(traffic.clusters),
+        "conditions": [_condition(condition) for condition in traffic.conditions],
+    }
+
+
+def _condition(c: Condition) -> dict[str, str]:
+    return {"type": c.type, "status": c.status, "reason": str(c.reason), "message": c.message}
 
 
 def member_document(member: Member) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from towpath.derivation.explanation import (
     ExportingCluster,
     ImportingCluster,
     LeftOutCluster,
+    TrafficState,
 )
 from towpath.model.cluster import Fleet, Member
 from towpath.model.condition import Condition
 from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.times import rfc3339
 from towpath.model.view import Endpoint, ImportPort, Target
 from towpath.model.world import ExportedService
 from towpath.plan.result import Plan, ServicePlan, TrafficPlan, explained
@@ -25,20 +27,26 @@ from towpath.proto.v1alpha1 import service_pb2 as pb
 from towpath.rules.reasons import Caution, Finding
 
 
-def cluster(member: Member) -> pb.Cluster:
-    """Return a member of the inventory."""
+def cluster(member: Member, gateway_source: str = "") -> pb.Cluster:
+    """Return one member of the inventory."""
+    lost = member.unreachable_since
     return pb.Cluster(
         name=member.name,
         cluster_key=member.key,
         gateway_host=member.gateway_host,
         gateway_port=member.gateway_port,
         dialects=sorted(member.imports),
+        state="Ready" if lost is None else "Lost",
+        lost_since="" if lost is None else rfc3339(lost),
+        drained=member.drained,
+        gateway_source=gateway_source if member.gateway_host else "",
+        gateway_ip=member.gateway_ip,
     )
 
 
-def clusters(members: Mapping[str, Member]) -> list[pb.Cluster]:
-    """Return the inventory, sorted by name."""
-    return [cluster(member) for _, member in sorted(members.items())]
+def clusters(members: Mapping[str, Member], sources: Mapping[str, str] | None = None) -> list[pb.Cluster]:
+    """Return the inventory, sorted by name; ``sources`` name what configures the gateways."""
+    return [cluster(member, (sources or {}).get(name, "")) for name, member in sorted(members.items())]
 
 
 def explanation(explained: Explanation) -> pb.Explanation:
@@ -48,31 +56,59 @@ def explanation(explained: Explanation) -> pb.Explanation:
         namespace=key.namespace,
         name=key.name,
         dialect=key.dialect,
-        exporters=[pb.Exporter(cluster=name, cluster_key=own) for name, own in explained.exporters],
+        exporters=[pb.Exporter(**exporter._asdict()) for exporter in explained.exporters],
         excluded=[pb.Exclusion(**left_out._asdict()) for left_out in explained.excluded],
         importers=[
-            pb.Importer(cluster=name, cluster_key=own, ports=[_port(port) for port in ports])
-            for name, own, ports in explained.importers
+            pb.Importer(**{**importer._asdict(), "ports": [_port(port) for port in importer.ports]})
+            for importer in explained.importers
         ],
         not_importing=[pb.Exclusion(**left_out._asdict()) for left_out in explained.not_importing],
         conditions=conditions(explained.conditions),
         warnings=[pb.Finding(**finding._asdict()) for finding in explained.warnings],
+        traffic_policy=_traffic(explained.traffic) if explained.traffic else None,
     )
+
+
+def _traffic(traffic: TrafficState) -> pb.TrafficPolicyState:
+    return pb.TrafficPolicyState(
+        lb_type=traffic.lb_type,
+        targets=[pb.TrafficPolicyTarget(cluster_key=key, weight=weight) for key, weight in traffic.targets],
+        clusters=traffic.clusters,
+        conditions=conditions(traffic.conditions),
+    )
+
+
+def _traffic_of(state: pb.TrafficPolicyState) -> TrafficState:
+    return TrafficState(
+        state.lb_type,
+        tuple((t.cluster_key, t.weight if t.HasField("weight") else None) for t in state.targets),
+        tuple(state.clusters),
+        tuple(map(_condition_of, state.conditions)),
+    )
+
+
+def _condition_of(c: pb.Condition) -> Condition:
+    return Condition(c.type, c.status, c.reason, c.message)
 
 
 def explanation_of(answer: pb.Explanation) -> Explanation:
     """Read an explained service from a message."""
     return Explanation(
         ServiceKey(Dialect(answer.dialect), answer.namespace, answer.name),
-        tuple(ExportingCluster(exporter.cluster, exporter.cluster_key) for exporter in answer.exporters),
+        tuple(
+            ExportingCluster(e.cluster, e.cluster_key, e.lost_since, e.kept_until) for e in answer.exporters
+        ),
         tuple(_left_out_of(exclusion) for exclusion in answer.excluded),
         tuple(
-            ImportingCluster(importer.cluster, importer.cluster_key, tuple(map(_port_of, importer.ports)))
-            for importer in answer.importers
+            ImportingCluster(
+                i.cluster, i.cluster_key, tuple(map(_port_of, i.ports)), i.state, i.since, i.reason, i.text
+            )
+            for i in answer.importers
         ),
         tuple(_left_out_of(exclusion) for exclusion in answer.not_importing),
-        tuple(Condition(c.type, c.status, c.reason, c.message) for c in answer.conditions),
+        tuple(map(_condition_of, answer.conditions)),
         tuple(Finding(finding.reason, finding.field, finding.text) for finding in answer.warnings),
+        _traffic_of(answer.traffic_policy) if answer.HasField("traffic_policy") else None,
     )
 
 
@@ -96,8 +132,10 @@ def _port_of(port: pb.Port) -> ImportPort:
     )
 
 
-def summary(service: ExportedService, derived: Derived) -> inventory_pb2.ServiceSummary:
-    """Return the summary of a derived service."""
+def summary(
+    service: ExportedService, derived: Derived, conditions_: Iterable[Condition]
+) -> inventory_pb2.ServiceSummary:
+    """Return one derived service in short."""
     key = service.key
     return inventory_pb2.ServiceSummary(
         namespace=key.namespace,
@@ -105,7 +143,7 @@ def summary(service: ExportedService, derived: Derived) -> inventory_pb2.Service
         dialect=key.dialect,
         exporters=derived.exporters,
         importers=len(derived.views),
-        conditions=conditions(derived.conditions),
+        conditions=conditions(conditions_),
     )
 
 

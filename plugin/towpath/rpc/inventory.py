@@ -9,18 +9,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from grpc.aio import ServicerContext
 
-from towpath.derivation.explanation import explain
+from towpath.derivation.explanation import ImportState
 from towpath.derivation.index import Incremental
 from towpath.model.keys import ServiceKey
 from towpath.proto.v1alpha1 import inventory_pb2 as pb
 from towpath.proto.v1alpha1 import inventory_pb2_grpc
 from towpath.proto.v1alpha1.service_pb2 import Explanation
+from towpath.review.explanation import Explainer
 from towpath.rpc import convert
 from towpath.rpc.errors import not_found, not_in_sync, stopping
 from towpath.rpc.service_lookup import service_key
 from towpath.rpc.watching import Watches
 
 EXPORT_GONE = "EXPORT_GONE"
+_ROLLOUT_SECONDS = 1.0
+"""How often a followed service is looked at while an import is not in place: reports of members change no
+derivation, so nothing else tells of them."""
 _BATCH_SIZE = 20
 """Services that are derived before the event loop runs other tasks."""
 
@@ -28,8 +32,9 @@ _BATCH_SIZE = 20
 class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
     """Answers from a world. Every call fails until that is ``in_sync``."""
 
-    def __init__(self, world: Incremental, in_sync: Callable[[], bool]) -> None:
+    def __init__(self, world: Incremental, explainer: Explainer, in_sync: Callable[[], bool]) -> None:
         self._world = world
+        self._explainer = explainer
         self._in_sync = in_sync
         self._watches = Watches(world)
 
@@ -44,7 +49,8 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
     ) -> pb.ListClustersResponse:
         """Return the members."""
         self._check()
-        return pb.ListClustersResponse(clusters=convert.clusters(self._world.fleet.members))
+        members = self._world.fleet.members
+        return pb.ListClustersResponse(clusters=convert.clusters(members, self._explainer.gateway_sources()))
 
     async def ListServices(  # noqa: N802 - named by the contract
         self,
@@ -59,7 +65,8 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
         for number, key in enumerate(sorted(keys, key=lambda key: (key.namespace, key.name, key.dialect)), 1):
             service, derived = world.services.get(key), world.derived(key, now)
             if service is not None and derived is not None:
-                answer.services.append(convert.summary(service, derived))
+                stated = (*derived.conditions, self._explainer.ready(service, derived))
+                answer.services.append(convert.summary(service, derived, stated))
             if not number % _BATCH_SIZE:
                 await asyncio.sleep(0)
         return answer
@@ -92,11 +99,14 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
 
         Raises StatusError if the export is gone.
         """
-        world = self._world
-        service, derived = world.services.get(key), world.derived(key, time.time())
-        if service is None or derived is None:
+        now = time.time()
+        found = self._explainer.explain(key, now)
+        if found is None:
             raise not_found(EXPORT_GONE, f"ServiceExport {key.namespace}/{key.name} has been deleted.")
-        return convert.explanation(explain(service, derived, world.fleet)), derived.look_again
+        explained, look_again = found
+        if any(importer.state != ImportState.IN_PLACE for importer in explained.importers):
+            look_again = min(look_again, now + _ROLLOUT_SECONDS)
+        return convert.explanation(explained), look_again
 
     def _check(self) -> None:
         if not self._in_sync():

@@ -9,12 +9,12 @@ from typing import Any
 import grpc
 from grpc.aio import ServicerContext
 
-from towpath.derivation.explanation import explain
 from towpath.derivation.index import Incremental
 from towpath.errors import ApiError
 from towpath.plan.propose import Proposal
 from towpath.proto.v1alpha1 import planner_pb2 as pb
 from towpath.proto.v1alpha1 import planner_pb2_grpc
+from towpath.review.explanation import Explainer
 from towpath.rpc import convert
 from towpath.rpc.errors import StatusError, not_in_sync
 from towpath.rpc.plan_process import PlanInput, PlanProcesses
@@ -27,8 +27,11 @@ Live = Callable[[], Awaitable[list[dict[str, Any]]]]
 class PlannerServicer(planner_pb2_grpc.PlannerServicer):
     """Answers from a world; plans read Karmada with ``live``."""
 
-    def __init__(self, world: Incremental, live: Live, in_sync: Callable[[], bool]) -> None:
+    def __init__(
+        self, world: Incremental, explainer: Explainer, live: Live, in_sync: Callable[[], bool]
+    ) -> None:
         self._world = world
+        self._explainer = explainer
         self._live = live
         self._in_sync = in_sync
         self._plans = PlanProcesses()
@@ -44,13 +47,11 @@ class PlannerServicer(planner_pb2_grpc.PlannerServicer):
     ) -> pb.ExplainResponse:
         """Return the derivation of a service."""
         self._check()
-        world = self._world
-        key = service_key(world, request.namespace, request.name, request.dialect)
-        derived = world.derived(key, time.time())
-        if derived is None:
+        key = service_key(self._world, request.namespace, request.name, request.dialect)
+        found = self._explainer.explain(key, time.time())
+        if found is None:
             raise LookupError(f"{key} is exported but not derived")
-        explained = explain(world.services[key], derived, world.fleet)
-        return pb.ExplainResponse(explanation=convert.explanation(explained))
+        return pb.ExplainResponse(explanation=convert.explanation(found[0]))
 
     async def Plan(  # noqa: N802 - named by the contract
         self,

@@ -25,6 +25,7 @@ from towpath.proto.v1alpha1 import (
     reviewer_pb2,
     reviewer_pb2_grpc,
 )
+from towpath.review.explanation import Explainer
 from towpath.review.status import Aggregation
 from towpath.rpc import socketfile
 from towpath.rpc.credentials import Files, for_server
@@ -87,6 +88,7 @@ class PluginServer:
         aggregation: Aggregation,
         live: Live,
         *,
+        explainer: Explainer | None = None,
         socket: Path | None = None,
         port: Port | None = None,
     ) -> None:
@@ -100,8 +102,9 @@ class PluginServer:
         def in_sync() -> bool:
             return self._is_in_sync
 
-        self._inventory = InventoryServicer(inventory.world, in_sync)
-        self._planner = PlannerServicer(inventory.world, live, in_sync)
+        explainer = explainer or Explainer(inventory)
+        self._inventory = InventoryServicer(inventory.world, explainer, in_sync)
+        self._planner = PlannerServicer(inventory.world, explainer, live, in_sync)
         self._reviewer = ReviewerServicer(inventory, aggregation, in_sync)
         self._health = HealthServicer(("", *SERVICES))
         self._server: grpc.aio.Server | None = None

@@ -331,13 +331,13 @@ def test_arguments_that_mean_nothing_are_one_line(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_closed_stdin_is_said() -> None:
+def test_a_closed_stdin_is_reported() -> None:
     command = " ".join([*TOWPATH, "plan", "-f", "-", "<&-"])
     done = subprocess.run(["sh", "-c", command], text=True, capture_output=True, check=False)
     assert_one_line(done, "stdin is closed", code=2)
 
 
-def test_output_that_nobody_reads_is_no_error(folder: Path) -> None:
+def test_output_without_reader_is_no_error(folder: Path) -> None:
     with subprocess.Popen(
         [*TOWPATH, "plan", "-f", folder, *RESOLVED, "-o", "yaml"],
         stdout=subprocess.PIPE,

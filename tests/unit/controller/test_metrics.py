@@ -52,7 +52,7 @@ def test_the_module_prints_the_page() -> None:
     assert printed.stdout == metrics.page()
 
 
-def test_everything_that_is_told_is_on_the_page() -> None:
+def test_everything_that_is_reported_is_on_the_page() -> None:
     of = Metrics()
     families = {
         family.name: family for family in of.registry.collect() if not family.name.startswith("process_")
@@ -71,7 +71,7 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
         assert "|" not in one.meaning, "it would break the page's table"
 
 
-def test_what_is_counted_is_told_with_its_labels() -> None:
+def test_what_is_counted_is_reported_with_its_labels() -> None:
     of = Metrics()
     of.writes[WriteLabels("ServiceImport", Verb.APPLY)].inc()
     of.writes[WriteLabels("ServiceImport", Verb.APPLY)].inc()

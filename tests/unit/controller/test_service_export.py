@@ -209,6 +209,43 @@ def test_a_claim_of_another_policy_is_removed_at_once() -> None:
     assert conditions(decision)["Ready"] == "ClaimedElsewhere"
 
 
+def test_an_import_whose_binding_is_taken_is_not_touched() -> None:
+    """Karmada goes by the other one (shared binding names): a touch would change nothing."""
+    one = Pass(*FLEET, USER, *exported("web", "a", "b"))
+    one.apply()
+    other = {"apiVersion": "multicluster.flomesh.io/v1alpha1", "kind": "ServiceImport"}
+    tell(one.inventory, binding({**other, "metadata": {"name": "web", "namespace": "shop", "uid": "x"}}, "c"))
+    one()
+    decision = one(10.0)
+
+    assert conditions(decision)["Ready"] == "ImportNameTaken"
+    assert "Touch" not in kinds(decision)
+
+
+def test_an_export_whose_name_is_taken_gets_no_follow_policy() -> None:
+    taken = binding(export(version="multicluster.flomesh.io/v1alpha1"), "a")
+    alone = [export(), service(), binding(service(), "a")]
+    follows = []
+    for more in ([], [taken]):
+        one = Pass(*FLEET, *alone, *more)
+        one()
+        follows.append("Write" in kinds(one(USER_POLICY_GRACE_SECONDS)))
+
+    assert follows == [True, False]
+
+
+def test_overrides_go_only_when_members_hold_the_new_view() -> None:
+    one = Pass(*FLEET, USER, *exported("web", "a", "b"))
+    one.report(dict(one.apply().digests))
+    tell(one.inventory, *exported("web", "a")[2:])
+    rendered = one.rendered()
+    tell(one.inventory, *(_stored(obj) for obj in rendered.objects))
+    assert "-OverridePolicy" not in str(written(one()))
+    one.report(dict(rendered.digests))
+
+    assert "-OverridePolicy" in str(written(one(1.0)))
+
+
 def withdrawn(*more: Object) -> Pass:
     """Return a service with an import and without its Service, so that the import should go."""
     one = Pass(*FLEET, USER, *exported("web", "a"), *exported("other", "a"), *more)
@@ -234,6 +271,21 @@ def test_an_empty_list_withdraws_nothing() -> None:
     assert conditions(refused)["Ready"] == "WithdrawalWithheld"
     assert [refusal.value for refusal in refused.refusals] == ["empty_list"]
     assert key() in one.exports.withheld
+
+
+def test_after_an_empty_list_not_even_a_change_is_written() -> None:
+    """Events bring back only a part of what a list left out."""
+    one = Pass(*FLEET, USER, *exported("web", "a", "b"))
+    one.apply()
+    one.listed(False)
+    assert conditions(one())["Ready"] != "WithdrawalWithheld"
+    tell(one.inventory, cluster("b", "10.9.9.9:80"))
+    first, refused = one(), one(CONFIRMATION_SECONDS)
+
+    assert (first.stages, refused.stages) == ((), ())
+    assert conditions(refused)["Ready"] == "WithdrawalWithheld"
+    one.listed(True)
+    assert one(3.0).stages
 
 
 def test_an_import_whose_export_is_not_listed_is_left_alone() -> None:

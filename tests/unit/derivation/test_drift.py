@@ -50,7 +50,7 @@ def test_what_others_added_and_defaulted_is_no_difference() -> None:
         (("metadata", "ownerReferences"), [{"name": "web", "uid": "3"}]),
     ],
 )
-def test_a_field_of_ours_that_was_changed_is_written_again(path: tuple[str, ...], value: object) -> None:
+def test_a_field_of_towpath_that_was_changed_is_written_again(path: tuple[str, ...], value: object) -> None:
     live = copy.deepcopy(LIVE)
     parent = live
     for key in path[:-1]:
@@ -60,7 +60,7 @@ def test_a_field_of_ours_that_was_changed_is_written_again(path: tuple[str, ...]
     assert not matches(live, WANTED)
 
 
-def test_a_field_of_ours_that_was_removed_is_written_again() -> None:
+def test_a_field_of_towpath_that_was_removed_is_written_again() -> None:
     live = copy.deepcopy(LIVE)
     del live["spec"]["account"]
 

@@ -210,7 +210,7 @@ def test_an_override_too_large_for_a_work_names_its_cluster() -> None:
     assert "The import of m00 has 200 KiB, and the limit is 200 KiB." in refused(two(longest + 1))
 
 
-def test_a_full_list_that_nobody_overrides_may_be_larger() -> None:
+def test_a_full_list_without_overrides_may_be_larger() -> None:
     one = with_paths(LARGEST_VIEW + KIB, among="b")
 
     assert one.refused is None

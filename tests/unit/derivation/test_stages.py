@@ -251,7 +251,7 @@ def test_what_is_too_large_leaves_everything_as_it_is() -> None:
 
 @pytest.mark.parametrize("labels", [None, {}, {"app.kubernetes.io/managed-by": "flux"}, {"towpath": "yes"}])
 @pytest.mark.parametrize("wanted", [BOTH, NONE])
-def test_somebody_elses_import_is_never_touched(labels: Any, wanted: Rendered) -> None:
+def test_a_foreign_import_is_never_touched(labels: Any, wanted: Rendered) -> None:
     foreign = {"kind": "ServiceImport", "metadata": {"name": "web", "uid": "1", "labels": labels}, "spec": {}}
 
     assert is_foreign(foreign)
@@ -289,7 +289,7 @@ def test_a_terminating_override_with_a_needed_rule_is_kept() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ServiceImport", "PropagationPolicy", "OverridePolicy"])
-def test_what_somebody_deleted_is_made_again_and_nothing_else(kind: str) -> None:
+def test_what_was_deleted_is_made_again_and_nothing_else(kind: str) -> None:
     store = settled(BOTH)
     store.objects = {place: obj for place, obj in store.objects.items() if place[0] != kind}
 
@@ -310,7 +310,7 @@ def test_what_somebody_deleted_is_made_again_and_nothing_else(kind: str) -> None
         ("OverridePolicy", lambda obj: obj["spec"].pop("overrideRules")),
     ],
 )
-def test_what_somebody_changed_is_put_right_and_nothing_else(kind: str, change: Callable[[Any], Any]) -> None:
+def test_what_was_changed_is_put_right_and_nothing_else(kind: str, change: Callable[[Any], Any]) -> None:
     store = settled(BOTH)
     [obj] = [obj for (each, _), obj in store.objects.items() if each == kind]
     change(obj)
@@ -318,7 +318,7 @@ def test_what_somebody_changed_is_put_right_and_nothing_else(kind: str, change: 
     assert kinds(stages(store.live(), BOTH)) == [{kind}]
 
 
-def test_what_somebody_added_stays() -> None:
+def test_what_was_added_stays() -> None:
     store = settled(BOTH)
     for obj in store.objects.values():
         obj["metadata"]["annotations"] = {**obj["metadata"].get("annotations", {}), "theirs": "yes"}

@@ -84,7 +84,7 @@ def test_a_message_names_a_few_of_the_clusters_it_waits_for() -> None:
         ),
     ],
 )
-def test_what_keeps_imports_from_arriving_is_told(arrival: Arrival, reason: str, message: str) -> None:
+def test_what_keeps_imports_from_arriving_is_reported(arrival: Arrival, reason: str, message: str) -> None:
     said = ready(["a", "b"], arrival)
 
     assert (said.status, said.reason) == ("False", reason)

@@ -90,7 +90,7 @@ async def test_a_new_name_is_asked_at_once_and_alone() -> None:
     assert names.asked == ["a", "b"]
 
 
-async def test_a_name_that_nobody_wants_is_forgotten() -> None:
+async def test_a_name_that_is_not_wanted_is_forgotten() -> None:
     names = Names({"a": {"10.0.0.1"}, "b": {"10.0.0.2"}}, {})
     names.resolver.want({"a"})
     await names.resolver.refresh()
@@ -105,7 +105,7 @@ async def test_names_are_really_looked_up() -> None:
     assert await dns.addresses("no-such-name.invalid") == frozenset()
 
 
-async def test_a_name_that_stays_unfound_is_told_once() -> None:
+async def test_a_name_that_stays_unfound_is_reported_once() -> None:
     names = Names({}, {})
     names.resolver.want({"gw"})
     with capture_logs() as told:

@@ -82,7 +82,7 @@ def test_silent_override_failure_keeps_the_copy_and_is_reported() -> None:
 
 
 @pytest.mark.parametrize("value", ["many", [{"port": "x"}], [1]])
-def test_an_override_that_makes_no_service_of_it_is_told(value: object) -> None:
+def test_an_override_that_makes_no_service_of_it_is_reported(value: object) -> None:
     found, (fault,) = offers(override("/spec/ports", value, clusterNames=["b"]))
 
     assert ports(found)["b"] == 80

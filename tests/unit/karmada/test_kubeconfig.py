@@ -63,6 +63,6 @@ def test_what_is_no_kubeconfig_is_refused_by_name(text: str, tmp_path: Path) -> 
         read(config)
 
 
-def test_no_file_at_all_is_told(tmp_path: Path) -> None:
+def test_no_file_at_all_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=r"kubeconfig .*absent.*: No such file\. Check --kubeconfig"):
         read(f"{tmp_path / 'absent'}{os.pathsep}{tmp_path / 'neither'}")

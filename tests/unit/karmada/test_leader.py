@@ -244,7 +244,7 @@ async def test_renewing_costs_one_request_and_moves_only_renew_time(election: El
     assert len(asked) == 7, "one look, six writes"
 
 
-async def test_who_stops_hands_over_at_once(election: Election) -> None:
+async def test_a_leader_that_stops_hands_over_at_once(election: Election) -> None:
     a = await election.leads("a", **CALM)
     b = await election.joins("b", **CALM)
     await until(lambda: b.leadership.holder == "a")
@@ -464,7 +464,7 @@ async def test_work_that_ends_ends_the_leadership(election: Election) -> None:
     assert election.apiserver.spec["holderIdentity"] == ""
 
 
-async def test_work_that_fails_is_told_and_the_lease_is_free(election: Election) -> None:
+async def test_work_that_fails_is_reported_and_the_lease_is_free(election: Election) -> None:
     async def failing() -> None:
         await asyncio.sleep(0)
         raise RuntimeError("broken")
@@ -487,7 +487,7 @@ async def test_stopping_does_not_wait_for_an_apiserver_that_hangs(
     assert election.apiserver.spec["holderIdentity"] == "a"
 
 
-async def test_who_never_led_has_nothing_to_release(election: Election) -> None:
+async def test_a_candidate_that_never_led_has_nothing_to_release(election: Election) -> None:
     await election.leads("a", **CALM)
     b = await election.joins("b")
     await until(lambda: b.leadership.holder == "a")
@@ -509,7 +509,7 @@ async def test_a_process_stopped_for_long_knows_it_may_not_write(
     assert not a.leadership.is_leader, "before the event loop had time for anything"
 
 
-async def test_work_that_does_not_stop_is_told_of_and_waited_for(
+async def test_work_that_does_not_stop_is_reported_and_waited_for(
     election: Election, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stopped = asyncio.Event()
@@ -536,7 +536,7 @@ async def test_work_that_does_not_stop_is_told_of_and_waited_for(
     await until(lambda: len(election.apiserver.asked) > asked)
 
 
-async def test_trouble_is_told_once(election: Election, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_trouble_is_reported_once(election: Election, capsys: pytest.CaptureFixture[str]) -> None:
     election.apiserver.broken["a"] = 403
     a = await election.joins("a")
     await until(lambda: len(election.apiserver.asked) > 4)

@@ -105,7 +105,7 @@ async def test_a_holder_that_does_not_renew_is_gone(tmp_path: Path) -> None:
         await until(worker.state, bool)
 
 
-async def test_leases_that_cannot_be_read_stop_nobody(tmp_path: Path) -> None:
+async def test_leases_that_cannot_be_read_block_none(tmp_path: Path) -> None:
     leases = Leases()
     leases.status = 403
     with structlog.testing.capture_logs() as logs:

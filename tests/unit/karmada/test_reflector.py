@@ -306,7 +306,7 @@ async def test_what_we_wrote_while_a_list_was_read_stays(tmp_path: Path) -> None
         assert seen.reflector.get("a", "ns") == "ours"
 
 
-async def test_the_echo_of_a_write_of_ours_is_no_change(tmp_path: Path) -> None:
+async def test_the_echo_of_a_write_of_towpath_is_no_change(tmp_path: Path) -> None:
     asked = asyncio.Event()
     echo = event("ADDED", thing("a", 8, "ours")) + event("ADDED", thing("b", 9, "theirs"))
 

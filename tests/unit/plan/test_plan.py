@@ -496,7 +496,7 @@ NOTES = [
 
 
 @pytest.mark.parametrize(("texts", "note"), NOTES, ids=[note[:40] for _, note in NOTES])
-def test_what_could_not_be_known_is_said(texts: Sequence[str], note: str) -> None:
+def test_what_could_not_be_known_is_reported(texts: Sequence[str], note: str) -> None:
     assert [said for said in planned(*texts).notes if said.startswith(note)]
 
 
@@ -732,7 +732,7 @@ def test_a_follow_policy_goes_when_a_user_selects_the_export() -> None:
     assert not come
 
 
-def test_a_field_of_ours_that_is_wanted_no_more_is_shown() -> None:
+def test_a_field_of_towpath_that_is_wanted_no_more_is_shown() -> None:
     account = EXPORT.replace("{rules", "{serviceAccountName: x, rules")
     live = written(planned(CLUSTERS, SERVICE, account, policy()))
     gone, _ = changed(planned(*BEFORE), live)["ServiceImport shop/web"]
@@ -748,7 +748,7 @@ def test_a_field_of_ours_that_is_wanted_no_more_is_shown() -> None:
         {"overrideRules": [{"targetCluster": {"clusterNames": [1]}}]},
     ],
 )
-def test_a_policy_of_ours_that_somebody_edited_is_put_right(spec: Object) -> None:
+def test_a_policy_of_towpath_that_was_edited_is_put_right(spec: Object) -> None:
     live = written(planned(*BEFORE))
     live[0]["spec"] = spec
     assert list(changed(planned(*BEFORE), live)) == ["OverridePolicy shop/towpath-import-web"]

@@ -285,7 +285,9 @@ TAINTED = (Target("a", tainted=True), Target("b"))
         ),
     ],
 )
-def test_what_only_karmada_knows_is_said(spec: dict[str, Any], fleet: tuple[Target, ...], said: str) -> None:
+def test_what_only_karmada_knows_is_reported(
+    spec: dict[str, Any], fleet: tuple[Target, ...], said: str
+) -> None:
     notes = place(policy(**spec), fleet).notes
 
     assert len(notes) == bool(said), notes

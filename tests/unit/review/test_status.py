@@ -265,7 +265,7 @@ async def test_karmada_and_the_controller_write_the_same(
 
 
 @pytest.mark.parametrize("kept", [(), (key(),)])
-def test_an_import_that_may_not_go_is_said_to_stay(kept: Sequence[ServiceKey]) -> None:
+def test_an_import_that_may_not_go_is_reported_as_kept(kept: Sequence[ServiceKey]) -> None:
     inventory = knowing(*FLEET, WEB, SERVICE, WEB_BINDING)
     status = Aggregation(inventory, kept).status(asked(WEB), NOW)
     reason = "WithdrawalWithheld" if kept else "NotImported"

@@ -59,7 +59,7 @@ async def test_a_call_has_a_deadline_of_the_plugins_own(
             await planner.Plan(planner_pb2.PlanRequest(), timeout=20)
 
 
-async def test_a_bug_of_ours_is_in_the_log_and_not_in_the_answer(
+async def test_a_bug_of_towpath_is_in_the_log_and_not_in_the_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def bug() -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ async def test_a_bug_of_ours_is_in_the_log_and_not_in_the_answer(
     assert "s3cret" in capsys.readouterr().out
 
 
-async def test_a_karmada_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+async def test_a_karmada_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     async def refusing() -> list[dict[str, Any]]:
         raise ApiError("GET /apis: forbidden", 403)
 
@@ -129,7 +129,7 @@ async def test_what_can_be_asked_can_be_found_out(tmp_path: Path) -> None:
     assert [name.rpartition(".")[2] for name in SERVICES] == ["Planner", "Inventory", "Reviewer"]
 
 
-async def test_a_method_that_is_none_is_said(tmp_path: Path) -> None:
+async def test_a_method_that_is_none_is_reported(tmp_path: Path) -> None:
     async with serving(tmp_path / "s", KNOWN) as channel:
         call: grpc.aio.UnaryUnaryMultiCallable[object, bytes] = channel.unary_unary(
             f"/{SERVICES[0]}/Apply", lambda _: b"", bytes

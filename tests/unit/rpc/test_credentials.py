@@ -73,12 +73,14 @@ def serial(address: str, theirs: Files) -> int:
     return x509.load_der_x509_certificate(shown).serial_number
 
 
-async def test_who_has_a_certificate_is_answered(address: str, theirs: Files) -> None:
+async def test_a_caller_with_a_certificate_is_answered(address: str, theirs: Files) -> None:
     assert await client.is_serving(address, theirs)
     assert await names(address, theirs) == ["a", "b"]
 
 
-async def test_who_has_none_is_not(address: str, theirs: Files, tmp_path: Path) -> None:
+async def test_a_caller_without_certificate_is_not_answered(
+    address: str, theirs: Files, tmp_path: Path
+) -> None:
     strange = written(tmp_path / "strange", identity(STRANGERS, "webhook"), SERVERS)
     trusts_others = written(tmp_path / "wrong", identity(CLIENTS, "webhook"), STRANGERS)
     for files in (None, strange, trusts_others):

@@ -30,6 +30,7 @@ from towpath.model.keys import Dialect
 from towpath.proto.v1alpha1 import inventory_pb2 as pb
 from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
 from towpath.proto.v1alpha1.service_pb2 import Explanation
+from towpath.review.explanation import Explainer
 from towpath.rpc.inventory import InventoryServicer
 
 pytestmark = pytest.mark.timeout(30)
@@ -81,14 +82,16 @@ async def test_services_are_listed_in_short(tmp_path: Path) -> None:
     ]
     cart, web = shop.services
     assert (web.dialect, [*web.exporters], web.importers) == ("flomesh.io", ["a", "b"], 3)
-    assert [(c.type, c.status) for c in web.conditions] == [("Valid", "True"), ("Conflict", "False")]
+    stated = {c.type: c.status for c in web.conditions}
+    assert stated == {"Valid": "True", "Conflict": "False", "Ready": "Unknown"}
     assert (cart.dialect, [*cart.exporters], cart.importers) == ("multicluster.flomesh.io", [], 0)
     assert not none.services
 
 
 async def test_a_list_of_many_lets_others_have_a_turn() -> None:
     many = [one for number in range(400) for one in exported(f"web-{number}", "a", "b")]
-    servicer = InventoryServicer(knowing(*FLEET, *many).world, lambda: True)
+    inventory = knowing(*FLEET, *many)
+    servicer = InventoryServicer(inventory.world, Explainer(inventory), lambda: True)
     call = asyncio.ensure_future(servicer.ListServices(pb.ListServicesRequest(), NO_CONTEXT))
     turns = 0
     while not call.done():
@@ -98,7 +101,9 @@ async def test_a_list_of_many_lets_others_have_a_turn() -> None:
     assert turns >= 20
 
 
-async def test_a_service_is_told_now_and_at_every_change(stub: InventoryStub, inventory: Inventory) -> None:
+async def test_a_service_is_reported_now_and_at_every_change(
+    stub: InventoryStub, inventory: Inventory
+) -> None:
     watch = Watch(stub)
     assert await watch.exporters() == ["a", "b"]
     tell(inventory, binding(WEB[1], "a"))
@@ -203,7 +208,7 @@ async def test_watchers_hear_that_the_plugin_stops(tmp_path: Path, inventory: In
     assert not inventory.world.listeners
 
 
-async def test_who_goes_is_forgotten(stub: InventoryStub, inventory: Inventory) -> None:
+async def test_a_deleted_service_is_forgotten(stub: InventoryStub, inventory: Inventory) -> None:
     [heard] = inventory.world.listeners
     followers = heard.__self__._watchers  # type: ignore[attr-defined]
     watch, other = Watch(stub), Watch(stub)
@@ -219,7 +224,7 @@ async def test_who_goes_is_forgotten(stub: InventoryStub, inventory: Inventory) 
     assert await until(left, lambda watchers: not watchers) == {}
 
 
-async def test_before_the_world_is_known_nothing_is_told(tmp_path: Path, inventory: Inventory) -> None:
+async def test_before_the_world_is_known_nothing_is_reported(tmp_path: Path, inventory: Inventory) -> None:
     path = tmp_path / "s"
     async with server(inventory, path), grpc.aio.insecure_channel(f"unix:{path}") as channel:
         stub = InventoryStub(channel)

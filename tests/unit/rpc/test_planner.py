@@ -58,7 +58,7 @@ async def test_manifests_are_put_on_top_of_what_is_there(tmp_path: Path) -> None
     assert await plan(tmp_path, LIVE) == before
 
 
-async def test_what_is_impossible_is_said_of_the_object(tmp_path: Path) -> None:
+async def test_what_is_impossible_is_reported_of_the_object(tmp_path: Path) -> None:
     wrong = manifest.dump(policy("web", "FailOver"))
     answer = await plan(tmp_path, LIVE, wrong)
     [one] = answer.traffic_policies

@@ -105,7 +105,7 @@ async def test_what_is_no_question(
     assert (code, reason, [*fields]) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", [field])
 
 
-async def test_karmada_is_told_a_status(reviewer: ReviewerStub) -> None:
+async def test_karmada_gets_a_status(reviewer: ReviewerStub) -> None:
     obj = export()
     reported = msgspec.json.encode(aggregated({"a": invalid("no such port")}))
     answer = await reviewer.AggregateStatus(
@@ -167,7 +167,7 @@ CONFLICT: Object = {"conditions": [{"type": "Conflict", "status": "True", "reaso
         ({**policy(), "kind": "ServiceImport", "status": invalid("no")}, ""),
     ],
 )
-async def test_karmada_is_told_how_a_copy_is(reviewer: ReviewerStub, obj: Object, text: str) -> None:
+async def test_karmada_gets_the_health_of_a_copy(reviewer: ReviewerStub, obj: Object, text: str) -> None:
     answer = await reviewer.InterpretHealth(pb.InterpretHealthRequest(object=msgspec.json.encode(obj)))
     assert (answer.healthy, answer.text) == (not text, text)
 

@@ -127,6 +127,9 @@ async def test_a_service_is_explained(address: str) -> None:
                 ],
             )
         ],
+        state="Unknown",
+        reason="NotReported",
+        text=answer.importers[0].text,
     )
 
 
@@ -149,13 +152,16 @@ async def test_members_are_listed_as_towpath_sees_them(path: Path) -> None:
         answer = await client.list_clusters(address)
 
     assert list(answer.clusters) == [
-        pb.Cluster(name="b", cluster_key="default/default/g/b", gateway_port=80),
+        pb.Cluster(name="b", cluster_key="default/default/g/b", gateway_port=80, state="Ready"),
         pb.Cluster(
             name="z",
             cluster_key="default/default/default/z",
             gateway_host="10.0.0.122",
             gateway_port=80,
             dialects=["flomesh.io", "multicluster.flomesh.io"],
+            state="Ready",
+            gateway_source="annotation",
+            gateway_ip="10.0.0.122",
         ),
     ]
 
@@ -191,7 +197,7 @@ async def test_of_two_dialects_the_one_that_counts_is_explained(path: Path) -> N
     assert not loser.importers
 
 
-async def test_nothing_exported_at_all_is_said(path: Path) -> None:
+async def test_nothing_exported_at_all_is_reported(path: Path) -> None:
     async with serving(path, world({})) as address:
         with pytest.raises(NotFound, match="Karmada has 0 ServiceExports of other names"):
             await client.explain(address, "shop", "web")
@@ -428,6 +434,7 @@ async def test_the_members_command_says_what_is_missing(path: Path) -> None:
     assert (code, err) == (0, "")
     assert [line.split() for line in out.splitlines()][1] == [
         "a",
+        "Ready",
         "default/default/default/a",
         "none",
         "nothing",

@@ -130,7 +130,7 @@ def test_without_exporters_the_nearest_clusters_reason_is_given(
         assert (said.status, said.reason) == ("False", want)
 
 
-def test_what_is_in_the_way_everywhere_is_all_that_is_said() -> None:
+def test_what_is_in_the_way_everywhere_is_all_that_is_reported() -> None:
     said = valid([], {"a": Exclusion(ExclusionReason.DRAINED)}, Exclusion(ExclusionReason.NAME_TAKEN, "it"))
 
     assert (said.status, said.reason) == ("False", ExclusionReason.NAME_TAKEN)

@@ -125,7 +125,7 @@ DISAGREEING: list[tuple[Conflicting, Offer, Sequence[Offer], str]] = [
 
 
 @pytest.mark.parametrize(("reason", "oldest", "others", "message"), DISAGREEING)
-def test_what_exporters_disagree_on_is_said_as_the_kep_does(
+def test_what_exporters_disagree_on_is_reported_as_the_kep_does(
     reason: Conflicting, oldest: Offer, others: Sequence[Offer], message: str
 ) -> None:
     assert said(oldest, *others) == Condition(CONFLICT, "True", reason.value, message)
@@ -193,7 +193,7 @@ def test_exports_may_differ_in_what_is_each_clusters_own(same: object) -> None:
     assert said(WEB, replace(WEB, export=same)) == AGREED  # type: ignore[arg-type]
 
 
-def test_everything_is_said_at_once_in_a_fixed_order() -> None:
+def test_everything_is_reported_at_once_in_a_fixed_order() -> None:
     younger = Offer(
         export((81, "/web"), account="*"),
         service(

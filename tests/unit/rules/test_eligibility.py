@@ -126,7 +126,9 @@ def pairs() -> list[tuple[ExclusionReason, ExclusionReason]]:
 
 
 @pytest.mark.parametrize(("first", "second"), pairs())
-def test_of_two_reasons_the_more_fundamental_is_told(first: ExclusionReason, second: ExclusionReason) -> None:
+def test_of_two_reasons_the_more_fundamental_is_reported(
+    first: ExclusionReason, second: ExclusionReason
+) -> None:
     """The order is that of the registry, and of the condition that tells who came furthest."""
     case = Case()
     # What takes a thing away comes last: there would be nothing to change.
@@ -219,7 +221,7 @@ def test_a_drained_cluster_still_imports() -> None:
 @pytest.mark.parametrize(
     ("text", "unknown"), [("a", []), ("true", []), ("false", []), (key_of("a"), []), ("a, x ,y", ["x", "y"])]
 )
-def test_who_drains_a_cluster_that_is_none_is_told(text: str, unknown: list[str]) -> None:
+def test_who_drains_a_cluster_that_is_none_is_reported(text: str, unknown: list[str]) -> None:
     fleet, one = Fleet({"a": member("a")}), offered({"a": WEB}, annotations={DRAIN_ANNOTATION: text})
     said = advise(one, derive(world(fleet.members, one)).services[KEY], fleet)
 

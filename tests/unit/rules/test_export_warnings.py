@@ -221,7 +221,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.reason}, {row.detail}")
-def test_a_surprise_is_said_where_it_is_and_nowhere_else(row: Row) -> None:
+def test_a_surprise_is_reported_where_it_is_and_nowhere_else(row: Row) -> None:
     said = [warning for warning in export_warnings(row.exporters, KNOWN) if warning.reason is row.reason]
 
     assert said == [Caution(row.reason, row.field, row.detail)]
@@ -356,7 +356,7 @@ def existing(field: str, some: Export) -> bool:
 
 
 @given(fleets)
-def test_nothing_is_said_twice_or_about_nothing(exporters: list[Exporter]) -> None:
+def test_nothing_is_reported_twice_or_about_nothing(exporters: list[Exporter]) -> None:
     said = export_warnings(exporters, KNOWN)
 
     assert len(set(said)) == len(said)
@@ -390,7 +390,7 @@ def test_equal_objects_are_as_good_as_the_same(exporters: list[Exporter]) -> Non
 
 
 @given(fleets)
-def test_what_one_cluster_has_is_said_whoever_else_exports(exporters: list[Exporter]) -> None:
+def test_what_one_cluster_has_is_reported_whoever_else_exports(exporters: list[Exporter]) -> None:
     """But for the number of ports: what clashes with an older exporter's is not imported."""
     together = {(warning.reason, warning.field) for warning in export_warnings(exporters, KNOWN)}
 

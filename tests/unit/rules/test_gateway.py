@@ -93,7 +93,7 @@ def test_a_flomesh_cluster_takes_what_the_annotation_takes(text: str) -> None:
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 99999])
-def test_a_flomesh_cluster_with_a_bad_port_is_told_that(port: int) -> None:
+def test_a_flomesh_cluster_with_a_bad_port_is_reported(port: int) -> None:
     described = with_flomesh_cluster(member("a"), FlomeshCluster(gateway_host=NAME, gateway_port=port))
     assert why_no_gateway(described) == Exclusion(ExclusionReason.GATEWAY_PORT, f"{NAME}:{port}")
 

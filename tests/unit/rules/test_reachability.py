@@ -149,7 +149,7 @@ def test_a_cluster_that_is_withdrawn_still_imports() -> None:
     assert endpoints(seen("Withdraw", a=1).views[A]) == {80: [B]}
 
 
-def test_when_all_are_lost_within_the_grace_nobody_is_withdrawn() -> None:
+def test_when_all_are_lost_within_the_grace_none_is_withdrawn() -> None:
     assert seen("", a=9000, b=8750).exporters == (A, B)
 
 
@@ -244,7 +244,7 @@ def test_withdrawing_the_oldest_leaves_the_type_to_the_next() -> None:
 
 
 @pytest.mark.parametrize(("annotation", "wait"), GRACES)
-def test_who_annotates_what_means_nothing_is_told(annotation: str, wait: float | None) -> None:
+def test_who_annotates_what_means_nothing_is_reported(annotation: str, wait: float | None) -> None:
     one = offered({A: WEB}, annotations={WHEN_UNREACHABLE: annotation})
     fleet = Fleet({A: member(A)})
 
@@ -270,7 +270,7 @@ def test_the_last_exporter_is_never_withdrawn(one: World) -> None:
 
 @given(worlds)
 @FEW
-def test_who_is_withdrawn_comes_back_when_ready(one: World) -> None:
+def test_a_withdrawn_cluster_comes_back_when_ready(one: World) -> None:
     back = derive(all_ready(one)).services
     for key, each in derive(one).services.items():
         for name, reason in reasons(each).items():

@@ -233,7 +233,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.reason}, {row.policy.lb_type}")
-def test_a_surprise_is_said_where_it_is_and_nowhere_else(row: Row) -> None:
+def test_a_surprise_is_reported_where_it_is_and_nowhere_else(row: Row) -> None:
     said = [warning for warning in row.where.said(row.policy) if warning.reason is row.reason]
 
     assert said == [Caution(row.reason, row.field, row.detail)]
@@ -404,7 +404,7 @@ def existing(field: str, about: TrafficPolicy) -> bool:
 
 
 @given(policies, places)
-def test_nothing_is_said_twice_or_about_nothing(about: TrafficPolicy, where: Where) -> None:
+def test_nothing_is_reported_twice_or_about_nothing(about: TrafficPolicy, where: Where) -> None:
     for said in (where.said(about), impossible(about)):
         assert len(set(said)) == len(said)
         assert len({(warning.reason, warning.field) for warning in said}) == len(said)

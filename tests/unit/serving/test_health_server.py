@@ -111,7 +111,7 @@ async def test_ready_once_all_is_synced() -> None:
         assert await get(asking, "/readyz?verbose") == (200, "[+] a\n[+] b\n[+] c\nready\n")
 
 
-async def test_metrics_are_told_in_the_format_asked_for() -> None:
+async def test_metrics_are_reported_in_the_format_asked_for() -> None:
     process = Process()
     process.metrics.writes[WriteLabels("ServiceImport", Verb.APPLY)].inc()
     line = 'towpath_writes_total{kind="ServiceImport",verb="apply"} 1.0\n'
@@ -287,7 +287,7 @@ async def test_all_interfaces() -> None:
             writer.close()
 
 
-async def test_a_port_in_use_is_told() -> None:
+async def test_a_port_in_use_is_reported() -> None:
     async with Process().server() as server:
         with pytest.raises(
             SocketUnusable, match=rf"^cannot listen on 127.0.0.1:{server.port}: Address already in use$"
@@ -312,14 +312,14 @@ async def test_a_port_in_use_is_told() -> None:
         "[::1:9440",
     ],
 )
-async def test_an_address_that_is_none_is_told(address: str) -> None:
+async def test_an_address_that_is_none_is_reported(address: str) -> None:
     with pytest.raises(UsageError, match=r"^--health: Invalid value '.*': must be HOST:PORT"):
         async with Process().server(address):
             pass
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1:9440", "a..b:9440", "ü" * 70 + ":9440"])
-async def test_an_address_that_is_not_ours_is_told_in_one_line(address: str) -> None:
+async def test_an_address_that_is_not_ours_is_reported_in_one_line(address: str) -> None:
     with pytest.raises(SocketUnusable, match=rf"^cannot listen on {address}: .+$") as told:
         async with Process().server(address):
             pass

@@ -42,7 +42,7 @@ def written(descriptor: int, lines: int) -> None:
 
 
 @pytest.mark.parametrize("may_reopen", [True, False])
-def test_a_pipe_that_nobody_reads_drops_lines(may_reopen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_without_reader_drops_lines(may_reopen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not may_reopen:
 
         def denied(*_: object) -> int:
@@ -57,7 +57,7 @@ def test_a_pipe_that_nobody_reads_drops_lines(may_reopen: bool, monkeypatch: pyt
     os.close(descriptor)
 
 
-def test_a_socket_that_nobody_reads_drops_lines() -> None:
+def test_a_socket_without_reader_drops_lines() -> None:
     here, there = socket.socketpair()
     with here, there, counted(1):
         here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

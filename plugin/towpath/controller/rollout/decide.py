@@ -84,6 +84,11 @@ class Rollouts:
         """The number of services that each cluster lags with, as last seen."""
         return Counter(name for lag in self._lags.values() for name in lag.behind)
 
+    def pending_since(self, key: ServiceKey) -> float | None:
+        """Return since when members lag with a service, None if none does."""
+        lag = self._lags.get(key)
+        return None if lag is None else lag.since
+
     @property
     def lagging(self) -> tuple[ServiceKey, ...]:
         """The services of which some cluster lags."""

@@ -50,6 +50,11 @@ class Cluster(_message.Message):
     GATEWAY_HOST_FIELD_NUMBER: _builtins.int
     GATEWAY_PORT_FIELD_NUMBER: _builtins.int
     DIALECTS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    LOST_SINCE_FIELD_NUMBER: _builtins.int
+    DRAINED_FIELD_NUMBER: _builtins.int
+    GATEWAY_SOURCE_FIELD_NUMBER: _builtins.int
+    GATEWAY_IP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the Karmada Cluster."""
     cluster_key: _builtins.str
@@ -60,6 +65,16 @@ class Cluster(_message.Message):
     """
     gateway_port: _builtins.int
     """Port of the gateway. Meaningless if gateway_host is empty."""
+    state: _builtins.str
+    """"Ready", or "Lost" while Karmada cannot reach the member."""
+    lost_since: _builtins.str
+    """Since when the member is lost, in RFC 3339. Empty unless it is."""
+    drained: _builtins.bool
+    """Whether the endpoints of the member are taken out of every import."""
+    gateway_source: _builtins.str
+    """What configures the gateway: "annotation" or "flomesh Cluster". Empty without a gateway."""
+    gateway_ip: _builtins.str
+    """The IPv4 address of the gateway. Empty if there is none, or its name is not resolved."""
     @_builtins.property
     def dialects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The dialects (API groups) whose ServiceImport the member serves, sorted. The cluster imports services of these
@@ -74,10 +89,15 @@ class Cluster(_message.Message):
         gateway_host: _builtins.str = ...,
         gateway_port: _builtins.int = ...,
         dialects: _abc.Iterable[_builtins.str] | None = ...,
+        state: _builtins.str = ...,
+        lost_since: _builtins.str = ...,
+        drained: _builtins.bool = ...,
+        gateway_source: _builtins.str = ...,
+        gateway_ip: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_key", b"cluster_key", "dialects", b"dialects", "gateway_host", b"gateway_host", "gateway_port", b"gateway_port", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_key", b"cluster_key", "dialects", b"dialects", "drained", b"drained", "gateway_host", b"gateway_host", "gateway_ip", b"gateway_ip", "gateway_port", b"gateway_port", "gateway_source", b"gateway_source", "lost_since", b"lost_since", "name", b"name", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,6 +118,7 @@ class Explanation(_message.Message):
     NOT_IMPORTING_FIELD_NUMBER: _builtins.int
     CONDITIONS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    TRAFFIC_POLICY_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace of the service."""
     name: _builtins.str
@@ -122,11 +143,15 @@ class Explanation(_message.Message):
 
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
-        """The conditions of the ServiceExport: Valid and Conflict."""
+        """The conditions of the ServiceExport: Valid, Conflict and, except in a plan, Ready."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """Configuration that is legal but does not take effect as written, because of how FSM uses it."""
+
+    @_builtins.property
+    def traffic_policy(self) -> Global___TrafficPolicyState:
+        """The GlobalTrafficPolicy of the service, if there is one."""
 
     def __init__(
         self,
@@ -140,14 +165,83 @@ class Explanation(_message.Message):
         not_importing: _abc.Iterable[Global___Exclusion] | None = ...,
         conditions: _abc.Iterable[Global___Condition] | None = ...,
         warnings: _abc.Iterable[Global___Finding] | None = ...,
+        traffic_policy: Global___TrafficPolicyState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["traffic_policy", b"traffic_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "dialect", b"dialect", "excluded", b"excluded", "exporters", b"exporters", "importers", b"importers", "name", b"name", "namespace", b"namespace", "not_importing", b"not_importing", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "dialect", b"dialect", "excluded", b"excluded", "exporters", b"exporters", "importers", b"importers", "name", b"name", "namespace", b"namespace", "not_importing", b"not_importing", "traffic_policy", b"traffic_policy", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class TrafficPolicyState(_message.Message):
+    """A GlobalTrafficPolicy and its state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LB_TYPE_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    CLUSTERS_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    lb_type: _builtins.str
+    """spec.lbType."""
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrafficPolicyTarget]:
+        """spec.targets."""
+
+    @_builtins.property
+    def clusters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the clusters that Karmada has bound it to, sorted."""
+
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
+        """The conditions Accepted and Resolved."""
+
+    def __init__(
+        self,
+        *,
+        lb_type: _builtins.str = ...,
+        targets: _abc.Iterable[Global___TrafficPolicyTarget] | None = ...,
+        clusters: _abc.Iterable[_builtins.str] | None = ...,
+        conditions: _abc.Iterable[Global___Condition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clusters", b"clusters", "conditions", b"conditions", "lb_type", b"lb_type", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrafficPolicyState: _TypeAlias = TrafficPolicyState  # noqa: Y015
+
+@_typing.final
+class TrafficPolicyTarget(_message.Message):
+    """A target of a GlobalTrafficPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_KEY_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    cluster_key: _builtins.str
+    """The cluster key."""
+    weight: _builtins.int
+    """The weight, if one is given."""
+    def __init__(
+        self,
+        *,
+        cluster_key: _builtins.str = ...,
+        weight: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "cluster_key", b"cluster_key", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+
+Global___TrafficPolicyTarget: _TypeAlias = TrafficPolicyTarget  # noqa: Y015
 
 @_typing.final
 class Condition(_message.Message):
@@ -221,19 +315,29 @@ class Exporter(_message.Message):
 
     CLUSTER_FIELD_NUMBER: _builtins.int
     CLUSTER_KEY_FIELD_NUMBER: _builtins.int
+    LOST_SINCE_FIELD_NUMBER: _builtins.int
+    KEPT_UNTIL_FIELD_NUMBER: _builtins.int
     cluster: _builtins.str
     """Name of the member."""
     cluster_key: _builtins.str
     """Its cluster key."""
+    lost_since: _builtins.str
+    """Since when Karmada cannot reach it, in RFC 3339. Empty if it can."""
+    kept_until: _builtins.str
+    """When the grace of a lost cluster ends, in RFC 3339: then it is withdrawn if other exporters can stand
+    in for it. Empty if it is not lost, or is kept for ever.
+    """
     def __init__(
         self,
         *,
         cluster: _builtins.str = ...,
         cluster_key: _builtins.str = ...,
+        lost_since: _builtins.str = ...,
+        kept_until: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "cluster_key", b"cluster_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "cluster_key", b"cluster_key", "kept_until", b"kept_until", "lost_since", b"lost_since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -278,10 +382,24 @@ class Importer(_message.Message):
     CLUSTER_FIELD_NUMBER: _builtins.int
     CLUSTER_KEY_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     cluster: _builtins.str
     """Name of the member."""
     cluster_key: _builtins.str
     """Its cluster key."""
+    state: _builtins.str
+    """"InPlace", "Pending", "Lost", "Failed" or "Unknown": whether the member reports that it has this view.
+    Empty in a plan.
+    """
+    since: _builtins.str
+    """Since when it is pending or lost, in RFC 3339. Empty if that is not known."""
+    reason: _builtins.str
+    """Why it is not in place, as a word for programs. Empty if it is."""
+    text: _builtins.str
+    """The same in words for people, with what to do about it."""
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Port]:
         """The ports in its view, in the order of its ServiceImport. Never empty."""
@@ -292,10 +410,14 @@ class Importer(_message.Message):
         cluster: _builtins.str = ...,
         cluster_key: _builtins.str = ...,
         ports: _abc.Iterable[Global___Port] | None = ...,
+        state: _builtins.str = ...,
+        since: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "cluster_key", b"cluster_key", "ports", b"ports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "cluster_key", b"cluster_key", "ports", b"ports", "reason", b"reason", "since", b"since", "state", b"state", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,7 +43,7 @@ def test_a_share_may_go() -> None:
     assert set(asked(Limit(share=0.2), KEYS[:30])) == {Verdict.REFUSED}
 
 
-def test_who_goes_one_after_the_other_is_stopped_as_well() -> None:
+def test_deletions_one_by_one_are_limited_as_well() -> None:
     limit, left = Limit(), 100
     verdicts = []
     for number, key in enumerate(KEYS):

@@ -72,6 +72,14 @@ def test_nothing_is_touched_for_members_that_cannot_be_reached() -> None:
     assert rollouts.look(KEY, WANTED, {"a": "1"}, (), now=1001.0).touch
 
 
+def test_a_lost_member_does_not_hold_up_another() -> None:
+    rollouts = nothing_yet()
+    rollouts.look(KEY, WANTED, {}, ("b",), now=0)
+
+    seen = rollouts.look(KEY, WANTED, {}, ("b",), now=TOUCH_DELAYS_SECONDS[0])
+    assert (seen.behind, seen.touch) == (("a", "b"), True)
+
+
 def test_progress_is_reported_ever_less_often() -> None:
     told: list[float] = []
     rollouts, now = nothing_yet(), 0.0
@@ -153,7 +161,7 @@ def test_between_two_touches_there_is_patience(
             last["touch"] = now
 
 
-def test_while_much_is_on_its_way_it_is_told_less_often() -> None:
+def test_while_much_is_on_its_way_it_is_reported_less_often() -> None:
     rollouts = nothing_yet(load := Load())
     for number in range(5 * SERVICES_WHEN_BUSY):
         rollouts.look(other(f"web-{number}"), {"a": "new"}, {}, (), 0.0)

@@ -64,7 +64,7 @@ def normal(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("old", [HOLDING, applied(HOLDING, PLAIN)], ids=["spec", "copy"])
-def test_a_credential_that_was_stored_is_told(old: dict[str, Any]) -> None:
+def test_a_credential_that_was_stored_is_reported(old: dict[str, Any]) -> None:
     assert ask(HOLDING, old)["warnings"] == [DROPPED, WAS_STORED]
 
 

@@ -80,7 +80,7 @@ def test_an_export_must_bear_the_name_of_a_service() -> None:
         assert "The name must be that of the Service to export" in text
 
 
-def test_everything_is_said_at_once() -> None:
+def test_everything_is_reported_at_once() -> None:
     spec = {
         "rules": [{"portNumber": 0, "path": "web"}, "odd", {**RULE, "path": "/a//b"}],
         "pathRewrite": {"from": "x"},
@@ -141,7 +141,7 @@ WARNED: list[Any] = [
 
 
 @pytest.mark.parametrize(("obj", "told"), WARNED)
-def test_what_surprises_is_told(obj: dict[str, Any], told: list[str]) -> None:
+def test_what_surprises_is_reported(obj: dict[str, Any], told: list[str]) -> None:
     response = asked(obj)
     warnings = response.get("warnings", [])
     assert response["allowed"]

@@ -108,7 +108,7 @@ def test_settings_survive_the_config_map(settings: Settings) -> None:
         ({"service": "a"}, "NAMESPACE/NAME:PORT"),
     ],
 )
-def test_damaged_settings_are_told(data: dict[str, str], told: str) -> None:
+def test_damaged_settings_are_reported(data: dict[str, str], told: str) -> None:
     with pytest.raises(InvalidObject, match=told):
         Settings.parse(data)
 
