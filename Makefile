@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOWPATH := $(BIN)/towpath
 
-.PHONY: help demo test unit fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
+.PHONY: help demo test unit image fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -23,8 +23,16 @@ demo: $(VENV)/.installed ## the walk-through on a real local Karmada (ARGS=--kee
 	@$(TOWPATH) demo $(ARGS)
 
 test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export" for some)
+	@$(TOWPATH) local packages
 	@$(TOWPATH) local build
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nodes without $(ARGS); plain=$$?; \
+	$(BIN)/python -m pytest --nodes only $(ARGS); nodes=$$?; \
+	case $$plain$$nodes in 00|05|50) ;; *) exit 1 ;; esac  # 5: ARGS select none of them
+
+image: $(VENV)/.installed ## build Towpath's image, run it on a node, and check what is in it
+	@$(TOWPATH) local packages
+	@$(TOWPATH) local build
+	@$(BIN)/python -m pytest -m image $(ARGS)
 
 unit: $(VENV)/.installed ## the tests that need neither Go nor Karmada, in under a minute
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile fast tests/unit tests/golden tests/scenarios $(ARGS)
@@ -68,8 +76,12 @@ docs: $(VENV)/.installed ## make docs/reasons.md and docs/metrics.md anew from t
 	@$(BIN)/python -m towpath.reference reasons > docs/reasons.md
 	@$(BIN)/python -m towpath.reference metrics > docs/metrics.md
 
-lock: $(VENV)/.installed ## pin requirements.txt anew from pyproject.toml
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -U -o requirements.txt
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
+
+lock: $(VENV)/.installed ## pin requirements.txt anew from pyproject.toml, and the image's from it
+	@$(LOCK) pyproject.toml --extra dev -U -o requirements.txt
+	@$(LOCK) pyproject.toml -c requirements.txt -o deploy/image/requirements.txt
+	@sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(LOCK) - -c requirements.txt -o deploy/image/build-requirements.txt
 
 clean: ## what the other targets left in this folder
 	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

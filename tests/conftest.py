@@ -7,6 +7,7 @@ fails with the reason; nothing is skipped.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
@@ -24,8 +25,10 @@ from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.local import boot, processes, programs
 from towpath.local.build import ensure_binaries
+from towpath.local.nodes import packages
 from towpath.local.spec import PLUGIN, Environment, Qps
 
+CONTROLLERS = "karmada-controller-manager"
 MEMBERS = ["cluster-1", "cluster-2", "cluster-3"]
 WITHOUT_KARMADA = ("tests/unit/", "tests/golden/", "tests/scenarios/")
 """What `make unit` runs, where there is neither Go nor Karmada."""
@@ -34,16 +37,23 @@ settings.register_profile("fast", deadline=None, max_examples=40)
 settings.register_profile("full", deadline=None, max_examples=100)
 settings.load_profile("full")  # unless --hypothesis-profile names another
 reaper.watch()
+# Karmada's processes collect garbage a quarter as often: a boot costs 22 s of processor time in place of 29.
+os.environ.setdefault("GOGC", "400")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", metavar="DIR", help="worked cases to run instead of tests/golden/cases")
+    parser.addoption(
+        "--nodes",
+        choices=("only", "without"),
+        help="run only the tests that use members with nodes, one after the other, or only the others",
+    )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the run's Karmada, and put the files that use any first: they take longest.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what uses the Karmada of the run, put its files first, and leave out what is not asked for.
 
-    What boots a Karmada of its own is marked where it does.
+    What uses a Karmada takes longest. What boots one of its own is marked where it does.
     """
     for item in items:
         if "plane" in getattr(item, "fixturenames", ()):
@@ -54,6 +64,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             )
     long = {item.path for item in items if item.get_closest_marker("karmada")}
     items.sort(key=lambda item: item.path not in long)
+    left_out = [item for item in items if not _is_asked_for(item, config)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if _is_asked_for(item, config)]
+
+
+def _is_asked_for(item: pytest.Item, config: pytest.Config) -> bool:
+    if item.get_closest_marker("image") and "image" not in config.option.markexpr:
+        return False
+    part = config.getoption("--nodes")
+    return part is None or (part == "only") == (item.get_closest_marker("nodes") is not None)
 
 
 @pytest.fixture
@@ -116,6 +136,32 @@ def plane(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         if request.session.testsfailed:
             shutil.copytree(env.logs, root.parent / "logs")
         boot.down(root)
+
+
+@pytest.fixture(scope="session")
+def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Plane]:
+    """Boot a Karmada whose members have nodes, and that notices within seconds what becomes of them.
+
+    It has the network of the walk-through: there can be one such environment at a time.
+    """
+    root = tmp_path_factory.mktemp("nodes") / "root"
+    packages.install(print)
+    env = asyncio.run(boot.up(root, ensure_binaries(), names=MEMBERS, qps=Qps.HIGH, nodes=True))
+    try:
+        asyncio.run(_make_attentive(env))
+        yield Plane(env)
+    finally:
+        if request.session.testsfailed:
+            shutil.copytree(env.logs, root.parent / "logs")
+        boot.down(root)
+
+
+async def _make_attentive(env: Environment) -> None:
+    """Let Karmada notice within seconds that a member has gone or is back: by default that takes 40."""
+    often = ("failure-threshold", "success-threshold", "status-update-frequency")
+    processes.stop(env, CONTROLLERS)
+    processes.spawn(env, CONTROLLERS, *(f"--cluster-{name}=1s" for name in often))
+    await processes.wait_ready(env, CONTROLLERS)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ async def _play(root: Path, seed: int, length: Length, say: Say) -> None:
         ]
         plugin = await stack.enter_async_context(victim(plane.env, root.parent, seed))
         members = dict(zip(MEMBERS, clients, strict=True))
-        drawn = random.Random(seed)  # noqa: S311 - to be drawn again alike
+        drawn = random.Random(seed)
         await Play(plane, karmada, members, plugin, drawn, length, *NAMESPACES, say).run()
         for act, count in sorted(plugin.proxy.done.items()):
             say(f"{count} requests met {act.value}")
@@ -46,7 +46,7 @@ async def _play(root: Path, seed: int, length: Length, say: Say) -> None:
 def main() -> int:
     """Play; returns 0 if everything was right in the end."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.randrange(10_000))  # noqa: S311 - told
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000))
     parser.add_argument("--services", type=int, default=LONG.services)
     parser.add_argument("--kills", type=int, default=LONG.kills)
     given = parser.parse_args()

@@ -85,7 +85,7 @@ class Proxy:
         """The requests that have come, whatever became of them."""
         self._upstream = upstream
         self._session = session
-        self._random = random.Random(seed)  # noqa: S311 - to be drawn again alike
+        self._random = random.Random(seed)
         self._faults: list[Fault] = []
         self._watches: dict[int, web.BaseRequest] = {}
         self._came = asyncio.Event()

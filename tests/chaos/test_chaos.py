@@ -25,7 +25,7 @@ async def test_same_end_state_after_kills_outages_and_lies(
     plane.kubectl("create", "namespace", burst)
     with gateways(plane, "10.7.0"):
         async with victim(plane.env, tmp_path, SEED) as plugin:
-            random = Random(SEED)  # noqa: S311 - to be drawn again alike
+            random = Random(SEED)
             play = Play(plane, karmada, members, plugin, random, SHORT, namespace, burst, teller())
             await play.run()
             assert len(plugin.proxy.done) >= 6, "the faults took place"

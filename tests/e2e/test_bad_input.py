@@ -37,7 +37,7 @@ def test_a_kubeconfig_that_points_nowhere(command: list[str], nowhere: Path) -> 
 def test_a_kubeconfig_that_is_not_there(command: list[str], tmp_path: Path) -> None:
     missing = tmp_path / "missing.config"
 
-    assert_one_line(towpath(*command, "--kubeconfig", missing), str(missing), "no such file")
+    assert_one_line(towpath(*command, "--kubeconfig", missing), str(missing), "No such file")
 
 
 @pytest.mark.parametrize("content", ["", "{", "a: [", "apiVersion: v1\nkind: Config\n", "\x00", "- 1\n"])

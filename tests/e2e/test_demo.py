@@ -56,11 +56,13 @@ def plugins(config: Path) -> list[psutil.Process]:
 def test_the_local_demo_shows_the_walkthrough_and_leaves_nothing(tmp_path: Path) -> None:
     root = tmp_path / "root"
 
-    done = towpath("demo", "--root", root)
+    done = towpath("demo", "--no-nodes", "--root", root)
 
     assert done.returncode == 0, done.stdout + done.stderr
     for row in ROWS:
         assert row in done.stdout
+    assert "No pods run" in done.stdout
+    assert "curl:" not in done.stdout
     assert not running(root)
     assert not root.exists()
 
@@ -68,7 +70,7 @@ def test_the_local_demo_shows_the_walkthrough_and_leaves_nothing(tmp_path: Path)
 def test_it_can_be_kept_looked_at_reset_and_played_again(tmp_path: Path) -> None:
     root = tmp_path / "root"
     try:
-        kept = towpath("demo", "--root", root, "--keep")
+        kept = towpath("demo", "--no-nodes", "--root", root, "--keep")
         assert kept.returncode == 0, kept.stdout + kept.stderr
         assert f"towpath local down --root {root}" in kept.stdout
         socket = store.load(root).plugin_socket

@@ -40,7 +40,8 @@ def listening(env: Environment) -> list[int]:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    return [port for port in (*env.ports.values(), *env.members.values()) if answers(port)]
+    members = (member.port for member in env.members.values())
+    return [port for port in (*env.ports.values(), *members) if answers(port)]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_down_works_without_the_environment_file(tmp_path: Path) -> None:
     assert not running(root)
     assert not listening(env)
     assert not root.exists()
-    assert "nothing was running" in towpath("local", "down", "--root", root).stderr
+    assert "Nothing was running" in towpath("local", "down", "--root", root).stderr
 
 
 def booting(root: Path) -> subprocess.Popen[str]:

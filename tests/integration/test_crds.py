@@ -249,8 +249,9 @@ def test_short_names_and_columns(
 ) -> None:
     specs: dict[str, Object] = {"ServiceExport": {"rules": [RULE]}, "ServiceImport": {"ports": []}}
     scope = [] if kind == "Cluster" else [f"--namespace={namespace}"]
-    # where both groups are installed, kubectl takes a short name for the first group's and warns
-    resource = short if short and group == GROUPS[0] else f"{PLURALS[kind]}.{group}"
+    # distinct, for where both groups are installed kubectl would take a shared one for the first group's
+    short = f"m{short}" if short and group != GROUPS[0] else short
+    resource = short or f"{PLURALS[kind]}.{group}"
     created = document(group, kind, specs.get(kind), name=namespace, namespace=namespace)
     plane.kubectl("create", "-f", "-", stdin=json.dumps(created))
     try:
@@ -385,6 +386,8 @@ def test_both_groups_have_the_same_rules(kind: str) -> None:
     for group, definition in zip(GROUPS, (ours, theirs), strict=True):
         assert definition["metadata"].pop("name") == f"{PLURALS[kind]}.{group}"
         assert definition["spec"].pop("group") == group
+    shorts = [definition["spec"]["names"].pop("shortNames", []) for definition in (ours, theirs)]
+    assert [f"m{short}" for short in shorts[0]] == shorts[1]
     assert ours == theirs
 
 

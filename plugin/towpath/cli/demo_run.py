@@ -17,11 +17,12 @@ from towpath import __version__
 from towpath.cli.local import export_line
 from towpath.cli.progress import built
 from towpath.cli.running import run
-from towpath.errors import BootFailed
+from towpath.errors import BootFailed, TowpathError
 from towpath.karmada.client import Client
 from towpath.local import boot, clearing, demo, processes, store, webhook
 from towpath.local.demo import Stage
-from towpath.local.spec import PLUGIN, Environment
+from towpath.local.nodes import host, packages
+from towpath.local.spec import PLUGIN, SUBNET, Environment
 from towpath.local.walkthrough import PLAYERS, Seen
 from towpath.polling import until
 from towpath.rpc.client import is_serving
@@ -36,13 +37,23 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def on_local(root: Path | None, *, keep: bool) -> None:
-    """Boot a Karmada, play on it, and take it down unless it is to be kept or was there before."""
+def on_local(root: Path | None, *, keep: bool, nodes: bool | None) -> None:
+    """Boot a Karmada, play on it, and take it down unless it is to be kept or was there before.
+
+    ``nodes`` says whether its members run pods; None is yes where this machine can.
+    """
     where = (root or store.default_root().with_name("demo")).absolute()
     binaries = built()
     found = (where / store.FILE).exists()
-    _say("0. A Karmada with three member clusters, as plain processes on this machine")
-    env = run(boot.up(where, binaries, names=list(PLAYERS), report=lambda line: _say(f"   {line}")))
+    no_nodes = None if found else _why_no_nodes(where, wanted=nodes)
+    kind = "control planes alone" if no_nodes else "whole clusters with a node each"
+    _say(f"0. A Karmada with three member clusters, as plain processes on this machine: {kind}")
+    if no_nodes:
+        _say(f"   No pods run, so neither they nor the calls of the client are shown. {no_nodes}")
+    boots = boot.up(
+        where, binaries, names=list(PLAYERS), nodes=not no_nodes, report=lambda line: _say(f"   {line}")
+    )
+    env = run(boots)
     try:
         run(_on_local(env, clean=found and not keep))
     finally:
@@ -51,12 +62,27 @@ def on_local(root: Path | None, *, keep: bool) -> None:
         elif not found:
             boot.down(where)
     if not (keep or found):
-        _say("\nEverything has been taken down again. `make demo ARGS=--keep` leaves it running.")
+        _say("\nEverything is stopped and removed. `make demo ARGS=--keep` leaves it running.")
+
+
+def _why_no_nodes(where: Path, *, wanted: bool | None) -> str | None:
+    """Return why the members get no nodes, None if they do: what is missing is installed where possible."""
+    if wanted is False:
+        return "--no-nodes was given."
+    try:
+        if packages.can_install():
+            packages.install(_say)
+        host.check(where, SUBNET)
+    except TowpathError as error:
+        if wanted:
+            raise
+        return str(error)
+    return None
 
 
 async def _on_local(env: Environment, *, clean: bool) -> None:
     async with await Client.connect(env.karmada, user_agent=_USER_AGENT) as karmada:
-        stage = Stage(karmada, PLAYERS, _say)
+        stage = Stage(karmada, PLAYERS, _say, env if env.has_nodes else None)
         await demo.check_stage(karmada, stage.members)
         await processes.ensure_running(env, PLUGIN)
         await webhook.start(env, karmada)
@@ -78,7 +104,7 @@ async def _on_theirs(kubeconfig: Path, context: str | None, members: tuple[str, 
         await karmada.json("GET", "/version", deadline=10)
         stage = Stage(karmada, members, _say)
         await demo.check_stage(karmada, members)
-        _say("0. Towpath's CRDs and a plugin for as long as this takes")
+        _say("0. Towpath's CRDs and a plugin, for the duration of the demo")
         installed: list[Installed] = []
         try:
             await demo.prepare(stage, installed)
@@ -89,7 +115,7 @@ async def _on_theirs(kubeconfig: Path, context: str | None, members: tuple[str, 
                     await clearing.clear(stage)
         finally:
             await clearing.uninstall(stage, installed)
-        _say("\nEverything that was made has been taken away again.")
+        _say("\nEverything that was created is removed.")
 
 
 @asynccontextmanager
@@ -117,7 +143,7 @@ async def _plugin(kubeconfig: Path, context: str | None) -> AsyncIterator[None]:
 
 async def _serving(process: asyncio.subprocess.Process, socket: Path, log: Path) -> None:
     def failed(how: str) -> BootFailed:
-        return BootFailed(f"the plugin {how}:\n{log.read_text().strip()}")
+        return BootFailed(f"The plugin {how}:\n{log.read_text().strip()}")
 
     async def look() -> bool:
         if process.returncode is not None:
@@ -129,7 +155,7 @@ async def _serving(process: asyncio.subprocess.Process, socket: Path, log: Path)
 
 
 def _show(seen: dict[str, Seen]) -> None:
-    table = Table("cluster", "runs httpbin", "exports it", "imports it from", "traffic policy")
+    table = Table("cluster", "has httpbin", "exports it", "imports it from", "traffic policy")
     for member, held in seen.items():
         imports = "\n".join(f"{key}  {ip}:{port}{path}" for key, ip, port, path in held.imports or ())
         table.add_row(
@@ -139,13 +165,13 @@ def _show(seen: dict[str, Seen]) -> None:
             imports or "nothing",
             held.traffic or "none",
         )
-    _say("\nWhat each cluster sees, read from the cluster itself:")
+    _say("\nWhat each cluster holds, read from the cluster itself:")
     Console(width=110).print(table)
 
 
 def _how_to_look(env: Environment) -> None:
     _say(f"""
-It is all still running. In your shell:
+Everything is still running. In your shell:
 
   export PATH={env.binaries}:$PATH
   {export_line(env)}
@@ -156,5 +182,5 @@ It is all still running. In your shell:
   towpath explain httpbin/httpbin --socket {env.plugin_socket}
   towpath local status --root {env.root}
 
-`towpath local reset --root {env.root}` deletes what the walk-through made,
-`towpath local down --root {env.root}` ends it all.""")
+`towpath local reset --root {env.root}` deletes what the walk-through created,
+`towpath local down --root {env.root}` ends everything.""")

@@ -109,4 +109,4 @@ def _target(
     try:
         return plugin_options.Reached(f"unix:{load(default_root()).plugin_socket}")
     except NoEnvironment as error:
-        raise NoEnvironment(f"{error}. To ask another plugin, pass --socket or --plugin.") from None
+        raise NoEnvironment(f"{error} To ask another plugin, pass --socket or --plugin.") from None

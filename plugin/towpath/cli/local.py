@@ -1,10 +1,11 @@
-"""``towpath local``: a real Karmada on this machine, as plain processes on 127.0.0.1."""
+"""``towpath local``: a real Karmada on this machine, as plain processes, with nodes or without."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated
 
@@ -14,23 +15,22 @@ from rich.table import Table
 
 from towpath.cli.running import run
 from towpath.errors import NoEnvironment, UsageError
-from towpath.local.programs import processes
-from towpath.local.spec import KARMADA, Environment, Qps
+from towpath.local.programs import member_processes, processes
+from towpath.local.spec import KARMADA, MAX_MEMBERS, MIN_SUBNET_SIZE, SUBNET, Environment, Qps
 
-app = typer.Typer(
-    help="A real Karmada on this machine, as plain processes on 127.0.0.1.", no_args_is_help=True
-)
+app = typer.Typer(help="A real Karmada on this machine, as plain processes.", no_args_is_help=True)
 
 Root = Annotated[
     Path | None,
     typer.Option(
-        "--root", help="Folder of the environment; one each for several side by side.", show_default=False
+        "--root", help="Folder of the environment. Environments run side by side.", show_default=False
     ),
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A process, as `towpath local status` lists them.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A process, as `towpath local status` lists it.")]
+Target = Annotated[
+    str, typer.Argument(metavar="NAME", help="A process, or a member cluster for all of its processes.")
+]
 Member = Annotated[str, typer.Argument(metavar="NAME", help="A member cluster.")]
-
-_MOST_MEMBERS = 20
 
 
 def _root(root: Path | None) -> Path:
@@ -44,38 +44,85 @@ def _say(text: str) -> None:
 
 
 @app.command()
-def build() -> None:
-    """Build the programs (Kubernetes, etcd, Karmada) into the cache, if they are not there."""
+def build(
+    image: Annotated[
+        bool, typer.Option("--image", help="Build Towpath's own image instead. Prints its OCI archive.")
+    ] = False,
+) -> None:
+    """Build the programs (Kubernetes, etcd, Karmada, CoreDNS) into the cache, unless they are there."""
     from towpath.cli.progress import built
+    from towpath.local.image import build_image
 
+    if image:
+        sys.stdout.write(f"{build_image(_say)}\n")
+        return
     sys.stdout.write(f"{built().folder}\n")
 
 
 @app.command()
+def packages() -> None:
+    """Install the distribution packages that nodes need, as root on Debian and its derivatives."""
+    from towpath.local.nodes import packages as needed
+
+    needed.install(_say)
+
+
+def _subnet(text: str) -> IPv4Network:
+    try:
+        subnet = IPv4Network(text)
+    except ValueError as error:
+        raise UsageError(f"--subnet {text}: {error}") from None
+    if subnet.num_addresses < MIN_SUBNET_SIZE or not subnet.is_private:
+        raise UsageError(
+            f"--subnet {text}: Must be a private network with at least {MIN_SUBNET_SIZE} addresses."
+        )
+    return subnet
+
+
+@app.command()
 def up(
-    members: Annotated[int, typer.Option(min=1, max=_MOST_MEMBERS, help="How many member clusters.")] = 3,
+    members: Annotated[int, typer.Option(min=1, max=MAX_MEMBERS, help="Number of member clusters.")] = 3,
+    nodes: Annotated[
+        bool, typer.Option("--nodes", help="Give every member a node that runs pods. Needs root.")
+    ] = False,
+    subnet: Annotated[str, typer.Option(help="Network of the nodes.")] = str(SUBNET),
     root: Root = None,
     qps: Annotated[Qps, typer.Option(help="Client limits of Karmada's controllers.")] = Qps.DEFAULT,
     base_port: Annotated[
-        int | None, typer.Option(min=1024, max=65000, help="First port; else free ones are found.")
+        int | None,
+        typer.Option(min=1024, max=65000, help="First port. Free ports are found by default."),
     ] = None,
     crds: Annotated[
         Path | None,
         typer.Option(help="Multi-cluster CRDs to use in place of Towpath's (ErieCanal's, FSM's)."),
     ] = None,
 ) -> None:
-    """Boot a Karmada and join its members. Prints the export line for your shell."""
+    """Boot a Karmada and join its members. Prints the export lines for your shell."""
     from towpath.cli.progress import built
     from towpath.local import boot
 
+    network = _subnet(subnet)
     names = [f"cluster-{number}" for number in range(1, members + 1)]
     env = run(
-        boot.up(_root(root), built(), names=names, qps=qps, base_port=base_port, crds=crds, report=_say)
+        boot.up(
+            _root(root),
+            built(),
+            names=names,
+            qps=qps,
+            base_port=base_port,
+            crds=crds,
+            subnet=network,
+            nodes=nodes,
+            report=_say,
+        )
     )
-    _say(f"\nKarmada is up with {', '.join(env.members)} in {env.root}. In your shell:\n")
+    _say(f"\nKarmada runs with {', '.join(env.members)} in {env.root}. In your shell:\n")
     sys.stdout.write(f"export PATH={env.binaries}:$PATH\n{export_line(env)}\n")
     sys.stdout.flush()
-    _say("\nthen `kubectl get clusters`, `kubectl --context cluster-1 get ns`. `towpath local down` ends it.")
+    _say(
+        "\nThen: kubectl get clusters; kubectl --context cluster-1 get namespaces."
+        "\n`towpath local down` ends it."
+    )
 
 
 def export_line(env: Environment) -> str:
@@ -90,7 +137,7 @@ def down(root: Root = None) -> None:
     from towpath.local import boot
 
     ended = boot.down(_root(root))
-    _say(f"ended {ended} processes; nothing is left in {_root(root)}" if ended else "nothing was running")
+    _say(f"Ended {ended} processes and removed {_root(root)}." if ended else "Nothing was running.")
 
 
 @app.command()
@@ -124,7 +171,7 @@ def status(root: Root = None) -> None:
 def _known(env: Environment, name: str) -> str:
     names = list(processes(env))
     if name not in names:
-        raise UsageError(f"there is no process {name!r}; there are {', '.join(names)}")
+        raise UsageError(f"There is no process {name!r}. Processes: {', '.join(names)}.")
     return name
 
 
@@ -132,8 +179,10 @@ def _known(env: Environment, name: str) -> str:
 def logs(
     name: Name,
     root: Root = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print new lines as they are written.")
+    ] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Number of lines.")] = 50,
 ) -> None:
     """Print the end of a process's log."""
     from towpath.local.processes import tail
@@ -142,48 +191,63 @@ def logs(
     env = load(_root(root))
     log = env.log(_known(env, name))
     if not log.exists():
-        raise NoEnvironment(f"{name} has not written a log")
+        raise NoEnvironment(f"{name} has no log.")
     if follow:
         os.execvp("tail", ["tail", "-n", str(lines), "-f", str(log)])  # noqa: S606 - becomes tail
     sys.stdout.write(tail(log, lines) + "\n")
 
 
+def _targets(env: Environment, name: str) -> list[str]:
+    """Return the names of the processes that a name stands for: one, or all of a member."""
+    member = env.members.get(name)
+    return list(member_processes(env, member)) if member else [_known(env, name)]
+
+
 @app.command()
-def stop(name: Name, root: Root = None) -> None:
-    """End one process, for a fault test."""
+def stop(name: Target, root: Root = None) -> None:
+    """End one process, or all of a member, as a fault would."""
     from towpath.local import processes as live
     from towpath.local.store import load
 
     env = load(_root(root))
-    found = live.running(env.root).get(_known(env, name))
-    if found is None:
-        raise NoEnvironment(f"{name} does not run")
-    live.end([found])
+    alive = live.running(env.root)
+    found = [alive[target] for target in _targets(env, name) if target in alive]
+    if not found:
+        raise NoEnvironment(f"{name} is not running.")
+    live.end(found)
 
 
 @app.command()
-def start(name: Name, root: Root = None) -> None:
-    """Start one process again and wait until it answers."""
+def start(name: Target, root: Root = None) -> None:
+    """Start one process, or all of a member, and wait until it answers."""
     from towpath.local import processes as live
     from towpath.local.store import changing, load
 
     env = load(_root(root))
     with changing(env.root):
-        if _known(env, name) in live.running(env.root):
-            raise NoEnvironment(f"{name} runs already")
-        run(live.start(env, name))
+        alive = live.running(env.root)
+        ended = [target for target in _targets(env, name) if target not in alive]
+        if not ended:
+            raise NoEnvironment(f"{name} is already running.")
+        run(live.start_all(env, ended))
 
 
 @app.command()
-def join(name: Member, root: Root = None) -> None:
+def join(
+    name: Member,
+    nodes: Annotated[
+        bool, typer.Option("--nodes", help="Give the member a node that runs pods. Needs root.")
+    ] = False,
+    root: Root = None,
+) -> None:
     """Join a further member while everything runs."""
     from towpath.local.members import join_live
     from towpath.local.store import changing, load
 
     if name == KARMADA:
-        raise UsageError(f"{name!r} is taken: it is Karmada itself")
+        raise UsageError(f"The name {name!r} is taken by Karmada itself.")
     with changing(_root(root)):
-        run(join_live(load(_root(root)), name, _say))
+        run(join_live(load(_root(root)), name, _say, node=nodes))
 
 
 @app.command()
@@ -197,8 +261,31 @@ def leave(name: Member, root: Root = None) -> None:
 
 
 @app.command()
+def load(
+    archive: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="An OCI archive, such as `buildah push` writes.", exists=True),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the image; by default the one in the archive.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Add an image to those that the nodes can pull. Prints its full name."""
+    from towpath.local.nodes import images
+    from towpath.local.store import load as load_environment
+
+    env = load_environment(_root(root))
+    if not env.has_nodes:
+        raise NoEnvironment(
+            f"No member in {env.root} has a node. Add one: `towpath local join NAME --nodes`."
+        )
+    sys.stdout.write(f"{images.add(env.images, archive, name)}\n")
+
+
+@app.command()
 def reset(root: Root = None) -> None:
-    """Delete what the walk-through made; Karmada and its members stay."""
+    """Delete what the walk-through created. Karmada and its members stay."""
     from towpath.local import clearing
     from towpath.local.store import load
 

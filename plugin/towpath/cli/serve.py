@@ -12,6 +12,7 @@ from towpath import __version__
 from towpath.cli import kubeconfig as options
 from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.running import run
+from towpath.cli.serve_net import net
 from towpath.cli.serve_webhook import webhook
 from towpath.errors import ApiError, UsageError
 from towpath.serving.host_port import parse_host_port
@@ -23,6 +24,7 @@ _APISERVER_FAILS = 429
 """From this HTTP status on, an error is the apiserver's and not the caller's."""
 app = typer.Typer(help="Run the plugin or the webhook until SIGTERM.", no_args_is_help=True)
 app.command()(webhook)
+app.command()(net)
 
 
 @app.command()

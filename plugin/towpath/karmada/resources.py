@@ -18,12 +18,16 @@ def _cluster_scoped(group: str, version: str, plural: str, kind: str) -> Resourc
 
 # Kubernetes
 NAMESPACES = _cluster_scoped("", "v1", "namespaces", "Namespace")
+NODES = _cluster_scoped("", "v1", "nodes", "Node")
 EVENTS = Resource("", "v1", "events", "Event")
 SERVICES = Resource("", "v1", "services", "Service")
 SECRETS = Resource("", "v1", "secrets", "Secret")
+PODS = Resource("", "v1", "pods", "Pod")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 CERTIFICATE_REQUESTS = _cluster_scoped(
     "certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest"

@@ -5,7 +5,7 @@ them), the aggregated apiserver before any Cluster object, webhook configuration
 listens (their failurePolicy is Fail), members last. Everything else runs side by side: four apiservers
 on two cores are what the boot costs.
 
-A boot that fails or is interrupted ends what it started, and removes what it wrote but for the logs.
+A boot that fails or is interrupted ends what it started and removes what it wrote, except for the logs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from towpath import __version__
@@ -23,8 +24,21 @@ from towpath.karmada.client import Client
 from towpath.karmada.discovery import Discovery
 from towpath.local import members, objects, ports, processes, programs, store
 from towpath.local.build import Binaries
+from towpath.local.nodes import host
+from towpath.local.nodes.images import ensure_images
 from towpath.local.pki import write_kubeconfig, write_pki
-from towpath.local.spec import FIXED_PORTS, KARMADA, PLUGIN, WEBHOOK, Environment, Qps
+from towpath.local.spec import (
+    FIXED_PORTS,
+    IMAGE_MIRROR,
+    KARMADA,
+    PLUGIN,
+    SUBNET,
+    WEBHOOK,
+    Environment,
+    Member,
+    Qps,
+    node_addresses,
+)
 from towpath.model import manifest
 from towpath.polling import accepted
 from towpath.setup.assets import deployed
@@ -43,11 +57,14 @@ async def up(
     qps: Qps = Qps.DEFAULT,
     base_port: int | None = None,
     crds: Path | None = None,
+    subnet: IPv4Network = SUBNET,
+    nodes: bool = False,
     report: Report = lambda _: None,
 ) -> Environment:
     """Boot an environment in ``root``, or start what has stopped of the one that is there.
 
-    ``crds`` is a folder of multi-cluster CRDs to use in place of Towpath's: ErieCanal's, say.
+    ``crds`` is a folder of multi-cluster CRDs to use in place of Towpath's: ErieCanal's, say. With ``nodes``,
+    every member gets a node, with an address of ``subnet``, which later members can get too.
 
     Raises BootFailed with the log of what failed; nothing is left running then.
     """
@@ -56,11 +73,11 @@ async def up(
             return await _revive(store.load(root), report)
         if processes.running(root):
             raise NoEnvironment(
-                f"{root} holds the rest of a boot that died: `towpath local down` clears it away"
+                f"{root} holds the rest of a failed boot. Run `towpath local down` to remove it."
             )
         try:
-            env = _prepare(root, binaries, names, qps, base_port)
-            shutil.copytree(crds or deployed("crds"), env.crds)
+            env = _describe(root, binaries, names, qps, base_port, subnet, nodes=nodes)
+            _prepare(env, crds or deployed("crds"))
             await _boot(env, report)
             store.save(env)
         except BaseException:
@@ -77,46 +94,66 @@ def down(root: Path) -> int:
     """
     with store.changing(root):
         store.check_removable(root)
-        alive = processes.running(root)
-        processes.end(alive.values(), grace=3.0)
+        ended = processes.end_all(root, grace=3.0)
+        host.remove(root)
         store.forget(root)
-    return len(alive)
+    return ended
 
 
 def _clear_away(root: Path) -> None:
-    processes.end(processes.running(root).values(), grace=1.0)
+    processes.end_all(root, grace=1.0)
+    host.remove(root)
     for left in root.iterdir() if root.is_dir() else ():
         if left.name == "logs":
             continue
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
-def _prepare(
-    root: Path, binaries: Binaries, names: list[str], qps: Qps, base_port: int | None
+def _describe(
+    root: Path,
+    binaries: Binaries,
+    names: list[str],
+    qps: Qps,
+    base_port: int | None,
+    subnet: IPv4Network,
+    *,
+    nodes: bool,
 ) -> Environment:
-    """Write all that processes read before the first one starts."""
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Return an environment with free ports, or with those from ``base_port`` on."""
     count = len(FIXED_PORTS) + len(names)
     block = ports.free_ports(count) if base_port is None else ports.demand_ports(base_port, count)
     env = Environment(
         root=root,
         binaries=binaries.folder,
         ports=dict(zip(FIXED_PORTS, block, strict=False)),
-        members=dict(zip(names, block[len(FIXED_PORTS) :], strict=True)),
         qps=qps,
+        subnet=subnet,
     )
+    for name, port in zip(names, block[len(FIXED_PORTS) :], strict=True):
+        env = env.with_member(members.new_member(env, name, node=True) if nodes else Member(name, port))
+    return env
+
+
+def _prepare(env: Environment, crds: Path) -> None:
+    """Write all that processes read before the first one starts."""
+    if env.has_nodes:
+        host.check(env.root, env.subnet)
+    env.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.rmtree(env.logs, ignore_errors=True)  # of a boot that failed
     env.logs.mkdir()
-    pki = write_pki(env.pki)
+    shutil.copytree(crds, env.crds)
+    pki = write_pki(env.pki, node_addresses(env.subnet))
     ca = pki.authority.certificate_pem
     apiserver = env.url("karmada-apiserver")
     write_kubeconfig(env.karmada, context=KARMADA, server=apiserver, ca=ca, identity=pki.admin)
     write_kubeconfig(env.plugin, context=PLUGIN, server=apiserver, ca=ca, identity=pki.plugin)
     write_kubeconfig(env.webhook, context=WEBHOOK, server=apiserver, ca=ca, identity=pki.webhook)
-    for name in names:
-        members.write_member_kubeconfig(env, name)
-    (root / "audit-policy.yaml").write_text(objects.AUDIT_POLICY)
-    return env
+    for member in env.members.values():
+        members.prepare(env, member)
+    (env.root / "audit-policy.yaml").write_text(objects.AUDIT_POLICY)
+    if env.has_nodes:
+        ensure_images(env)
+        host.prepare(env)
 
 
 async def _boot(env: Environment, report: Report) -> None:
@@ -127,13 +164,15 @@ async def _boot(env: Environment, report: Report) -> None:
 
     await processes.start(env, "etcd")
     say("etcd answers")
-    for member in env.members:
-        processes.spawn(env, f"{member}-apiserver")
+    if env.has_nodes:
+        processes.spawn(env, IMAGE_MIRROR)
+    for member in env.members.values():
+        await members.begin(env, member)
     await processes.start(env, "karmada-apiserver")
     say("Karmada's apiserver answers")
     async with await Client.connect(env.karmada, user_agent=USER_AGENT) as client:
         await _install_karmada(env, client, say)
-        await asyncio.gather(*(members.join(env, client, name, say) for name in env.members))
+        await asyncio.gather(*(members.join(env, client, member, say) for member in env.members.values()))
 
 
 async def _install_karmada(env: Environment, client: Client, say: Report) -> None:
@@ -151,7 +190,7 @@ async def _install_karmada(env: Environment, client: Client, say: Report) -> Non
     processes.spawn(env, "karmada-kube-controller-manager")
     processes.spawn(env, "karmada-controller-manager")
     processes.spawn(env, "karmada-scheduler")
-    say("the CRDs of Karmada and Towpath are in")
+    say("the CRDs of Karmada and Towpath are installed")
     role, binding = objects.proxy_admin()
     await client.apply(resources.CLUSTER_ROLES, role, MANAGER)
     await client.apply(resources.CLUSTER_ROLE_BINDINGS, binding, MANAGER)
@@ -182,10 +221,8 @@ async def _webhooks(env: Environment, client: Client, say: Report) -> None:
 async def _revive(env: Environment, report: Report) -> Environment:
     """Start whatever of a known environment does not run."""
     alive = processes.running(env.root)
+    if env.has_nodes:
+        host.prepare(env)
     missing = [n for n, process in programs.processes(env).items() if n not in alive and not process.optional]
-    for name in missing:
-        processes.spawn(env, name)
-    for name in missing:
-        await processes.wait_ready(env, name)
-        report(f"started {name} again")
+    await processes.start_all(env, missing, lambda name: report(f"restarted {name}"))
     return env

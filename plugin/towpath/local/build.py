@@ -1,4 +1,4 @@
-"""Builds the nine programs of the local Karmada, once, into the user's cache folder.
+"""Builds the programs of the local Karmada, once, into the user's cache folder.
 
 What is built is pinned in ``deploy/local/go.mod``: each ``tool`` line there is a program, and
 ``go build tool`` makes them all. The result is kept under a key that covers everything it depends on
@@ -38,10 +38,15 @@ Stage = Literal["waiting", "toolchain", "modules", "compile", "link"]
 _PROGRAMS = {
     "aggregated-apiserver": "karmada-aggregated-apiserver",
     "controller-manager": "karmada-controller-manager",
+    "coredns": "coredns",
     "karmadactl": "karmadactl",
     "kube-apiserver": "kube-apiserver",
     "kube-controller-manager": "kube-controller-manager",
+    "kube-proxy": "kube-proxy",
+    "kube-scheduler": "kube-scheduler",
     "kubectl": "kubectl",
+    "kubelet": "kubelet",
+    "pipy": "pipy",
     "scheduler": "karmada-scheduler",
     "server": "etcd",
     "webhook": "karmada-webhook",
@@ -98,7 +103,7 @@ class Binaries:
         """Return the path of a program by its name; raises MissingTool if there is none of that name."""
         path = self.folder / name
         if name not in _PROGRAMS.values() or not path.is_file():
-            raise MissingTool(f"the local Karmada has no program {name!r} in {self.folder}")
+            raise MissingTool(f"{self.folder} contains no program {name!r}. Run `towpath local build`.")
         return path
 
     @property
@@ -137,7 +142,7 @@ def ensure_binaries(report: Callable[[BuildProgress], None] = _ignore) -> Binari
         toolchain = find_toolchain(
             gomodule.go_version(go_mod), sources / "go-requirements.txt", cache, installing=tell
         )
-        build = _Build(toolchain, go_mod, (sources / "go.sum").read_text(), tell)
+        build = _Build(toolchain, sources, tell)
         target = cache / "bin" / build.key()
         if not _complete(target):
             make_folder(
@@ -152,7 +157,7 @@ def ensure_binaries(report: Callable[[BuildProgress], None] = _ignore) -> Binari
         if error.filename is None:  # not about a file, so not ours: the callback's
             raise
         raise BuildFailed(
-            f"the cache folder {cache} cannot be used ({error}): set XDG_CACHE_HOME to another one"
+            f"The cache folder {cache} is not usable ({error}). Set XDG_CACHE_HOME to another folder."
         ) from error
     return Binaries(target)
 
@@ -165,16 +170,21 @@ def _complete(folder: Path) -> bool:
 class _Build:
     """One build: what goes into it, and the steps that make it."""
 
-    def __init__(self, toolchain: Toolchain, go_mod: str, go_sum: str, tell: _Tell) -> None:
+    def __init__(self, toolchain: Toolchain, sources: Path, tell: _Tell) -> None:
         self._toolchain = toolchain
-        self._go_mod = go_mod
-        self._go_sum = go_sum
-        self._flags = ("-trimpath", f"-ldflags={gomodule.link_flags(go_mod)}")
+        self._go_mod = (sources / "go.mod").read_text()
+        # The module as go wants it: its two files, and the packages of ours.
+        self._sources = {
+            str(path.relative_to(sources)): path.read_text()
+            for path in sorted((sources / "go.mod", sources / "go.sum", *sources.glob("*/*.go")))
+        }
+        self._flags = ("-trimpath", f"-ldflags={gomodule.link_flags(self._go_mod)}")
         self._tell = tell
 
     def key(self) -> str:
         """Name the result after everything it depends on."""
-        parts = (self._go_mod, self._go_sum, *self._flags, self._toolchain.version, self._toolchain.platform)
+        sources = (text for source in self._sources.items() for text in source)
+        parts = (*sources, *self._flags, self._toolchain.version, self._toolchain.platform)
         names = (f"{made}={called}" for made, called in _PROGRAMS.items())
         return hashlib.sha256("\0".join((*parts, *names)).encode()).hexdigest()[:16]
 
@@ -183,8 +193,9 @@ class _Build:
         work = folder / ".work"
         # go's intermediate files too: so they are on the disk that we name, and go with the folder.
         (work / "tmp").mkdir(parents=True)
-        (work / "go.mod").write_text(self._go_mod)
-        (work / "go.sum").write_text(self._go_sum)
+        for name, text in self._sources.items():
+            (work / name).parent.mkdir(exist_ok=True)
+            (work / name).write_text(text)
         self._compile(work, folder, self._packages_to_compile(work))
         for made, called in _PROGRAMS.items():
             (folder / made).rename(folder / called)

@@ -1,7 +1,7 @@
-"""Taking away what the walk-through made, and what was installed for it: in Karmada and in the members.
+"""Removes what the walk-through created and what was installed for it, in Karmada and in the members.
 
-Everything goes in the opposite order of its making, and is waited for: a Work that outlives its template
-would be an orphan that nobody looks for.
+Objects are deleted in the reverse order of their creation, and each deletion is awaited: nothing would ever
+remove a Work that outlives its template.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ async def _works(karmada: Client, holds: Callable[[Object], bool]) -> list[str]:
 
 
 async def uninstall(stage: Stage, installed: Sequence[Installed]) -> None:
-    """Take out what was created for the demo, also in the members if Karmada brought them the CRDs."""
+    """Remove what was created for the demo, also from the members if Karmada propagated the CRDs."""
     karmada = stage.karmada
     created = [item for item in installed if item.how == "created"]
     crds = {item.name for item in created if item.resource == resources.CRDS}
@@ -80,9 +80,9 @@ async def uninstall(stage: Stage, installed: Sequence[Installed]) -> None:
 
 
 async def reset(env: Environment, say: Callable[[str], None]) -> None:
-    """End Towpath and delete what the walk-through made in a local Karmada."""
+    """Stop Towpath and delete what the walk-through created in a local Karmada."""
     async with await Client.connect(env.karmada, user_agent=USER_AGENT) as karmada:
         await clear(Stage(karmada, tuple(env.members)[: len(walkthrough.PLAYERS)], say))
         await webhook.stop(env, karmada)
     processes.stop(env, PLUGIN)
-    say("the walk-through's objects are gone")
+    say("The objects of the walk-through are deleted.")

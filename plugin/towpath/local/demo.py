@@ -1,11 +1,11 @@
-"""The walk-through, told step by step on a real Karmada, and checked: what it shows is what members hold.
+"""The walk-through, played step by step on a real Karmada, and checked: it shows what the members hold.
 
-Every step applies one of the text's manifests and waits until the members show what the text says. Pods
-do not run here (members have no nodes), so the two ``curl`` calls of the text are the one thing that is
-told and not done; what FSM would route by is there to be seen.
+Every step applies one of the text's manifests and waits until the members show what the text says. On a
+local Karmada with nodes the pods run, and the client's call is made. Elsewhere neither is shown, and nothing
+is said about it.
 
-It refuses to start where it would change something that is already there. ``clearing`` takes away what it
-made.
+It refuses to start where it would change something that is already there. ``clearing`` removes what it
+created.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from towpath.karmada.discovery import Discovery
 from towpath.local import walkthrough
 from towpath.local.fleet import Fleet
 from towpath.local.members import is_ready
+from towpath.local.nodes.calls import curl
+from towpath.local.spec import Environment
 from towpath.local.walkthrough import Seen
 from towpath.model.keys import Dialect
 from towpath.polling import until
@@ -35,11 +37,15 @@ PATIENCE = 90.0
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the walk-through is played: a Karmada, and the three members that take the parts."""
+    """Where the walk-through is played: a Karmada, and the three members that take the parts.
+
+    ``nodes`` is the local Karmada if its members have nodes, None where no pods run or none are looked at.
+    """
 
     karmada: Client
     members: Sequence[str]
     say: Callable[[str], None]
+    nodes: Environment | None = None
 
     @property
     def fleet(self) -> Fleet:
@@ -79,7 +85,7 @@ async def shows(
     """Wait until what is seen is right. Raises NotAsTold with what was seen last."""
 
     def otherwise(seen: T) -> NotAsTold:
-        return NotAsTold(f"after {patience:.0f} s it is not true that {what}; seen: {seen}")
+        return NotAsTold(f"Expected within {patience:.0f} s: {what}. Last seen: {seen}")
 
     return await until(look, right, patience=patience, otherwise=otherwise)
 
@@ -88,19 +94,23 @@ async def check_stage(karmada: Client, members: Sequence[str]) -> None:
     """Raise UsageError if a member is missing, or if the walk-through would change what is already there."""
     known = {cluster["metadata"]["name"]: cluster for cluster in await _clusters(karmada)}
     if len(set(members)) != len(walkthrough.PLAYERS):
-        raise UsageError(f"the walk-through needs three different members, not {', '.join(members)}")
+        raise UsageError(f"The walk-through needs three different members, not {', '.join(members)}.")
     for name in members:
         if name not in known:
-            raise UsageError(f"Karmada has no member {name!r}; it has {', '.join(known) or 'none'}")
+            raise UsageError(f"Karmada has no member {name!r}. Its members: {', '.join(known) or 'none'}.")
         if not is_ready(known[name]):
-            raise UsageError(f"member {name} is not Ready")
+            raise UsageError(f"Member {name} is not Ready.")
         await _check_proxy(karmada, name)
     for name in walkthrough.NAMESPACES:
         if await exists(karmada, resources.NAMESPACES, name):
-            raise UsageError(f"namespace {name} exists: the walk-through would change what is in it")
+            raise UsageError(
+                f"namespace {name} exists. The walk-through would change its content. Delete it first."
+            )
     for name in members:
         if await exists(karmada, resources.flomesh_clusters(Dialect.FLOMESH), name):
-            raise UsageError(f"clusters.flomesh.io/{name} exists: the walk-through would change its gateway")
+            raise UsageError(
+                f"clusters.flomesh.io/{name} exists. Delete it: the walk-through would change its gateway."
+            )
 
 
 async def _check_proxy(karmada: Client, member: str) -> None:
@@ -108,8 +118,8 @@ async def _check_proxy(karmada: Client, member: str) -> None:
         await karmada.request("GET", resources.CLUSTERS.path("", member, "proxy") + "/version")
     except ApiError as error:
         raise UsageError(
-            f"cannot look into {member} through Karmada's proxy; "
-            f"let this user use clusters/proxy of cluster.karmada.io: {error}"
+            f"{member} cannot be read through Karmada's proxy: {error}. "
+            "Grant this user clusters/proxy of cluster.karmada.io."
         ) from error
 
 
@@ -117,7 +127,7 @@ async def _clusters(karmada: Client) -> list[Object]:
     try:
         return await karmada.list(resources.CLUSTERS)
     except NotFound:
-        raise UsageError(f"{karmada.where} is no Karmada: it does not serve cluster.karmada.io") from None
+        raise UsageError(f"{karmada.where} is no Karmada. It does not serve cluster.karmada.io.") from None
 
 
 async def exists(karmada: Client, resource: Resource, name: str) -> bool:
@@ -147,9 +157,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
     say = stage.say
     want = walkthrough.expected(stage.members)
 
-    say(
-        "\n1. Gateways of the members (the text's `kubectl apply` of three Clusters; no kubeconfig is needed)"
-    )
+    say("\n1. Gateways of the members: the three Clusters of the text, without their kubeconfigs")
     await stage.apply(walkthrough.CLUSTERS)
     for member, address in zip(stage.members, walkthrough.GATEWAYS.values(), strict=True):
         say(f"   {member}: gateway {address}:80")
@@ -162,8 +170,11 @@ async def play(stage: Stage) -> dict[str, Seen]:
         f"{first} and {third} have the Service",
     )
     say(f"   the Service is in {first} and {third}")
+    if stage.nodes:
+        for member in (first, third):
+            say(f"   {member} runs the pods {', '.join(await _pods(stage, member, 'httpbin', 'pipy', 2))}")
 
-    say("\n3. ServiceExport httpbin, to all three (its policy reuses the name httpbin, as in the text)")
+    say("\n3. ServiceExport httpbin, to all three. Its policy reuses the name httpbin, as in the text.")
     await stage.apply(walkthrough.EXPORT)
     seen = await shows(
         stage.see_all,
@@ -173,7 +184,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
     for member in stage.members:
         others = ", ".join(key.rpartition("/")[2] for key, *_ in seen[member].imports or ())
         say(f"   {member} imports httpbin from {others}")
-    say(f"   ({client} was asked to export it too, and has no such Service: nobody is sent there)")
+    say(f"   {client} gets the ServiceExport too, but has no such Service, so no member imports from it")
 
     say(f"\n4. curl, the client, propagated to {client}")
     await stage.apply(walkthrough.CURL)
@@ -182,15 +193,32 @@ async def play(stage: Stage) -> dict[str, Seen]:
         lambda d: d is not None,
         f"{client} has curl",
     )
-    say(
-        f"   {client} has curl; calling httpbin.httpbin:8080 there answers `Not found`: no traffic policy yet"
-    )
+    say(f"   {client} has the Deployment curl")
+    if stage.nodes:
+        await _call_in_vain(stage, stage.nodes, client)
 
     say(f"\n5. GlobalTrafficPolicy ActiveActive over {first} and {third}, propagated to {client}")
     await stage.apply(walkthrough.TRAFFIC)
-    seen = await shows(stage.see_all, lambda s: s == want, "everything is as the text tells it")
-    say(f"   {client} has it, and it alone: FSM there now spreads calls over {first} and {third}")
-    say(
-        f"   (the policy httpbin is now for this, and the export goes where its Service is: {first}, {third})"
-    )
+    seen = await shows(stage.see_all, lambda s: s == want, "every member holds what the text describes")
+    say(f"   {client} has the traffic policy, and no other member has it")
+    say(f"   the policy httpbin now selects this alone, so the export follows its Service: {first}, {third}")
     return seen
+
+
+async def _pods(stage: Stage, member: str, namespace: str, app: str, count: int) -> list[str]:
+    """Return the names of an application's pods once as many as wanted are Ready."""
+    return await shows(
+        lambda: stage.fleet.ready_pods(member, namespace, app),
+        lambda pods: len(pods) == count,
+        f"{count} pods of {app} are Ready in {member}",
+    )
+
+
+async def _call_in_vain(stage: Stage, env: Environment, client: str) -> None:
+    """Make the call of the text before there is a traffic policy. It fails: show how."""
+    (pod,) = await _pods(stage, client, "curl", "curl", 1)
+    stage.say(f"   {client} runs the pod {pod}, which calls {walkthrough.URL}:")
+    call = await curl(env, client, pod, walkthrough.URL)
+    if call.code == 0:
+        raise NotAsTold(f"{client} has no traffic policy yet, but the call was answered: {call.output}")
+    stage.say(f"   {call.errors.splitlines()[0]}")

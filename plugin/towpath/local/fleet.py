@@ -1,10 +1,11 @@
-"""Looking into members through Karmada's own proxy: what they really hold, with one kubeconfig."""
+"""Reads members through Karmada's own proxy: what they really hold, with one kubeconfig."""
 
 from __future__ import annotations
 
 from towpath.errors import NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
+from towpath.local.members import is_ready
 
 
 class Fleet:
@@ -20,3 +21,9 @@ class Fleet:
             return await self._karmada.json("GET", path)
         except NotFound:
             return None
+
+    async def ready_pods(self, member: str, namespace: str, app: str) -> list[str]:
+        """Return the names of an application's pods in a member that are Ready."""
+        path = resources.CLUSTERS.path("", member, "proxy") + resources.PODS.path(namespace)
+        found = await self._karmada.json("GET", path, query=[("labelSelector", f"app={app}")])
+        return [pod["metadata"]["name"] for pod in found["items"] if is_ready(pod)]

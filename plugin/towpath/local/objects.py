@@ -137,8 +137,36 @@ def cluster(name: str, cluster_id: str, env: Environment) -> dict[str, Any]:
         "spec": {
             "id": cluster_id,
             "syncMode": "Push",
-            "apiEndpoint": env.member_url(name),
+            "apiEndpoint": env.members[name].url,
             "secretRef": {"namespace": MEMBERS, "name": name},
             "impersonatorSecretRef": {"namespace": MEMBERS, "name": f"{name}-impersonator"},
         },
     }
+
+
+def cluster_dns(node: str, address: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the Service of a member's cluster DNS, and where it runs: on the node itself, as no pod."""
+    name, namespace = "kube-dns", "kube-system"
+    ports = [{"name": f"dns-{p.lower()}", "protocol": p, "port": 53} for p in ("UDP", "TCP")]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"clusterIP": address, "ports": ports},
+    }
+    endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {
+                "kubernetes.io/service-name": name,
+                "endpointslice.kubernetes.io/managed-by": "towpath-local",
+            },
+        },
+        "addressType": "IPv4",
+        "ports": ports,
+        "endpoints": [{"addresses": [node], "conditions": {"ready": True}}],
+    }
+    return service, endpoints

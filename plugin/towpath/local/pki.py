@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,11 @@ SERVER_NAMES = (
     "karmada-webhook.karmada-system.svc",
     "karmada-aggregated-apiserver.karmada-system.svc",
     "127.0.0.1",
+    # What a pod calls the apiserver of its cluster.
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc.cluster.local",
+    "10.96.0.1",
 )
 ADMIN = "system:admin"
 """The administrator's name, as Karmada's own installer has it: the one that may use the clusters' proxy."""
@@ -41,18 +47,24 @@ class Pki:
     webhook: Identity
 
 
-def write_pki(folder: Path) -> Pki:
-    """Make every certificate and key of an environment and write those that processes read."""
+def write_pki(folder: Path, nodes: Sequence[str] = ()) -> Pki:
+    """Make every certificate and key of an environment and write those that processes read.
+
+    ``nodes`` are all addresses that a node can get: members may join later, when no certificate is issued.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = make_authority("towpath-local", validity=VALIDITY)
     front_proxy_authority = make_authority("towpath-local-front-proxy", validity=VALIDITY)
-    server = issue(authority, "towpath-local", serves=SERVER_NAMES, validity=VALIDITY)
+    server = issue(authority, "towpath-local", serves=(*SERVER_NAMES, *nodes), validity=VALIDITY)
     front_proxy = issue(front_proxy_authority, "front-proxy-client", validity=VALIDITY)
     service_accounts = ec.generate_private_key(ec.SECP256R1())
     public = service_accounts.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
+    admin = issue(authority, ADMIN, "system:masters", validity=VALIDITY)
     for name, content in {
+        "admin.crt": admin.certificate_pem,
+        "admin.key": admin.key_pem,
         "ca.crt": authority.certificate_pem,
         "front-proxy-ca.crt": front_proxy_authority.certificate_pem,
         "front-proxy.crt": front_proxy.certificate_pem,
@@ -65,7 +77,7 @@ def write_pki(folder: Path) -> Pki:
         (folder / name).write_bytes(content)
     return Pki(
         authority=authority,
-        admin=issue(authority, ADMIN, "system:masters", validity=VALIDITY),
+        admin=admin,
         plugin=issue(authority, "towpath-plugin", "towpath", validity=VALIDITY),
         webhook=issue(authority, "towpath-webhook", "towpath-webhook", validity=VALIDITY),
     )

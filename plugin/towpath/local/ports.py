@@ -36,7 +36,7 @@ def free_ports(count: int) -> list[int]:
         block = list(range(first, first + count))
         if all(map(is_free, block)):
             return block
-    raise BootFailed(f"no {count} neighbouring free ports between {LOWEST} and {HIGHEST} on 127.0.0.1")
+    raise BootFailed(f"127.0.0.1 has no {count} consecutive free ports between {LOWEST} and {HIGHEST}.")
 
 
 def demand_ports(first: int, count: int) -> list[int]:
@@ -45,5 +45,5 @@ def demand_ports(first: int, count: int) -> list[int]:
     taken = [port for port in block if not is_free(port)]
     if taken:
         which = ", ".join(map(str, taken))
-        raise BootFailed(f"port {which} is taken: free it, or give another --base-port (or none)")
+        raise BootFailed(f"Ports are taken: {which}. Choose another --base-port, or omit it.")
     return block

@@ -12,10 +12,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from towpath.errors import NoEnvironment
-from towpath.local.spec import Environment, Qps
+from towpath.local.spec import Environment, Member, Qps
 
 FILE = "environment.json"
 
@@ -34,15 +35,22 @@ def load(root: Path) -> Environment:
             root=root,
             binaries=Path(document["binaries"]),
             ports=document["ports"],
-            members=document["members"],
+            members={name: _member(name, **one) for name, one in document["members"].items()},
             qps=Qps(document["qps"]),
+            subnet=IPv4Network(document["subnet"]),
         )
     except FileNotFoundError:
-        raise NoEnvironment(f"no local Karmada in {root}: `towpath local up` makes one") from None
+        raise NoEnvironment(
+            f"{root} contains no local Karmada. Run `towpath local up` to create one."
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise NoEnvironment(
-            f"{root / FILE} is damaged ({error}): `towpath local down` clears it away"
+            f"{root / FILE} is damaged ({error}). Run `towpath local down` to remove the environment."
         ) from error
+
+
+def _member(name: str, port: int, node: str | None) -> Member:
+    return Member(name, port, IPv4Address(node) if node else None)
 
 
 def save(env: Environment) -> None:
@@ -50,15 +58,30 @@ def save(env: Environment) -> None:
     document = {
         "binaries": str(env.binaries),
         "ports": dict(env.ports),
-        "members": dict(env.members),
+        "members": {
+            name: {"port": member.port, "node": str(member.node) if member.node else None}
+            for name, member in env.members.items()
+        },
         "qps": env.qps.value,
+        "subnet": str(env.subnet),
     }
     fresh = env.root / f"{FILE}.new"
     fresh.write_text(json.dumps(document, indent=1) + "\n")
     fresh.replace(env.root / FILE)
 
 
-_WRITTEN = {FILE, f"{FILE}.new", "audit-policy.yaml", "crds", "etcd", "logs", "pki", "towpath-plugin.sock"}
+_WRITTEN = {
+    FILE,
+    f"{FILE}.new",
+    "audit-policy.yaml",
+    "crds",
+    "etcd",
+    "images",
+    "logs",
+    "nodes",
+    "pki",
+    "towpath-plugin.sock",
+}
 
 
 def check_removable(root: Path) -> None:
@@ -70,7 +93,7 @@ def check_removable(root: Path) -> None:
     )
     if strange:
         raise NoEnvironment(
-            f"{root} is no folder of a local Karmada: it holds {', '.join(sorted(strange)[:3])}"
+            f"{root} is no folder of a local Karmada. It contains {', '.join(sorted(strange)[:3])}."
         )
 
 
@@ -93,7 +116,7 @@ def changing(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise NoEnvironment(f"another towpath command is changing {root}: wait for it") from None
+            raise NoEnvironment(f"Another towpath command is changing {root}. Wait until it ends.") from None
         yield
     with suppress(OSError):
         if not root.exists():

@@ -82,7 +82,7 @@ def find_toolchain(
         return _inspect(wheel, minimum)
     except MissingTool as error:
         found = "; ".join(unfit) or "there is no go on the PATH"
-        raise MissingTool(f"{found}; {error}: install Go {minimum} or newer") from error
+        raise MissingTool(f"{found}; {error}. Install Go {minimum} or newer.") from error
 
 
 _IN_WHEEL = Path("go", "bin", "go")
@@ -118,7 +118,7 @@ def _inspect(program: Path, minimum: str) -> Toolchain:
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
         raise MissingTool(f"{program} does not work ({error})") from error
     if _release(version) < _release(minimum):
-        raise MissingTool(f"{program} is {version}, older than the {minimum} needed")
+        raise MissingTool(f"{program} is {version}, and {minimum} is the minimum")
     return Toolchain(program, version, f"{system}/{architecture}", Path(build_cache), Path(module_cache))
 
 

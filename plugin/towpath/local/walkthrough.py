@@ -19,6 +19,8 @@ PLAYERS = ("cluster-1", "cluster-2", "cluster-3")
 """The members of the text: 1 and 3 run httpbin, 2 is the client."""
 NAMESPACES = ("httpbin", "curl")
 GATEWAYS = {"cluster-1": "10.0.2.4", "cluster-2": "10.0.2.5", "cluster-3": "10.0.2.6"}
+URL = "http://httpbin.httpbin:8080"
+"""What the client of the text calls."""
 CLUSTERS, HTTPBIN, EXPORT, CURL, TRAFFIC = (
     "00-clusters",
     "01-httpbin",

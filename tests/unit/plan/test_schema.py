@@ -129,7 +129,8 @@ def test_defaults_come_before_rules() -> None:
 
 def test_a_name_that_no_service_can_have_is_refused() -> None:
     assert any(
-        "name of the Service" in one for one in refused("ServiceExport", {"rules": [RULE]}, name="1web")
+        "must be that of the Service" in one
+        for one in refused("ServiceExport", {"rules": [RULE]}, name="1web")
     )
 
 

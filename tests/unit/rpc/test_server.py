@@ -460,6 +460,6 @@ async def test_without_a_socket_the_local_karmadas_plugin_is_asked(
     code, out, err = await command("members")
     assert (code, out) == (1, "")
     assert err == (
-        f"error: no local Karmada in {tmp_path / 'towpath' / 'local'}: `towpath local up` makes one. "
-        "To ask another plugin, pass --socket or --plugin.\n"
+        f"error: {tmp_path / 'towpath' / 'local'} contains no local Karmada. "
+        "Run `towpath local up` to create one. To ask another plugin, pass --socket or --plugin.\n"
     )

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
 from tests.support.worlds import KEY
 from towpath.controller.backoff import TOUCH_DELAYS_SECONDS
-from towpath.controller.followpolicy.decide import USER_POLICY_GRACE_SECONDS, Action, FollowPolicies
+from towpath.controller.decision import Touch
+from towpath.controller.followpolicy.decide import (
+    USER_POLICY_GRACE_SECONDS,
+    Action,
+    Follower,
+    FollowPolicies,
+)
 from towpath.controller.rollout.load import SERVICES_WHEN_BUSY, Load
+from towpath.karmada import resources
+from towpath.karmada.reflector import Name
+from towpath.propagation.claims import Claim
 
 
 def looks(
@@ -77,3 +87,23 @@ def test_under_load_a_selected_template_waits_longer() -> None:
 
     load.lagging.clear()
     assert follow.look("web", **selected, now=first)[0] is Action.TOUCH
+
+
+OWN, USERS = (Claim("PropagationPolicy", "shop", name) for name in ("towpath-export-web", "all"))
+LIVE = {"metadata": {"name": OWN.name, "ownerReferences": [{"uid": "uid"}]}}
+
+
+@pytest.mark.parametrize(
+    ("claim", "live", "touched"),
+    [(None, None, True), (OWN, None, True), (OWN, LIVE, False), (USERS, None, False)],
+)
+def test_a_claim_counts_while_its_policy_exists(
+    claim: Claim | None, live: dict[str, Any] | None, touched: bool
+) -> None:
+    follow = FollowPolicies(Load())
+    exports = resources.service_exports(KEY.dialect)
+    follower = Follower(exports, Name("shop", "web"), "uid", OWN.name, live, True, claim)
+    follow.decide(follower, live, now=0.0)
+    decision = follow.decide(follower, live, now=TOUCH_DELAYS_SECONDS[0])
+
+    assert [step.unclaim for step in decision.steps if isinstance(step, Touch)] == [True] * touched

@@ -1,0 +1,254 @@
+"""From the world of one member to Envoy resources and EndpointSlices: the same world, the same result.
+
+Each object is worked out by itself, and what is wrong with one is a ``Problem`` that affects no other. Given
+the last result, what has not changed is taken from it: that costs less and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from operator import is_
+from typing import NamedTuple, TypeVar
+
+from towpath.datapath.allocation import (
+    Allocation,
+    ImportedPort,
+    allocate_paths,
+    allocate_ports,
+    claims_of,
+    valid_claims,
+)
+from towpath.datapath.egress import Gateways, egress, gateways
+from towpath.datapath.envoy import Json, Kind, Resource
+from towpath.datapath.ingress import Exported, exported, gateway, ready_addresses
+from towpath.datapath.problem import EXPORT, IMPORT, Problem, ProblemReason
+from towpath.datapath.shares import problems as policy_problems
+from towpath.datapath.shares import uses_imports
+from towpath.datapath.slices import proxies, wanted_slice
+from towpath.datapath.world import (
+    MemberExport,
+    MemberImport,
+    MemberPolicy,
+    Proxy,
+    ServiceName,
+    Settings,
+    Slice,
+    SlicePort,
+    World,
+)
+from towpath.model.keys import ServiceKey
+from towpath.model.service import HEADLESS, Service
+from towpath.model.view import ImportPort
+
+T = TypeVar("T")
+_TCP = "TCP"
+
+
+class WantedSlice(NamedTuple):
+    """An EndpointSlice and the ServiceImport that owns it."""
+
+    owner: ServiceKey
+    uid: str
+    content: Slice
+
+
+class ImportInputs(NamedTuple):
+    """All that the result for one import depends on."""
+
+    key: ServiceKey
+    imported: MemberImport
+    policy: MemberPolicy | None
+    service: Service | None
+    slices: tuple[Slice, ...]
+    ports: tuple[int | None, ...]
+    """Listener ports, as the ports of the import."""
+    proxies: tuple[Proxy, ...]
+
+
+class ExportInputs(NamedTuple):
+    """All that the result for one export depends on."""
+
+    key: ServiceKey
+    export: MemberExport
+    service: Service | None
+    slices: tuple[Slice, ...]
+    holders: tuple[ServiceKey, ...]
+    """Who has the path of each rule."""
+
+
+class Imported(NamedTuple):
+    """What comes of one import."""
+
+    resources: tuple[Resource, ...] = ()
+    content: Slice | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Derived:
+    """The result: resources by type and name, slices by Service, and what could not be done."""
+
+    resources: Mapping[Kind, Mapping[str, Json]] = field(default_factory=dict)
+    slices: Mapping[ServiceName, WantedSlice] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    allocation: Allocation = field(default_factory=Allocation)
+    imports: Mapping[ServiceKey, tuple[ImportInputs, Imported]] = field(default_factory=dict)
+    exports: Mapping[ServiceKey, tuple[ExportInputs, Exported]] = field(default_factory=dict)
+    front: tuple[Resource, ...] = ()
+    """The gateway's listener and routes."""
+
+
+def derive(world: World, known: Allocation, settings: Settings, last: Derived | None = None) -> Derived:
+    """Return what the world asks for. ``known`` is the allocation as it is kept in the member."""
+    last = last or Derived()
+    world, renamed = _one_of_each_name(world)
+    allocation = _allocate(world, known, settings)
+    imports = {}
+    envoys = proxies(world.slices_of(settings.proxies))
+    for key in world.imports:
+        wanted = _import_inputs(world, key, allocation, envoys)
+        before = last.imports.get(key)
+        made = before[1] if before and before[0] == wanted else _imported(wanted, settings)
+        imports[key] = (wanted, made)
+    exports = {}
+    for key in world.exports:
+        asked = _export_inputs(world, key, allocation)
+        was = last.exports.get(key)
+        exports[key] = was if was and was[0] == asked else (asked, exported(*asked))
+    taken = [result for _, result in imports.values()]
+    offered = [result for _, result in exports.values()]
+    before_that = [result for _, result in last.exports.values()]
+    every: list[Imported | Exported] = [*taken, *offered]
+    is_same = last.front and len(offered) == len(before_that) and all(map(is_, offered, before_that))
+    front = last.front if is_same else gateway(offered, settings)
+    return Derived(
+        _by_kind([*front, *(r for result in every for r in result.resources)]),
+        {
+            ServiceName(key.namespace, key.name): WantedSlice(key, wanted.imported.uid, made.content)
+            for key, (wanted, made) in imports.items()
+            if made.content is not None
+        },
+        tuple(sorted({*renamed, *_problems(world), *(p for result in every for p in result.problems)})),
+        allocation,
+        imports,
+        exports,
+        front,
+    )
+
+
+def _allocate(world: World, known: Allocation, settings: Settings) -> Allocation:
+    ports = {
+        ImportedPort(key.namespace, key.name, port.port)
+        for key, imported in world.imports.items()
+        for port in imported.view.ports
+    }
+    claims = {
+        key: valid_claims(export, world.services.get(ServiceName(key.namespace, key.name)))
+        for key, export in world.exports.items()
+    }
+    return Allocation(
+        allocate_ports(ports, known.ports, settings.first_port, settings.ports),
+        allocate_paths(world.exports, claims, known.paths),
+    )
+
+
+def _one_of_each_name(world: World) -> tuple[World, tuple[Problem, ...]]:
+    """Return the world with one import and one export for each Service: of two dialects the newer counts."""
+    imports, no_imports = _unique(IMPORT, world.imports)
+    exports, no_exports = _unique(EXPORT, world.exports)
+    return replace(world, imports=imports, exports=exports), (*no_imports, *no_exports)
+
+
+def _unique(kind: str, objects: Mapping[ServiceKey, T]) -> tuple[dict[ServiceKey, T], tuple[Problem, ...]]:
+    found: dict[ServiceName, ServiceKey] = {}
+    problems = []
+    for key in sorted(objects, reverse=True):
+        by = found.setdefault(ServiceName(key.namespace, key.name), key)
+        if by != key:
+            text = f"metadata.name: The {kind} of {by.dialect.value} is used. Delete one of them."
+            problems.append(Problem(kind, key, ProblemReason.NAME_TAKEN, text))
+    return {key: objects[key] for key in reversed(found.values())}, tuple(problems)
+
+
+def _import_inputs(
+    world: World, key: ServiceKey, allocation: Allocation, envoys: tuple[Proxy, ...]
+) -> ImportInputs:
+    name, imported = ServiceName(key.namespace, key.name), world.imports[key]
+    ports = tuple(allocation.ports.get(ImportedPort(*name, port.port)) for port in imported.view.ports)
+    # Only whether pods are ready counts, and what the data path has written itself does not.
+    slices = tuple(found for found in world.slices_of(name) if not found.published)
+    return ImportInputs(
+        key, imported, world.policies.get(key), world.services.get(name), slices, ports, envoys
+    )
+
+
+def _export_inputs(world: World, key: ServiceKey, allocation: Allocation) -> ExportInputs:
+    name, export = ServiceName(key.namespace, key.name), world.exports[key]
+    slices = tuple(found for found in world.slices_of(name) if not found.published)
+    holders = tuple(allocation.paths.get(claim, key) for claim in claims_of(export))
+    return ExportInputs(key, export, world.services.get(name), slices, holders)
+
+
+def _imported(asked: ImportInputs, settings: Settings) -> Imported:
+    key, service = asked.key, asked.service
+    if service is None:
+        text = "metadata.name: The Service of this name does not exist, so that its name does not resolve."
+        return Imported(problems=(Problem(IMPORT, key, ProblemReason.NO_SERVICE, text),))
+    if service.import_type == HEADLESS:
+        text = "metadata.name: The Service is headless: clients would reach the proxy on the wrong port."
+        return Imported(problems=(Problem(IMPORT, key, ProblemReason.HEADLESS, text),))
+    resources: list[Resource] = []
+    problems: list[Problem] = []
+    ports: list[SlicePort] = []
+    for listener_port, port in dict(zip(asked.ports, asked.imported.view.ports, strict=True)).items():
+        wrong = _why_not(service, port, listener_port)
+        if wrong is not None or listener_port is None:
+            if wrong is not None:
+                problems.append(Problem(IMPORT, key, wrong[0], f"spec.ports[port={port.port}]: {wrong[1]}"))
+            continue
+        behind: Gateways = gateways(key, port, asked.policy)
+        problems += behind.problems
+        resources += egress(
+            ImportedPort(key.namespace, key.name, port.port),
+            port,
+            behind.shares,
+            affinity=asked.imported.view.session_affinity,
+            listener_port=listener_port,
+            settings=settings,
+        )
+        name = next(own.name for own in service.ports if own.port == port.port and own.protocol == _TCP)
+        if behind.shares:
+            ports.append(SlicePort(name, listener_port))
+    is_used = uses_imports(asked.policy, local_ready=_is_local_ready(service, asked.slices))
+    content = wanted_slice(ports, asked.proxies if is_used and ports else ())
+    return Imported(tuple(resources), content, tuple(problems))
+
+
+def _why_not(
+    service: Service, port: ImportPort, listener_port: int | None
+) -> tuple[ProblemReason, str] | None:
+    """Return why a port is not served: the reason and a sentence."""
+    if port.protocol != _TCP:
+        return ProblemReason.NOT_TCP, f"The protocol {port.protocol} is not supported. Use TCP."
+    if not any(own.port == port.port and own.protocol == _TCP for own in service.ports):
+        return ProblemReason.NO_SUCH_PORT, "The Service of this name has no such TCP port here."
+    if listener_port is None:
+        return ProblemReason.NO_PORT_LEFT, "All listener ports are in use. Give the agent a larger range."
+    return None
+
+
+def _is_local_ready(service: Service, slices: tuple[Slice, ...]) -> bool:
+    return any(ready_addresses(slices, port) for port in service.ports)
+
+
+def _problems(world: World) -> Iterator[Problem]:
+    for key, policy in world.policies.items():
+        yield from policy_problems(key, policy)
+
+
+def _by_kind(resources: Iterable[Resource]) -> dict[Kind, dict[str, Json]]:
+    found: dict[Kind, dict[str, Json]] = {kind: {} for kind in Kind}
+    for resource in sorted(resources, key=lambda resource: (resource.kind, resource.name)):
+        found[resource.kind][resource.name] = resource.body
+    return found

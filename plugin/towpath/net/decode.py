@@ -1,0 +1,121 @@
+"""From an object's bytes to what the data path needs of it: one function a kind, for the reflectors."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from towpath.datapath.slices import MANAGED_BY_LABEL, SERVICE_LABEL
+from towpath.datapath.world import (
+    KEEP_PATH_ANNOTATION,
+    SLICE_MANAGER,
+    TIERS_ANNOTATION,
+    GatewayExport,
+    MemberExport,
+    MemberImport,
+    MemberPolicy,
+    Slice,
+    SliceEndpoint,
+    SlicePort,
+)
+from towpath.karmada.decode.metadata import Object
+from towpath.model.service import Service
+from towpath.model.traffic import TrafficPolicy
+from towpath.model.view import View
+from towpath.rules.eligibility import is_set
+
+
+def service_import(raw: bytes) -> MemberImport | None:
+    """Read a ServiceImport; None while it is being deleted. Raises InvalidObject."""
+    obj = msgspec.json.decode(raw, type=Object)
+    if obj.metadata.deletion_timestamp:
+        return None
+    view = View.parse(msgspec.json.decode(obj.spec), _what("ServiceImport", obj))
+    return MemberImport(view, obj.metadata.uid)
+
+
+def service_export(raw: bytes) -> MemberExport | None:
+    """Read a ServiceExport; None while it is being deleted. Raises InvalidObject."""
+    obj = msgspec.json.decode(raw, type=Object)
+    meta = obj.metadata
+    if meta.deletion_timestamp:
+        return None
+    export = GatewayExport.parse(msgspec.json.decode(obj.spec), _what("ServiceExport", obj))
+    return MemberExport(
+        export, meta.creation_timestamp, is_set(meta.annotations.get(KEEP_PATH_ANNOTATION, ""))
+    )
+
+
+def traffic_policy(raw: bytes) -> MemberPolicy | None:
+    """Read a GlobalTrafficPolicy; None while it is being deleted. Raises InvalidObject."""
+    obj = msgspec.json.decode(raw, type=Object)
+    if obj.metadata.deletion_timestamp:
+        return None
+    policy = TrafficPolicy.parse(msgspec.json.decode(obj.spec), _what("GlobalTrafficPolicy", obj))
+    return MemberPolicy(policy, obj.metadata.annotations.get(TIERS_ANNOTATION, ""))
+
+
+def service(raw: bytes) -> Service | None:
+    """Read a Service; None while it is being deleted. Raises InvalidObject."""
+    obj = msgspec.json.decode(raw, type=Object)
+    if obj.metadata.deletion_timestamp:
+        return None
+    spec = msgspec.json.decode(obj.spec)
+    if isinstance(spec, dict) and spec.get("clusterIP") != "None":
+        spec.pop("clusterIP", None)
+    return Service.parse(spec, _what("Service", obj))
+
+
+class _Port(msgspec.Struct, gc=False):
+    name: str | None = None
+    port: int | None = None
+    protocol: str | None = None
+
+
+class _Conditions(msgspec.Struct, gc=False):
+    ready: bool | None = None
+    serving: bool | None = None
+
+
+class _Endpoint(msgspec.Struct, rename="camel", gc=False):
+    addresses: list[str] = []
+    conditions: _Conditions | None = None
+    node_name: str | None = None
+
+
+class _EndpointSlice(msgspec.Struct, rename="camel", gc=False):
+    address_type: str = "IPv4"
+    ports: list[_Port] | None = None
+    endpoints: list[_Endpoint] | None = None
+
+
+def endpoint_slice(raw: bytes) -> Slice | None:
+    """Read an EndpointSlice; None for one without a Service."""
+    meta = msgspec.json.decode(raw, type=Object).metadata
+    name = meta.labels.get(SERVICE_LABEL)
+    if name is None or meta.deletion_timestamp:
+        return None
+    obj = msgspec.json.decode(raw, type=_EndpointSlice)
+    return Slice(
+        sys.intern(name),
+        sys.intern(obj.address_type),
+        tuple(_port(port) for port in obj.ports or () if port.port is not None),
+        tuple(_endpoint(endpoint) for endpoint in obj.endpoints or () if endpoint.addresses),
+        published=meta.labels.get(MANAGED_BY_LABEL) == SLICE_MANAGER,
+    )
+
+
+def _port(port: _Port) -> SlicePort:
+    return SlicePort(sys.intern(port.name or ""), port.port or 0, sys.intern(port.protocol or "TCP"))
+
+
+def _endpoint(endpoint: _Endpoint) -> SliceEndpoint:
+    conditions = endpoint.conditions or _Conditions()
+    is_ready = conditions.ready is not False  # unknown counts as ready (discovery.k8s.io/v1)
+    is_serving = is_ready if conditions.serving is None else conditions.serving
+    return SliceEndpoint(endpoint.addresses[0], is_ready, is_serving, sys.intern(endpoint.node_name or ""))
+
+
+def _what(kind: str, obj: Object) -> str:
+    return f"{kind} {obj.metadata.namespace}/{obj.metadata.name}"

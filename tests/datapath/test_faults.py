@@ -1,0 +1,137 @@
+"""What clients notice while something breaks or changes: nothing, where it can be had."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from tests.datapath.conftest import Fleet
+from tests.support.envoys import app, call
+from tests.support.load import load
+from tests.support.members import export, gateway, imported, key, pods, policy, serving, using
+from tests.support.waiting import until
+from towpath.datapath.envoy import Kind
+from towpath.datapath.world import ServiceName
+from towpath.net.snapshot import snapshot
+
+TIERS = "default/default/default/cluster-1=0,default/default/default/cluster-3=1"
+FAIL_OVER = policy("FailOver", "cluster-1", "cluster-3", tiers=TIERS)
+BOTH = policy("ActiveActive")
+
+
+@pytest.mark.parametrize("how", [BOTH, FAIL_OVER], ids=["ActiveActive", "FailOver"])
+async def test_a_gateway_killed_fails_no_get(
+    fleet: Fleet, session: aiohttp.ClientSession, how: object
+) -> None:
+    await fleet.client.apply(fleet.importing(how))  # type: ignore[arg-type] # a policy
+    async with load(session, fleet.url) as calls:
+        await calls.until(100, "pod-1")
+        await fleet.first.kill_envoy()
+        await calls.until(200, "pod-3")
+        await fleet.first.start_envoy()
+        await calls.until(50, "pod-1")
+    assert calls.failed == {}
+
+
+async def test_no_post_is_repeated(fleet: Fleet, session: aiohttp.ClientSession) -> None:
+    """Only requests in flight when the gateway is killed may fail; no request arrives twice."""
+    async with load(session, fleet.url, method="POST", data=b"x") as calls:
+        await calls.until(100, "pod-1")
+        fleet.pod_1.hold = asyncio.Event()
+        arrived = len(fleet.pod_1.requests)
+        await until(fleet.pod_1.count, lambda seen: seen >= arrived + 5)
+        await fleet.first.kill_envoy()
+        in_flight = calls.in_flight + sum(calls.failed.values())
+        fleet.pod_1.hold.set()
+        await calls.until(200, "pod-3")
+    failed = sum(calls.failed.values())
+    assert failed <= in_flight
+    arrived_once = Counter(fleet.pod_1.numbers + fleet.pod_3.numbers)
+    assert max(arrived_once.values()) == 1
+    assert len(arrived_once) >= calls.seen.total() - failed
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_cluster_without_ready_pods_passes_all_on(
+    fleet: Fleet, session: aiohttp.ClientSession, method: str
+) -> None:
+    async with load(session, fleet.url, method=method) as calls:
+        await calls.until(50, "pod-1")
+        await fleet.first.apply(serving(key(), export(), fleet.pod_1.address, ready=False))
+        await calls.until(100, "pod-3")
+        # Nor does it matter that a gateway does not know the path yet.
+        await fleet.first.apply(serving(key(), export("/elsewhere"), fleet.pod_1.address))
+        await calls.until(100, "pod-3")
+    assert calls.failed == {}
+    assert max(Counter(fleet.pod_1.numbers + fleet.pod_3.numbers).values()) == 1
+
+
+async def test_the_agent_is_not_missed(fleet: Fleet, session: aiohttp.ClientSession) -> None:
+    async with load(session, fleet.url) as calls:
+        await calls.until(50)
+        await fleet.client.stop_agent()
+        await fleet.first.stop_agent()
+        await calls.until(200)
+        await fleet.client.start_agent()
+        await fleet.first.start_agent()
+        await fleet.client.apply(fleet.importing(policy("ActiveActive", "cluster-1")))
+
+        async def seen() -> set[str]:
+            return {await call(session, fleet.url) for _ in range(10)}
+
+        await until(seen, {"pod-1"}.__eq__)
+    assert calls.failed == {}
+
+
+async def test_changes_of_everything_fail_no_request(fleet: Fleet, session: aiohttp.ClientSession) -> None:
+    """Weights, the paths of gateways, who exports, and services that come and go."""
+    await fleet.second.apply(
+        serving(
+            key(),
+            export(
+                rules=[{"portNumber": 80, "path": path, "pathType": "Prefix"} for path in ("/web", "/other")]
+            ),
+            fleet.pod_3.address,
+        )
+    )
+    more = using(key("more"), imported(gateway("cluster-1", fleet.first.address, path="/more")), BOTH)
+    async with load(session, fleet.url) as calls, load(session, fleet.url, 100, method="POST") as posts:
+        for turn in range(12):
+            other = ("/web", "/other")[turn % 2]
+            one = fleet.importing(policy("ActiveActive", ("cluster-1", turn + 1), "cluster-3"), other=other)
+            if turn % 3:
+                one = using(key("more"), more.imports[key("more")], BOTH, world=one)
+            await fleet.client.apply(one)
+            await calls.until(20)
+    assert calls.failed == posts.failed == {}
+
+
+async def test_pods_that_are_replaced_fail_no_request(fleet: Fleet, session: aiohttp.ClientSession) -> None:
+    name = ServiceName("shop", "web")
+    async with app("pod-4") as new, load(session, fleet.url) as calls:
+        await calls.until(50)
+        world = serving(key(), export(), fleet.pod_1.address)
+        for addresses in ((fleet.pod_1.address, new.address), (new.address,), (fleet.pod_1.address,)):
+            await fleet.first.apply(replace(world, slices={name: {"x": pods("web", *addresses)}}))
+            await calls.until(60)
+    assert calls.failed == {}
+    assert calls.seen["pod-4"] > 20
+
+
+async def test_what_envoy_rejects_stops_nothing_else(fleet: Fleet, session: aiohttp.ClientSession) -> None:
+    derived, last = fleet.client.derived, fleet.client.snapshot
+    bodies = {kind: dict(found) for kind, found in derived.resources.items()}
+    bodies[Kind.CLUSTER]["bad"] = {"name": "bad", "type": "EDS", "lb_policy": "CLUSTER_PROVIDED"}
+    bodies[Kind.LISTENER]["bad"] = {"name": "bad"}
+    fleet.client.snapshot = snapshot(bodies, last, lambda _: None)
+    await fleet.client.discovery.publish(fleet.client.snapshot)
+    await fleet.client.discovery.settled()
+    assert fleet.client.rejections >= 2
+    await fleet.client.apply(fleet.importing(policy("ActiveActive", "cluster-3")))
+    assert {await call(session, fleet.url) for _ in range(10)} == {"pod-3"}
+    fleet.client.metrics.rejections["CLUSTER"].reset()
+    fleet.client.metrics.rejections["LISTENER"].reset()

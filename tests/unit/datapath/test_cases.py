@@ -1,0 +1,61 @@
+"""Worked cases: the objects of a member, and what its proxies and EndpointSlices have to be.
+
+``TOWPATH_WRITE_CASES=1`` writes ``expect.yaml`` anew, to be read before it is committed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.members import world_of
+from towpath.datapath import envoy
+from towpath.datapath.allocation import Allocation
+from towpath.datapath.derive import Derived, derive
+from towpath.datapath.slices import manifest
+from towpath.datapath.world import Settings
+from towpath.model.manifest import dump, load
+
+CASES = sorted(path.parent for path in Path(__file__).parent.glob("cases/*/member.yaml"))
+
+
+_KNOWN: tuple[tuple[str, object], ...] = (
+    ("retries of what may be repeated", envoy.retries(safe=True)),
+    ("retries of what reached no application", envoy.retries(safe=False)),
+    ("the configuration source", envoy.ads()),
+)
+
+
+def short(value: Any) -> Any:
+    """Return a value in which parts that are always the same are named."""
+    named = next((name for name, known in _KNOWN if value == known), None)
+    if named is not None:
+        return f"<{named}>"
+    if isinstance(value, dict):
+        return {key: short(one) for key, one in value.items()}
+    return [short(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def told(derived: Derived) -> dict[str, Any]:
+    return {
+        "resources": {
+            kind.name.lower(): short(dict(found)) for kind, found in derived.resources.items() if found
+        },
+        "slices": [
+            manifest(name, one.owner, one.uid, one.content) for name, one in sorted(derived.slices.items())
+        ],
+        "problems": [f"{one.reason}: {one}" for one in derived.problems],
+        "listenerPorts": {str(key): port for key, port in sorted(derived.allocation.ports.items())},
+        "paths": {str(claim): str(key) for claim, key in sorted(derived.allocation.paths.items())},
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case(case: Path) -> None:
+    derived = derive(world_of(load(case / "member.yaml")), Allocation(), Settings("cluster-2"))
+    if os.environ.get("TOWPATH_WRITE_CASES"):
+        (case / "expect.yaml").write_text(dump(told(derived)))
+    assert dump(told(derived)) == (case / "expect.yaml").read_text()

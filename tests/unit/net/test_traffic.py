@@ -1,0 +1,47 @@
+"""Envoy's statistics under the names of services."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from towpath.net.metrics import Metrics
+from towpath.net.traffic import Traffic
+
+
+def host(count: int, errors: int, locality: dict[str, str], *, failed: bool = False) -> dict[str, object]:
+    stats = [
+        {"name": "rq_total", "type": "COUNTER", "value": str(count)},
+        {"name": "rq_active", "value": "1"},
+    ]
+    stats.append({"name": "rq_error", "value": str(errors)})
+    health = {"eds_health_status": "HEALTHY", "failed_outlier_check": failed}
+    return {"stats": stats, "health_status": health, "locality": locality}
+
+
+def test_one_series_for_each_exporting_cluster_and_for_all_pods() -> None:
+    far = {"region": "default", "zone": "default", "sub_zone": "default/c1"}
+    clusters = [
+        {"name": "egress/shop/web:80/each-path", "host_statuses": [host(7, 2, far, failed=True)]},
+        {"name": "ingress/shop/a.b:80", "host_statuses": [host(3, 0, {}), host(4, 1, {})]},
+        {"name": "agent", "host_statuses": [host(9, 9, {})]},
+    ]
+    traffic, registry = Traffic(Path("/nowhere")), CollectorRegistry()
+    registry.register(traffic)
+    traffic.take(json.dumps({"cluster_statuses": clusters}).encode())
+    lines = [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
+    egress = (
+        'cluster="default/default/default/c1",direction="egress",namespace="shop",port="80",service="web"'
+    )
+    ingress = 'cluster="",direction="ingress",namespace="shop",port="80",service="a.b"'
+    assert lines == [
+        f"towpath_net_requests_total{{{egress}}} 7.0",
+        f"towpath_net_requests_total{{{ingress}}} 7.0",
+        f"towpath_net_request_errors_total{{{egress}}} 2.0",
+        f"towpath_net_request_errors_total{{{ingress}}} 1.0",
+        f"towpath_net_gateway_reachable{{{egress}}} 0.0",
+    ]
+    declared = {family.name for family in Metrics().declared}
+    assert {line.partition("{")[0] for line in lines} <= declared
