@@ -218,7 +218,7 @@ def test_a_claim_of_another_policy_is_removed_at_once() -> None:
 def test_an_import_whose_binding_is_taken_is_not_touched() -> None:
     """Karmada goes by the other one (shared binding names): a touch would change nothing."""
     one = Pass(*FLEET, USER, *exported("web", "a", "b"))
-    one.apply()
+    one.report(dict(one.apply().digests) | {"c": "old"})
     other = {"apiVersion": "multicluster.flomesh.io/v1alpha1", "kind": "ServiceImport"}
     tell(one.inventory, binding({**other, "metadata": {"name": "web", "namespace": "shop", "uid": "x"}}, "c"))
     one()

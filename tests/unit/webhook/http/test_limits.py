@@ -188,7 +188,7 @@ async def test_bodies_in_progress_are_bounded_together() -> None:
     assert (await post(app, VALIDATE_EXPORTS, large))[0] == 200, "there is room again"
 
 
-async def test_an_answer_names_the_first_problems_and_the_number_of_others() -> None:
+async def test_an_answer_names_the_first_problems_and_counts_the_rest() -> None:
     rules = [{"portNumber": 0, "path": "x", "pathType": "y"}] * 100
     body = of_export(rules)
     _, answer = await post(application(), VALIDATE_EXPORTS, body)
