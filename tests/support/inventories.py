@@ -10,7 +10,7 @@ import msgspec
 
 from towpath.derivation.index import Incremental
 from towpath.inventory.inventory import Inventory
-from towpath.karmada.reflector import Reflector
+from towpath.karmada.reflector import Name, Reflector
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.ownership import MANAGED_BY
 
@@ -54,8 +54,16 @@ def _type(reflector: Reflector[Any]) -> tuple[str, str]:
 
 
 def forget(inventory: Inventory, obj: Object) -> None:
-    """Let an inventory hear that an object is gone: one that is being deleted is of no interest any more."""
-    tell(inventory, {**obj, "metadata": {**obj["metadata"], "deletionTimestamp": "2026-01-02T00:00:00Z"}})
+    """Let an inventory hear that an object of a user is gone."""
+    name = Name(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+    for reflector in inventory.watched.reflectors:
+        if _type(reflector) == (obj["apiVersion"], obj["kind"]):
+            reflector._remove(name, next(_version))
+
+
+def deleting(obj: Object) -> Object:
+    """Return an object whose deletion was requested and that a finalizer keeps."""
+    return {**obj, "metadata": {**obj["metadata"], "deletionTimestamp": "2026-01-02T00:00:00Z"}}
 
 
 def metadata(name: str, namespace: str = "shop", **more: object) -> Object:
@@ -126,7 +134,7 @@ def policy(name: str = "web", kind: str = "ActiveActive", *targets: Mapping[str,
 
 
 def binding(template: Object, *clusters: str, reported: Mapping[str, Object] | None = None) -> Object:
-    """Return Karmada's binding of a template; ``reported`` is what clusters say of their copies."""
+    """Return Karmada's binding of a template that all clusters have; ``reported`` is the status of copies."""
     meta = template["metadata"]
     return {
         "apiVersion": "work.karmada.io/v1alpha2",
@@ -142,7 +150,7 @@ def binding(template: Object, *clusters: str, reported: Mapping[str, Object] | N
             },
             "clusters": [{"name": name} for name in clusters],
         },
-        "status": {"aggregatedStatus": aggregated(reported or {})},
+        "status": {"aggregatedStatus": aggregated({name: {} for name in clusters} | dict(reported or {}))},
     }
 
 

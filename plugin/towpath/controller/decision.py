@@ -40,6 +40,14 @@ class Adopt(NamedTuple):
     template: Template
 
 
+class Collect(NamedTuple):
+    """Delete what a ServiceExport has left, if a fresh read confirms that the export does not exist."""
+
+    export: Resource
+    name: Name
+    writes: tuple[Write, ...]
+
+
 class Note(NamedTuple):
     """A line of the log. ``level`` is a method of the logger."""
 
@@ -55,7 +63,7 @@ class Latency(NamedTuple):
     withdrawal: bool
 
 
-Step = Write | Touch | PatchStatus | Adopt
+Step = Write | Touch | PatchStatus | Adopt | Collect
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import structlog
 
 from towpath.controller import flomesh_cluster
-from towpath.controller.decision import Adopt, Decision, PatchStatus, Step, Touch
+from towpath.controller.decision import Adopt, Collect, Decision, PatchStatus, Step, Touch
+from towpath.controller.deletionguard.act import collect
 from towpath.controller.events import Events, news_of
 from towpath.controller.metrics import Metrics
 from towpath.controller.orphanbinding.act import adopt
@@ -91,6 +92,9 @@ class Reconciler:
                 log.warning("touched", template=f"{step.resource} {'/'.join(step.name)}", reason=step.why)
             case Adopt():
                 await adopt(self._writer, step.template, now)
+            case Collect():
+                if not await collect(self._writer, step):
+                    self._inventory.watched.relist()
             case PatchStatus():
                 change = await self._writer.patch_status(step)
                 if change is not None and step.subject is not None:

@@ -15,7 +15,6 @@ from collections.abc import Container
 from dataclasses import replace
 from functools import partial
 
-from towpath.controller import traffic_policy
 from towpath.controller.decision import Decision, Latency, Note, PatchStatus, Step, Touch
 from towpath.controller.deletionguard.decide import DeletionGuard, Verdict
 from towpath.controller.events import NORMAL, WARNING, News, Subject
@@ -24,11 +23,12 @@ from towpath.controller.orphanbinding.decide import OrphanBindings
 from towpath.controller.rollout.decide import Rollout, Rollouts, arrival_of
 from towpath.controller.rollout.load import Load
 from towpath.controller.rollout.throttle import StatusThrottle
+from towpath.controller.traffic_policy import TrafficPolicies
 from towpath.derivation.derive import Derived
 from towpath.derivation.followpolicy import export_policy
 from towpath.derivation.render import Rendered, render
 from towpath.derivation.stages import is_foreign, stages
-from towpath.derivation.status import export_status, offering
+from towpath.derivation.status import export_status, offering, stated, was_valid
 from towpath.inventory.snapshot import Snapshot
 from towpath.karmada import resources
 from towpath.karmada.client import Resource
@@ -39,7 +39,9 @@ from towpath.model.condition import Condition
 from towpath.model.keys import ServiceKey
 from towpath.model.ownership import EXPORT_PREFIX
 from towpath.model.world import ExportedService
-from towpath.rules.conditions import ready, withheld
+from towpath.propagation.namespaces import is_reserved
+from towpath.rules import conditions
+from towpath.rules.conditions import withheld
 
 AUDIT_SECONDS = 900.0
 """The time after which a service is reconciled although nothing has happened; up to a third more."""
@@ -55,6 +57,7 @@ class ServiceExports:
         self._guard = DeletionGuard()
         self._follow = FollowPolicies(self.load)
         self._orphans = OrphanBindings()
+        self._traffic = TrafficPolicies(self._follow, self.load)
         self._known: dict[ServiceKey, Derived] = {}
         self.ready: dict[ServiceKey, Condition] = {}
         """The condition Ready of each export, as of its last pass."""
@@ -87,7 +90,7 @@ class ServiceExports:
             return Decision() if exists else self._gone(snapshot)
         return (
             self._export(snapshot)
-            + traffic_policy.decide(snapshot, self._follow)
+            + self._traffic.decide(snapshot)
             + self._orphans.decide(snapshot.templates, snapshot.now)
         )
 
@@ -101,7 +104,22 @@ class ServiceExports:
         self._throttle.forget(key)
         export, imported = _export_of(key), _import_of(key)
         self._follow.forget(export)
-        return Decision(took_up=True, forgotten=(export, imported)) + self._guard.gone(snapshot)
+        forgotten = Decision(took_up=True, forgotten=(export, imported))
+        return forgotten + (self._deleting(snapshot) if snapshot.deleting else self._guard.gone(snapshot))
+
+    def _deleting(self, snapshot: Snapshot) -> Decision:
+        """Withdraw an export that is being deleted, whoever holds a finalizer of it.
+
+        Its deletion is a wish of the user, so the deletion guard is not asked.
+        """
+        key, export = snapshot.key, snapshot.deleting
+        if export is None or snapshot.terminating:
+            return Decision()
+        self._guard.forget(key)
+        writes = tuple(stages(snapshot.current, Rendered(), export=export.uid))
+        deleted = (conditions.being_deleted(), conditions.ready((), Arrival()))
+        make = partial(stated, deleted, export.generation, now=snapshot.now)
+        return Decision(stages=writes, steps=(PatchStatus(*_export_of(key), make, _subject(key, export)),))
 
     def _export(self, snapshot: Snapshot) -> Decision:
         key, service, derived, export = snapshot.key, snapshot.service, snapshot.derived, snapshot.export
@@ -117,31 +135,31 @@ class ServiceExports:
             return decision + Decision(steps=(_status(snapshot, export, derived, held, Arrival()),))
         arrival = arrival_of(snapshot.imports, wanted.digests)
         arrived = not snapshot.imports.reflecting or not arrival.behind
-        self.ready[key] = wanted.refused or ready(sorted(wanted.digests), arrival)
+        self.ready[key] = wanted.refused or conditions.ready(sorted(wanted.digests), arrival)
         writes = tuple(stages(snapshot.current, wanted, export=service.uid, arrived=arrived))
         rollout = self._rollout(snapshot, wanted, writing=bool(writes))
         return (
             Decision(_audit(key, snapshot.now), notes=_obstacle(snapshot, wanted), stages=writes)
             + self._changed(snapshot, export, derived)
             + self._rolled_out(snapshot, rollout, arrival)
-            + self._reported(snapshot, service, rollout, _status(snapshot, export, derived, wanted, arrival))
+            + self._reported(snapshot, rollout, _status(snapshot, export, derived, wanted, arrival))
             + self._followed(snapshot, service, export)
         )
 
     def _rollout(self, snapshot: Snapshot, wanted: Rendered, *, writing: bool) -> Rollout:
         imports = snapshot.imports
         claimed = imports.claim is not None and wanted.service_import is not None
-        rollout = self._rollouts.look(
+        return self._rollouts.look(
             snapshot.key,
             wanted.digests,
-            imports.binding.reported,
+            imports.binding.copies.reported,
             imports.lost,
             snapshot.now,
             snapshot.changed_at,
             claimed=claimed,
             writing=writing,
+            reflecting=imports.reflecting,
         )
-        return rollout if imports.reflecting or claimed else Rollout()
 
     def _changed(self, snapshot: Snapshot, export: StoredExport, derived: Derived) -> Decision:
         """Return what to log and to emit when exporters or importers have changed."""
@@ -177,29 +195,29 @@ class ServiceExports:
             self._withdrawing.discard(key)
         return Decision(rollout.look_again, latencies=latencies, steps=steps)
 
-    def _reported(
-        self, snapshot: Snapshot, service: ExportedService, rollout: Rollout, status: PatchStatus
-    ) -> Decision:
+    def _reported(self, snapshot: Snapshot, rollout: Rollout, status: PatchStatus) -> Decision:
         """Return the statuses of export and import, unless it is too early for them."""
         derived = snapshot.derived
-        until = self._unbound_until(snapshot, service)
+        until = self._unbound_until(snapshot)
         steps: tuple[Step, ...] = () if rollout.hold_status or until < math.inf else (status,)
         if not rollout.hold_status and derived is not None:
             steps += _offered(snapshot, derived)
         look_again = math.inf if derived is None else min(until, derived.look_again)
-        return Decision(look_again, took_up=bool(service.offers), steps=steps)
+        return Decision(look_again, took_up=until == math.inf, steps=steps)
 
-    def _unbound_until(self, snapshot: Snapshot, service: ExportedService) -> float:
-        """Return until when it is too early to say that Karmada has not bound the export; infinity for
-        now."""
-        if service.offers:
+    def _unbound_until(self, snapshot: Snapshot) -> float:
+        """Return until when it is too early to report that no cluster exports; infinity to report now."""
+        derived, export = snapshot.derived, snapshot.export
+        if derived is None or export is None:
+            return math.inf
+        if not conditions.is_transient(derived.conditions[0]) or was_valid(export.status):
             self._throttle.bound(snapshot.key)
             return math.inf
         return self._throttle.unbound(snapshot.key, snapshot.changed_at, snapshot.now)
 
     def _followed(self, snapshot: Snapshot, service: ExportedService, export: StoredExport) -> Decision:
         """Let an export that no policy of a user selects go where its Service goes."""
-        if service.taken_by:
+        if service.taken_by or is_reserved(snapshot.key.namespace):
             return Decision()
         key, live = snapshot.key, snapshot.export_policy
         follower = Follower(

@@ -7,30 +7,49 @@ from functools import partial
 from towpath.controller.decision import Decision, PatchStatus
 from towpath.controller.events import Subject
 from towpath.controller.followpolicy.decide import Follower, FollowPolicies
+from towpath.controller.rollout.load import Load
+from towpath.controller.rollout.throttle import BINDING_GRACE_SECONDS
 from towpath.derivation.followpolicy import traffic_policy
 from towpath.derivation.status import stated
 from towpath.derivation.warnings import advise_policy
 from towpath.inventory.snapshot import Snapshot
 from towpath.karmada import resources
 from towpath.karmada.reflector import Name
+from towpath.model.condition import FALSE
+from towpath.model.keys import ServiceKey
 from towpath.model.ownership import TRAFFIC_PREFIX
+from towpath.propagation.namespaces import is_reserved
 from towpath.rules import conditions
 
 
-def decide(snapshot: Snapshot, follow: FollowPolicies) -> Decision:
-    """Decide on the traffic policy of a service."""
-    key, policy, stored, now = snapshot.key, snapshot.policy, snapshot.traffic, snapshot.now
-    resource, name = resources.traffic_policies(key.dialect), Name(key.namespace, key.name)
-    if policy is None or stored is None:
-        follow.forget((resource, name))
-        return Decision(forgotten=((resource, name),))
-    live = snapshot.traffic_policy
-    follower = Follower(
-        resource, name, policy.uid, f"{TRAFFIC_PREFIX}{key.name}", live, policy.selected, stored.claim
-    )
-    followed = follow.decide(follower, traffic_policy(policy, snapshot.derived), now)
-    cautions = advise_policy(policy, snapshot.service, snapshot.derived, snapshot.fleet)
-    wanted = [conditions.accepted(cautions), conditions.resolved(cautions)]
-    make = partial(stated, wanted, stored.generation, now=now)
-    subject = Subject(key.dialect.api_version, "GlobalTrafficPolicy", key.namespace, key.name, stored.uid)
-    return followed + Decision(steps=(PatchStatus(resource, name, make, subject),))
+class TrafficPolicies:
+    """Decides on traffic policies. A new one waits a moment for the exporters that it names."""
+
+    def __init__(self, follow: FollowPolicies, load: Load) -> None:
+        self._follow, self._load = follow, load
+        self._unresolved: dict[ServiceKey, float] = {}
+
+    def decide(self, snapshot: Snapshot) -> Decision:
+        """Decide on the traffic policy of a service."""
+        key, policy, stored, now = snapshot.key, snapshot.policy, snapshot.traffic, snapshot.now
+        resource, name = resources.traffic_policies(key.dialect), Name(key.namespace, key.name)
+        if policy is None or stored is None:
+            self._follow.forget((resource, name))
+            self._unresolved.pop(key, None)
+            return Decision(forgotten=((resource, name),))
+        decision = Decision()
+        if not is_reserved(key.namespace):
+            live, own = snapshot.traffic_policy, f"{TRAFFIC_PREFIX}{key.name}"
+            follower = Follower(resource, name, policy.uid, own, live, policy.selected, stored.claim)
+            decision = self._follow.decide(follower, traffic_policy(policy, snapshot.derived), now)
+        cautions = advise_policy(policy, snapshot.service, snapshot.derived, snapshot.fleet)
+        accepted, resolved = conditions.accepted(cautions), conditions.resolved(cautions)
+        if resolved.status == FALSE and not stored.status.get("conditions"):
+            grace = BINDING_GRACE_SECONDS * self._load.pace
+            until = self._unresolved.setdefault(key, now) + grace
+            if now < until:
+                return decision + Decision(until)
+        self._unresolved.pop(key, None)
+        make = partial(stated, [accepted, resolved], stored.generation, now=now)
+        subject = Subject(key.dialect.api_version, "GlobalTrafficPolicy", key.namespace, key.name, stored.uid)
+        return decision + Decision(steps=(PatchStatus(resource, name, make, subject),))

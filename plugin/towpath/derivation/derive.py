@@ -97,7 +97,7 @@ def derive_service(service: ExportedService, fleet: Fleet, lost: Sequence[Lost],
         _views(_importers(service, fleet), exporters, united, everything, fleet),
         everything,
         (
-            conditions.valid(service, names, excluded, taken.get(EVERYWHERE)),
+            conditions.valid(service, names, excluded, taken.get(EVERYWHERE), _twins(names, fleet)),
             conditions.conflict(disagreements(ordered, united.clashes, lost)),
         ),
         judged.look_again,
@@ -122,6 +122,11 @@ def why_not_importing(
     if not any(in_scope(service.offers[other.name].export, member.key) for other in others):
         return NotImportedReason.OUT_OF_SCOPE
     return NotImportedReason.PORTS_CLASH
+
+
+def _twins(exporters: Sequence[str], fleet: Fleet) -> list[tuple[str, ...]]:
+    """Return the names of each exporting cluster that has joined under several names."""
+    return [same for same in fleet.joined_twice if not set(same).isdisjoint(exporters)]
 
 
 def exporters_of(service: ExportedService, names: Iterable[str], fleet: Fleet) -> list[Exporter]:

@@ -13,7 +13,7 @@ from towpath.derivation.derive import Derived
 from towpath.derivation.render import Rendered
 from towpath.model.arrival import Arrival
 from towpath.model.cluster import Member
-from towpath.model.condition import Condition
+from towpath.model.condition import TRUE, VALID, Condition
 from towpath.model.times import rfc3339
 from towpath.rules.conditions import ready
 
@@ -51,6 +51,12 @@ def offering(derived: Derived, members: Mapping[str, Member]) -> dict[str, list[
     """Return what a ServiceImport's status should say: who exports, and where that is reached."""
     exporters = sorted(derived.exporters)
     return {"clusters": [{"cluster": name, "addresses": [_address(members[name])]} for name in exporters]}
+
+
+def was_valid(status: Status) -> bool:
+    """Tell whether the status of an export has Valid=True."""
+    conditions = status.get("conditions") or ()
+    return any(c.get("type") == VALID and c.get("status") == TRUE for c in conditions)
 
 
 def says(before: Status, wanted: Status) -> bool:

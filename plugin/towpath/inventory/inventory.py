@@ -21,9 +21,11 @@ from towpath.karmada import decode
 from towpath.karmada.client import Client
 from towpath.karmada.decode import (
     Binding,
+    Copies,
     StoredCluster,
     StoredExport,
     StoredMember,
+    StoredNamespace,
     StoredService,
     StoredTraffic,
 )
@@ -58,6 +60,8 @@ class Inventory:
         """The members that Karmada cannot reach."""
         self.changed_at: dict[ServiceKey, float] = {}
         """When each service began to change (seconds since 1970), until a pass takes the change up."""
+        self.exporting: dict[ServiceKey, frozenset[str]] = {}
+        """The clusters whose endpoints each derived ServiceImport holds: they have had both objects."""
         self.reflecting = False
         """Whether any member has ever reported a digest: without the interpreter none does."""
         self.numbered: dict[Name, frozenset[str]] = {}
@@ -85,15 +89,23 @@ class Inventory:
 
     # --- what the objects say of one service
 
-    def exported(self, key: ServiceKey, stored: StoredExport) -> ExportedService:
-        """Return one service as the members see it, with this as its export."""
+    def exported(
+        self, key: ServiceKey, stored: StoredExport, copies: Copies | None = None
+    ) -> ExportedService:
+        """Return one service as the members see it, with this as its export.
+
+        ``copies`` is what members report of the export, if that is newer than its binding.
+        """
         watched = self.watched
         binding = watched.binding_of(key.dialect.api_version, "ServiceExport", key, stored.uid)
+        if copies is not None:
+            binding = binding._replace(copies=copies)
         service = watched.services.get(key.name, key.namespace)
         bound = watched.binding_of("v1", "Service", key, service.uid) if service else None
         serving = bound.clusters if bound else frozenset()
         overrides = [*self._user_overrides.of(key.namespace)] if self._user_overrides else []
-        offers, faults = offers_of(key, stored, binding, service, serving, overrides, self._targets)
+        exporting = self.exporting.get(key, frozenset())
+        offers, faults = offers_of(key, stored, binding, service, bound, overrides, self._targets, exporting)
         return ExportedService(
             key,
             stored.uid,
@@ -105,6 +117,9 @@ class Inventory:
             taken_by=watched.taken_by(key, "ServiceExport"),
             frozen=service is not None and bound is not None and _is_frozen(service, bound),
             faults=faults,
+            namespaced=self._namespaced(key.namespace, binding, bound),
+            has_service=service is not None,
+            service_selected=service is not None and self._is_service_selected(key, service),
         )
 
     def applied(self, key: ServiceKey, stored: StoredTraffic) -> AppliedPolicy:
@@ -122,6 +137,23 @@ class Inventory:
             if stored is not None and stored.claim == claim:
                 yield Template("v1", "Service", namespace, name, stored.labels)
 
+    def _is_service_selected(self, key: ServiceKey, service: StoredService) -> bool:
+        template = Template("v1", "Service", key.namespace, key.name, service.labels)
+        return service.claim is not None or is_selected(self._user_policies, template)
+
+    def _namespaced(self, namespace: str, *bindings: Binding | None) -> frozenset[str] | None:
+        """Return the clusters that have a namespace; None for all, and while that is not known.
+
+        A namespace that Karmada does not propagate by itself is where a policy sends it, and where objects of
+        these bindings were applied.
+        """
+        stored = self.watched.namespaces.get(namespace)
+        binding = decode.binding_name(namespace, "Namespace")
+        clusters = self.watched.namespace_bindings.get(binding) if stored and stored.skipped else None
+        if clusters is None:
+            return None
+        return clusters.union(*(bound.copies.applied for bound in bindings if bound))
+
     def _is_selected(self, key: ServiceKey, kind: str, labels: Mapping[str, str]) -> bool:
         template = Template(key.dialect.api_version, kind, key.namespace, key.name, labels)
         return is_selected(self._user_policies, template)
@@ -137,8 +169,19 @@ class Inventory:
 
     # --- effects: the third column of the table in ``watched``
 
-    def namespace_changed(self, name: Name, old: bool | None, new: bool | None) -> None:
-        """Touch nothing: the end of each object in the namespace is a change of its own."""
+    def namespace_changed(self, name: Name, old: StoredNamespace | None, new: StoredNamespace | None) -> None:
+        """Touch every service of a namespace that is propagated in another way.
+
+        The deletion of a namespace touches nothing: the end of each object in it is a change of its own.
+        """
+        if (old and old.skipped) != (new and new.skipped):
+            self._all_changed(name.name)
+
+    def namespace_binding_changed(
+        self, name: Name, old: frozenset[str] | None, new: frozenset[str] | None
+    ) -> None:
+        """Touch every service of the namespace that is bound."""
+        self._all_changed(name.name.removesuffix(decode.binding_name("", "Namespace")))
 
     def cluster_changed(self, name: Name, old: StoredMember | None, new: StoredMember | None) -> None:
         """Touch the services that the member exports or imports; all of them if overrides may match it
@@ -183,7 +226,7 @@ class Inventory:
             return
         service = Name(name.namespace, name.name.removesuffix(decode.binding_name("", binding.kind)))
         if binding.kind == "ServiceImport":
-            self.reflecting = self.reflecting or bool(binding.reported)
+            self.reflecting = self.reflecting or bool(binding.copies.reported)
             self._touch(service)
         else:
             self._service_changed(*service)
@@ -192,6 +235,17 @@ class Inventory:
         self, dialect: Dialect, name: Name, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
     ) -> None:
         """Touch the service that the import belongs to."""
+        key = ServiceKey(dialect, *name)
+        was = self.exporting.pop(key, frozenset())
+        if exporting := decode.exporting(new):
+            self.exporting[key] = exporting
+        service = self.world.services.get(key)
+        if (
+            was != exporting
+            and service
+            and (service.faults or any(o.absence for o in service.offers.values()))
+        ):
+            self._service_changed(*name)
         self._touch(name)
 
     def derived_policy_changed(
@@ -237,7 +291,11 @@ class Inventory:
             key = ServiceKey(dialect, namespace, name)
             export = self.watched.exports[dialect].get(name, namespace)
             policy = self.watched.traffic[dialect].get(name, namespace)
-            self._changed(self.world.put_service(key, self.exported(key, export) if export else None))
+            self._changed(
+                self.world.put_service(
+                    key, self.exported(key, export) if export and not export.deleting else None
+                )
+            )
             for touched in self.world.put_policy(key, self.applied(key, policy) if policy else None):
                 self._enqueue(touched)
 

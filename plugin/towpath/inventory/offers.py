@@ -8,7 +8,7 @@ apply is a fault. Without overrides all clusters share one offer, which is the u
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +18,14 @@ from towpath.errors import InvalidObject
 from towpath.karmada import decode
 from towpath.karmada.decode import Binding, StoredExport, StoredService
 from towpath.model.keys import ServiceKey
-from towpath.model.world import Offer
+from towpath.model.world import Absence, Offer
 from towpath.propagation.overriding import concerning, overridden
 from towpath.propagation.policies import OverridePolicy, Target
 
 _Manifest = dict[str, Any]
+_SUSPENDED = "The PropagationPolicy suspends dispatching."
+_LASTING = (Absence.PENDING, Absence.SUSPENDED, Absence.FAILED)
+"""From what passes by itself to what does not."""
 
 
 def offers_of(
@@ -30,28 +33,56 @@ def offers_of(
     export: StoredExport,
     bound: Binding,
     service: StoredService | None,
-    serving: Collection[str],
+    serving: Binding | None,
     overrides: Collection[OverridePolicy],
     targets: Mapping[str, Target],
+    exporting: Collection[str] = (),
 ) -> tuple[dict[str, Offer], tuple[str, ...]]:
-    """Return the offers by name of the cluster that has the export, and the faults.
+    """Return the offers by name of the cluster to which the export is bound, and the faults.
 
-    ``serving`` are the clusters that have the Service, ``overrides`` the user's policies that may concern
-    it, and ``targets`` the members as policies see them.
+    ``bound`` is the binding of the export and ``serving`` that of the Service, ``overrides`` are the policies
+    of users that may concern them, and ``targets`` the members as policies see them. A cluster that is
+    ``exporting`` had both objects, so a later failure or suspension keeps it, with a fault.
     """
     absent = Offer(export.export, None)
     there = Offer(export.export, service.service, service.going) if service else absent
-    offers = {cluster: there if cluster in serving else absent for cluster in bound.clusters}
-    faults: tuple[str, ...] = ()
+    served = serving.clusters if serving else frozenset()
+    offers = {cluster: there if cluster in served else absent for cluster in bound.clusters}
+    faults: set[str] = set()
     if overrides:
         copies = _Copies(key, export, service, overrides)
         for cluster, offer in offers.items():
             offers[cluster] = copies.offer(targets.get(cluster, Target(cluster)), offer)
-        faults = tuple(sorted(copies.faults))
-    for cluster, why in bound.reported.items():
+        faults |= copies.faults
+    for cluster, message in bound.copies.reported.items():
         if cluster in offers:
-            offers[cluster] = replace(offers[cluster], refused=why)
-    return offers, faults
+            offers[cluster] = replace(offers[cluster], refused=message)
+    faults.update(_mark_absent(offers, (bound, serving), exporting))
+    return offers, tuple(sorted(faults))
+
+
+def _mark_absent(
+    offers: dict[str, Offer], bindings: Iterable[Binding | None], exporting: Collection[str]
+) -> Iterator[str]:
+    """Mark the offers of clusters that do not have both objects; yield a fault for each that keeps them."""
+    found: dict[str, tuple[Absence, str]] = {}
+    for binding in filter(None, bindings):
+        held = (c for c in binding.copies.applied & offers.keys() if binding.is_suspended(c))
+        yield from (_kept(cluster, _SUSPENDED) for cluster in held)
+        for cluster in (binding.clusters - binding.copies.applied) & offers.keys():
+            absence, message = binding.absence(cluster) or (Absence.PENDING, "")
+            known, _ = found.get(cluster, (Absence.PENDING, ""))
+            if cluster not in found or _LASTING.index(absence) > _LASTING.index(known):
+                found[cluster] = (absence, f"{binding.kind}: {message}" if message else "")
+    for cluster, (absence, message) in found.items():
+        if cluster not in exporting:
+            offers[cluster] = replace(offers[cluster], absence=absence, obstacle=message)
+        elif absence is not Absence.PENDING:
+            yield _kept(cluster, message or _SUSPENDED)
+
+
+def _kept(cluster: str, why: str) -> str:
+    return f"Cluster {cluster} keeps an older version and exports it. {why.rstrip('. ')}."
 
 
 class _Copies:

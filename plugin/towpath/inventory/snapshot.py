@@ -60,6 +60,8 @@ class Template(NamedTuple):
 class Snapshot:
     """One service at ``now`` (seconds since 1970). What does not exist is None.
 
+    ``export`` is None also while the ServiceExport is being deleted; then ``deleting`` is the ServiceExport.
+
     ``terminating``: the namespace is being deleted. ``idle``: nothing else waits to be reconciled.
     ``changed_at`` is when the change began that no pass has taken up yet. ``existing`` is the number of
     derived ServiceImports of all services. ``missing_inputs`` and ``no_exports`` say which lists were empty
@@ -72,6 +74,7 @@ class Snapshot:
     imports: ImportState
     current: Current = field(default_factory=Current)
     export: StoredExport | None = None
+    deleting: StoredExport | None = None
     service: ExportedService | None = None
     derived: Derived | None = None
     export_policy: Object | None = None
@@ -93,13 +96,15 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
     export = watched.exports[key.dialect].get(key.name, key.namespace)
     traffic = watched.traffic[key.dialect].get(key.name, key.namespace)
     template = watched.imports[key.dialect].get(key.name, key.namespace)
+    namespace = watched.namespaces.get(key.namespace)
     return Snapshot(
         key,
         now,
         world.fleet,
         _import_state(inventory, key, template),
         current=_current(inventory, key, template),
-        export=export,
+        export=None if export is None or export.deleting else export,
+        deleting=export if export is not None and export.deleting else None,
         service=world.services.get(key),
         derived=world.derived(key, now),
         export_policy=watched.propagation.get(f"{EXPORT_PREFIX}{key.name}", key.namespace),
@@ -109,7 +114,7 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
         if traffic
         else None,
         templates=_templates(inventory, key, template, export, traffic),
-        terminating=bool(watched.namespaces.get(key.namespace)),
+        terminating=namespace is not None and namespace.terminating,
         idle=idle,
         changed_at=inventory.changed_at.get(key),
         existing=sum(map(len, watched.imports.values())),

@@ -19,6 +19,7 @@ from towpath.karmada.decode import (
     StoredCluster,
     StoredExport,
     StoredMember,
+    StoredNamespace,
     StoredService,
     StoredTraffic,
 )
@@ -35,8 +36,13 @@ class Effects(Protocol):
     """What a change of each kind does. ``old`` and ``new`` are None where the object did not or does not
     exist."""
 
-    def namespace_changed(self, name: Name, old: bool | None, new: bool | None) -> None:
-        """A namespace begins to terminate, or is gone."""
+    def namespace_changed(self, name: Name, old: StoredNamespace | None, new: StoredNamespace | None) -> None:
+        """A namespace begins to terminate, is gone, or is propagated in another way."""
+
+    def namespace_binding_changed(
+        self, name: Name, old: frozenset[str] | None, new: frozenset[str] | None
+    ) -> None:
+        """The clusters that have a namespace change."""
 
     def cluster_changed(self, name: Name, old: StoredMember | None, new: StoredMember | None) -> None:
         """A Karmada Cluster changes."""
@@ -113,9 +119,12 @@ class Watched:
         self.flomesh_clusters = each(
             resources.flomesh_clusters, decode.flomesh_cluster, effects.flomesh_cluster_changed
         )
-        self.exports = each(resources.service_exports, decode.service_export, effects.export_changed)
+        self.exports = each(resources.service_exports, decode.any_service_export, effects.export_changed)
         self.traffic = each(resources.traffic_policies, decode.traffic_policy, effects.traffic_changed)
         self.namespaces = watch(resources.NAMESPACES, decode.namespace, effects.namespace_changed)
+        self.namespace_bindings = watch(
+            resources.CLUSTER_BINDINGS, decode.namespace_binding, effects.namespace_binding_changed
+        )
         self.services = watch(resources.SERVICES, decode.service, effects.service_changed)
         self.bindings = watch(resources.BINDINGS, decode.binding, effects.binding_changed)
         self.user_policies = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from towpath.model.cluster import Member
 from towpath.model.export import CONFLICT_RESOLUTION, OVERWRITE, Export
@@ -14,14 +15,22 @@ from towpath.model.traffic import TrafficPolicy
 NOBODY: frozenset[str] = frozenset()
 
 
+class Absence(Enum):
+    """Why a cluster that Karmada has bound an object to does not have it."""
+
+    SUSPENDED = auto()
+    FAILED = auto()
+    PENDING = auto()
+
+
 @dataclass(frozen=True)
 class Offer:
     """One service as one member sees it, after the user's own overrides.
 
     ``service`` is None where Karmada did not bind the Service, and ``going`` is set while it is being
     deleted. ``created`` is the age of the member's own ServiceExport, empty where it has that of the
-    template. ``refused`` is what the member's controller says with ``Valid=False``, None while it says
-    nothing of the kind.
+    template. ``refused`` is the message of the member's own controller with ``Valid=False``, None without
+    one. ``absence``: the cluster is bound and does not have the objects; ``obstacle`` is Karmada's message.
     """
 
     export: Export
@@ -29,6 +38,8 @@ class Offer:
     going: bool = False
     created: str = ""
     refused: str | None = None
+    absence: Absence | None = None
+    obstacle: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,9 @@ class ExportedService:
     (docs/karmada-behaviour.md, "shared binding names").
     ``frozen``: the Service has lost its policy, so its changes reach no member ("frozen templates").
     ``namespaced`` are the clusters that have its namespace, None for all of them.
-    ``faults`` are sentences about overrides that Karmada cannot apply ("silent override failure").
+    ``faults`` are sentences about overrides that Karmada cannot apply ("silent override failure") and about
+    clusters that keep an older version. ``has_service``: a Service of the name exists in
+    Karmada. ``service_selected``: a policy selects it.
     """
 
     key: ServiceKey
@@ -57,6 +70,8 @@ class ExportedService:
     frozen: bool = False
     faults: tuple[str, ...] = ()
     namespaced: frozenset[str] | None = None
+    has_service: bool = True
+    service_selected: bool = True
 
     @property
     def overwrites(self) -> bool:

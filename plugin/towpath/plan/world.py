@@ -17,13 +17,13 @@ from towpath.karmada.decode import StoredExport, binding_name
 from towpath.model.cluster import Member, changed
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.times import rfc3339
-from towpath.model.world import AppliedPolicy, ExportedService, Offer, World
+from towpath.model.world import Absence, AppliedPolicy, ExportedService, Offer, World
 from towpath.plan.objects import Id, Manifest, Named, what
 from towpath.plan.read import Reading, read
 from towpath.propagation.claims import claim_of
 from towpath.propagation.namespaces import is_skipped
 from towpath.propagation.overriding import overridden
-from towpath.propagation.placement import place
+from towpath.propagation.placement import place, suspended
 from towpath.propagation.policies import Policy, Target
 from towpath.propagation.selection import Template, claiming, template_of
 from towpath.rules.gateway import is_dns_name, with_flomesh_cluster
@@ -37,12 +37,13 @@ _IGNORED = "resourcetemplate.karmada.io/claimed-by"
 class Bound(NamedTuple):
     """Where a template goes, and whether a policy of the user sends it there.
 
-    ``refused`` is what clusters that have it find wrong with it.
+    ``refused`` is what clusters that have it find wrong with it, ``absent`` why clusters do not have it.
     """
 
     clusters: frozenset[str] = frozenset()
     selected: bool = False
     refused: Mapping[str, str] = {}
+    absent: Mapping[str, tuple[Absence, str]] = {}
 
 
 class Builder:
@@ -115,12 +116,17 @@ class Builder:
         service = reading.services.get(name)
         if service is None:
             self._note(f"Service {key.namespace}/{key.name}: Not found, so no cluster can export it.")
-        serving = self._bound(service_id).clusters if service else frozenset()
+        served = self._bound(service_id) if service else Bound()
         bound = self._bound(export_id)
         offers = {
-            cluster: self._offer(cluster, export_id, service_id if cluster in serving else None)
-            for cluster in sorted(bound.clusters if bound.selected else serving)
+            cluster: self._offer(cluster, export_id, service_id if cluster in served.clusters else None)
+            for cluster in sorted(bound.clusters if bound.selected else served.clusters)
         }
+        had = reading.exporting.get(key, frozenset())
+        absent = {c: a for side in (bound, served) for c, a in side.absent.items() if c not in had}
+        for cluster in offers.keys() & absent.keys():
+            absence, obstacle = absent[cluster]
+            offers[cluster] = replace(offers[cluster], absence=absence, obstacle=obstacle)
         if key not in reading.edited:
             for cluster in offers.keys() & bound.refused.keys():
                 offers[cluster] = replace(offers[cluster], refused=bound.refused[cluster])
@@ -130,9 +136,11 @@ class Builder:
             offers,
             stored.created or self._created,
             stored.annotations,
-            serving,
+            served.clusters,
             bound.selected,
             namespaced=self._namespaced(key.namespace),
+            has_service=service is not None,
+            service_selected=served.selected,
         )
 
     def _namespaced(self, namespace: str) -> frozenset[str] | None:
@@ -193,7 +201,8 @@ class Builder:
             manifest["metadata"].get("uid"),
         )
         if binding is not None and held and not self._moves(policy):
-            return Bound(binding.clusters, policy is not None, binding.reported)
+            absent = {name: found for name in binding.clusters if (found := binding.absence(name))}
+            return Bound(binding.clusters, policy is not None, binding.copies.reported, absent)
         deciding = policy or former
         if deciding is None:
             if one.kind == "Service":
@@ -204,7 +213,8 @@ class Builder:
         placed = place(deciding, list(self._targets.values()))
         for note in placed.notes:
             self._note(note)
-        return Bound(placed.clusters, selected=True)
+        absent = dict.fromkeys(suspended(deciding, placed.clusters), (Absence.SUSPENDED, ""))
+        return Bound(placed.clusters, selected=True, absent=absent)
 
     def _former(self, template: Template) -> Policy | None:
         """Return a policy that would have claimed a template in an earlier version of it."""

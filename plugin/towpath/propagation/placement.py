@@ -8,7 +8,7 @@ Whether a member serves the template's API is not asked here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from towpath.propagation.policies import DEFAULT_SCHEDULER, Placement, Policy, Target
@@ -132,9 +132,13 @@ def _scheduling(policy: Policy, chosen: Sequence[Target]) -> Iterator[str]:
         yield f"The policy tolerates no taints, so new objects do not reach {several(tainted)} while tainted."
 
 
+def suspended(policy: Policy, clusters: Iterable[str]) -> list[str]:
+    """Return which of these clusters receive nothing from a policy for now, sorted."""
+    some = policy.suspension.dispatching_on_clusters.cluster_names
+    return sorted(name for name in clusters if policy.suspension.dispatching or name in some)
+
+
 def _suspended(policy: Policy, chosen: Sequence[Target]) -> Iterator[str]:
     """Suspended members stay selected, and keep what they have (binding/common.go:366)."""
-    some = policy.suspension.dispatching_on_clusters.cluster_names
-    names = [t.name for t in chosen if policy.suspension.dispatching or t.name in some]
-    if names:
+    if names := suspended(policy, (target.name for target in chosen)):
         yield f"Dispatching is suspended. {several(names)} keep what they have until it resumes."

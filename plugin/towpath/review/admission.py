@@ -10,7 +10,7 @@ Nothing is refused here: the order in which a user applies manifests must not ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
@@ -35,7 +35,16 @@ from towpath.propagation.selection import best_match
 from towpath.rules.contention import EVERYWHERE, Lost, claims_of, holder, lost, name_taken
 from towpath.rules.export_warnings import by_field, unknown_targets
 from towpath.rules.ports import normal_path
-from towpath.rules.reasons import PLAIN, Advice, Caution, Exclusion, ExclusionReason, Finding, InvalidReason
+from towpath.rules.reasons import (
+    PLAIN,
+    Advice,
+    Caution,
+    ConditionReason,
+    Exclusion,
+    ExclusionReason,
+    Finding,
+    InvalidReason,
+)
 from towpath.text import several
 
 T = TypeVar("T")
@@ -51,6 +60,12 @@ class Change:
     name: str
     obj: bytes | None = None
     old: bytes | None = None
+
+
+_REPORTED_FOR_TEMPLATE = frozenset({Advice.UNKNOWN_TARGET_CLUSTER, Advice.RULE_WITHOUT_PORT})
+"""Warnings that need the template alone, and are given whether or not a cluster exports."""
+MAX_MATCHES = 100_000
+"""Pairs of a selector and a Service that are compared for one policy."""
 
 
 class _ExportersOnly(Fleet):
@@ -83,10 +98,38 @@ def _export(change: Change, inventory: Inventory, now: float) -> Iterator[Findin
     # Derived without lost claims: a claim that is lost must not hide the other warnings.
     derived = derive_service(service, _ExportersOnly(fleet.members), (), now)
     advice = (caution for caution in advise(service, derived, fleet) if _needs_world(caution))
-    # Unknown keys are reported also where no cluster exports yet.
-    yield from (caution.finding for caution in unknown_targets(stored.export, fleet.keys))
-    yield from (c.finding for c in advice if c.reason is not Advice.UNKNOWN_TARGET_CLUSTER)
+    # Unknown keys and ports are reported also where no cluster exports yet.
+    yield from _unknown_keys(stored.export, fleet.keys)
+    yield from _service_problems(key, stored.export, inventory)
+    yield from (caution.finding for caution in advice if caution.reason not in _REPORTED_FOR_TEMPLATE)
     yield from _taken(_lost(service, inventory.world), stored.export)
+
+
+def _unknown_keys(export: Export, known: Collection[str]) -> Iterator[Finding]:
+    """Yield the target clusters that are no members, each with the key that was probably meant."""
+    unknown = tuple(unknown_targets(export, known))
+    by_cluster = {key.rpartition("/")[2]: key for key in known} if unknown else {}
+    for caution in unknown:
+        similar = by_cluster.get(caution.detail.rpartition("/")[2])
+        detail = f"{caution.detail}, similar to {similar}" if similar else caution.detail
+        yield caution._replace(detail=detail).finding
+
+
+def _service_problems(key: ServiceKey, export: Export, inventory: Inventory) -> Iterator[Finding]:
+    """Yield a warning if the template of the Service is missing, or for each rule port that it lacks."""
+    there = inventory.watched.services.get(key.name, key.namespace)
+    if there is None:
+        reason = ConditionReason.NO_SERVICE
+        text = f"metadata.name (Service {key.namespace}/{key.name}): {reason.text}"
+        yield Finding(reason.value, "metadata.name", text)
+        return
+    ports = sorted({port.port for port in there.service.ports})
+    for index, rule in enumerate(export.rules):
+        if rule.port_number not in ports:
+            existing = several(map(str, ports)) or "none"
+            detail = f"port {rule.port_number}, the Service has {existing}"
+            field = f"spec.rules[{index}].portNumber"
+            yield Caution(Advice.RULE_WITHOUT_PORT, field, detail).finding
 
 
 def _as_exported(key: ServiceKey, stored: StoredExport, inventory: Inventory, now: float) -> ExportedService:
@@ -153,7 +196,10 @@ def _propagation(change: Change, inventory: Inventory, _: float) -> Iterator[Fin
         return
     selectors = after.resource_selectors if after else ()
     claim = PolicyClaim(before.kind, before.namespace, before.name)
-    dropped = [t for t in inventory.services_of(claim) if best_match(selectors, t) is None]
+    claimed = tuple(inventory.services_of(claim))
+    if len(claimed) * len(selectors) > MAX_MATCHES:
+        return  # it would hold up the controller
+    dropped = [t for t in claimed if best_match(selectors, t) is None]
     if dropped:
         field = "spec.resourceSelectors" if after else ""
         names = several(f"Service {t.namespace}/{t.name}" for t in dropped)

@@ -8,7 +8,7 @@ that is not stored yet.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from towpath.derivation.render import Rendered, render
 from towpath.derivation.status import Status, applied, export_status, keep_times
 from towpath.inventory.inventory import Inventory
 from towpath.inventory.snapshot import import_state
+from towpath.karmada.decode import Copies
 from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
 from towpath.rules.conditions import withheld
@@ -28,13 +29,13 @@ _MAX_STALE = 100
 
 @dataclass(frozen=True)
 class StatusQuestion:
-    """An export as Karmada has it. ``refused`` is the message of each cluster that finds its copy invalid."""
+    """An export as Karmada has it, and what it knows of its copies in the members."""
 
     key: ServiceKey
     uid: str
     generation: int
     status: Status
-    refused: Mapping[str, str]
+    copies: Copies
 
 
 class Aggregation:
@@ -53,13 +54,13 @@ class Aggregation:
         """
         key, inventory = asked.key, self._inventory
         stored = inventory.watched.exports[key.dialect].get(key.name, key.namespace)
-        service = inventory.world.services.get(key)
-        if stored is None or service is None:
+        if stored is None or stored.deleting or inventory.world.services.get(key) is None:
             return None
         if (stored.uid, stored.generation) != (asked.uid, asked.generation):
             return None
         self._forget()
-        derived = self._derived(service, asked.refused, now)
+        service = inventory.exported(key, stored, asked.copies)
+        derived = self._derived(service, now)
         wanted = self._wanted(service, derived)
         arrival = arrival_of(import_state(inventory, key), wanted.digests)
         status = export_status(derived, wanted, arrival, {}, generation=asked.generation, now=now)
@@ -70,19 +71,13 @@ class Aggregation:
         kept = {name: value for name, value in whole.items() if name != "offeredTo" or name in asked.status}
         return None if kept == asked.status else whole
 
-    def _derived(self, service: ExportedService, refused: Mapping[str, str], now: float) -> Derived:
-        """Derive a service with these refusals. No claim depends on them."""
-        offers = {
-            cluster: offer
-            if offer.refused == refused.get(cluster)
-            else replace(offer, refused=refused.get(cluster))
-            for cluster, offer in service.offers.items()
-        }
+    def _derived(self, service: ExportedService, now: float) -> Derived:
+        """Derive a service with what its members report. No claim depends on that."""
         world = self._inventory.world
         known = world.derived(service.key, now)
-        if known is not None and offers == service.offers:
+        if known is not None and service == world.services.get(service.key):
             return known
-        return derive_service(replace(service, offers=offers), world.fleet, world.lost(service.key), now)
+        return derive_service(service, world.fleet, world.lost(service.key), now)
 
     def _wanted(self, service: ExportedService, derived: Derived) -> Rendered:
         """Render, once for each derivation."""

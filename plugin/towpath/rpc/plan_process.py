@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -51,6 +52,7 @@ class PlanProcesses:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._number = 0
+        self._worker: Process | None = None
 
     async def run(self, read: Callable[[], Awaitable[PlanInput]]) -> pb.PlanResponse:
         """Read the input when it is this plan's turn, and return the plan. Raises StatusError."""
@@ -60,30 +62,39 @@ class PlanProcesses:
         self._number += 1
         try:
             async with self._turn:
-                output = await _run_worker(msgspec.msgpack.encode(await read()))
+                output = await self._compute(msgspec.msgpack.encode(await read()))
         finally:
             self._number -= 1
         if output.field:
             raise invalid_request({output.field: output.problem})
         return pb.PlanResponse.FromString(output.plan)
 
+    async def stop(self) -> None:
+        """End the plan that is being computed."""
+        if self._worker is not None:
+            await _kill(self._worker)
 
-async def _run_worker(encoded: bytes) -> PlanOutput:
-    """Return the output of a child process. It is killed if this is cancelled."""
-    process = await asyncio.create_subprocess_exec(
-        *_WORKER, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdin is not None  # noqa: S101 - it is a pipe
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
-    try:
-        process.stdin.write(len(encoded).to_bytes(LENGTH_BYTES) + encoded)
-        output = await process.stdout.read()
-        status = await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        process.stdin.close()
-    if status != 0:
-        raise RuntimeError(f"the plan worker exited with status {status}")
-    return msgspec.msgpack.decode(output, type=PlanOutput)
+    async def _compute(self, encoded: bytes) -> PlanOutput:
+        """Return the output of a child process. It is killed if this is cancelled."""
+        self._worker = worker = await asyncio.create_subprocess_exec(
+            *_WORKER, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert worker.stdin is not None  # noqa: S101 - it is a pipe
+        assert worker.stdout is not None  # noqa: S101 - it is a pipe
+        try:
+            worker.stdin.write(len(encoded).to_bytes(LENGTH_BYTES) + encoded)
+            output = await worker.stdout.read()
+            status = await worker.wait()
+        finally:
+            await _kill(worker)
+            worker.stdin.close()
+            self._worker = None
+        if status != 0:
+            raise RuntimeError(f"the plan worker exited with status {status}")
+        return msgspec.msgpack.decode(output, type=PlanOutput)
+
+
+async def _kill(worker: Process) -> None:
+    if worker.returncode is None:
+        worker.kill()
+        await worker.wait()

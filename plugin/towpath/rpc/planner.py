@@ -36,6 +36,10 @@ class PlannerServicer(planner_pb2_grpc.PlannerServicer):
         self._in_sync = in_sync
         self._plans = PlanProcesses()
 
+    async def stop(self) -> None:
+        """End the plan that is being computed."""
+        await self._plans.stop()
+
     async def Explain(  # noqa: N802 - named by the contract
         self,
         request: pb.ExplainRequest,

@@ -164,13 +164,14 @@ def _question(request: pb.AggregateStatusRequest) -> StatusQuestion | None:
     if dialect is None or obj.kind != "ServiceExport":
         return None
     try:
-        refused = dict(decode.refusals(b'{"aggregatedStatus":%b}' % (request.aggregated_status or b"[]")))
+        items = request.aggregated_status or b"[]"
+        copies = decode.copies_of("ServiceExport", b'{"aggregatedStatus":%b}' % items)
     except msgspec.DecodeError as error:
         raise invalid_request(
             {"aggregated_status": f"aggregated_status: The field is not that of a ResourceBinding: {error}."}
         ) from None
     return StatusQuestion(
-        ServiceKey(dialect, meta.namespace, meta.name), meta.uid, meta.generation, status, refused
+        ServiceKey(dialect, meta.namespace, meta.name), meta.uid, meta.generation, status, copies
     )
 
 

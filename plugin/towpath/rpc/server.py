@@ -50,11 +50,19 @@ CHECK_SECONDS = 1.5
 """Deadline of a health check."""
 MAX_CALLS = 2000
 """Concurrent calls and streams; further ones fail with RESOURCE_EXHAUSTED."""
+MAX_CONNECTIONS = 256
+HANDSHAKE_SECONDS = 5
+IDLE_SECONDS = 600
+"""Time that a connection without calls is kept."""
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
     # Two servers on one port would share its connections without an error.
     ("grpc.so_reuseport", 0),
+    # A connection that stays silent does not hold a file descriptor for long.
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
+    ("grpc.max_connection_idle_ms", IDLE_SECONDS * 1000),
+    ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
     # A watcher that disappears is noticed, and its stream ends.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -173,6 +181,7 @@ class PluginServer:
         self._reviewer.stop()
         try:
             await self._stop(GRACE_SECONDS)
+            await self._planner.stop()
         finally:
             if self._path is not None:
                 socketfile.remove(self._path, self._file)

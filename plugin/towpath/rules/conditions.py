@@ -51,6 +51,13 @@ _MAX_QUOTED_CHARACTERS = 300
 _ALREADY_EXISTS = "already exists"
 """What Karmada reports of an object that it did not create (execution_controller.go)."""
 _FROM_FIRST_TO_LAST = list(ExclusionReason)
+_AT_FIRST = {
+    ConditionReason.NO_SERVICE,
+    ConditionReason.SERVICE_NOT_PROPAGATED,
+    ConditionReason.NOT_PROPAGATED,
+    ExclusionReason.NOT_APPLIED_YET,
+}
+"""Reasons that pass by themselves while Karmada processes a new service."""
 _UNRESOLVED = {Advice.NOT_EXPORTED, Advice.UNKNOWN_KEY, Advice.NOT_AN_EXPORTER}
 
 
@@ -59,14 +66,18 @@ def valid(
     exporters: Sequence[str],
     excluded: Mapping[str, Exclusion],
     everywhere: Exclusion | None = None,
+    twins: Iterable[Sequence[str]] = (),
 ) -> Condition:
     """Return whether any cluster exports the service. ``everywhere`` prevents it in all clusters.
+
+    ``twins`` are the names of exporting clusters that have joined under several names.
 
     Where no cluster exports, the reason is that of the cluster that came furthest: the last obstacle.
     """
     if everywhere:
         return _condition(VALID, FALSE, everywhere.reason, everywhere.text)
-    details = (_left_out(excluded), *_not_carried(service))
+    joined_twice = (f"{', '.join(names)}: {Advice.JOINED_TWICE.text}" for names in twins)
+    details = (_left_out(excluded), *_not_carried(service), *joined_twice)
     if exporters:
         return _condition(
             VALID,
@@ -76,13 +87,26 @@ def valid(
             *details,
         )
     if not excluded:
-        # Without a policy of the user's own the export follows its Service.
-        reason: Reason = ConditionReason.NOT_PROPAGATED if service.selected else ConditionReason.NO_SERVICE
+        reason: Reason = _why_nowhere(service, follows=not service.selected)
         return _condition(VALID, FALSE, reason, reason.text, *details)
     reason = max((exclusion.reason for exclusion in excluded.values()), key=_FROM_FIRST_TO_LAST.index)
     if reason is ExclusionReason.SERVICE_NOT_BOUND:
-        reason = ConditionReason.NO_SERVICE
+        reason = _why_nowhere(service, follows=True)
     return _condition(VALID, FALSE, reason, "No cluster exports the service.", reason.text, *details)
+
+
+def _why_nowhere(service: ExportedService, *, follows: bool) -> ConditionReason:
+    """Return why no cluster has export and Service. ``follows``: it depends on where the Service is."""
+    if not service.has_service:
+        return ConditionReason.NO_SERVICE
+    if follows and (service.serving or not service.service_selected):
+        return ConditionReason.SERVICE_NOT_PROPAGATED
+    return ConditionReason.NOT_PROPAGATED
+
+
+def is_transient(valid: Condition) -> bool:
+    """Tell whether Valid says only that Karmada has not got to the service, as it does at the beginning."""
+    return valid.status == FALSE and valid.reason in _AT_FIRST
 
 
 def conflict(disagreements: Iterable[Disagreement]) -> Condition:
@@ -115,6 +139,11 @@ def ready(importers: Sequence[str], arrival: Arrival) -> Condition:
         lost = ConditionReason.CLUSTER_LOST
         return _condition(READY, FALSE, lost, progress, waiting, lost.text)
     return _condition(READY, FALSE, ConditionReason.PENDING, progress, waiting)
+
+
+def being_deleted() -> Condition:
+    """Return Valid while something holds a ServiceExport whose deletion was requested."""
+    return _condition(VALID, FALSE, ConditionReason.BEING_DELETED)
 
 
 def withheld() -> Condition:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from towpath.model.cluster import DRAIN_ANNOTATION, Member
 from towpath.model.service import EXTERNAL_NAME, Service
-from towpath.model.world import ExportedService, Offer
+from towpath.model.world import Absence, ExportedService, Offer
 from towpath.rules.gateway import why_no_gateway
 from towpath.rules.reasons import Exclusion, ExclusionReason
 
@@ -33,11 +33,23 @@ def why_not_exporting(
     if service is None:
         return Exclusion(ExclusionReason.SERVICE_NOT_BOUND)
     return (
-        _why_no_service(offer, service)
+        _why_absent(offer)
+        or _why_no_service(offer, service)
         or path
         or (None if offer.refused is None else Exclusion(ExclusionReason.REFUSED_IN_MEMBER, offer.refused))
         or why_no_gateway(member)
     )
+
+
+def _why_absent(offer: Offer) -> Exclusion | None:
+    match offer.absence:
+        case Absence.SUSPENDED:
+            return Exclusion(ExclusionReason.SUSPENDED)
+        case Absence.FAILED:
+            return Exclusion(ExclusionReason.APPLY_FAILED, offer.obstacle)
+        case Absence.PENDING:
+            return Exclusion(ExclusionReason.NOT_APPLIED_YET)
+    return None
 
 
 def _why_no_service(offer: Offer, service: Service) -> Exclusion | None:

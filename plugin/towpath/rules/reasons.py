@@ -43,6 +43,20 @@ class ExclusionReason(Reason):
         "The Service is not propagated to this cluster.",
         "Check the PropagationPolicy of the Service.",
     )
+    NOT_APPLIED_YET = (
+        "NotAppliedYet",
+        "Karmada has not applied the ServiceExport and the Service in the cluster yet.",
+    )
+    SUSPENDED = (
+        "Suspended",
+        "The PropagationPolicy suspends dispatching to the cluster, which never received the objects.",
+        "Remove the cluster from spec.suspension of the policy.",
+    )
+    APPLY_FAILED = (
+        "ApplyFailed",
+        "Karmada cannot apply the ServiceExport or the Service in the cluster.",
+        "Remove the cause that Karmada reports.",
+    )
     SERVICE_GOING = "ServiceBeingDeleted", "The Service is being deleted."
     EXTERNAL_NAME = (
         "InvalidServiceType",
@@ -167,13 +181,23 @@ class ConditionReason(Reason):
     VALID = "Valid", "At least one cluster exports the service."
     NO_SERVICE = (
         "NoService",
+        "The Service does not exist.",
+        "Create a Service with the name and namespace of the ServiceExport.",
+    )
+    SERVICE_NOT_PROPAGATED = (
+        "ServiceNotPropagated",
         "No cluster that the ServiceExport reaches has the Service.",
-        "Create and propagate the Service.",
+        "Create a PropagationPolicy that selects the Service, or correct its placement.",
     )
     NOT_PROPAGATED = (
         "NotPropagated",
-        "Karmada has bound the ServiceExport to no cluster.",
-        "Check the PropagationPolicy of the ServiceExport.",
+        "Karmada has not bound the ServiceExport or its Service to a cluster.",
+        "Check the PropagationPolicy.",
+    )
+    BEING_DELETED = (
+        "BeingDeleted",
+        "The ServiceExport is being deleted and is withdrawn.",
+        "A finalizer keeps the object. Remove the finalizer to complete the deletion.",
     )
     NO_CONFLICTS = "NoConflicts", "The exporting clusters agree."
     EXPORTED = "Exported", "Every importing cluster has the import."

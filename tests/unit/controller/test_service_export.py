@@ -12,6 +12,7 @@ from tests.support.inventories import (
     binding,
     cluster,
     clusters,
+    deleting,
     export,
     exported,
     forget,
@@ -23,16 +24,19 @@ from tests.support.inventories import (
     service,
     tell,
 )
-from towpath.controller.decision import Adopt, Decision, Latency, PatchStatus, Touch
+from towpath.controller.decision import Adopt, Collect, Decision, Latency, PatchStatus, Touch
+from towpath.controller.deletionguard.decide import COLLECTION_GRACE_SECONDS as GC_SECONDS
 from towpath.controller.deletionguard.decide import CONFIRMATION_SECONDS, SETTLING_SECONDS
 from towpath.controller.followpolicy.decide import USER_POLICY_GRACE_SECONDS
 from towpath.controller.orphanbinding.decide import COLLECTION_GRACE_SECONDS
+from towpath.controller.rollout.decide import REFLECTION_GRACE_SECONDS
 from towpath.controller.rollout.throttle import BINDING_GRACE_SECONDS, LAG_DELAYS_SECONDS
 from towpath.controller.service_export import AUDIT_SECONDS, ServiceExports
 from towpath.derivation.render import Rendered, render
 from towpath.derivation.stages import Write
 from towpath.inventory.inventory import Inventory
 from towpath.inventory.snapshot import take
+from towpath.model.keys import Dialect
 
 NOW = 1_800_000_000.0
 FLEET = clusters("a", "b", "c")
@@ -115,7 +119,7 @@ def test_a_new_export_writes_policies_before_the_template() -> None:
 
     assert written(decision) == [["OverridePolicy", "PropagationPolicy"], ["ServiceImport"]]
     assert decision.took_up
-    assert NOW + AUDIT_SECONDS <= decision.look_again <= NOW + AUDIT_SECONDS * 4 / 3
+    assert NOW < decision.look_again <= NOW + AUDIT_SECONDS * 4 / 3
 
 
 def test_ready_is_known_of_every_export_for_the_metric() -> None:
@@ -156,7 +160,9 @@ def test_a_settled_service_writes_nothing_but_its_statuses() -> None:
     ],
 )
 def test_the_status_names_the_reason(objects: list[Object], reasons: dict[str, str]) -> None:
-    found = conditions(Pass(*FLEET, USER, *objects)())
+    one = Pass(*FLEET, USER, *objects)
+    one()
+    found = conditions(one(REFLECTION_GRACE_SECONDS))
 
     assert {name: found[name] for name in reasons} == reasons
 
@@ -212,7 +218,7 @@ def test_a_claim_of_another_policy_is_removed_at_once() -> None:
 def test_an_import_whose_binding_is_taken_is_not_touched() -> None:
     """Karmada goes by the other one (shared binding names): a touch would change nothing."""
     one = Pass(*FLEET, USER, *exported("web", "a", "b"))
-    one.apply()
+    one.report(dict(one.apply().digests) | {"c": "old"})
     other = {"apiVersion": "multicluster.flomesh.io/v1alpha1", "kind": "ServiceImport"}
     tell(one.inventory, binding({**other, "metadata": {"name": "web", "namespace": "shop", "uid": "x"}}, "c"))
     one()
@@ -262,6 +268,18 @@ def test_an_import_without_exporters_is_deleted_last() -> None:
     assert written(one(0.2)) == [["-ServiceImport"]]
 
 
+def test_an_export_that_moves_to_another_cluster_keeps_its_import() -> None:
+    """Karmada removes it from one cluster before it has applied it in the next."""
+    one = Pass(*FLEET, USER, *exported("web", "a"))
+    one.apply()
+    moved = [binding(obj, "b") for obj in exported("web")[:2]]
+    for obj in moved:
+        obj["status"] = {}
+    tell(one.inventory, *moved)
+
+    assert (one().stages, written(one(SETTLING_SECONDS))) == ((), [["-ServiceImport"]])
+
+
 def test_an_empty_list_withdraws_nothing() -> None:
     one = withdrawn()
     one.listed(False)
@@ -278,7 +296,7 @@ def test_after_an_empty_list_not_even_a_change_is_written() -> None:
     one = Pass(*FLEET, USER, *exported("web", "a", "b"))
     one.apply()
     one.listed(False)
-    assert conditions(one())["Ready"] != "WithdrawalWithheld"
+    assert conditions(one()).get("Ready") != "WithdrawalWithheld"
     tell(one.inventory, cluster("b", "10.9.9.9:80"))
     first, refused = one(), one(CONFIRMATION_SECONDS)
 
@@ -288,7 +306,7 @@ def test_after_an_empty_list_not_even_a_change_is_written() -> None:
     assert one(3.0).stages
 
 
-def test_an_import_whose_export_is_not_listed_is_left_alone() -> None:
+def test_an_import_whose_export_is_not_listed_is_left_alone_at_first() -> None:
     one = Pass(*FLEET, USER, *exported("web", "a"))
     one.apply()
     forget(one.inventory, export())
@@ -297,8 +315,52 @@ def test_an_import_whose_export_is_not_listed_is_left_alone() -> None:
     assert one().look_again == NOW + CONFIRMATION_SECONDS
     decision = one(CONFIRMATION_SECONDS)
     assert ([r.value for r in decision.refusals], decision.relist) == (["unknown_export"], True)
-    one.inventory.watched.exports[key().dialect].found_nothing = False
-    assert one(3.0).look_again == math.inf
+    assert not decision.steps
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_the_garbage_collector_leaves_is_collected(listed: bool) -> None:
+    """The template first, its policies when it is gone, and each only after a fresh read of the export."""
+    one = Pass(*FLEET, USER, *exported("web", "a"))
+    rendered = one.apply()
+    forget(one.inventory, export())
+    one.listed(listed)
+
+    assert one().steps == ()
+    [template] = [step for step in one(GC_SECONDS).steps if isinstance(step, Collect)]
+    assert (template.export.kind, [_kind(write) for write in template.writes]) == (
+        "ServiceExport",
+        ["-ServiceImport"],
+    )
+    forget(one.inventory, _stored(rendered.objects[-1]))
+    [policies] = [step for step in one(2 * GC_SECONDS).steps if isinstance(step, Collect)]
+    assert [_kind(write) for write in policies.writes] == ["-PropagationPolicy"]
+    for obj in rendered.objects:
+        forget(one.inventory, _stored(obj))
+    assert one(3 * GC_SECONDS) == Decision(took_up=True, forgotten=one(3 * GC_SECONDS).forgotten)
+
+
+def test_the_policies_of_the_other_dialect_are_not_left_over() -> None:
+    """Both dialects give their policies the same names."""
+    one = Pass(*FLEET, USER, *exported("web", "a"))
+    rendered = one.apply()
+    other = key()._replace(dialect=Dialect.MULTICLUSTER)
+    forget(one.inventory, _stored(rendered.objects[-1]))
+    for after in (0.0, GC_SECONDS, 10 * GC_SECONDS):
+        decision = one.exports.decide(take(one.inventory, other, NOW + after, idle=True))
+        assert (decision.steps, decision.refusals, decision.look_again) == ((), (), math.inf)
+
+
+def test_an_export_that_a_finalizer_holds_is_withdrawn_at_once() -> None:
+    """The case 30: the deletion was requested, so the deletion guard is not asked."""
+    one = Pass(*FLEET, USER, *exported("web", "a"))
+    one.apply()
+    one.listed(False)
+    tell(one.inventory, deleting(export()))
+    decision = one()
+
+    assert written(decision) == [["-ServiceImport"]]
+    assert conditions(decision) == {"Valid": "BeingDeleted", "Ready": "NotImported"}
 
 
 def test_a_lost_exporter_becomes_an_event_with_the_reason() -> None:

@@ -18,6 +18,7 @@ from tests.support.worlds import (
     HEADLESS,
     KEY,
     WEB,
+    condition,
     derived,
     endpoints,
     export,
@@ -99,6 +100,7 @@ def test_the_oldest_export_wins_by_age_and_then_by_key() -> None:
 
 UNIMPORTED: list[tuple[NotImportedReason | None, Mapping[str, Offer], Member]] = [
     (NotImportedReason.NOT_SERVED, {"b": WEB}, member("a", imports=frozenset())),
+    (NotImportedReason.NO_NAMESPACE, {"b": WEB}, member("a")),
     (NotImportedReason.NO_EXPORTER, {"b": Offer(WEB.export, None)}, member("a")),
     (NotImportedReason.ONLY_EXPORTER, {"a": WEB}, member("a")),
     (NotImportedReason.OUT_OF_SCOPE, {"a": WEB, "b": scoped("c")}, member("a")),
@@ -119,15 +121,15 @@ def test_a_member_that_does_not_import_has_one_reason(
     reason: NotImportedReason | None, offers: Mapping[str, Offer], importer: Member
 ) -> None:
     members = fleet("b", "c") | {"a": importer}
-    exported, seen = offered(offers), derived(offers, members)
+    places = frozenset("bc") if reason is NotImportedReason.NO_NAMESPACE else None
+    exported, seen = offered(offers, namespaced=places), derived(offers, members, namespaced=places)
 
     assert why_not_importing(exported, seen, importer, members) is reason
     assert ("a" not in seen.views) == bool(reason)
 
 
 def test_the_table_has_every_reason_not_to_import() -> None:
-    others = {NotImportedReason.NO_NAMESPACE}
-    assert {reason for reason, _, _ in UNIMPORTED} == {*NotImportedReason, None} - others
+    assert {reason for reason, _, _ in UNIMPORTED} == {*NotImportedReason, None}
 
 
 def test_only_members_that_have_the_namespace_import() -> None:
@@ -160,6 +162,19 @@ def test_a_cluster_joined_under_several_names_is_reported() -> None:
     found = advise(exported, seen, Fleet(members))
     assert [c.detail for c in found if c.reason is Advice.JOINED_TWICE] == ["a, c"]
     assert not any(c.reason is Advice.JOINED_TWICE for c in advise(exported, seen, Fleet(fleet("a", "b"))))
+
+
+def test_a_cluster_that_has_joined_twice_is_told() -> None:
+    """The case 10: it imports from itself under its other name."""
+    members = {n: member(n, uid=i) for n, i in (("east", "1"), ("east-alias", "1"), ("west", "2"), ("x", ""))}
+    said = condition(derived({"east": WEB}, members), "Valid")
+    other = condition(derived({"west": WEB}, members), "Valid")
+
+    assert (said.reason, other.reason) == ("Valid", "Valid")
+    assert "east, east-alias: One cluster is joined to Karmada under several names" in said.message
+    assert "joined" not in other.message
+    found = advise(offered({"east": WEB}), derived({"east": WEB}, members), Fleet(members))
+    assert [c.detail for c in found if c.reason is Advice.JOINED_TWICE] == ["east, east-alias"]
 
 
 def test_what_a_cluster_exports_can_be_asked_for_again() -> None:

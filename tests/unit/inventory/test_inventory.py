@@ -22,9 +22,11 @@ from tests.support.inventories import (
     service,
     tell,
 )
+from towpath.derivation.derive import why_not_importing
 from towpath.inventory.inventory import Due, Inventory
 from towpath.karmada.reflector import Name
 from towpath.model.keys import Dialect, GatewayKey
+from towpath.rules.reasons import NotImportedReason
 
 OTHER = key()._replace(dialect=Dialect.MULTICLUSTER)
 BOTH = {key(), OTHER}
@@ -45,6 +47,18 @@ NAMESPACE: Object = {
     "apiVersion": "v1",
     "kind": "Namespace",
     "metadata": metadata("shop", "", deletionTimestamp="x"),
+}
+SKIPPED_NAMESPACE: Object = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": metadata("shop", "", labels={"namespace.karmada.io/skip-auto-propagation": "true"}),
+}
+NAMESPACE_BINDING: Object = {
+    "apiVersion": "work.karmada.io/v1alpha2",
+    "kind": "ClusterResourceBinding",
+    "metadata": metadata("shop-namespace", ""),
+    "spec": {"resource": {"apiVersion": "v1", "kind": "Namespace", "name": "shop"}},
+    "status": {"aggregatedStatus": [{"clusterName": "b", "applied": True}]},
 }
 EVERY = propagation("all", {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceExport"})
 OVERRIDE: Object = {
@@ -81,6 +95,8 @@ OVERRIDE: Object = {
         (EVERY, {key(), key("cart")}),
         (OVERRIDE, {key(), key("cart")}),
         (NAMESPACE, set()),
+        (SKIPPED_NAMESPACE, set()),
+        (NAMESPACE_BINDING, set()),
     ],
     ids=lambda value: f"{value['kind']}-{value['metadata']['name']}" if isinstance(value, dict) else "",
 )
@@ -133,3 +149,30 @@ def test_an_unknown_service_is_forgotten_everywhere() -> None:
     forget(inventory, export("web"))
 
     assert key() not in inventory.world.services
+
+
+def test_only_members_with_the_namespace_import() -> None:
+    """The case 03: a policy sends a namespace that Karmada does not propagate by itself."""
+    objects = [*clusters("a", "b", "c"), *exported("web", "a")]
+    every = {"b": "", "c": ""}
+    for more, importers in (
+        ([], every),
+        ([NAMESPACE_BINDING], every),
+        ([SKIPPED_NAMESPACE], every),
+        ([SKIPPED_NAMESPACE, NAMESPACE_BINDING], {"b": ""}),
+    ):
+        for order in ([*objects, *more], [*more, *objects]):
+            derived = knowing(*order).world.derived(key(), 0.0)
+            assert derived is not None
+            assert dict.fromkeys(derived.views, "") == importers
+
+
+def test_a_member_without_the_namespace_has_its_reason() -> None:
+    inventory = knowing(*clusters("a", "b", "c"), *exported("web", "a"), SKIPPED_NAMESPACE, NAMESPACE_BINDING)
+    world = inventory.world
+    service, derived = world.services[key()], world.derived(key(), 0.0)
+    assert derived is not None
+    members = world.fleet.members
+
+    found = why_not_importing(service, derived, members["c"], members)
+    assert found is NotImportedReason.NO_NAMESPACE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -10,9 +11,9 @@ import pytest
 from tests.support import inventories as stored
 from towpath.inventory.offers import offers_of
 from towpath.karmada import decode
-from towpath.karmada.decode import Binding
+from towpath.karmada.decode import Binding, Copies
 from towpath.model.keys import Dialect, ServiceKey
-from towpath.model.world import Offer
+from towpath.model.world import Absence, Offer
 from towpath.propagation.policies import OverridePolicy, Target, read_override
 
 KEY = ServiceKey(Dialect.FLOMESH, "shop", "web")
@@ -38,8 +39,10 @@ def offers(*overrides: OverridePolicy, refused: dict[str, str] | None = None) ->
     export = decode.service_export(msgspec.json.encode(stored.export()))
     service = decode.service(msgspec.json.encode(stored.service()))
     assert export is not None
-    bound = Binding(KEY.dialect.api_version, "ServiceExport", export.uid, frozenset("abc"), refused or {})
-    return offers_of(KEY, export, bound, service, {"a", "b"}, overrides, TARGETS)
+    every, copies = frozenset("abc"), Copies(refused or {}, frozenset("abc"))
+    bound = Binding(KEY.dialect.api_version, "ServiceExport", export.uid, every, copies)
+    serving = Binding("v1", "Service", service.uid, frozenset("ab"), Copies(applied=frozenset("ab")))
+    return offers_of(KEY, export, bound, service, serving, overrides, TARGETS)
 
 
 def paths(offered: dict[str, Offer]) -> dict[str, str]:
@@ -97,3 +100,84 @@ def test_a_refusal_by_a_cluster_survives_overrides() -> None:
     assert found["b"].refused == "no"
     assert ports(found)["b"] == 8080
     assert "z" not in found
+
+
+REFUSED = {"clusterName": "a", "applied": False, "appliedMessage": "provided port is already allocated"}
+APPLIED = {"clusterName": "a", "applied": True}
+KEPT = "Cluster a keeps an older version and exports it. The PropagationPolicy suspends dispatching."
+SUSPENDED = {"dispatchingOnClusters": {"clusterNames": ["a"]}}
+
+
+def bound_to_a(template: stored.Object, *copies: stored.Object, **spec: object) -> Binding:
+    made = stored.binding(template, "a")
+    made["spec"].update(spec)
+    made["status"] = {"aggregatedStatus": list(copies)}
+    found = decode.binding(msgspec.json.encode(made))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("of_export", "of_service", "absence", "obstacle"),
+    [
+        ([APPLIED], [APPLIED], None, ""),
+        ([], [APPLIED], Absence.PENDING, ""),
+        ([APPLIED], [], Absence.PENDING, ""),
+        ([APPLIED], [REFUSED], Absence.FAILED, "Service: provided port is already allocated"),
+        ([REFUSED], [], Absence.FAILED, "ServiceExport: provided port is already allocated"),
+        ([], [REFUSED], Absence.FAILED, "Service: provided port is already allocated"),
+    ],
+)
+@pytest.mark.parametrize("had", [False, True])
+def test_a_cluster_offers_what_it_has(
+    of_export: list[stored.Object],
+    of_service: list[stored.Object],
+    absence: Absence | None,
+    obstacle: str,
+    had: bool,
+) -> None:
+    """Once a cluster has exported, a later failure keeps it, with a fault that quotes Karmada."""
+    export, service = stored.export(), stored.service()
+    bindings = bound_to_a(export, *of_export), bound_to_a(service, *of_service)
+    found, faults = _offers(export, service, *bindings, {"a"} if had else ())
+
+    assert (found["a"].absence, found["a"].obstacle) == ((None, "") if had else (absence, obstacle))
+    kept = f"Cluster a keeps an older version and exports it. {obstacle}."
+    assert faults == ((kept,) if had and absence is Absence.FAILED else ())
+
+
+@pytest.mark.parametrize("suspension", [SUSPENDED, {"dispatching": True}])
+def test_a_suspended_cluster_does_not_offer_what_it_never_had(suspension: stored.Object) -> None:
+    export, service = stored.export(), stored.service()
+    bindings = bound_to_a(export, suspension=suspension), bound_to_a(service, suspension=suspension)
+
+    found, faults = _offers(export, service, *bindings, ())
+    assert (found["a"].absence, faults) == (Absence.SUSPENDED, ())
+    found, faults = _offers(export, service, *bindings, {"a"})
+    assert (found["a"].absence, len(faults)) == (None, 1)
+
+    # Karmada goes on to report what was applied before.
+    bindings = bound_to_a(export, APPLIED, suspension=suspension), bound_to_a(service, APPLIED)
+    found, faults = _offers(export, service, *bindings, {"a"})
+    assert (found["a"].absence, faults) == (None, (KEPT,))
+
+
+def test_a_service_that_only_the_import_brings_along_does_not_count() -> None:
+    """The derived ServiceImport depends on the Service where the data path is on."""
+    export, service = stored.export(), stored.service()
+    required = [{"namespace": "shop", "name": "web-serviceimport", "clusters": [{"name": "b"}]}]
+    others = [{"namespace": "shop", "name": "app-deployment", "clusters": [{"name": "c"}]}]
+
+    assert bound_to_a(service, APPLIED, requiredBy=required).clusters == {"a"}
+    assert not bound_to_a(service, APPLIED, requiredBy=required).attached
+    assert bound_to_a(service, APPLIED, requiredBy=required + others).clusters == {"a", "c"}
+    assert bound_to_a(export, APPLIED, requiredBy=others).attached
+
+
+def _offers(
+    export: stored.Object, service: stored.Object, bound: Binding, serving: Binding, had: Collection[str]
+) -> tuple[dict[str, Offer], tuple[str, ...]]:
+    of_export = decode.service_export(msgspec.json.encode(export))
+    assert of_export is not None
+    of_service = decode.service(msgspec.json.encode(service))
+    return offers_of(KEY, of_export, bound, of_service, serving, (), TARGETS, had)

@@ -326,7 +326,7 @@ def in_karmada(*texts: str) -> list[Object]:
 
 
 def bound(kind: str, *clusters: str, uid: str) -> Object:
-    """Return a binding as Karmada's scheduler leaves it."""
+    """Return a binding of a template that all of its clusters have."""
     return {
         "apiVersion": "work.karmada.io/v1alpha2",
         "kind": "ResourceBinding",
@@ -335,6 +335,7 @@ def bound(kind: str, *clusters: str, uid: str) -> Object:
             "resource": {"apiVersion": "v1", "kind": kind, "name": "web", "uid": uid},
             "clusters": [{"name": name} for name in clusters],
         },
+        "status": {"aggregatedStatus": [{"clusterName": name, "applied": True} for name in clusters]},
     }
 
 
@@ -554,12 +555,36 @@ def test_what_karmada_decided_counts_while_no_file_changes_it() -> None:
 def test_a_members_report_counts_until_a_file_changes_it() -> None:
     live = running(policy())
     invalid = {"type": "Valid", "status": "False", "message": "the path is taken"}
-    copy = {"clusterName": "b", "status": {"conditions": [invalid]}}
-    live[-1]["status"] = {"aggregatedStatus": [copy]}
+    copy = {"clusterName": "b", "applied": True, "status": {"conditions": [invalid]}}
+    live[-1]["status"]["aggregatedStatus"][1] = copy
 
     assert reasons(planned(live=live)) == {"b": "RefusedInMember"}
     assert reasons(planned(EXPORT, live=live)) == {"b": "RefusedInMember"}
     assert exporters(planned(EXPORT.replace("/web", "/shop"), live=live)) == ("a", "b")
+
+
+SUSPENDED = "suspension: {dispatchingOnClusters: {clusterNames: [b]}}"
+REFUSED = {"clusterName": "b", "applied": False, "appliedMessage": "provided port is already allocated"}
+
+
+def test_a_suspended_cluster_does_not_export() -> None:
+    """The case 02: dispatching is suspended from the first day, so the objects have never been there."""
+    plan = planned(MEMBERS, SERVICE, EXPORT, policy(placement=only("a", "b"), more=f", {SUSPENDED}"))
+
+    assert (exporters(plan), reasons(plan)) == (("a",), {"b": "Suspended"})
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_a_cluster_that_refuses_the_service_exports_only_what_it_had(had: bool) -> None:
+    """The case 07: a nodePort is taken."""
+    live = running(policy())
+    live[-2]["status"]["aggregatedStatus"][1] = REFUSED
+    had_before = planned(MEMBERS, SERVICE, EXPORT, policy()).services[0].rendered.objects if had else ()
+    there = [*live, *map(dict, had_before)]
+
+    plan = planned(live=there)
+    assert exporters(plan) == (("a", "b") if had else ("a",))
+    assert reasons(plan) == ({} if had else {"b": "ApplyFailed"})
 
 
 def test_a_binding_of_another_object_of_that_name_is_not_taken() -> None:

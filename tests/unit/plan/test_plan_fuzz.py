@@ -139,7 +139,9 @@ def binding(kind: str, uid: str) -> Object:
         "clusters": [{"name": "a"}],
         "requiredBy": [{"clusters": [{"name": "b"}]}],
     }
-    return obj("ResourceBinding", f"web-{kind.lower()}", spec, "work.karmada.io/v1alpha2")
+    made = obj("ResourceBinding", f"web-{kind.lower()}", spec, "work.karmada.io/v1alpha2")
+    copies = [{"clusterName": name, "applied": True} for name in ("a", "b")]
+    return {**made, "status": {"aggregatedStatus": copies}}
 
 
 SERVICE = {

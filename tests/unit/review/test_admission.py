@@ -23,6 +23,7 @@ from tests.support.inventories import (
 )
 from tests.support.worlds import key_of
 from towpath.model.keys import Dialect
+from towpath.review import admission
 from towpath.review.admission import Change, review
 from towpath.rules.reasons import Advice, ExclusionReason, Finding
 
@@ -44,6 +45,8 @@ def found(change: Change, *objects: Object) -> list[tuple[str, str]]:
 FLEET = clusters("a", "b", "c")
 UNKNOWN = ("UnknownTargetCluster", "spec.targetClusters[1]")
 PORTS = ("TargetPortDiffers", "spec.rules[0].portNumber")
+NO_SERVICE = ("NoService", "metadata.name")
+NO_PORT = ("RuleWithoutPort", "spec.rules[0].portNumber")
 PATH = ("PathClaimed", "spec.rules[0].path")
 OTHER_PORT = claimed(service("web", {"port": 80, "targetPort": 8080}), propagation("user"))
 OLD = exported("old", "a", "b", created="2025-01-01T00:00:00Z")
@@ -55,7 +58,10 @@ YOUNG = exported("young", "a", "b", created="2027-06-01T00:00:00Z")
     [
         pytest.param(export(), SHOP, [], id="nothing to say"),
         pytest.param(export(targets=(key_of("a"), "r/z/g/b")), SHOP, [UNKNOWN], id="no such key"),
-        pytest.param(export(targets=(key_of("a"), "r/z/g/b")), [], [UNKNOWN], id="also before the Service"),
+        pytest.param(
+            export(targets=(key_of("a"), "r/z/g/b")), [], [NO_SERVICE, UNKNOWN], id="before the Service"
+        ),
+        pytest.param(export("web", (90, "/")), SHOP, [NO_PORT], id="a port that the Service lacks"),
         pytest.param(
             export(), [OTHER_PORT, binding(OTHER_PORT, "a")], [PORTS], id="created where its Service is bound"
         ),
@@ -105,6 +111,18 @@ def test_what_an_older_export_has_is_told_once_for_all_clusters() -> None:
         "spec.rules[0].path",
         f"spec.rules[0].path (/old of ServiceExport shop/old in a, b): {ExclusionReason.PATH_CLAIMED.text}",
     )
+
+
+def test_a_warning_names_the_ports_and_the_key_that_exist() -> None:
+    wrong = changed(export("web", (90, "/web"), targets=("r/z/g/b",)))
+    port, key = review(wrong, knowing(*FLEET, *SHOP), NOW)
+    assert port.text.startswith("spec.rules[0].portNumber (port 90, the Service has 80): ")
+    assert key.text.startswith(f"spec.targetClusters[0] (r/z/g/b, similar to {key_of('b')}): ")
+
+
+def test_an_export_without_a_service_names_the_service() -> None:
+    (finding,) = review(changed(export("cart")), knowing(*FLEET), NOW)
+    assert finding.text.startswith("metadata.name (Service shop/cart): ")
 
 
 def test_a_review_changes_nothing() -> None:
@@ -194,6 +212,14 @@ def test_what_is_left_behind_is_named() -> None:
     template, behind = claimed(export(), BOTH), claimed(service(), BOTH)
     [one] = review(changed(propagation("httpbin"), BOTH), knowing(template, behind), NOW)
     assert one.text == (f"spec.resourceSelectors (Service shop/web): {Advice.FREEZES.text}")
+
+
+def test_large_policies_do_not_hold_up_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "MAX_MATCHES", 2)
+    template, behind = claimed(export(), BOTH), claimed(service(), BOTH)
+    for number, expected in ((2, [LEFT]), (3, [])):
+        others = [{**SERVICES, "name": f"other-{n}"} for n in range(number)]
+        assert found(changed(propagation("httpbin", *others), BOTH), template, behind) == expected
 
 
 def test_what_another_policy_has_claimed_is_not_left_behind() -> None:

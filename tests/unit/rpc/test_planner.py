@@ -18,7 +18,7 @@ from towpath.model import manifest
 from towpath.proto.v1alpha1 import planner_pb2 as pb
 from towpath.proto.v1alpha1.planner_pb2_grpc import PlannerStub
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(120)
 WALKTHROUGH = sorted((TOP / "examples" / "walkthrough").glob("*.yaml"))
 LIVE = [*clusters("a", "b", "c"), *exported("web", "a", "b")]
 

@@ -107,7 +107,7 @@ async def test_what_is_no_question(
 
 async def test_karmada_gets_a_status(reviewer: ReviewerStub) -> None:
     obj = export()
-    reported = msgspec.json.encode(aggregated({"a": invalid("no such port")}))
+    reported = msgspec.json.encode(aggregated({"a": invalid("no such port"), "b": {}}))
     answer = await reviewer.AggregateStatus(
         pb.AggregateStatusRequest(object=msgspec.json.encode(obj), aggregated_status=reported)
     )

@@ -48,15 +48,13 @@ def valid(
     exporters: Sequence[str],
     excluded: Mapping[str, Exclusion],
     everywhere: Exclusion | None = None,
-    *,
-    selected: bool = True,
 ) -> Condition:
-    return conditions.valid(offered({}, selected=selected), exporters, excluded, everywhere)
+    return conditions.valid(offered({}), exporters, excluded, everywhere)
 
 
 STATED: list[tuple[ConditionReason, str, str, Mapping[str, Offer]]] = [
     (ConditionReason.VALID, VALID, "True", {"a": WEB, "b": UNBOUND}),
-    (ConditionReason.NO_SERVICE, VALID, "False", {"a": UNBOUND, "b": UNBOUND}),
+    (ConditionReason.NOT_PROPAGATED, VALID, "False", {"a": UNBOUND, "b": UNBOUND}),
     (ConditionReason.NOT_PROPAGATED, VALID, "False", {}),
     (ConditionReason.NO_CONFLICTS, CONFLICT, "False", {"a": WEB, "b": WEB}),
     (ConditionReason.VIEW_TOO_LARGE, READY, "False", {"a": TOO_LARGE, "b": TOO_LARGE}),
@@ -72,15 +70,36 @@ def test_every_reason_has_its_condition(
     assert [(one.type, one.status) for one in said if one.reason == reason] == [(kind, status)]
 
 
+LEFT_OUT = "Left out: a (ServiceNotBound); b (NotAMember)."
+NOWHERE: list[tuple[dict[str, object], bool, ConditionReason]] = [
+    ({"has_service": False}, False, ConditionReason.NO_SERVICE),
+    ({"has_service": False, "service_selected": False}, True, ConditionReason.NO_SERVICE),
+    ({"service_selected": False}, True, ConditionReason.SERVICE_NOT_PROPAGATED),
+    ({"serving": frozenset("c")}, True, ConditionReason.SERVICE_NOT_PROPAGATED),
+    ({"selected": False, "service_selected": False}, False, ConditionReason.SERVICE_NOT_PROPAGATED),
+    ({"selected": False}, False, ConditionReason.NOT_PROPAGATED),
+    ({"selected": True, "service_selected": False}, False, ConditionReason.NOT_PROPAGATED),
+    ({}, True, ConditionReason.NOT_PROPAGATED),
+    ({}, False, ConditionReason.NOT_PROPAGATED),
+]
+"""The service, whether the export is bound to a cluster without it, and the cause."""
 OF_STATUS = {
     *("EXPORTED", "NOT_IMPORTED", "PENDING", "CLUSTER_LOST", "NOT_REPORTED", "WITHHELD"),
-    *("LEFT_IN_MEMBER", "NOT_APPLIED", "IMPORT_NAME_TAKEN", "CLAIMED_ELSEWHERE", "OVERRIDDEN"),
+    *(
+        "BEING_DELETED",
+        "LEFT_IN_MEMBER",
+        "NOT_APPLIED",
+        "IMPORT_NAME_TAKEN",
+        "CLAIMED_ELSEWHERE",
+        "OVERRIDDEN",
+    ),
 }
 """What follows from the reports of members and from the controller's guard, not from the derivation."""
 
 
-def test_the_table_has_every_derived_reason() -> None:
-    assert {reason for reason, *_ in STATED} == {one for one in ConditionReason if one.name not in OF_STATUS}
+def test_the_table_has_every_reason_that_follows_from_the_derivation() -> None:
+    stated = {reason for reason, *_ in STATED} | {reason for _, _, reason in NOWHERE}
+    assert stated == {one for one in ConditionReason if one.name not in OF_STATUS}
 
 
 @pytest.mark.parametrize(
@@ -101,8 +120,8 @@ def test_the_table_has_every_derived_reason() -> None:
             {"a": Exclusion(ExclusionReason.SERVICE_NOT_BOUND), "b": Exclusion(ExclusionReason.NOT_A_MEMBER)},
             (
                 "False",
-                "NoService",
-                f"{NONE} {ConditionReason.NO_SERVICE.text} Left out: a (ServiceNotBound); b (NotAMember).",
+                "NotPropagated",
+                f"{NONE} {ConditionReason.NOT_PROPAGATED.text} {LEFT_OUT}",
             ),
         ),
     ],
@@ -113,9 +132,16 @@ def test_valid_says_who_exports_and_who_does_not(
     assert valid(exporters, excluded) == Condition(VALID, *want)
 
 
-def test_a_following_export_without_its_service_goes_nowhere() -> None:
-    assert valid([], {}, selected=False)[1:3] == ("False", ConditionReason.NO_SERVICE)
-    assert valid([], {}, selected=True)[1:3] == ("False", ConditionReason.NOT_PROPAGATED)
+@pytest.mark.parametrize(("service", "unbound", "reason"), NOWHERE)
+def test_where_no_cluster_has_both_the_cause_is_named(
+    service: dict[str, object], unbound: bool, reason: ConditionReason
+) -> None:
+    excluded = {"a": Exclusion(ExclusionReason.SERVICE_NOT_BOUND)} if unbound else {}
+    said = conditions.valid(offered({}, **service), [], excluded)
+
+    assert (said.status, said.reason) == ("False", reason)
+    assert reason.text in said.message
+    assert conditions.is_transient(said)
 
 
 @pytest.mark.parametrize("nearer", list(ExclusionReason)[1:])
@@ -123,7 +149,7 @@ def test_without_exporters_the_nearest_clusters_reason_is_given(
     nearer: ExclusionReason,
 ) -> None:
     before = list(ExclusionReason)[list(ExclusionReason).index(nearer) - 1]
-    want = ConditionReason.NO_SERVICE if nearer is ExclusionReason.SERVICE_NOT_BOUND else nearer
+    want = ConditionReason.NOT_PROPAGATED if nearer is ExclusionReason.SERVICE_NOT_BOUND else nearer
 
     for first, second in ((nearer, before), (before, nearer)):
         said = valid([], {"a": Exclusion(first), "b": Exclusion(second)})

@@ -14,7 +14,7 @@ from towpath.derivation.warnings import advise
 from towpath.model.cluster import DRAIN_ANNOTATION, Fleet, Member
 from towpath.model.export import WHEN_UNREACHABLE
 from towpath.model.keys import Dialect, ServiceKey
-from towpath.model.world import ExportedService, Offer
+from towpath.model.world import Absence, ExportedService, Offer
 from towpath.rules.eligibility import drain_list, drained, is_set
 from towpath.rules.reasons import Advice, Exclusion, ExclusionReason
 
@@ -69,6 +69,9 @@ IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
         lambda case: case.older(dialect=Dialect.MULTICLUSTER),
     ),
     ExclusionReason.SERVICE_NOT_BOUND: ("", lambda case: case.change(service=None)),
+    ExclusionReason.NOT_APPLIED_YET: ("", lambda case: case.change(absence=Absence.PENDING)),
+    ExclusionReason.SUSPENDED: ("", lambda case: case.change(absence=Absence.SUSPENDED)),
+    ExclusionReason.APPLY_FAILED: ("no", lambda case: case.change(absence=Absence.FAILED, obstacle="no")),
     ExclusionReason.SERVICE_GOING: ("", lambda case: case.change(going=True)),
     ExclusionReason.EXTERNAL_NAME: ("", lambda case: case.has_service(type="ExternalName")),
     ExclusionReason.NO_MATCHING_PORT: ("", lambda case: case.has_service(ports=service(8080).ports)),
@@ -121,8 +124,10 @@ def test_a_cluster_that_does_not_export_has_a_reason(reason: ExclusionReason) ->
 
 def pairs() -> list[tuple[ExclusionReason, ExclusionReason]]:
     gateways = {one for one in ExclusionReason if one.name.startswith(("GATEWAY", "NO_GATEWAY"))}
-    # A cluster has only one gateway.
-    return [pair for pair in combinations(ExclusionReason, 2) if not gateways.issuperset(pair)]
+    absences = {ExclusionReason.NOT_APPLIED_YET, ExclusionReason.SUSPENDED, ExclusionReason.APPLY_FAILED}
+    # A cluster has only one gateway, and its objects are absent for only one cause.
+    pairs = combinations(ExclusionReason, 2)
+    return [pair for pair in pairs if not gateways.issuperset(pair) and not absences.issuperset(pair)]
 
 
 @pytest.mark.parametrize(("first", "second"), pairs())

@@ -23,6 +23,7 @@ ABOUT_EXPORTS -= {
     Advice.JOINED_TWICE,
     Advice.BAD_ANNOTATION,
     Advice.FROZEN,
+    Advice.JOINED_TWICE,
     Advice.IMPORT_OVERRIDDEN,
     Advice.IMPORT_OVERRIDE_FAILS,
 }

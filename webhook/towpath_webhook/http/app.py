@@ -36,7 +36,7 @@ MAX_BODY_BYTES = 3 << 20
 """Size of a body: enough for the largest object that an apiserver stores, new and old."""
 MAX_REQUESTS = 100
 """Requests that are being answered."""
-MAX_VALUES = 250_000
+MAX_VALUES = 150_000
 """JSON values in a body: each takes some 80 bytes once it is decoded."""
 LARGE_BYTES = 256 << 10
 """From this size on a body is processed alone."""
@@ -162,6 +162,8 @@ class App:
             evaluation = route.endpoint(body)
         except InvalidObject as error:
             raise HttpError(400, str(error)) from None
+        if len(body) >= LARGE_BYTES:
+            await asyncio.sleep(0)
         reply, outcome = await _reply(evaluation)
         self._record(route.path, evaluation, outcome, time.perf_counter() - started)
         return Answer(200, reply, _JSON)

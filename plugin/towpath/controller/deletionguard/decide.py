@@ -6,10 +6,13 @@ That is more likely a wrong answer than a wish, so all of them stay, the status 
 asked again until it has passed or fewer should go. (The imports of a deleted export do not come here: the
 garbage collector removes what the export owns.)
 
-Where an import exists, Karmada has members with gateways, Services and bindings. An empty list of these is no
-reason for any withdrawal: everything is listed again (``Relisting``), and what should go waits until a list
-is not empty. An import whose export is not listed is left to the garbage collector in any case; where no
-export at all is listed, everything is listed again as well.
+Where an import exists, Karmada has members with gateways, Services and bindings. An empty list of these is
+no reason for any withdrawal: everything is listed again (``Relisting``), and the withdrawal waits until no
+list is empty.
+
+What a deleted export leaves is the garbage collector's. What is still there after its time is collected here:
+at a limited rate as well, and only after a fresh read of the export (``act``). Where no export at all is
+listed, everything is listed again first.
 
 No I/O and no clock: callers pass the time.
 """
@@ -21,13 +24,16 @@ from collections import deque
 from enum import Enum, auto
 from typing import NamedTuple
 
-from towpath.controller.decision import Decision, Note
+from towpath.controller.decision import Collect, Decision, Note
 from towpath.controller.metrics import Refusal
+from towpath.derivation.drift import is_terminating
 from towpath.derivation.render import Rendered
-from towpath.derivation.stages import is_foreign, stages
+from towpath.derivation.stages import Object, Write, is_foreign, stages
 from towpath.inventory.snapshot import Snapshot
+from towpath.karmada import resources
+from towpath.karmada.reflector import Name
 from towpath.model.keys import ServiceKey
-from towpath.rules.reasons import ConditionReason
+from towpath.rules.reasons import ConditionReason, ExclusionReason
 
 MAX_SHARE, MIN_ALLOWED = 0.3, 10
 """What may be withdrawn within a window: this share of all imports, and this many in any case."""
@@ -39,6 +45,8 @@ WAIT_SECONDS, REFUSED_SECONDS = 0.1, 5.0
 """The time until the guard is asked again: while a withdrawal waits, and after a refusal."""
 CONFIRMATION_SECONDS = 2.0
 """The time that a list takes that shows whether another list was wrong, before anything is reported."""
+COLLECTION_GRACE_SECONDS = 5.0
+"""The time that the garbage collector has, which takes less than one second."""
 FIRST_RELIST_SECONDS, MAX_RELIST_SECONDS = 1.0, 300.0
 """The time after the first list in vain, and the longest time between two."""
 
@@ -134,10 +142,10 @@ class DeletionGuard:
         empty = snapshot.missing_inputs
         stays = wanted.service_import is not None and not (empty and any(stages(snapshot.current, wanted)))
         if stays or wanted.refused or template is None or is_foreign(template):
-            self._limit.settle(key)
-            self._settle(key)
+            self.forget(key)
             return Judgement(Verdict.GO)
-        verdict = self._limit.ask(key, snapshot.existing, now, idle=snapshot.idle, empty=bool(empty))
+        idle = snapshot.idle and not _is_moving(snapshot)
+        verdict = self._limit.ask(key, snapshot.existing, now, idle=idle, empty=bool(empty))
         if verdict is Verdict.GO:
             self._settle(key)
             return Judgement(verdict)
@@ -150,18 +158,37 @@ class DeletionGuard:
         return Judgement(verdict, decision + self._refused(now, refusal, Note("error", "withheld", fields)))
 
     def gone(self, snapshot: Snapshot) -> Decision:
-        """Judge the import of a service whose export does not exist."""
-        key, now, template = snapshot.key, snapshot.now, snapshot.current.service_import
-        self._limit.settle(key)
-        if template is None or is_foreign(template) or not snapshot.no_exports:
-            self._settle(key)
+        """Judge what is left of a service whose export does not exist."""
+        key, now = snapshot.key, snapshot.now
+        left = _left_of(snapshot)
+        if not left or snapshot.terminating:
+            self.forget(key)
             return Decision()
-        confirmed = self._left_over.setdefault(key, now) + CONFIRMATION_SECONDS
-        if now < confirmed:
+        since = self._left_over.setdefault(key, now)
+        decision, confirmed = Decision(), since + CONFIRMATION_SECONDS
+        if snapshot.no_exports and now < confirmed:
             return Decision(confirmed)
-        fields = {"service": str(key), "reason": "the import exists, but no export is listed"}
-        note = Note("warning", "import left alone", fields)
-        return self._relist(now) + self._refused(now, Refusal.UNKNOWN_EXPORT, note)
+        if snapshot.no_exports:
+            fields = {"service": str(key), "reason": "the import exists, but no export is listed"}
+            note = Note("warning", "import left alone", fields)
+            decision = self._relist(now) + self._refused(now, Refusal.UNKNOWN_EXPORT, note)
+        if now < since + COLLECTION_GRACE_SECONDS:
+            return decision + Decision(since + COLLECTION_GRACE_SECONDS)
+        verdict = self._limit.ask(key, snapshot.existing, now, idle=snapshot.idle)
+        if verdict is Verdict.WAIT:
+            return decision + Decision(now + WAIT_SECONDS)
+        if verdict is Verdict.REFUSED:
+            fields = {"service": str(key), "reason": ConditionReason.WITHHELD.text}
+            return decision + self._refused(now, Refusal.TOO_MANY, Note("error", "withheld", fields))
+        self._left_over[key] = now
+        export = resources.service_exports(key.dialect)
+        step = Collect(export, Name(key.namespace, key.name), left)
+        return decision + Decision(now + COLLECTION_GRACE_SECONDS, steps=(step,))
+
+    def forget(self, key: ServiceKey) -> None:
+        """A service is withdrawn because a user wants it."""
+        self._limit.settle(key)
+        self._settle(key)
 
     def _refused(self, now: float, refusal: Refusal, note: Note) -> Decision:
         look_again = min(now + REFUSED_SECONDS, self._relisting.due)
@@ -177,3 +204,29 @@ class DeletionGuard:
         if not self._relisting.is_due(now):
             return Decision()
         return Decision(relist=True, notes=(Note("warning", "listing everything again", {}),))
+
+
+def _is_moving(snapshot: Snapshot) -> bool:
+    """Tell whether a cluster is about to export: an export that moves between clusters keeps its import."""
+    excluded = snapshot.derived.excluded.values() if snapshot.derived else ()
+    return any(exclusion.reason is ExclusionReason.NOT_APPLIED_YET for exclusion in excluded)
+
+
+def _left_of(snapshot: Snapshot) -> tuple[Write, ...]:
+    """Return what deletes the objects derived from an export: the template first, then its policies.
+
+    Without its policies a template would show members its full list (teardown shows the full list).
+    """
+    current, api_version = snapshot.current, snapshot.key.dialect.api_version
+    if current.service_import is not None:
+        left: list[Object] = [] if is_foreign(current.service_import) else [current.service_import]
+    else:
+        policies = (current.propagation, *current.overrides.values(), snapshot.export_policy)
+        left = [obj for obj in policies if obj is not None and _selects(obj, api_version)]
+    return tuple(Write(obj, None) for obj in left if not is_terminating(obj))
+
+
+def _selects(policy: Object, api_version: str) -> bool:
+    """Tell whether a derived policy is of this dialect: the names of policies are the same in both."""
+    selectors = policy.get("spec", {}).get("resourceSelectors") or ()
+    return any(selector.get("apiVersion") == api_version for selector in selectors)

@@ -27,6 +27,9 @@ from towpath.inventory.snapshot import ImportState
 from towpath.model.arrival import Arrival
 from towpath.model.keys import ServiceKey
 
+REFLECTION_GRACE_SECONDS = 5.0
+"""The time until the first digest of any member, before the status says that none is reported."""
+
 
 class Rollout(NamedTuple):
     """The members that lag, whether to touch the template now, and when to look again if nothing changes.
@@ -61,9 +64,9 @@ def behind(wanted: Mapping[str, str], reported: Mapping[str, str]) -> tuple[str,
 def arrival_of(imports: ImportState, wanted: Mapping[str, str]) -> Arrival:
     """Return how the import of a service arrives in the members that should have these digests."""
     return Arrival(
-        behind(wanted, imports.binding.reported),
+        behind(wanted, imports.binding.copies.reported),
         imports.lost,
-        imports.binding.failed,
+        imports.binding.copies.failed,
         told=imports.reflecting,
         taken_by=imports.taken_by,
         claimed_by=str(imports.claim or ""),
@@ -76,6 +79,8 @@ class Rollouts:
     def __init__(self, load: Load, throttle: StatusThrottle) -> None:
         self._load, self._throttle = load, throttle
         self._lags: dict[ServiceKey, _Lag] = {}
+        self._unreflected: dict[ServiceKey, float] = {}
+        """Since when each service waits for the first digest of any member."""
         self._arrived = -math.inf
         """Of the changes that have arrived everywhere, when the latest was written."""
 
@@ -95,7 +100,11 @@ class Rollouts:
         return tuple(self._lags)
 
     def forget(self, key: ServiceKey) -> None:
-        """A service no longer exists, or no longer lags."""
+        """A service no longer exists."""
+        self._unreflected.pop(key, None)
+        self._settle(key)
+
+    def _settle(self, key: ServiceKey) -> None:
         self._lags.pop(key, None)
         self._load.lagging.discard(key)
 
@@ -110,13 +119,15 @@ class Rollouts:
         *,
         claimed: bool = False,
         writing: bool = False,
+        reflecting: bool = True,
     ) -> Rollout:
         """Compare the digests that are derived for the clusters with those that they report.
 
         ``lost`` clusters are not reachable. ``since`` is when the change was seen that led to ``wanted``,
         None if that is not known. ``claimed``: another policy has claimed the template, so it goes where that
         policy says (sticky claims); a touch removes the claim, and waiting gains nothing. ``writing``: the
-        same pass writes objects, so the time until a touch begins now.
+        same pass writes objects, so the time until a touch begins now. ``reflecting``: members report digests
+        at all; until the first one does nothing is touched, and nothing is reported for a while.
         """
         lagging = behind(wanted, reported)
         lag = self._lags.get(key)
@@ -129,6 +140,10 @@ class Rollouts:
         elif writing:
             lag.backoff.since = now
         lag.behind = lagging
+        if not reflecting and not claimed:
+            since_first = self._unreflected.setdefault(key, now)
+            until = since_first + REFLECTION_GRACE_SECONDS * self._load.pace
+            return Rollout(lagging, look_again=until, hold_status=True) if now < until else Rollout(lagging)
         if not claimed and all(name in lost for name in lagging):
             return Rollout(lagging)  # their return touches the service
         turn = self._throttle.lags(key, now, at_once=claimed)
@@ -146,7 +161,7 @@ class Rollouts:
         return lag
 
     def _all_arrived(self, key: ServiceKey, lag: _Lag | None, now: float) -> Rollout:
-        self.forget(key)
+        self._settle(key)
         if lag is not None:
             self._arrived = max(self._arrived, lag.written)
         turn = self._throttle.arrived(key, now, is_news=lag is not None)

@@ -5,14 +5,24 @@ neither time nor memory. Much of the rest is the same in many objects (the clust
 with one port 80): equal values are kept once.
 """
 
-from towpath.karmada.decode.bindings import Binding, binding, binding_name, refusals
+from towpath.karmada.decode.bindings import (
+    Binding,
+    Copies,
+    binding,
+    binding_name,
+    copies_of,
+    namespace_binding,
+)
 from towpath.karmada.decode.members import StoredMember, karmada_cluster, member, target
 from towpath.karmada.decode.policies import override, policy, whole
 from towpath.karmada.decode.templates import (
     StoredCluster,
     StoredExport,
+    StoredNamespace,
     StoredService,
     StoredTraffic,
+    any_service_export,
+    exporting,
     flomesh_cluster,
     namespace,
     service,
@@ -22,20 +32,25 @@ from towpath.karmada.decode.templates import (
 
 __all__ = [
     "Binding",
+    "Copies",
     "StoredCluster",
     "StoredExport",
     "StoredMember",
+    "StoredNamespace",
     "StoredService",
     "StoredTraffic",
+    "any_service_export",
     "binding",
     "binding_name",
+    "copies_of",
+    "exporting",
     "flomesh_cluster",
     "karmada_cluster",
     "member",
     "namespace",
+    "namespace_binding",
     "override",
     "policy",
-    "refusals",
     "service",
     "service_export",
     "target",

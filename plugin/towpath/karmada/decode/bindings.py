@@ -3,30 +3,60 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from towpath.karmada.decode.metadata import NONE, Meta, shared
+from towpath.model.world import Absence
+
+NOWHERE: frozenset[str] = frozenset()
+EVERYWHERE = frozenset({"*"})
+
+
+class Copies(NamedTuple):
+    """What Karmada and the members report of the copies of one template, by cluster.
+
+    ``reported`` is the part that counts: of a ServiceImport the digest of its view, of a ServiceExport the
+    message with which the member's own controller finds it invalid. ``applied`` are the clusters that have
+    some version of the template, and ``failed`` Karmada's messages where it cannot write.
+    """
+
+    reported: Mapping[str, str] = NONE
+    applied: frozenset[str] = NOWHERE
+    failed: Mapping[str, str] = NONE
 
 
 class Binding(NamedTuple):
-    """The binding of one template: the clusters it is bound to.
+    """What Karmada decided for one template: the clusters to which it is bound, and ``copies`` there.
 
-    ``reported`` is what is of interest in what they say of their copies: of a ServiceImport the digest of
-    the view that it gives, of a ServiceExport why the cluster itself does not find it valid. ``failed`` is
-    what Karmada says of imports that it cannot write, by cluster. ``attached``: it is there, also or only,
-    because of another object (propagateDeps).
+    A cluster that is bound only because the derived ServiceImport depends on the template does not count.
+    ``attached``: the binding exists, also or only, because another object depends on it (propagateDeps).
+    ``suspended`` are the clusters to which Karmada does not dispatch, ``EVERYWHERE`` for all.
     """
 
     api_version: str
     kind: str
     uid: str
     clusters: frozenset[str]
-    reported: Mapping[str, str] = NONE
-    failed: Mapping[str, str] = NONE
+    copies: Copies = Copies()
     attached: bool = False
+    suspended: frozenset[str] = NOWHERE
+
+    def is_suspended(self, cluster: str) -> bool:
+        """Tell whether Karmada dispatches no change to a cluster."""
+        return self.suspended is EVERYWHERE or cluster in self.suspended
+
+    def absence(self, cluster: str) -> tuple[Absence, str] | None:
+        """Return why a bound cluster does not have the template, and Karmada's message; None if it has it."""
+        if cluster in self.copies.applied:
+            return None
+        if self.is_suspended(cluster):
+            return Absence.SUSPENDED, ""
+        if message := self.copies.failed.get(cluster):
+            return Absence.FAILED, message
+        return Absence.PENDING, ""
 
 
 def binding_name(name: str, kind: str) -> str:
@@ -39,7 +69,17 @@ class _Named(msgspec.Struct, gc=False):
 
 
 class _Requirer(msgspec.Struct, gc=False):
+    name: str = ""
     clusters: list[_Named] = []
+
+
+class _Clusters(msgspec.Struct, rename="camel", gc=False):
+    cluster_names: list[str] = []
+
+
+class _Suspension(msgspec.Struct, rename="camel", gc=False):
+    dispatching: bool | None = None
+    dispatching_on_clusters: _Clusters | None = None
 
 
 class _BoundResource(msgspec.Struct, rename="camel", gc=False):
@@ -53,6 +93,7 @@ class _BindingSpec(msgspec.Struct, rename="camel", gc=False):
     resource: _BoundResource
     clusters: list[_Named] = []
     required_by: list[_Requirer] = []
+    suspension: _Suspension | None = None
 
 
 class _CopyCondition(msgspec.Struct, gc=False):
@@ -90,52 +131,76 @@ def binding(raw: bytes) -> Binding | None:
     """
     obj = msgspec.json.decode(raw, type=_BindingObject)
     resource = obj.spec.resource
-    if resource.kind not in _BOUND or obj.metadata.deletion_timestamp:
+    if resource.kind not in _BOUND or resource.kind == "Namespace" or obj.metadata.deletion_timestamp:
         return None
+    own = binding_name(resource.name, "ServiceImport")
+    requirers = [requirer for requirer in obj.spec.required_by if requirer.name != own]
     clusters = {cluster.name for cluster in obj.spec.clusters}
-    for requirer in obj.spec.required_by:
+    for requirer in requirers:
         clusters.update(cluster.name for cluster in requirer.clusters)
-    said = _BOUND[resource.kind](obj.status)
-    reported = {sys.intern(cluster): shared(what) for cluster, what in said}
     return Binding(
         sys.intern(resource.api_version),
         sys.intern(resource.kind),
         resource.uid,
         shared(frozenset(map(sys.intern, clusters))),
-        reported or NONE,
-        _failures(obj.status) if resource.kind == "ServiceImport" else NONE,
-        bool(obj.spec.required_by),
+        copies_of(resource.kind, obj.status),
+        bool(requirers),
+        _suspended(obj.spec.suspension),
     )
 
 
-def _nothing(_: bytes) -> Iterator[tuple[str, str]]:
-    yield from ()
+def namespace_binding(raw: bytes) -> frozenset[str] | None:
+    """Return the clusters that have a Namespace, by its ClusterResourceBinding; None for another kind."""
+    obj = msgspec.json.decode(raw, type=_BindingObject)
+    if obj.spec.resource.kind != "Namespace" or obj.metadata.deletion_timestamp:
+        return None
+    return copies_of("Namespace", obj.status).applied
 
 
-def _views(status: bytes) -> Iterator[tuple[str, str]]:
-    """Yield the digest that each cluster holds (deploy/karmada/interpreter.yaml)."""
-    for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
-        if copy.status and copy.status.view:
-            yield copy.cluster_name, copy.status.view
+def copies_of(kind: str, status: bytes) -> Copies:
+    """Read the status of a binding of a template of this kind."""
+    found = msgspec.json.decode(status, type=_BindingStatus).aggregated_status
+    if not found:
+        return _NO_COPIES
+    read = _BOUND[kind]
+    reported = {sys.intern(c.cluster_name): shared(text) for c in found if (text := read(c)) is not None}
+    failed = {c.cluster_name: c.applied_message for c in found if not c.applied and c.applied_message}
+    applied = shared(frozenset(sys.intern(c.cluster_name) for c in found if c.applied))
+    return Copies(reported or NONE, applied, failed or NONE)
 
 
-def _failures(status: bytes) -> Mapping[str, str]:
-    copies = msgspec.json.decode(status, type=_BindingStatus).aggregated_status
-    return {c.cluster_name: c.applied_message for c in copies if not c.applied and c.applied_message} or NONE
+def _suspended(suspension: _Suspension | None) -> frozenset[str]:
+    if suspension is None:
+        return NOWHERE
+    if suspension.dispatching:
+        return EVERYWHERE
+    on_clusters = suspension.dispatching_on_clusters
+    return shared(frozenset(on_clusters.cluster_names)) if on_clusters else NOWHERE
 
 
-def refusals(status: bytes) -> Iterator[tuple[str, str]]:
-    """Yield the message of each cluster whose ServiceExport is not valid."""
-    for copy in msgspec.json.decode(status, type=_BindingStatus).aggregated_status:
-        for condition in copy.status.conditions if copy.status else ():
-            if condition.type == "Valid" and condition.status == "False":
-                yield copy.cluster_name, condition.message
+def _nothing(_: _Copy) -> str | None:
+    return None
 
 
-_BOUND: Mapping[str, Callable[[bytes], Iterator[tuple[str, str]]]] = {
+def _view(copy: _Copy) -> str | None:
+    """Return the digest that a cluster holds (deploy/karmada/interpreter.yaml)."""
+    return copy.status.view if copy.status and copy.status.view else None
+
+
+def _refusal(copy: _Copy) -> str | None:
+    """Return the message of a cluster that finds its ServiceExport invalid."""
+    for condition in copy.status.conditions if copy.status else ():
+        if condition.type == "Valid" and condition.status == "False":
+            return condition.message
+    return None
+
+
+_NO_COPIES = Copies()
+_BOUND: Mapping[str, Callable[[_Copy], str | None]] = {
+    "Namespace": _nothing,
     "Service": _nothing,
     "GlobalTrafficPolicy": _nothing,
-    "ServiceExport": refusals,
-    "ServiceImport": _views,
+    "ServiceExport": _refusal,
+    "ServiceImport": _view,
 }
-"""The kinds whose bindings count, and what is read of their clusters' reports."""
+"""The kinds whose bindings count, and what is read of the report of each cluster."""

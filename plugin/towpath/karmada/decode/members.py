@@ -44,11 +44,11 @@ class _Taint(msgspec.Struct, gc=False):
 
 
 class _ClusterSpec(msgspec.Struct, gc=False):
-    id: str = ""
     region: str = ""
     zone: str = ""
     zones: list[str] = []
     provider: str = ""
+    id: str = ""
     taints: list[_Taint] | None = None
 
 

@@ -13,6 +13,7 @@ from towpath.model.export import Export
 from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
 from towpath.propagation.claims import Claim, claim_of
+from towpath.propagation.namespaces import is_skipped
 
 _OURS = "towpath.io/"
 
@@ -34,6 +35,7 @@ class StoredExport(NamedTuple):
     template: bytes = b""
     labels: Mapping[str, str] = NONE
     claim: Claim | None = None
+    deleting: bool = False
 
     @property
     def status(self) -> Mapping[str, Any]:
@@ -68,6 +70,13 @@ class StoredTraffic(NamedTuple):
         return _status(self.says)
 
 
+class StoredNamespace(NamedTuple):
+    """A Namespace. ``skipped``: Karmada propagates it only where a policy says so."""
+
+    terminating: bool
+    skipped: bool
+
+
 class StoredCluster(NamedTuple):
     """A flomesh Cluster. ``says`` is the JSON of its status."""
 
@@ -83,11 +92,15 @@ class StoredCluster(NamedTuple):
 
 
 def service_export(raw: bytes) -> StoredExport | None:
-    """Decode a ServiceExport; None while it is being deleted. Raises InvalidObject."""
+    """Read a ServiceExport; None while it is being deleted. Raises InvalidObject."""
+    stored = any_service_export(raw)
+    return None if stored.deleting else stored
+
+
+def any_service_export(raw: bytes) -> StoredExport:
+    """Read a ServiceExport, also while it is being deleted. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
-    if meta.deletion_timestamp:
-        return None
     export = Export.parse(msgspec.json.decode(obj.spec), f"ServiceExport {meta.namespace}/{meta.name}")
     ours = {name: value for name, value in meta.annotations.items() if name.startswith(_OURS)}
     stored = StoredExport(
@@ -100,6 +113,7 @@ def service_export(raw: bytes) -> StoredExport | None:
         _template(raw),
         meta.labels or NONE,
         shared(claim_of(meta.annotations)),
+        meta.deletion_timestamp is not None,
     )
     _ = stored.status  # raises InvalidObject now if it cannot be decoded
     return stored
@@ -156,9 +170,37 @@ def flomesh_cluster(raw: bytes) -> StoredCluster | None:
     return stored
 
 
-def namespace(raw: bytes) -> bool | None:
-    """Return True for a Namespace that is being deleted, None for any other."""
-    return True if msgspec.json.decode(raw, type=Object).metadata.deletion_timestamp else None
+class _Endpoint(msgspec.Struct, rename="camel"):
+    cluster_key: str = ""
+
+
+class _ImportedPort(msgspec.Struct):
+    endpoints: list[_Endpoint] | None = None
+
+
+class _ImportSpec(msgspec.Struct):
+    ports: list[_ImportedPort] | None = None
+
+
+class _Import(msgspec.Struct):
+    spec: _ImportSpec | None = None
+
+
+def exporting(template: Mapping[str, Any] | None) -> frozenset[str]:
+    """Return the clusters whose endpoints a ServiceImport holds. It may be anything that its CRD allows."""
+    try:
+        spec = msgspec.convert(template or {}, _Import).spec
+    except msgspec.ValidationError:
+        return frozenset()
+    endpoints = (endpoint for port in (spec and spec.ports) or () for endpoint in port.endpoints or ())
+    return shared(frozenset(endpoint.cluster_key.rpartition("/")[2] for endpoint in endpoints))
+
+
+def namespace(raw: bytes) -> StoredNamespace | None:
+    """Decode a Namespace that is being deleted or that Karmada does not propagate by itself; else None."""
+    meta = msgspec.json.decode(raw, type=Object).metadata
+    stored = StoredNamespace(bool(meta.deletion_timestamp), is_skipped(meta.labels))
+    return stored if any(stored) else None
 
 
 def _template(raw: bytes) -> bytes:
