@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.conftest import MEMBERS, Plane
+from tests.support.waiting import until
 from towpath.errors import NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object
@@ -111,3 +112,23 @@ spec:
             for name, obj in zip(members, found, strict=True)
             if obj is not None
         }
+
+    async def complete(self, members: dict[str, Client]) -> dict[str, Endpoints]:
+        """Wait until every member imports from every exporter but itself, and return what they import.
+
+        Exporters join the views one after another, as Karmada applies the export in them.
+        """
+
+        def is_complete(seen: dict[str, Endpoints]) -> bool:
+            return all(
+                exporters_in(seen.get(name, {})) == {*self.clusters} - {name}
+                for name in members
+                if {*self.clusters} - {name}
+            )
+
+        return await until(lambda: self.seen(members), is_complete)
+
+
+def exporters_in(endpoints: Endpoints) -> set[str]:
+    """Return the clusters that the endpoints of one member belong to."""
+    return {endpoint.partition("@")[0] for port in endpoints.values() for endpoint in port}

@@ -139,7 +139,8 @@ def test_the_wheel_carries_all_that_it_needs(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     carried = {name.removeprefix("towpath/_deploy/") for name in zipfile.ZipFile(wheel).namelist()}
     for folder in ("deploy/crds", "deploy/karmada", "deploy/local", "examples/walkthrough"):
-        names = {f"{Path(folder).name}/{path.name}" for path in Path(folder).iterdir()}
+        top = Path(folder)
+        names = {f"{top.name}/{path.relative_to(top)}" for path in top.rglob("*") if path.is_file()}
         assert names <= carried
     target = tmp_path / "site"
     subprocess.run(

@@ -83,7 +83,7 @@ async def test_a_lost_member_has_its_grace_and_the_last_one_stays(
     last.apply(last.service(), last.export(), last.policy())
     reached = {name: client for name, client in members.items() if name != "cluster-3"}
     kept = await until(lambda: last.seen(reached), lambda seen: len(seen) == len(reached))
-    right = await shop.seen(members)
+    right = await shop.complete(members)
     for one in (shop, last):
         grace = f"towpath.io/when-unreachable=WithdrawAfter={GRACE:.0f}s"
         plane.kubectl("annotate", "serviceexports.flomesh.io", "web", "-n", one.namespace, grace)

@@ -61,7 +61,7 @@ async def test_empty_lists_delete_nothing_and_are_reported(
     """Kind after kind, so that one export and one plugin do for all of them."""
     shop = Shop(plane, namespace)
     shop.apply(shop.service(), shop.export(), shop.policy())
-    right = await until(lambda: shop.seen(members), lambda seen: len(seen) == len(MEMBERS))
+    right = await shop.complete(members)
     await until(lambda: ready(shop), lambda reason: reason == "Exported")
     made = as_made(shop)
 

@@ -63,7 +63,7 @@ async def test_early_override_a_stale_copy_is_put_right(shop: Shop, members: dic
     """Karmada says that all is applied and reports no error: only the member's own digest tells."""
     shop.apply(shop.service(), shop.export(), shop.policy())
     await until(lambda: conditions(shop), lambda seen: seen == GOOD)
-    right = await shop.seen(members)
+    right = await shop.complete(members)
     listed = shop.plane.kubectl("get", "works", "-n", "karmada-es-cluster-1", "-o", "json").stdout
     (work,) = (item for item in json.loads(listed)["items"] if _is_import_of(item, shop.namespace))
     manifest = work["spec"]["workload"]["manifests"][0]

@@ -55,4 +55,6 @@ def test_h_is_help(command: tuple[str, ...]) -> None:
 
 
 def test_there_is_completion() -> None:
-    assert "_TOWPATH_COMPLETE" in towpath("--show-completion", "bash").stdout
+    script = towpath(env={"_TOWPATH_COMPLETE": "source_bash"}).stdout
+    assert "complete" in script
+    assert "_TOWPATH_COMPLETE" in script

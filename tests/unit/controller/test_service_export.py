@@ -306,7 +306,7 @@ def test_after_an_empty_list_not_even_a_change_is_written() -> None:
     assert one(3.0).stages
 
 
-def test_an_import_whose_export_is_not_listed_is_left_alone_at_first() -> None:
+def test_an_import_of_an_unlisted_export_is_kept_at_first() -> None:
     one = Pass(*FLEET, USER, *exported("web", "a"))
     one.apply()
     forget(one.inventory, export())

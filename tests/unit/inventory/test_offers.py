@@ -162,7 +162,7 @@ def test_a_suspended_cluster_does_not_offer_what_it_never_had(suspension: stored
     assert (found["a"].absence, faults) == (None, (KEPT,))
 
 
-def test_a_service_that_only_the_import_brings_along_does_not_count() -> None:
+def test_a_service_brought_by_the_import_alone_does_not_count() -> None:
     """The derived ServiceImport depends on the Service where the data path is on."""
     export, service = stored.export(), stored.service()
     required = [{"namespace": "shop", "name": "web-serviceimport", "clusters": [{"name": "b"}]}]

@@ -575,7 +575,7 @@ def test_a_suspended_cluster_does_not_export() -> None:
 
 
 @pytest.mark.parametrize("had", [True, False])
-def test_a_cluster_that_refuses_the_service_exports_only_what_it_had(had: bool) -> None:
+def test_a_cluster_that_refuses_the_service_exports_what_it_had(had: bool) -> None:
     """The case 07: a nodePort is taken."""
     live = running(policy())
     live[-2]["status"]["aggregatedStatus"][1] = REFUSED

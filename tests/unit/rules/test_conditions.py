@@ -97,7 +97,7 @@ OF_STATUS = {
 """What follows from the reports of members and from the controller's guard, not from the derivation."""
 
 
-def test_the_table_has_every_reason_that_follows_from_the_derivation() -> None:
+def test_the_table_has_every_derived_reason() -> None:
     stated = {reason for reason, *_ in STATED} | {reason for _, _, reason in NOWHERE}
     assert stated == {one for one in ConditionReason if one.name not in OF_STATUS}
 

@@ -140,11 +140,11 @@ async def test_connections_beyond_the_limit_are_closed(
 
 @pytest.fixture
 async def webhook_with_busy_connections(
-    monkeypatch: pytest.MonkeyPatch, webhook: Webhook
+    monkeypatch: pytest.MonkeyPatch, few: None, webhook: Webhook
 ) -> AsyncIterator[Webhook]:
     """Every connection has just been made, so none may be replaced."""
     monkeypatch.setattr(acceptor, "PATIENCE_SECONDS", 60.0)
-    opened = [webhook.connected() for _ in range(acceptor.MAX_CONNECTIONS)]
+    opened = [webhook.connected() for _ in range(LIMIT)]
     for connection in opened:
         await connection.__aenter__()
     yield webhook
