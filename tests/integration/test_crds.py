@@ -127,7 +127,8 @@ def test_every_rule_is_seen_refusing(group: str, kind: str) -> None:
         if field == "metadata.name":
             continue  # has a test of its own, above
         text = rule["message"] + rule.get("messageExpression", "")
-        shown = any(f == field and fix.split(", for example ")[0] in text for f, fix in seen)
+        # What follows is an example, or computed from the value.
+        shown = any(f == field and re.split(r", for example |\. Use '/", fix)[0] in text for f, fix in seen)
         assert shown, (field, rule["rule"])
         # the apiserver drops the message of a duplicate
         assert rule["reason"] in {"FieldValueInvalid", "FieldValueRequired", "FieldValueForbidden"}
