@@ -340,7 +340,7 @@ async def test_objects_from_before_the_rules_stay_manageable(plane: Plane, names
         good(kubectl(*install, stdin=new))
         late = document(group, "ServiceExport", None, "late", namespace)
         await until(
-            partial(created, "--dry-run=server", stdin=late), lambda r: "spec.rules is missing" in r.stderr
+            partial(created, "--dry-run=server", stdin=late), lambda r: "Nothing is exported." in r.stderr
         )
 
         report = json.dumps({"status": {"conditions": [CONDITION | {"type": "Valid", "status": "False"}]}})
