@@ -21,6 +21,7 @@ import yaml
 
 from tests.conftest import Plane
 from tests.support.cli import TOWPATH, assert_one_line, towpath
+from tests.support.signals import heeding_sigint
 from tests.support.waiting import until
 from towpath import __version__
 from towpath.karmada.client import Object
@@ -305,12 +306,15 @@ async def test_a_member_with_a_node_joins_leaves_and_dies_traceless(tmp_path: Pa
 
 def test_an_interrupted_boot_leaves_no_trace(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    with subprocess.Popen(
-        [*TOWPATH, "local", "up", "--nodes", "--members", "1", "--subnet", SUBNET, "--root", root],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as command:
+    with (
+        heeding_sigint(),
+        subprocess.Popen(
+            [*TOWPATH, "local", "up", "--nodes", "--members", "1", "--subnet", SUBNET, "--root", root],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as command,
+    ):
         assert command.stderr is not None
         for line in command.stderr:
             if "Karmada's apiserver answers" in line:

@@ -145,6 +145,7 @@ async def test_a_restart_with_nothing_changed_writes_nothing(
     walked: None, plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
 ) -> None:
     await until(lambda: ready(plane), lambda seen: seen == "True")
+    await until(lambda: offered(plane), bool)  # the last write of the pass that made it ready
     plugin.stop()
     before = plane.audit.writes(user=PLUGIN_USER)
     assert len(before) >= 3, "the audit log must know the plugin's writes by its user"
@@ -156,6 +157,12 @@ async def test_a_restart_with_nothing_changed_writes_nothing(
 
     after = plane.audit.writes(user=PLUGIN_USER)[len(before) :]
     assert {write.namespace for write in after} == {namespace}
+
+
+async def offered(plane: Plane) -> str:
+    """Return the clusters that the status of the import names."""
+    path = "-o=jsonpath={.status.clusters}"
+    return plane.kubectl("get", "serviceimports.flomesh.io", "httpbin", "-n", "httpbin", path).stdout
 
 
 async def ready(plane: Plane) -> str:

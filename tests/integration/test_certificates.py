@@ -346,7 +346,7 @@ async def test_swapped_files_are_taken_over_only_if_they_match(tmp_path: Path) -
             return [line["error"] for line in logs if "error" in line]
 
         (complaint,) = await until(complaints, bool)
-        assert "not this certificate's" in complaint
+        assert "The key does not belong to the certificate." in complaint
         assert shown(certificates) == first.certificate, "the old pair stays"
         mount.swap(third, authority.certificate_pem)
 
@@ -385,6 +385,6 @@ async def test_what_it_says_holds_no_key(karmada: Client, store: Store) -> None:
         await karmada.json("PUT", resources.SECRETS.path(NAMESPACE, SECRET), body=secret)
         await certificates.reconcile()
     said = json.dumps(logs)
-    assert "0 certificates, but 1 keys" in said
+    assert "0 certificates and 1 keys" in said
     assert "PRIVATE" not in said
     assert secret["data"]["ca.key"][:40] not in said

@@ -103,7 +103,7 @@ def test_an_export_must_bear_the_name_of_a_service(plane: Plane, name: str) -> N
     exports = [document(group, "ServiceExport", {"rules": [RULE]}, name) for group in GROUPS]
     result = create(plane, exports)
     assert result.stdout == ""
-    assert result.stderr.count("metadata.name must be the name of the Service to export") == len(GROUPS)
+    assert result.stderr.count("The name must be that of the Service to export") == len(GROUPS)
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"}}
     refused = create(plane, [service | {"spec": {"ports": [{"port": 80}]}}])
     assert refused.returncode != 0, "the apiserver takes this name for a Service by now: so should we"
@@ -127,11 +127,13 @@ def test_every_rule_is_seen_refusing(group: str, kind: str) -> None:
         if field == "metadata.name":
             continue  # has a test of its own, above
         text = rule["message"] + rule.get("messageExpression", "")
-        shown = any(f == field and fix.split(", for example ")[0] in text for f, fix in seen)
+        # What follows is an example, or computed from the value.
+        shown = any(f == field and re.split(r", for example |\. Use '/", fix)[0] in text for f, fix in seen)
         assert shown, (field, rule["rule"])
         # the apiserver drops the message of a duplicate
         assert rule["reason"] in {"FieldValueInvalid", "FieldValueRequired", "FieldValueForbidden"}
-        assert field.rsplit(".", 1)[-1] in rule["message"], "a message must name its field"
+        # The apiserver writes the field; the message states the problem and the fix.
+        assert re.fullmatch(r"[A-Z].+\. [A-Z].+\.", rule["message"], re.DOTALL), rule["message"]
 
 
 # ---- accepted ----------------------------------------------------------------------------------------------
@@ -338,7 +340,7 @@ async def test_objects_from_before_the_rules_stay_manageable(plane: Plane, names
         good(kubectl(*install, stdin=new))
         late = document(group, "ServiceExport", None, "late", namespace)
         await until(
-            partial(created, "--dry-run=server", stdin=late), lambda r: "spec.rules is missing" in r.stderr
+            partial(created, "--dry-run=server", stdin=late), lambda r: "Nothing is exported." in r.stderr
         )
 
         report = json.dumps({"status": {"conditions": [CONDITION | {"type": "Valid", "status": "False"}]}})

@@ -22,7 +22,7 @@ from towpath_webhook.http.dispatch import PLUGIN_UNAVAILABLE
 
 CASES = Path(__file__).parent / "webhook_cases"
 FOREIGN = "multicluster.flomesh.io"
-UNASKED = ("--as=before", "--as-group=system:masters", "--as-group=towpath")
+UNASKED = ("--as=system:kube-controller-manager", "--as-group=system:masters")
 """A user for whom the apiserver skips the webhook, so that an object is stored unchecked."""
 CLAIM = "propagationpolicy.karmada.io/permanent-id"
 CLUSTER_SCOPED = {"Cluster"}

@@ -268,7 +268,7 @@ def test_an_import_without_exporters_is_deleted_last() -> None:
     assert written(one(0.2)) == [["-ServiceImport"]]
 
 
-def test_an_export_that_moves_to_another_cluster_keeps_its_import() -> None:
+def test_an_export_that_moves_keeps_its_import() -> None:
     """Karmada removes it from one cluster before it has applied it in the next."""
     one = Pass(*FLEET, USER, *exported("web", "a"))
     one.apply()
