@@ -5,8 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOWPATH := $(BIN)/towpath
+# Whatever the caller's environment says: compiling the tests and Towpath takes each process of a run a second.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test unit image fuzz golden lint bench chaos local-up local-down proto proto-base docs lock clean
+.PHONY: help demo test unit image sbom fuzz golden lint bench chaos local-up local-down proto proto-base docs drawings site kustomize lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -25,6 +27,9 @@ demo: $(VENV)/.installed ## the walk-through on a real local Karmada (ARGS=--kee
 test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export" for some)
 	@$(TOWPATH) local packages
 	@$(TOWPATH) local build
+	@$(BIN)/python -m tests.support.helm version >/dev/null
+	@$(BIN)/python -m tests.support.contour
+	@$(BIN)/python -m tests.support.chromium
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nodes without $(ARGS); plain=$$?; \
 	$(BIN)/python -m pytest --nodes only $(ARGS); nodes=$$?; \
 	case $$plain$$nodes in 00|05|50) ;; *) exit 1 ;; esac  # 5: ARGS select none of them
@@ -33,6 +38,10 @@ image: $(VENV)/.installed ## build Towpath's image, run it on a node, and check 
 	@$(TOWPATH) local packages
 	@$(TOWPATH) local build
 	@$(BIN)/python -m pytest -m image $(ARGS)
+
+sbom: $(VENV)/.installed ## what is in the image, as CycloneDX: build/sbom.cdx.json
+	@mkdir -p build
+	@$(BIN)/python -m tests.support.image $$($(TOWPATH) local build --image) >build/sbom.cdx.json
 
 unit: $(VENV)/.installed ## the tests that need neither Go nor Karmada, in under a minute
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile fast tests/unit tests/golden tests/scenarios $(ARGS)
@@ -72,16 +81,31 @@ proto: $(VENV)/.installed ## make the gRPC code in plugin/towpath/proto anew fro
 proto-base: $(VENV)/.installed ## from here on what proto/ says now must not be broken
 	@$(BIN)/buf build --exclude-source-info -o proto/base.binpb
 
-docs: $(VENV)/.installed ## make docs/reasons.md and docs/metrics.md anew from the code
-	@$(BIN)/python -m towpath.reference reasons > docs/reasons.md
-	@$(BIN)/python -m towpath.reference metrics > docs/metrics.md
+docs: $(VENV)/.installed ## make the pages that are generated from the code anew: reasons, metrics, chart, ...
+	@for page in chart cli crds grpc metrics reasons; do $(BIN)/python -m towpath.reference $$page > docs/$$page.md || exit 1; done
+
+drawings: ## draw docs/drawings anew from their text (needs graphviz)
+	@for source in docs/drawings/*.dot; do \
+	  { dot -Tsvg $$source && echo "<!-- sha256 of the source: $$(sha256sum <$$source | cut -d' ' -f1) -->"; } >$${source%.dot}.svg || exit 1; \
+	done
+
+SITE = build/site-venv
+
+site: ## build the site of docs/ into build/site
+	@test -x $(SITE)/bin/mkdocs || { $(PYTHON) -m venv --clear $(SITE) && $(SITE)/bin/pip install -q --disable-pip-version-check --require-hashes -r deploy/site/requirements.txt; }
+	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --quiet
+
+kustomize: $(VENV)/.installed ## render deploy/kustomize anew from the chart
+	@$(BIN)/python -m tests.support.kustomize
 
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
 lock: $(VENV)/.installed ## pin requirements.txt anew from pyproject.toml, and the image's from it
 	@$(LOCK) pyproject.toml --extra dev -U -o requirements.txt
+	@echo "mkdocs-material>=9.8.1,<10" | $(LOCK) - -U -o deploy/site/requirements.txt
 	@$(LOCK) pyproject.toml -c requirements.txt -o deploy/image/requirements.txt
 	@sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(LOCK) - -c requirements.txt -o deploy/image/build-requirements.txt
+	@printf 'cyclonedx-bom>=7.5,<8\ndebsbom>=0.10.2,<1\n' | $(LOCK) - -c requirements.txt -U -o deploy/image/sbom-requirements.txt
 
 clean: ## what the other targets left in this folder
 	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

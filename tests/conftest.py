@@ -21,7 +21,9 @@ from hypothesis import settings
 
 from tests.support import reaper
 from tests.support.audit import AuditLog
+from tests.support.blocking import BlockingClient, blocking_client
 from tests.support.waiting import until
+from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.local import boot, processes, programs
 from towpath.local.build import ensure_binaries
@@ -48,6 +50,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("only", "without"),
         help="run only the tests that use members with nodes, one after the other, or only the others",
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave a file without tests that use nodes unread where only these are asked for."""
+    if config.getoption("--nodes") != "only" or collection_path.suffix != ".py":
+        return None
+    return None if "pytest.mark.nodes" in collection_path.read_text() else True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -100,6 +109,18 @@ class Plane:
         """The audit log of Karmada's apiserver: each write with its user."""
         return AuditLog(self.env.audit_log)
 
+    def client(self, member: str | None = None) -> BlockingClient:
+        """Return a client of Karmada's administrator, or of a member's."""
+        return blocking_client(self.env.kubeconfig(member) if member else self.karmada)
+
+    def create_namespace(self, name: str, member: str | None = None) -> None:
+        """Create a namespace in Karmada, or in a member."""
+        self.client(member).apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}")
+
+    def delete_namespace(self, name: str, member: str | None = None) -> None:
+        """Begin to delete a namespace of Karmada, or of a member."""
+        self.client(member).delete(resources.NAMESPACES, name)
+
     def kubectl(
         self, *args: str, stdin: str | None = None, check: bool = True, member: str | None = None
     ) -> subprocess.CompletedProcess[str]:
@@ -121,7 +142,7 @@ class Plane:
         """What became of processes that should run and do not: empty if all do."""
         alive = processes.running(self.env.root)
         known = programs.processes(self.env).items()
-        dead = [name for name, one in known if name not in alive and not one.optional]
+        dead = [name for name, process in known if name not in alive and not process.optional]
         return "".join(f"\n{name} does not run:\n{processes.tail(self.env.log(name))}" for name in dead)
 
 
@@ -167,9 +188,9 @@ async def _make_attentive(env: Environment) -> None:
 @pytest.fixture
 def namespace(plane: Plane) -> Iterator[str]:
     name = f"t-{uuid.uuid4().hex[:8]}"
-    plane.kubectl("create", "namespace", name)
+    plane.create_namespace(name)
     yield name
-    plane.kubectl("delete", "namespace", name, "--wait=false")
+    plane.delete_namespace(name)
 
 
 @pytest.fixture
@@ -203,11 +224,11 @@ class Plugin:
     async def caught_up(self) -> None:
         """Wait until it has looked at everything that was there when it started."""
 
-        async def said() -> bool:
-            told = self.plane.env.log(PLUGIN).read_text()
-            return '"initial sync complete"' in told[told.rindex('"caches synced"') :]
+        async def is_synced() -> bool:
+            log = self.plane.env.log(PLUGIN).read_text()
+            return '"initial sync complete"' in log[log.rindex('"caches synced"') :]
 
-        await until(said, bool)
+        await until(is_synced, bool)
 
     def stop(self) -> None:
         """End it, if it runs."""

@@ -2,6 +2,7 @@
 
     TowpathError                 base: one line for the user, no traceback, exit code 1
     ├── UsageError               the command cannot mean anything; exit code 2
+    ├── Unsuitable               Towpath cannot be installed in this apiserver by this user; exit code 2
     ├── MissingTool              a program that is needed is not on this machine
     ├── BuildFailed              the local control plane could not be built
     ├── BootFailed               a process of the local control plane did not come up
@@ -11,6 +12,7 @@
     ├── InvalidObject            an object's field has a value with no meaning: names object and field
     └── ApiError                 the apiserver, or the plugin, refused or could not be reached
         ├── Unreachable          no answer at all: wrong address, stopped, or certificate refused
+        │   └── BadKubeconfig    no kubeconfig is there, or it cannot be read; exit code 2
         ├── NotFound             404
         ├── Conflict             409: somebody else wrote in between, or another manager owns a field
         └── Gone                 410: the place in the history from which to watch no longer exists
@@ -29,6 +31,12 @@ class TowpathError(Exception):
 
 class UsageError(TowpathError):
     """The arguments contradict each other or name something that does not exist."""
+
+    exit_code = 2
+
+
+class Unsuitable(TowpathError):
+    """The apiserver, or the user's rights in it, do not allow an installation. Nothing was changed."""
 
     exit_code = 2
 
@@ -74,6 +82,12 @@ class ApiError(TowpathError):
 
 class Unreachable(ApiError):
     """No answer from the apiserver or the plugin: wrong address, stopped, or a certificate was refused."""
+
+
+class BadKubeconfig(Unreachable):
+    """There is no kubeconfig, or it cannot be read: a second attempt would fail as well."""
+
+    exit_code = 2
 
 
 class NotFound(ApiError):

@@ -38,16 +38,18 @@ async def serve(
     """
     gc_tuning.collect_rarely()
     metrics = Metrics()
+    metrics.report_credentials(lambda: client.expires)
     leading: Leading = Leadership(client, *lease.split("/", 1)) if lease else Unopposed(client)
     installation = Installation(client)
     controller = Controller(client, metrics, WhileInstalled(leading, installation))
+    installation.scope_known = controller.inventory.put_path_scope
     async with AsyncExitStack() as open_:
         server = None
         if socket is not None or port is not None:
             inventory = controller.inventory
             server = PluginServer(
                 inventory,
-                Aggregation(inventory, controller.withheld),
+                Aggregation(inventory, controller.withheld, controller.early),
                 partial(read_live, client),
                 explainer=Explainer(inventory, controller.withheld, controller.pending_since),
                 socket=socket,
@@ -73,6 +75,7 @@ async def serve(
                     problem=lambda: installation.problem or client.problem,
                 )
             )
+        await installation.reflector.synced.wait()
         await controller.inventory.synced()
         if server is not None:
             server.in_sync()

@@ -14,6 +14,18 @@ POLL = 0.1
 """Seconds between two looks."""
 
 
+async def last_seen(
+    look: Callable[[], Awaitable[T]], right: Callable[[T], bool], *, patience: float, every: float = POLL
+) -> T:
+    """Return what is seen once it is right, or else what is seen last within ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        seen = await look()
+        if right(seen) or time.monotonic() >= deadline:
+            return seen
+        await asyncio.sleep(every)
+
+
 async def until(
     look: Callable[[], Awaitable[T]],
     right: Callable[[T], bool],
@@ -22,14 +34,10 @@ async def until(
     otherwise: Callable[[T], Exception],
 ) -> T:
     """Return what is seen once it is right; after ``patience`` seconds raise what ``otherwise`` gives."""
-    deadline = time.monotonic() + patience
-    while True:
-        seen = await look()
-        if right(seen):
-            return seen
-        if time.monotonic() > deadline:
-            raise otherwise(seen)
-        await asyncio.sleep(POLL)
+    seen = await last_seen(look, right, patience=patience)
+    if right(seen):
+        return seen
+    raise otherwise(seen)
 
 
 async def accepted(call: Callable[[], Awaitable[T]], *, patience: float) -> T:

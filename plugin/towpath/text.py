@@ -12,7 +12,7 @@ def one_line(text: str) -> str:
 
 def several(names: Iterable[str], named: int = 5) -> str:
     """Return names for people, sorted: the first, and how many more there are."""
-    those = sorted(names)
-    more = len(those) - named
+    ordered = sorted(names)
+    more = len(ordered) - named
     # "and 1 more" would be no shorter.
-    return f"{', '.join(those[:named])} and {more} more" if more > 1 else ", ".join(those)
+    return f"{', '.join(ordered[:named])} and {more} more" if more > 1 else ", ".join(ordered)

@@ -1,1 +1,1 @@
-"""Benchmarks: each is a module to be run, measures next to a floor, and says what is met and missed."""
+"""Benchmarks: each is a module to be run, measures next to a floor, and reports the goals that it meets."""

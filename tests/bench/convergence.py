@@ -9,9 +9,9 @@ the members, and the plane then idles for the settling time before the next: Kar
 buckets, and a round must find them full. (With default limits and 0.2 s in place of 3 s everything takes four
 times as long, for single as for towpath.)
 
-The plugin's own share is the time from the scheduler's write of the export's binding until the plugin's
-last write for that service was answered, by the audit log of Karmada's apiserver. "Thinking" is that
-without the time in which the apiserver was busy with the plugin's writes. The twin's is this process's.
+The plugin's own share is the time from the last report of the export's binding before the plugin's first
+write for that service until its last one was answered, by the audit log of Karmada's apiserver. "Thinking" is
+that without the time in which the apiserver was busy with the plugin's writes. The twin's is this process's.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WAYS = (SINGLE, CHAINED, TWIN, TOWPATH)
 
 
 async def timed(stage: Stage, way: Way, name: str, settle: float) -> float:
-    """Return the seconds from the first write until all members hold what they must."""
+    """Return the seconds from the first write until all members hold the right import."""
     await way.prepare(stage, name)
     await asyncio.sleep(settle)
     started = time.monotonic()
@@ -79,7 +79,7 @@ def _name(way: Way, number: int) -> str:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says."""
+    """The options of the command line."""
 
     qps: Sequence[Qps]
     rounds: int
@@ -99,8 +99,8 @@ async def _environment(qps: Qps, options: Options, say: Say) -> dict[str, Any]:
                 seconds = [await timed(stage, way, _name(way, number), settle) for way in WAYS]
                 for way, of_way in zip(WAYS, seconds, strict=True):
                     samples[way.name].append(of_way)
-                told = "  ".join(f"{way.name} {s:.3f} s" for way, s in zip(WAYS, seconds, strict=True))
-                say(f"round {number} of {len(numbers)}  {told}{'  (warm-up)' if number <= WARM_UP else ''}")
+                times = "  ".join(f"{way.name} {s:.3f} s" for way, s in zip(WAYS, seconds, strict=True))
+                say(f"round {number} of {len(numbers)}  {times}{'  (warm-up)' if number <= WARM_UP else ''}")
         samples |= _shares(booted, numbers)
     measured = {name: of_kind[WARM_UP:] for name, of_kind in samples.items()}
     return {
@@ -127,13 +127,13 @@ def _judged(measured: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     return {"summary": rows, "ratios": ratios, "goals": [goal.dump() for goal in goals]}
 
 
-def _told(qps: str, result: Mapping[str, Any]) -> str:
+def _report(qps: str, result: Mapping[str, Any]) -> str:
     before, after = result["load"]
     head = (
         f"Karmada's client limits: {qps}; {result['settle']:g} s idle before each; load {before} to {after}"
     )
     ratios = "\n".join(f"{name} {value:.2f}" for name, value in result["ratios"].items())
-    goals = (str(Goal(g["what"], g["limit"], g["measured"], g["unit"])) for g in result["goals"])
+    goals = (str(Goal(g["name"], g["limit"], g["measured"], g["unit"])) for g in result["goals"])
     return "\n".join(("", head, table(result["summary"]), ratios, *(f"goal: {goal}" for goal in goals)))
 
 
@@ -141,7 +141,7 @@ async def _measure(options: Options, say: Say) -> dict[str, Any]:
     document: dict[str, Any] = {"bench": "convergence", "machine": machine(), "environments": {}}
     for qps in options.qps:
         result = document["environments"][qps.value] = await _environment(qps, options, say)
-        print(_told(qps.value, result), flush=True)
+        print(_report(qps.value, result), flush=True)
     return document
 
 

@@ -159,7 +159,7 @@ def measure(clusters: int, services: int, rounds: int) -> dict[str, Any]:
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """Return what was to be reached."""
+    """Return the goals."""
     whole, change = result["whole"], result["change"]
     return [
         Goal(
@@ -177,7 +177,7 @@ def goals(result: Mapping[str, Any]) -> list[Goal]:
     ]
 
 
-def told(result: Mapping[str, Any]) -> str:
+def report(result: Mapping[str, Any]) -> str:
     """Return the result as text."""
     clusters, services = result["clusters"], result["services"]
     lines = [f"{clusters} clusters, {services} services, {result['exporters']} exporters each", ""]
@@ -190,9 +190,9 @@ def told(result: Mapping[str, Any]) -> str:
     each = result["objects"]["min"] / services * 1e6
     lines.append(f"{'objects':<20}{result['objects']['min'] * 1000:>9.0f}{each:>13.0f}")
     lines += ["", f"{'one of them':<20}{'µs p50':>9}{'µs p99':>13}"]
-    for what in ("change", "gateway"):
-        for name, row in result[what].items():
-            label = f"{what}, {name.replace('half the services', 'half')}"
+    for change in ("change", "gateway"):
+        for name, row in result[change].items():
+            label = f"{change}, {name.replace('half the services', 'half')}"
             lines.append(f"{label:<20}{row['p50'] * 1e6:>9.0f}{row['p99'] * 1e6:>13.0f}")
     return "\n".join([*lines, "", *map(str, goals(result))])
 
@@ -210,7 +210,7 @@ def main() -> int:
         parser.error(f"at least {2 * EXPORTERS} clusters, 2 services and 1 round are needed")
     where = machine()
     result = measure(given.clusters, given.services, given.rounds)
-    print(told(result))
+    print(report(result))
     if given.out:
         document = {"machine": where, **result, "goals": [goal.dump() for goal in goals(result)]}
         given.out.write_text(json.dumps(document, indent=1) + "\n")

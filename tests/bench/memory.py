@@ -51,10 +51,10 @@ class Server:
     session: aiohttp.ClientSession
 
     async def state(self) -> dict[str, Any]:
-        """Return what it has read."""
+        """Return the figures of the server."""
         async with self.session.get(f"{self.url}/state") as answer:
-            told: dict[str, Any] = await answer.json()
-            return told
+            state: dict[str, Any] = await answer.json()
+            return state
 
     async def writes(self) -> int:
         """Return how many writes it has taken."""
@@ -105,7 +105,7 @@ async def measure(size: Mapping[str, int], events: int, say: Say) -> dict[str, A
 
 
 def goals(whole: Mapping[str, Any], half: Mapping[str, Any]) -> list[Goal]:
-    """Return what was to be reached."""
+    """Return the goals."""
     return [
         Goal("steady RSS", RSS_GOAL, whole["restart"]["rss"], " MiB"),
         Goal("RSS after churn", RSS_GOAL, whole["churn"]["rss"], " MiB"),
@@ -119,7 +119,7 @@ def goals(whole: Mapping[str, Any], half: Mapping[str, Any]) -> list[Goal]:
     ]
 
 
-def told(result: Mapping[str, Any]) -> str:
+def report(result: Mapping[str, Any]) -> str:
     """Return one fleet's figures as text."""
     head = (
         f"{result['clusters']} clusters, {result['services']} services, {result['exports']} exported "
@@ -157,13 +157,15 @@ def main() -> int:
 
     async def both() -> list[dict[str, Any]]:
         sizes = size, {**size, "services": given.services // 2}
-        return [await measure(one, given.events, lambda line: print(line, file=sys.stderr)) for one in sizes]
+        return [
+            await measure(size, given.events, lambda line: print(line, file=sys.stderr)) for size in sizes
+        ]
 
     try:
         results = run(both())
     except KeyboardInterrupt:
         return 130
-    print("\n\n".join(map(told, results)))
+    print("\n\n".join(map(report, results)))
     reached = goals(*results)
     print("", *map(str, reached), sep="\n")
     if given.out:

@@ -24,7 +24,7 @@ from towpath.errors import NotFound, TowpathError, Unreachable
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
-from towpath.karmada.reflector import lines
+from towpath.karmada.wire import lines
 from towpath.local import boot, objects, processes, walkthrough
 from towpath.local.build import ensure_binaries
 from towpath.local.spec import PLUGIN, Environment, Qps
@@ -42,7 +42,7 @@ Right = Callable[[Object | None], bool]
 
 
 class NeverCame(TowpathError):
-    """What had to happen did not: says where, and what is there instead."""
+    """A wait has ended without its condition: names the members and their objects."""
 
 
 class Watch:
@@ -56,7 +56,7 @@ class Watch:
         self._waiting: defaultdict[str, list[tuple[Right, asyncio.Future[float]]]] = defaultdict(list)
 
     def get(self, name: str) -> Object | None:
-        """Return what is held of an object now."""
+        """Return the present content of an object."""
         return self._held[name][1] if name in self._held else None
 
     async def until(self, name: str, right: Right) -> float:
@@ -170,11 +170,11 @@ async def everywhere(
             return max(await asyncio.gather(*(watches[m].until(name, r) for m, r in right.items())))
     except TimeoutError:
         behind = {m: watches[m].get(name) for m, r in right.items() if not r(watches[m].get(name))}
-        held = "; ".join(f"{m} holds {_told(obj)}" for m, obj in behind.items())
+        held = "; ".join(f"{m} holds {_described(obj)}" for m, obj in behind.items())
         raise NeverCame(f"{name} is not right after {patience:.0f} s: {held}") from None
 
 
-def _told(obj: Object | None) -> str:
+def _described(obj: Object | None) -> str:
     return json.dumps({k: v for k, v in obj.items() if k != "metadata"}) if obj else "none"
 
 

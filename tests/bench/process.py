@@ -79,30 +79,36 @@ class Plugin:
 
     def cost(self) -> dict[str, float]:
         """Return what it has used until now."""
-        times, longest = self.process.cpu_times(), self.longest
-        self.longest = 0.0
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        kib = {name: int(number) for name, number in re.findall(r"(\w+):\s+(\d+) kB", text)}
-        return {
-            "rss": kib["VmRSS"] / 1024,
-            "peak": kib["VmHWM"] / 1024,
-            "cpu": times.user + times.system,
-            "longest": longest,
-        }
+        longest, self.longest = self.longest, 0.0
+        return {**used(self.process), "longest": longest}
+
+
+def used(process: psutil.Process) -> dict[str, float]:
+    """Return the memory of a process in MiB, now and at most, and the seconds of CPU that it has used."""
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    kib = {name: int(number) for name, number in re.findall(r"(\w+):\s+(\d+) kB", text)}
+    times = process.cpu_times()
+    return {"rss": kib["VmRSS"] / 1024, "peak": kib["VmHWM"] / 1024, "cpu": times.user + times.system}
 
 
 @asynccontextmanager
-async def plugin(kubeconfig: Path, folder: Path) -> AsyncIterator[Plugin]:
-    """Run the plugin by a kubeconfig for the length of the block; it logs into the folder."""
+async def plugin(kubeconfig: Path, folder: Path, *options: str, probed: bool = True) -> AsyncIterator[Plugin]:
+    """Run the plugin by a kubeconfig for the length of the block; it logs into the folder.
+
+    Unless it is probed, nothing but the bench's own questions costs it time.
+    """
     port = free_ports(1)[0]
     health = f"127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
         log = stack.enter_context((folder / "plugin.log").open("ab"))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         began = time.perf_counter()
-        args = ("towpath", "serve", "plugin", f"--kubeconfig={kubeconfig}", f"--health={health}")
+        args = ("towpath", "serve", "plugin", f"--kubeconfig={kubeconfig}", f"--health={health}", *options)
         process = await stack.enter_async_context(child(*args, stdout=log, stderr=log))
         made = Plugin(session, psutil.Process(process.pid), f"http://{health}", began)
+        if not probed:
+            yield made
+            return
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         probing = tasks.create_task(made.probe())
         try:

@@ -1,4 +1,4 @@
-"""Telling what a benchmark measured: percentiles, plain tables, goals, and the machine it ran on."""
+"""The report of a benchmark: percentiles, plain tables, goals, and the machine it ran on."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def summary(samples: Sequence[float]) -> dict[str, float]:
 class Goal:
     """A figure that must not be exceeded."""
 
-    what: str
+    name: str
     limit: float
     measured: float
     unit: str = ""
@@ -56,12 +56,12 @@ class Goal:
 
     def __str__(self) -> str:
         verdict = "met" if self.met else "missed"
-        return f"{self.what} <= {self.limit:g}{self.unit}: {self.measured:.3g}{self.unit}, {verdict}"
+        return f"{self.name} <= {self.limit:g}{self.unit}: {self.measured:.3g}{self.unit}, {verdict}"
 
     def dump(self) -> dict[str, Any]:
         """Return it for a JSON file."""
         return {
-            "what": self.what,
+            "name": self.name,
             "limit": self.limit,
             "measured": self.measured,
             "unit": self.unit,

@@ -1,10 +1,11 @@
-"""What benches on a plane have in common: their command line, and what each process of the plane uses."""
+"""Common parts of benches on a plane: the command line, and the CPU and writes of each process."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,19 @@ from typing import Any
 
 from tests.bench.plane import Say
 from tests.bench.report import machine_line
+from tests.support.audit import AuditLog
 from towpath.cli.running import run
 from towpath.errors import TowpathError
 from towpath.local import processes
 from towpath.local.spec import Environment, Qps
 
-_TOLD = 6
+_SHOWN = 6
+_RARE = 0.05
 
 
 @dataclass(frozen=True)
 class Options:
-    """What every command line says."""
+    """The options of every command line."""
 
     qps: Qps
     rounds: int
@@ -67,7 +70,27 @@ def usage(env: Environment) -> dict[str, float]:
     return {name: used.user + used.system for name, used in times.items()}
 
 
+class Written:
+    """The writes of each program on Karmada's apiserver from now on."""
+
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
+        self._before = len(audit.writes())
+
+    def each(self, number: int) -> dict[str, float]:
+        """Return the writes by program and kind, divided by a number."""
+        kinds = Counter(f"{write.agent} {write.kind}" for write in self._audit.writes()[self._before :])
+        return {kind: count / number for kind, count in kinds.items()}
+
+
+def most_written(writes: Mapping[str, float]) -> str:
+    """Return the writes as text: the sum, then the kinds from the most frequent on."""
+    order = sorted(writes.items(), key=lambda item: -item[1])
+    kinds = ", ".join(f"{kind} {number:.1f}" for kind, number in order if number >= _RARE)
+    return f"{sum(writes.values()):.1f} ({kinds})"
+
+
 def busiest(used: Mapping[str, float]) -> str:
     """Return the largest consumers, as text."""
-    order = sorted(used.items(), key=lambda one: -one[1])
-    return ", ".join(f"{name} {share:.2f}" for name, share in order[:_TOLD])
+    order = sorted(used.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {share:.2f}" for name, share in order[:_SHOWN])

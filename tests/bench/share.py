@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 from tests.support.audit import Write
 
-SCHEDULER = "karmada-scheduler"
-"""User agent of what schedules bindings."""
-
 
 @dataclass(frozen=True)
 class Share:
-    """What a program did between a binding's scheduling and its last write, in seconds.
+    """What a program did between a report of a binding and its own last write, in seconds.
 
     ``thinking`` is the part of it in which the apiserver had no write of it in hand.
     """
@@ -24,13 +21,19 @@ class Share:
 
 
 def share(writes: Sequence[Write], binding: str, agent: str, names: Collection[str]) -> Share:
-    """Return the share of a program that wrote objects of these names after a binding was scheduled."""
-    scheduled = next(
-        w.answered for w in writes if w.agent == SCHEDULER and w.name == binding and w.subresource == ""
+    """Return the share of a program that wrote objects of these names after the report of a binding."""
+    ours = sorted(
+        (
+            w
+            for w in writes
+            if w.agent == agent and w.verb == "patch" and w.name in names and not w.subresource
+        ),
+        key=lambda w: w.asked,
     )
-    ours = [w for w in writes if w.agent == agent and w.verb == "patch" and w.name in names]
-    thinking, free = 0.0, scheduled
-    for write in sorted(ours, key=lambda w: w.asked):
+    reports = (w.answered for w in writes if w.name == binding and w.kind == "resourcebindings/status")
+    reported = max(answered for answered in reports if answered < ours[0].asked)
+    thinking, free = 0.0, reported
+    for write in ours:
         thinking += max(0.0, write.asked - free)
         free = max(free, write.answered)
-    return Share(free - scheduled, thinking, len(ours))
+    return Share(free - reported, thinking, len(ours))

@@ -4,13 +4,14 @@
 
 Each Service is bound to every cluster, and so is a Deployment of the same name, whose binding is of no
 interest; every so many-th Service is exported, to so many of the clusters. Lists come in pages, watches send
-what happens after a resourceVersion, and what is applied is stored with its fields' owner and told to the
+what happens after a resourceVersion, and what is applied is stored with its fields' owner and sent to the
 watchers, as an apiserver does it. In Karmada's place a ServiceImport that is applied gets a binding at once
 in which every cluster reports the view that template and overrides give it.
 
 The fleet's objects are as large as real ones (a binding to 100 clusters has 16 KB) and are made when they are
 sent. The port is printed when it listens. ``POST /churn?events=N`` reports N bindings anew, then changes what
-one export is offered from, and answers when that has been written, with the seconds that it took.
+one export is offered from (``export=NUMBER``, the first by default), and answers when that has been written,
+with the seconds that it took, or at once with ``unawaited``.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Kind:
     log: list[tuple[int, str, Made]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def happen(self, what: str, version: int, made: Made) -> None:
-        self.log.append((version, what, made))
+    def happen(self, event: str, version: int, made: Made) -> None:
+        self.log.append((version, event, made))
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -88,6 +89,14 @@ def _owned(value: Mapping[str, Any]) -> Object:
     return {f"f:{k}": _owned(v) if isinstance(v, dict) else {} for k, v in value.items()}
 
 
+def _claimed(namespace: str, name: str) -> dict[str, str]:
+    """Return the annotations of a template that the user's policy of its name has claimed."""
+    return {
+        "propagationpolicy.karmada.io/namespace": namespace,
+        "propagationpolicy.karmada.io/name": name,
+    }
+
+
 class Bound:
     """The larger part of a binding's JSON: the clusters that it is bound to, with what each reports."""
 
@@ -104,7 +113,7 @@ class Bound:
         }
         status = {
             "aggregatedStatus": copies,
-            "conditions": [{"type": what, **happened} for what in ("Scheduled", "FullyApplied")],
+            "conditions": [{"type": condition, **happened} for condition in ("Scheduled", "FullyApplied")],
         }
         self.rest = b'%b,"status":%b}' % (_json(spec)[1:], _json(status))
 
@@ -171,7 +180,10 @@ class Fleet:
             "type": "ClusterIP",
         }
         labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": namespace}
-        applied = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(spec)}
+        annotations = {
+            "kubectl.kubernetes.io/last-applied-configuration": json.dumps(spec),
+            **_claimed(namespace, name),
+        }
 
         def made(version: int) -> bytes:
             managed = _managed("kubectl", {"f:spec": _owned(spec)})
@@ -181,7 +193,7 @@ class Fleet:
                 version,
                 _uid(name),
                 labels=labels,
-                annotations=applied,
+                annotations=annotations,
                 managedFields=managed,
             )
             return _json({"metadata": meta, "spec": spec, "status": {"loadBalancer": {}}})
@@ -193,21 +205,24 @@ class Fleet:
         rules = [{"portNumber": 8080, "path": f"/{namespace}/{name}", "pathType": "Prefix"}]
 
         def made(version: int) -> bytes:
-            claim = {f"propagationpolicy.karmada.io/{field}": name for field in ("namespace", "name")}
+            claim = _claimed(namespace, name)
             meta = _meta(namespace, name, version, _uid(f"export-{name}"), annotations=claim)
             return _json({"metadata": meta, "spec": {"rules": rules, "serviceAccountName": "*"}})
 
         return made
 
     def policy(self, number: int) -> Made:
-        """Return the user's policy that has claimed an export."""
+        """Return the user's policy that has claimed an export and its Service."""
         namespace, name = self.exports[number]
-        selector = {"apiVersion": DIALECT.api_version, "kind": "ServiceExport", "name": name}
+        selectors = [
+            {"apiVersion": api, "kind": kind, "name": name}
+            for api, kind in ((DIALECT.api_version, "ServiceExport"), ("v1", "Service"))
+        ]
 
         def made(version: int) -> bytes:
             meta = _meta(namespace, name, version, _uid(f"policy-{name}"))
             body = {"apiVersion": "policy.karmada.io/v1alpha1", "kind": "PropagationPolicy", "metadata": meta}
-            return _json({**body, "spec": {"resourceSelectors": [selector], "placement": {}}})
+            return _json({**body, "spec": {"resourceSelectors": selectors, "placement": {}}})
 
         return made
 
@@ -326,9 +341,9 @@ class Apiserver:
         while True:
             changed = kind.changed
             while place < len(kind.log):
-                version, what, made = kind.log[place]
+                version, event, made = kind.log[place]
                 place += 1
-                line = b'{"type":"' + what.encode() + b'","object":' + made(version) + b"}\n"
+                line = b'{"type":"' + event.encode() + b'","object":' + made(version) + b"}\n"
                 await response.write(line)
             await changed.wait()
 
@@ -402,18 +417,20 @@ class Apiserver:
         events, kind = int(request.query["events"]), self.kinds[BINDINGS]
         fleet, keys = self.fleet, list(kind.objects)
         began = time.perf_counter()
-        for number in range(events):
-            key = keys[number % len(keys)]
+        for event in range(events):
+            key = keys[event % len(keys)]
             self._put(BINDINGS, key, kind.objects[key][1])
-        namespace, name = fleet.exports[0]
+        number = int(request.query.get("export", "0"))
+        namespace, name = fleet.exports[number]
         written = self._written[namespace, f"towpath-import-{name}"] = asyncio.Event()
-        fewer = fleet.offered(0)[int(request.query["without"]) :]
-        self._put(BINDINGS, (namespace, f"{name}-serviceexport"), fleet.export_binding(0, fewer))
-        await written.wait()
+        fewer = fleet.offered(number)[int(request.query["without"]) :]
+        self._put(BINDINGS, (namespace, f"{name}-serviceexport"), fleet.export_binding(number, fewer))
+        if "unawaited" not in request.query:
+            await written.wait()
         return web.json_response({"seconds": time.perf_counter() - began})
 
     async def state(self, _: web.Request) -> web.Response:
-        """Tell what has been written."""
+        """Return the writes so far."""
         done = sum(
             any(c["type"] == "Ready" and c["status"] == "True" for c in obj["status"]["conditions"])
             for version, made in self.kinds[EXPORTS].objects.values()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ from towpath.karmada import resources
 from towpath.karmada.client import Object, Resource
 from towpath.local.walkthrough import GATEWAYS
 from towpath.model.keys import Dialect
+from towpath.model.ownership import VIEW_ANNOTATION
 
 EXPORTERS = (MEMBERS[0], MEMBERS[2])
 EXPORTS = resources.service_exports(Dialect.FLOMESH)
@@ -36,14 +39,18 @@ def policy(name: str, of: Object, members: Sequence[str] = MEMBERS) -> Object:
     return _object(resources.PROPAGATION_POLICIES, name, spec=spec)
 
 
-def overrides(name: str, of: Object, path: str, values: Mapping[str, Any]) -> Object:
-    """Return the OverridePolicy that replaces one field of an object, in each member by its own value."""
+def overrides(name: str, of: Object, values: Mapping[str, Mapping[str, Any]]) -> Object:
+    """Return the OverridePolicy that replaces fields of an object, by path, with those of each member."""
     rules = [
         {
             "targetCluster": {"clusterNames": [member]},
-            "overriders": {"plaintext": [{"path": path, "operator": "replace", "value": value}]},
+            "overriders": {
+                "plaintext": [
+                    {"path": path, "operator": "replace", "value": value} for path, value in own.items()
+                ]
+            },
         }
-        for member, value in values.items()
+        for member, own in values.items()
     ]
     spec = {"resourceSelectors": selectors(of), "overrideRules": rules}
     return _object(resources.OVERRIDE_POLICIES, name, spec=spec)
@@ -81,7 +88,14 @@ def export(name: str, path: str) -> Object:
 
 
 def service_import(name: str, ports: list[Object]) -> Object:
-    return _object(IMPORTS, name, spec=import_spec(ports))
+    """Return an import with the digest of its view, which members report as they do of a derived one."""
+    made = _object(IMPORTS, name, spec=import_spec(ports))
+    made["metadata"]["annotations"] = {VIEW_ANNOTATION: digest(ports)}
+    return made
+
+
+def digest(ports: list[Object]) -> str:
+    return hashlib.sha256(json.dumps(ports).encode()).hexdigest()[:16]
 
 
 def import_spec(ports: list[Object]) -> Object:
@@ -104,5 +118,15 @@ def absent(obj: Object | None) -> bool:
     return obj is None
 
 
-def scheduled(binding: Object | None) -> bool:
-    return binding is not None and len(binding["spec"].get("clusters", ())) == len(MEMBERS)
+def applied(*members: str, reported: bool) -> Right:
+    """Return the judgement that a binding has its template applied in all these members.
+
+    ``reported``: and that it holds what each member reports of its copy.
+    """
+
+    def right(binding: Object | None) -> bool:
+        copies = (binding or {}).get("status", {}).get("aggregatedStatus", ())
+        there = (c for c in copies if c.get("applied") and (c.get("status") or not reported))
+        return {copy["clusterName"] for copy in there}.issuperset(members)
+
+    return right

@@ -3,14 +3,16 @@
 Each begins with the same two writes, a PropagationPolicy to three members and then its template:
 
 single    A ConfigMap is in all three members. The floor of anything that Karmada carries once.
-chained   As soon as the ConfigMap's binding is scheduled, this process writes what the plugin would:
-          an OverridePolicy with one rule for each of two members and a PropagationPolicy, side by side,
-          then a second ConfigMap as large as a ServiceImport. It ends when every member holds that with
-          its own content. The floor of any plugin that derives from Karmada's bindings: the same
-          objects in the same order, through the same client, and no thinking.
-twin      The same chain, but of a ServiceExport and a ServiceImport, written by this process: what of the
-          difference between chained and towpath is the kinds' and not the plugin's. There is no Service,
-          so the plugin has nothing to write.
+chained   As soon as the ConfigMap's binding reports it as applied in the exporting members, this process
+          writes what the plugin would: an OverridePolicy with one rule for each of them and a
+          PropagationPolicy, side by side, then a second ConfigMap as large as a ServiceImport. It ends
+          when every member holds that with its own content. The floor of any plugin that derives from
+          what members have, by Karmada's bindings: the same objects in the same order, through the same
+          client, and no thinking.
+twin      The same chain, but of a ServiceExport and a ServiceImport, of which members report digests. It
+          goes on when the exporters report the export, and is written by this process: what of the
+          difference between chained and towpath is due to the kinds and to reports, and not to the plugin.
+          There is no Service, so the plugin derives nothing.
 towpath   A ServiceExport whose Service has been in two of the members before; ends when every member
           holds the right ServiceImport: those two without themselves, the third with both.
 
@@ -24,7 +26,6 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from tests.bench import wares
 from tests.bench.plane import (
@@ -40,8 +41,10 @@ from tests.bench.plane import (
 from tests.bench.wares import EXPORTERS, EXPORTS, IMPORTS
 from towpath.karmada import resources
 from towpath.karmada.client import Object, Resource
+from towpath.model.ownership import VIEW_ANNOTATION
 
 SEEN = (resources.CONFIG_MAPS, resources.SERVICES, EXPORTS, IMPORTS)
+_VIEW_PATH = f"/metadata/annotations/{VIEW_ANNOTATION.replace('/', '~1')}"
 POLICIES = (resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES)
 
 
@@ -67,10 +70,10 @@ class Stage:
         """Return the moment at which no member held it any more."""
         return await self.right(resource, name, dict.fromkeys(MEMBERS, wares.absent))
 
-    async def scheduled(self, of: Resource, name: str) -> Object:
-        """Return a binding once it is scheduled to all members."""
-        binding = f"{name}-{of.kind.lower()}"
-        await everywhere({"Karmada": self.bindings}, binding, {"Karmada": wares.scheduled}, self.patience)
+    async def applied(self, of: Resource, name: str, members: Sequence[str]) -> Object:
+        """Return a binding once its template is applied in members, and they report a ServiceExport."""
+        binding, right = f"{name}-{of.kind.lower()}", wares.applied(*members, reported=of == EXPORTS)
+        await everywhere({"Karmada": self.bindings}, binding, {"Karmada": right}, self.patience)
         return self.bindings.get(binding) or {}
 
 
@@ -143,46 +146,72 @@ def chained_objects(name: str, own: str, exporters: Sequence[str] = EXPORTERS) -
     """Return the second ConfigMap of a chain, and the OverridePolicy with the content of each exporter."""
     views = wares.views(*exporters, path=own)
     second = wares.config_map(derived_name(name), json.dumps(wares.ports(*exporters, path=own)))
-    values = {member: json.dumps(views[member]) for member in exporters}
-    return second, wares.overrides(derived_name(name), second, "/data/ports", values)
+    values = {member: {"/data/ports": json.dumps(views[member])} for member in exporters}
+    return second, wares.overrides(derived_name(name), second, values)
 
 
 async def carry_chained(stage: Stage, name: str, exporters: Sequence[str] = EXPORTERS) -> float:
-    """Carry two ConfigMaps, the second when the first is scheduled."""
+    """Carry two ConfigMaps, the second when the first is applied."""
     second, overrides = chained_objects(name, path(name), exporters)
     first = wares.config_map(name, second["data"]["ports"])
-    await _chain(stage, resources.CONFIG_MAPS, first, resources.CONFIG_MAPS, second, overrides)
+    await _chain(stage, resources.CONFIG_MAPS, first, resources.CONFIG_MAPS, second, overrides, exporters)
     return await stage.right(resources.CONFIG_MAPS, derived_name(name), chained_right(path(name), exporters))
 
 
 async def follow_chained(stage: Stage, name: str, own: str, exporters: Sequence[str]) -> None:
     """Change both ConfigMaps of a chain, and the override between them, one after the other."""
     second, overrides = chained_objects(name, own, exporters)
-    await _own(stage, resources.CONFIG_MAPS, name, second, overrides)
+    await _own(stage, resources.CONFIG_MAPS, name, exporters, second, overrides)
     await stage.plane.apply(resources.CONFIG_MAPS, wares.config_map(name, second["data"]["ports"]))
     await stage.plane.apply(resources.OVERRIDE_POLICIES, overrides)
     await stage.plane.apply(resources.CONFIG_MAPS, second)
 
 
-async def _twin(stage: Stage, name: str) -> float:
+def _twin_objects(name: str, own: str, exporters: Sequence[str]) -> tuple[Object, Object]:
+    """Return the ServiceImport of a twin, and the OverridePolicy with the view of each exporter."""
+    views = wares.views(*exporters, path=own)
+    second = wares.service_import(derived_name(name), wares.ports(*exporters, path=own))
+    values = {
+        member: {"/spec/ports": views[member], _VIEW_PATH: wares.digest(views[member])}
+        for member in exporters
+    }
+    return second, wares.overrides(derived_name(name), second, values)
+
+
+async def carry_twin(stage: Stage, name: str, exporters: Sequence[str] = EXPORTERS) -> float:
+    """Carry a ServiceExport, and a ServiceImport when the export is applied."""
     own = path(name)
-    views = wares.views(*EXPORTERS, path=own)
-    second = wares.service_import(derived_name(name), wares.ports(*EXPORTERS, path=own))
-    values: dict[str, Any] = {member: views[member] for member in EXPORTERS}
-    overrides = wares.overrides(derived_name(name), second, "/spec/ports", values)
-    await _chain(stage, EXPORTS, wares.export(name, own), IMPORTS, second, overrides)
-    right = {member: wares.imports(ports) for member, ports in views.items()}
-    return await stage.right(IMPORTS, derived_name(name), right)
+    second, overrides = _twin_objects(name, own, exporters)
+    await _chain(stage, EXPORTS, wares.export(name, own), IMPORTS, second, overrides, exporters)
+    return await stage.right(IMPORTS, derived_name(name), imports_right(own, exporters))
+
+
+async def follow_twin(stage: Stage, name: str, own: str, exporters: Sequence[str]) -> None:
+    """Change both objects of a twin, and the override between them."""
+    second, overrides = _twin_objects(name, own, exporters)
+    await _own(stage, EXPORTS, name, exporters, second, overrides)
+    export = wares.export(name, own)
+    export["metadata"]["annotations"] = {"exporters": ",".join(exporters)}
+    await stage.plane.apply(EXPORTS, export)
+    await asyncio.gather(
+        stage.plane.apply(resources.OVERRIDE_POLICIES, overrides), stage.plane.apply(IMPORTS, second)
+    )
 
 
 async def _chain(
-    stage: Stage, kind: Resource, first: Object, derived: Resource, second: Object, overrides: Object
+    stage: Stage,
+    kind: Resource,
+    first: Object,
+    derived: Resource,
+    second: Object,
+    overrides: Object,
+    exporters: Sequence[str],
 ) -> None:
-    """Apply a template, and a second one when the first is scheduled, which owns it then."""
+    """Apply a template, and a second one when the first is applied in the exporters; the first owns it."""
     name = first["metadata"]["name"]
     await stage.put(kind, wares.policy(name, first), first)
     policy = wares.policy(second["metadata"]["name"], second)
-    await _own(stage, kind, name, second, overrides, policy)
+    await _own(stage, kind, name, exporters, second, overrides, policy)
     await asyncio.gather(
         stage.plane.apply(resources.OVERRIDE_POLICIES, overrides),
         stage.plane.apply(resources.PROPAGATION_POLICIES, policy),
@@ -190,9 +219,9 @@ async def _chain(
     await stage.plane.apply(derived, second)
 
 
-async def _own(stage: Stage, kind: Resource, name: str, *derived: Object) -> None:
-    """Let a template own objects, once its binding is scheduled, which tells its uid."""
-    owner = (await stage.scheduled(kind, name))["spec"]["resource"]
+async def _own(stage: Stage, kind: Resource, name: str, exporters: Sequence[str], *derived: Object) -> None:
+    """Let a template own objects, once the exporters have it; its binding contains its uid."""
+    owner = (await stage.applied(kind, name, exporters))["spec"]["resource"]
     reference = {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")}
     for obj in derived:
         obj["metadata"]["ownerReferences"] = [reference]
@@ -211,10 +240,10 @@ def imports_right(own: str, exporters: Sequence[str] = EXPORTERS) -> dict[str, R
     return {member: wares.imports(ports) for member, ports in views.items()}
 
 
-async def put_export(stage: Stage, name: str) -> None:
-    """Apply an export to all members."""
+async def put_export(stage: Stage, name: str, members: Sequence[str] = MEMBERS) -> None:
+    """Apply an export to members."""
     export = wares.export(name, path(name))
-    await stage.put(EXPORTS, wares.policy(name, export), export)
+    await stage.put(EXPORTS, wares.policy(name, export, members), export)
 
 
 async def _towpath(stage: Stage, name: str) -> float:
@@ -232,7 +261,7 @@ CHAINED = Way(
     _nothing,
     carry_chained,
 )
-TWIN = Way("twin", ((EXPORTS, ""),), lambda name: (IMPORTS, derived_name(name)), _nothing, _twin)
+TWIN = Way("twin", ((EXPORTS, ""),), lambda name: (IMPORTS, derived_name(name)), _nothing, carry_twin)
 TOWPATH = Way(
     "towpath",
     ((EXPORTS, ""), (resources.SERVICES, "-service")),

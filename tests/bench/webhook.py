@@ -8,7 +8,7 @@ health, status  Karmada's InterpretHealth and AggregateStatus.
                 world, in a process of its own. The rows without it, with no plugin, show its share.
 
 A Go client asks over TLS 1.3 with kept connections: first as fast as answers come, then 500 times a second,
-which gives the times. Answers a second of one core are those that the server's CPU time would be enough for,
+which gives the times. Answers a second of one core are the answers for which the server's CPU time is enough,
 so that they hold on a machine that has other things to do as well. The ``go`` rows are yardstick/main.go, the
 same work with Go's standard library alone. Servers run on one core and the client on another, if there are
 two; the plugin shares the client's. Rounds go through all rows in turn, and the median counts.
@@ -91,41 +91,41 @@ def measure(seconds: float, rounds: int, say: Any = print) -> dict[str, dict[str
             for server, port in ports.items()
         }
         rows: dict[str, tuple[str, str, str]] = {}
-        for what, (path, body) in bodies().items():
-            (folder / what).write_bytes(body)
-            rows |= {f"{what} {server}": (server, path, what) for server in ("go", "webhook")}
-            if what != "health":
-                rows[f"{what} hop"] = ("hop", path, what)
+        for kind, (path, body) in bodies().items():
+            (folder / kind).write_bytes(body)
+            rows |= {f"{kind} {server}": (server, path, kind) for server in ("go", "webhook")}
+            if kind != "health":
+                rows[f"{kind} hop"] = ("hop", path, kind)
         samples: dict[str, list[dict[str, float]]] = {row: [] for row in rows}
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}", file=sys.stderr)
-            for row, (server, path, what) in rows.items():
+            for row, (server, path, kind) in rows.items():
                 url = f"https://127.0.0.1:{ports[server]}{path}"
-                samples[row].append(asked(load, url, folder, what, seconds, servers[server]))
+                samples[row].append(asked(load, url, folder, kind, seconds, servers[server]))
         return {
-            row: {name: statistics.median(one[name] for one in of) for name in of[0]}
+            row: {name: statistics.median(sample[name] for sample in of) for name in of[0]}
             for row, of in samples.items()
         }
 
 
-def asked(load: Path, url: str, folder: Path, what: str, seconds: float, server: int) -> dict[str, float]:
+def asked(load: Path, url: str, folder: Path, kind: str, seconds: float, server: int) -> dict[str, float]:
     """Ask as fast as answers come, then at a rate."""
 
     def run(*args: str) -> dict[str, float]:
-        told = subprocess.run(
+        done = subprocess.run(
             [
                 *on(CLIENT_CORE),
                 load,
                 f"-url={url}",
                 f"-ca={folder / 'ca.crt'}",
-                f"-body={folder / what}",
+                f"-body={folder / kind}",
                 f"-pid={server}",
                 *args,
             ],
             check=True,
             capture_output=True,
         )
-        read: dict[str, float] = json.loads(told.stdout)
+        read: dict[str, float] = json.loads(done.stdout)
         return read
 
     full = run("-parallel=16", f"-seconds={seconds}")
@@ -185,14 +185,14 @@ def process(argv: list[Any], core: int, output: Any, **env: str) -> Iterator[sub
 
 
 def on(core: int) -> list[str]:
-    """Return what keeps a program to a core, if there is more than one."""
+    """Return the command that pins a program to a core, if there is more than one."""
     cores = sorted(os.sched_getaffinity(0))
     return ["taskset", "-c", str(cores[core])] if len(cores) > 1 else []
 
 
 def goals(rows: Mapping[str, Mapping[str, float]]) -> list[Goal]:
-    """Return what must hold. Ratios of Go to the webhook: below 1 the webhook is faster."""
-    ratio = {what: rows[f"{what} go"]["rate"] / rows[f"{what} webhook"]["rate"] for what in bodies()}
+    """Return the goals. Ratios of Go to the webhook: below 1 the webhook is faster."""
+    ratio = {kind: rows[f"{kind} go"]["rate"] / rows[f"{kind} webhook"]["rate"] for kind in bodies()}
     return [
         Goal("admission: answers a second in Go / ours", 1.0, ratio["admission"], "x"),
         Goal("health: answers a second in Go / ours", 1.0, ratio["health"], "x"),
@@ -212,9 +212,9 @@ def shown(rows: Mapping[str, Mapping[str, float]]) -> str:
         to_go = of["rate"] / rows[f"{row.split()[0]} go"]["rate"]
         times = f"{of['p50'] * 1000:>9.2f}{of['p99'] * 1000:>9.2f}"
         lines.append(f"{row:<{width}}{of['rate']:>10.0f}{to_go:>7.2f}x{of['reached']:>9.0f}{times}")
-    for what in ("admission", "status"):
-        share = 1 - rows[f"{what} hop"]["rate"] / rows[f"{what} webhook"]["rate"]
-        lines.append(f"the hop takes {share:.0%} of {what}'s time on the webhook's core")
+    for kind in ("admission", "status"):
+        share = 1 - rows[f"{kind} hop"]["rate"] / rows[f"{kind} webhook"]["rate"]
+        lines.append(f"the hop takes {share:.0%} of {kind}'s time on the webhook's core")
     return "\n".join(lines)
 
 

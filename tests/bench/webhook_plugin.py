@@ -15,7 +15,7 @@ SERVICES = 100
 
 async def main(socket: Path) -> None:
     members = [f"cluster-{number}" for number in range(3)]
-    services = [one for n in range(SERVICES) for one in exported(f"svc-{n}", *members)]
+    services = [obj for n in range(SERVICES) for obj in exported(f"svc-{n}", *members)]
     known = knowing(*clusters(*members), *exported("web", *members), *services)
     gc_tuning.collect_rarely()
     gc_tuning.keep()

@@ -2,11 +2,11 @@
 
     make bench BENCH=withdrawal [OUT=file.json] [ARGS="--rounds 20 --qps default"]
 
-delete    An export is deleted; ends when no member has the import any more. Next to it: the first ConfigMap
-          of a chain (``ways``), which owns the second, is deleted, until no member has the second.
+delete    An export is deleted; ends when no member has the import any more. Next to it: the first object of
+          a chain or a twin (``ways``), which owns the second, is deleted, until no member has the second.
 drain     An exporting cluster is drained by the annotation on the export, of a service in all three members;
-          ends when no member has its endpoint. Next to it: the ConfigMaps of a chain and the override between
-          them are changed to what follows, by this process and without waiting for anything.
+          ends when no member has its endpoint. Next to it: the objects of a chain or a twin and the override
+          between them are changed to what follows, by this process and without waiting for anything.
 
 The clock starts before the first write; the plane idles before each.
 """
@@ -27,11 +27,14 @@ from tests.bench.wares import EXPORTS, IMPORTS
 from tests.bench.ways import (
     CHAINED,
     TOWPATH,
+    TWIN,
     Stage,
     carry_chained,
+    carry_twin,
     chained_right,
     derived_name,
     follow_chained,
+    follow_twin,
     imports_right,
     path,
     put_export,
@@ -42,7 +45,7 @@ from towpath.karmada import resources
 from towpath.karmada.client import MERGE
 from towpath.model.cluster import DRAIN_ANNOTATION
 
-RATIO_GOAL = 1.15
+RATIO_GOAL = 1.1
 SETTLE = 2.0
 DRAINED, *REST = MEMBERS
 
@@ -56,6 +59,16 @@ async def _delete_chained(stage: Stage, name: str) -> Timed:
     async def act() -> float:
         await stage.plane.karmada.delete(resources.CONFIG_MAPS, name, NAMESPACE)
         return await stage.absent(resources.CONFIG_MAPS, derived_name(name))
+
+    return act
+
+
+async def _delete_twin(stage: Stage, name: str) -> Timed:
+    await TWIN.carry(stage, name)
+
+    async def act() -> float:
+        await stage.plane.karmada.delete(EXPORTS, name, NAMESPACE)
+        return await stage.absent(IMPORTS, derived_name(name))
 
     return act
 
@@ -81,6 +94,16 @@ async def _drain_chained(stage: Stage, name: str) -> Timed:
     return act
 
 
+async def _drain_twin(stage: Stage, name: str) -> Timed:
+    await carry_twin(stage, name, MEMBERS)
+
+    async def act() -> float:
+        await follow_twin(stage, name, path(name), REST)
+        return await stage.right(IMPORTS, derived_name(name), imports_right(path(name), REST))
+
+    return act
+
+
 async def _drain_export(stage: Stage, name: str) -> Timed:
     await put_service(stage, name, MEMBERS)
     await put_export(stage, name)
@@ -97,8 +120,10 @@ async def _drain_export(stage: Stage, name: str) -> Timed:
 
 KINDS = {
     "chained, delete": (CHAINED, _delete_chained),
+    "twin, delete": (TWIN, _delete_twin),
     "towpath, delete": (TOWPATH, _delete_export),
     "chained, drain": (CHAINED, _drain_chained),
+    "twin, drain": (TWIN, _drain_twin),
     "towpath, drain": (TOWPATH, _drain_export),
 }
 
@@ -122,15 +147,19 @@ async def measure(options: Options, say: Say) -> dict[str, Any]:
     rows = {name: summary(of_kind) for name, of_kind in samples.items()}
     goals = [
         Goal(
-            f"towpath/chained, {what}, at p50",
+            f"towpath/chained, {action}, at p50",
             RATIO_GOAL,
-            rows[f"towpath, {what}"]["p50"] / rows[f"chained, {what}"]["p50"],
+            rows[f"towpath, {action}"]["p50"] / rows[f"chained, {action}"]["p50"],
             "x",
         )
-        for what in ("delete", "drain")
+        for action in ("delete", "drain")
     ]
     print(f"Karmada's client limits: {options.qps.value}")
-    print(table(rows), *goals, sep="\n")
+    twins = (
+        f"towpath/twin, {kind}, at p50: {rows[f'towpath, {kind}']['p50'] / rows[f'twin, {kind}']['p50']:.2f}x"
+        for kind in ("delete", "drain")
+    )
+    print(table(rows), *twins, *goals, sep="\n")
     return {**document, "summary": rows, "samples": samples, "goals": [goal.dump() for goal in goals]}
 
 

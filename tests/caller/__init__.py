@@ -24,8 +24,8 @@ def build(folder: Path) -> Path:
 
 
 @dataclass
-class Told:
-    """What it tells at its end; how many certificates it was shown also before."""
+class CallReport:
+    """The report of the program at its end; the number of certificates is also known before."""
 
     calls: int = 0
     failed: int = 0
@@ -37,7 +37,7 @@ class Told:
     p99_ms: float = 0.0
 
     async def certificates(self) -> int:
-        """Return how many certificates it was shown so far."""
+        """Return the number of certificates so far."""
         return self.serials
 
 
@@ -50,9 +50,9 @@ class Caller:
     path: str
 
     @asynccontextmanager
-    async def calling(self, targets: list[str], *trust: str, rate: int = 500) -> AsyncIterator[Told]:
+    async def calling(self, targets: list[str], *trust: str, rate: int = 500) -> AsyncIterator[CallReport]:
         """Call during the block; the result is complete afterwards."""
-        told = Told()
+        report = CallReport()
         process = await asyncio.create_subprocess_exec(
             self.program,
             *(f"-rate={rate}", f"-path={self.path}", f"-targets={','.join(targets)}", *trust, str(self.body)),
@@ -63,8 +63,8 @@ class Caller:
         assert process.stdin is not None
         try:
             assert await process.stdout.readline() == b"calling\n"
-            reading = asyncio.create_task(_read(process.stdout, told))
-            yield told
+            reading = asyncio.create_task(_read(process.stdout, report))
+            yield report
             process.stdin.close()
             await reading
         finally:
@@ -73,17 +73,17 @@ class Caller:
             await process.wait()
 
 
-async def _read(lines: asyncio.StreamReader, told: Told) -> None:
+async def _read(lines: asyncio.StreamReader, report: CallReport) -> None:
     async for line in lines:
         if line.startswith(b"shown"):
-            told.serials += 1
+            report.serials += 1
         else:
             end = json.loads(line)
-            vars(told).update({**end, "errors": end["errors"] or []})
+            vars(report).update({**end, "errors": end["errors"] or []})
 
 
 def trust_configuration(kubeconfig: Path, path: str, folder: Path) -> tuple[str, str]:
-    """Return the arguments by which it trusts what a configuration says; identity files go into a folder."""
+    """Return the arguments for the CA and identity of a configuration; identity files go into a folder."""
     config = yaml.safe_load(kubeconfig.read_text())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     for name, data in (

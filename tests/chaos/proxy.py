@@ -1,6 +1,6 @@
 """A proxy in front of an apiserver that misbehaves on demand.
 
-It passes everything through as the user of a kubeconfig, and has a kubeconfig of its own for whoever is to
+It passes everything through as the user of a kubeconfig, and has a kubeconfig of its own for the client to
 be fooled. While a ``Fault`` is set, a share of the requests that it is about meets it; which ones is drawn
 from a seed. What was done is counted, so that a test can tell that its fault took place.
 """
@@ -71,8 +71,8 @@ class Fault:
 
     def __str__(self) -> str:
         about = " ".join(map(str, self.kinds)) or "everything"
-        what = "" if self.sorts == ALL else f"{' and '.join(sorted(self.sorts))} of "
-        return f"{self.act.value}: {self.share:.0%} of {what}{about}"
+        sorts = "" if self.sorts == ALL else f"{' and '.join(sorted(self.sorts))} of "
+        return f"{self.act.value}: {self.share:.0%} of {sorts}{about}"
 
 
 class Proxy:
@@ -123,7 +123,7 @@ class Proxy:
         return True
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request: what its fault says, or what the apiserver does."""
+        """Answer one request: as its fault defines, or as the apiserver does."""
         sort = _sort(request)
         self.passed[sort] += 1
         self._came.set()

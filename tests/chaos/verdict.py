@@ -17,7 +17,7 @@ from tests.support.cli import towpath
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object
 from towpath.model.keys import Dialect
-from towpath.model.ownership import MANAGED_BY
+from towpath.model.ownership import MANAGED_BY, SERVICE_PREFIX
 
 READ = (
     resources.WORKS,
@@ -35,14 +35,16 @@ Imports = dict[tuple[str, str], Any]
 async def differences(
     plane: Plane, karmada: Client, members: Mapping[str, Client], namespaces: Collection[str]
 ) -> list[str]:
-    """Return all that is not as it should be in these namespaces; nothing if all is right."""
+    """Return the differences from the desired state in these namespaces; empty if there are none."""
     planned = await _plan(plane, "-o", "json")
-    services = [one for one in json.loads(planned)["services"] if one["namespace"] in namespaces]
+    services = [service for service in json.loads(planned)["services"] if service["namespace"] in namespaces]
     views = {
         member: {
-            (one["dialect"], f"{one['namespace']}/{one['name']}"): one["imports"][member]["spec"]
-            for one in services
-            if member in one["imports"]
+            (service["dialect"], f"{service['namespace']}/{service['name']}"): service["imports"][member][
+                "spec"
+            ]
+            for service in services
+            if member in service["imports"]
         }
         for member in members
     }
@@ -72,15 +74,15 @@ async def _planned_changes(plane: Plane, namespaces: Collection[str]) -> list[st
     ]
 
 
-def _compared(what: str, held: Imports, wanted: Imports) -> Iterator[str]:
+def _compared(verb: str, held: Imports, wanted: Imports) -> Iterator[str]:
     for key in sorted(held.keys() | wanted.keys()):
         name = " ".join(reversed(key))
         if key not in wanted:
-            yield f"{what} {name}, which it should not"
+            yield f"{verb} {name}, which it should not"
         elif key not in held:
-            yield f"{what} no {name}, which it should"
+            yield f"{verb} no {name}, which it should"
         elif held[key] != wanted[key]:
-            yield f"{what} {name} as {json.dumps(held[key])} and not {json.dumps(wanted[key])}"
+            yield f"{verb} {name} as {json.dumps(held[key])} and not {json.dumps(wanted[key])}"
 
 
 async def _held(client: Client, namespaces: Collection[str]) -> Imports:
@@ -102,7 +104,7 @@ async def _sent(karmada: Client, member: str, namespaces: Collection[str]) -> Im
 
 
 async def _misplaced(karmada: Client, namespace: str) -> list[str]:
-    """Return orphans and duplicates: derived objects without their export, two of which one is enough."""
+    """Return orphans and duplicates: derived objects without their source, two of which one is enough."""
     exports = {
         obj["metadata"]["uid"]: obj
         for dialect in Dialect
@@ -113,6 +115,7 @@ async def _misplaced(karmada: Client, namespace: str) -> list[str]:
         for dialect in Dialect
         for obj in await karmada.list(resources.service_imports(dialect), namespace)
     }
+    services = {obj["metadata"]["uid"] for obj in await karmada.list(resources.SERVICES, namespace)}
     policies = await karmada.list(resources.PROPAGATION_POLICIES, namespace, _SELECTOR)
     overrides = await karmada.list(resources.OVERRIDE_POLICIES, namespace, _SELECTOR)
     bindings = [
@@ -121,34 +124,39 @@ async def _misplaced(karmada: Client, namespace: str) -> list[str]:
         if obj["spec"]["resource"]["kind"] == "ServiceImport"
     ]
     found = [
-        f"{what} {_name(obj)} is an orphan: its owner is no export"
-        for what, objects in (
+        f"{kind} {_name(obj)} is an orphan: its owner does not exist"
+        for kind, objects in (
             ("ServiceImport", imports.values()),
             ("PropagationPolicy", policies),
             ("OverridePolicy", overrides),
         )
         for obj in objects
-        if not any(owner["uid"] in exports for owner in obj["metadata"].get("ownerReferences", ()))
+        if not _owners(obj)
+        & (services if obj["metadata"]["name"].startswith(SERVICE_PREFIX) else exports.keys())
     ]
     found += [
         f"ResourceBinding {_name(obj)} is an orphan: its owner is no import"
         for obj in bindings
         if obj["spec"]["resource"]["uid"] not in imports
     ]
-    for what, objects in (("ServiceImport", list(imports.values())), ("PropagationPolicy", policies)):
-        found += _twice(what, objects)
+    for kind, objects in (("ServiceImport", list(imports.values())), ("PropagationPolicy", policies)):
+        found += _twice(kind, objects)
     return found
 
 
-def _twice(what: str, objects: Collection[Object]) -> Iterator[str]:
+def _owners(obj: Object) -> set[str]:
+    return {owner["uid"] for owner in obj["metadata"].get("ownerReferences", ())}
+
+
+def _twice(kind: str, objects: Collection[Object]) -> Iterator[str]:
     """Yield the services that have two: of a name in both groups, or of one selected import."""
     named = Counter(
         obj["spec"]["resourceSelectors"][0]["name"]
-        if what == "PropagationPolicy"
+        if kind == "PropagationPolicy"
         else obj["metadata"]["name"]
         for obj in objects
     )
-    yield from (f"{what} of {name} exists {count} times" for name, count in named.items() if count > 1)
+    yield from (f"{kind} of {name} exists {count} times" for name, count in named.items() if count > 1)
 
 
 def _name(obj: Object) -> str:

@@ -58,7 +58,7 @@ class Victim:
             self._process.wait(10)
 
     async def ask(self, path: str) -> str:
-        """Return what it answers over HTTP; nothing unless it says 200."""
+        """Return its answer over HTTP; nothing unless the status is 200."""
         try:
             async with (
                 aiohttp.ClientSession() as session,

@@ -40,14 +40,14 @@ class Fleet:
     @property
     def rejections(self) -> float:
         """How many updates the three Envoys have rejected."""
-        return sum(one.rejections for one in (self.client, self.first, self.second))
+        return sum(proxy.rejections for proxy in (self.client, self.first, self.second))
 
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(limit=200)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20), connector=connector) as one:
-        yield one
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20), connector=connector) as client:
+        yield client
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Requests through real Envoys: who answers, and what an application sees of them."""
+"""Requests through real Envoys: the backend that answers, and the request as it arrives there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from yarl import URL
 
 from tests.datapath.conftest import Fleet
-from tests.support.envoys import call, said
+from tests.support.envoys import call, echoed
 from tests.support.members import export, key, policy, service, serving
 from tests.support.waiting import until
 
@@ -84,13 +84,13 @@ async def test_paths_of_the_gateway(fleet: Fleet, session: aiohttp.ClientSession
     ):
         await fleet.first.apply(serving(key(), export(rules=rules, **more), fleet.pod_1.address))
         for sent, arrives in expected.items():
-            assert (await said(session, gate + sent))["path"] == arrives
+            assert (await echoed(session, gate + sent))["path"] == arrives
         for unknown in ("/", "/webb", "/we", "/other/web"):
             async with session.get(f"http://{gate}{unknown}") as response:
                 assert response.status == 404
                 assert "the gateway of cluster-1" in await response.text()
     await fleet.first.apply(serving(key(), export("/"), fleet.pod_1.address))
-    assert (await said(session, f"{gate}/any/thing"))["path"] == "/any/thing"
+    assert (await echoed(session, f"{gate}/any/thing"))["path"] == "/any/thing"
 
 
 async def test_the_access_log_names_the_service(fleet: Fleet, session: aiohttp.ClientSession) -> None:
@@ -99,17 +99,17 @@ async def test_the_access_log_names_the_service(fleet: Fleet, session: aiohttp.C
     await call(session, f"{gate}/nothing")
     await fleet.first.kill_envoy(15)
     lines = [json.loads(line) for line in (fleet.first.folder / "access.log").read_text().splitlines()]
-    assert [(one["cluster"], one["service"], one["status"]) for one in lines] == [
+    assert [(entry["cluster"], entry["service"], entry["status"]) for entry in lines] == [
         ("cluster-1", "shop/web:80", 200),
         ("cluster-1", "unknown", 404),
     ]
-    assert all(isinstance(one["duration_ms"], int) for one in lines)
+    assert all(isinstance(entry["duration_ms"], int) for entry in lines)
 
 
 async def test_a_client_stays_with_a_cluster(fleet: Fleet, session: aiohttp.ClientSession) -> None:
-    one = fleet.importing(policy("ActiveActive"))
-    sticky = one.imports[key()].view.model_copy(update={"session_affinity": "ClientIP"})
-    await fleet.client.apply(replace(one, imports={key(): one.imports[key()]._replace(view=sticky)}))
+    world = fleet.importing(policy("ActiveActive"))
+    sticky = world.imports[key()].view.model_copy(update={"session_affinity": "ClientIP"})
+    await fleet.client.apply(replace(world, imports={key(): world.imports[key()]._replace(view=sticky)}))
     assert len({await call(session, fleet.url) for _ in range(10)}) == 1
 
 
@@ -123,7 +123,7 @@ async def test_balancing_of_an_export(fleet: Fleet, session: aiohttp.ClientSessi
         client: {await call(session, gate, headers={"x-forwarded-for": client}) for _ in range(3)}
         for client in (f"10.0.0.{number}" for number in range(20))
     }
-    assert {len(who) for who in by_client.values()} == {1}
+    assert {len(clusters) for clusters in by_client.values()} == {1}
     assert len(set().union(*by_client.values())) == 2
     await fleet.first.apply(serving(key(), export(loadBalancer="LeastWorkLoadBalancer"), *pods))
     assert {await call(session, gate) for _ in range(30)} == {"pod-1", "pod-3"}
@@ -137,9 +137,9 @@ async def test_a_session_stays_with_a_pod(fleet: Fleet) -> None:
     seen = set()
     for _ in range(12):
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-            who = {await call(browser, gate) for _ in range(4)}
-            assert len(who) == 1
-            seen |= who
+            pods = {await call(browser, gate) for _ in range(4)}
+            assert len(pods) == 1
+            seen |= pods
     assert seen == {"pod-1", "pod-3"}
 
 

@@ -11,7 +11,7 @@ from tests.conftest import MEMBERS, Plane
 from tests.support.waiting import until
 from towpath.errors import NotFound
 from towpath.karmada import resources
-from towpath.karmada.client import Client, Object
+from towpath.karmada.client import Client, Object, Resource
 from towpath.model.keys import Dialect
 
 Endpoints = dict[int, list[str]]
@@ -22,20 +22,22 @@ Endpoints = dict[int, list[str]]
 def gateways(plane: Plane, network: str) -> Iterator[None]:
     """Give each member a gateway by annotation: ``<network>.1`` to the first, and so on."""
 
-    def annotate(member: str, value: str) -> None:
-        cluster = ("clusters.cluster.karmada.io", member)
-        plane.kubectl("annotate", "--overwrite", *cluster, f"towpath.io/gateway{value}")
-
     for number, member in enumerate(MEMBERS, 1):
-        annotate(member, f"={network}.{number}")
+        annotate(plane, member, gateway=f"{network}.{number}")
     yield
     for member in MEMBERS:
-        annotate(member, "-")
+        annotate(plane, member, gateway=None)
+
+
+def annotate(plane: Plane, cluster: str, **annotations: str | None) -> None:
+    """Set annotations of Towpath on a Cluster; None removes one."""
+    changed = {f"towpath.io/{name}": value for name, value in annotations.items()}
+    plane.client().annotate(resources.CLUSTERS, cluster, changed)
 
 
 @dataclass(frozen=True)
 class Shop:
-    """The service ``web`` in a namespace, exported where ``clusters`` says."""
+    """The service ``web`` in a namespace, exported from ``clusters``."""
 
     plane: Plane
     namespace: str
@@ -90,6 +92,24 @@ spec:
         quick = ("--validate=false", "--openapi-patch=false")
         self.plane.kubectl("apply", *quick, "-f-", stdin="\n---\n".join(manifests))
 
+    def delete(self, resource: Resource, name: str = "web") -> None:
+        """Begin to delete an object of the namespace."""
+        self.plane.client().delete(resource, name, self.namespace)
+
+    @property
+    def exports(self) -> Resource:
+        """Where its export is served."""
+        return resources.service_exports(self.dialect)
+
+    async def status(self) -> Object:
+        """Return the status of the export, empty without one."""
+        export = self.plane.client().get(self.exports, "web", self.namespace)
+        return dict(export.get("status", {}))
+
+    async def conditions(self) -> dict[str, Object]:
+        """Return the conditions of the export by type."""
+        return {condition["type"]: condition for condition in (await self.status()).get("conditions", ())}
+
     def _address(self, endpoint: Object) -> str:
         cluster, target = endpoint["clusterKey"].rpartition("/")[2], endpoint["target"]
         return f"{cluster}@{target['ip']}:{target['port']}{target['path'].removeprefix(self._own)}"
@@ -97,13 +117,13 @@ spec:
     async def seen(self, members: dict[str, Client]) -> dict[str, Endpoints]:
         """Return what each member that imports the service imports."""
 
-        async def one(client: Client) -> Object | None:
+        async def read_import(client: Client) -> Object | None:
             try:
                 return await client.get(resources.service_imports(self.dialect), "web", self.namespace)
             except NotFound:
                 return None
 
-        found = await asyncio.gather(*map(one, members.values()))
+        found = await asyncio.gather(*map(read_import, members.values()))
         return {
             name: {
                 port["port"]: [self._address(endpoint) for endpoint in port["endpoints"]]

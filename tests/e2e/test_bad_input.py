@@ -37,7 +37,7 @@ def test_a_kubeconfig_that_points_nowhere(command: list[str], nowhere: Path) -> 
 def test_a_kubeconfig_that_is_not_there(command: list[str], tmp_path: Path) -> None:
     missing = tmp_path / "missing.config"
 
-    assert_one_line(towpath(*command, "--kubeconfig", missing), str(missing), "No such file")
+    assert_one_line(towpath(*command, "--kubeconfig", missing), str(missing), "No such file", code=2)
 
 
 @pytest.mark.parametrize("content", ["", "{", "a: [", "apiVersion: v1\nkind: Config\n", "\x00", "- 1\n"])
@@ -45,13 +45,13 @@ def test_a_kubeconfig_that_is_none(content: str, tmp_path: Path) -> None:
     config = tmp_path / "broken.config"
     config.write_text(content)
 
-    assert_one_line(towpath("serve", "plugin", "--kubeconfig", config), str(config))
+    assert_one_line(towpath("serve", "plugin", "--kubeconfig", config), str(config), code=2)
 
 
 def test_a_context_that_is_not_in_the_kubeconfig(plane: Plane) -> None:
     done = towpath("serve", "plugin", "--kubeconfig", plane.karmada, "--context", "mars")
 
-    assert_one_line(done, "mars")
+    assert_one_line(done, "mars", code=2)
 
 
 def test_a_certificate_that_the_apiserver_does_not_know(plane: Plane, tmp_path: Path) -> None:
@@ -63,10 +63,19 @@ def test_a_certificate_that_the_apiserver_does_not_know(plane: Plane, tmp_path: 
     assert_one_line(towpath("install", "--kubeconfig", config), "certificate verify failed")
 
 
-def test_a_user_who_may_not(plane: Plane) -> None:
-    assert_one_line(
-        towpath("install", "--kubeconfig", plane.env.plugin), "cannot", "customresourcedefinitions"
-    )
+def test_a_user_without_permission(plane: Plane) -> None:
+    done = towpath("install", "--kubeconfig", plane.env.plugin)
+
+    assert_one_line(done, "cannot", "customresourcedefinitions", "an administrator of the Karmada", code=2)
+
+
+def test_an_apiserver_of_no_karmada(plane: Plane) -> None:
+    """The kubeconfig of the host cluster, say: it is noticed before anything is changed."""
+    before = plane.kubectl("get", "crds", "-o", "yaml", member="cluster-1").stdout
+    done = towpath("install", "--kubeconfig", plane.env.kubeconfig("cluster-1"))
+
+    assert_one_line(done, "is not that of a Karmada", "Use the kubeconfig of the Karmada apiserver", code=2)
+    assert plane.kubectl("get", "crds", "-o", "yaml", member="cluster-1").stdout == before
 
 
 @pytest.mark.parametrize(
@@ -138,7 +147,7 @@ def test_the_wheel_carries_all_that_it_needs(tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("*.whl")
     carried = {name.removeprefix("towpath/_deploy/") for name in zipfile.ZipFile(wheel).namelist()}
-    for folder in ("deploy/crds", "deploy/karmada", "deploy/local", "examples/walkthrough"):
+    for folder in ("deploy/crds", "deploy/karmada", "deploy/local", "deploy/schemas", "examples/walkthrough"):
         top = Path(folder)
         names = {f"{top.name}/{path.relative_to(top)}" for path in top.rglob("*") if path.is_file()}
         assert names <= carried

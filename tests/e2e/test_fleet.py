@@ -158,7 +158,7 @@ def _serving(plane: Plane) -> set[str]:
         plane.kubectl("get", "clusters.cluster.karmada.io", "cluster-2", "-o", "json").stdout
     )
     return {
-        f"{resource['name']}.{one['groupVersion'].partition('/')[0]}"
-        for one in cluster["status"].get("apiEnablements", [])
-        for resource in one["resources"]
+        f"{resource['name']}.{group['groupVersion'].partition('/')[0]}"
+        for group in cluster["status"].get("apiEnablements", [])
+        for resource in group["resources"]
     }

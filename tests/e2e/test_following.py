@@ -115,22 +115,22 @@ async def test_a_traffic_policy_follows_imports_and_is_checked(
 ) -> None:
     shop.apply(traffic(shop))
 
-    async def said() -> dict[str, tuple[str, str]]:
+    async def statuses() -> dict[str, tuple[str, str]]:
         return {t: (c["status"], c["reason"]) for t, c in conditions(shop, "globaltrafficpolicies").items()}
 
-    await until(said, lambda seen: seen.get("Resolved") == ("False", "NotExported"))
+    await until(statuses, lambda found: found.get("Resolved") == ("False", "NotExported"))
     assert "towpath-traffic-web" not in await policies(shop)
 
     shop.apply(shop.service(), shop.export(), shop.policy())
     await until(
-        said, lambda seen: seen == {"Accepted": ("True", "Accepted"), "Resolved": ("True", "Resolved")}
+        statuses, lambda found: found == {"Accepted": ("True", "Accepted"), "Resolved": ("True", "Resolved")}
     )
-    assert "FSM treats weight 0 as 100" in conditions(shop, "globaltrafficpolicies")["Accepted"]["message"]
+    assert "The weight 0 counts as 100" in conditions(shop, "globaltrafficpolicies")["Accepted"]["message"]
 
     async def having() -> set[str]:
         return member_has(shop, "globaltrafficpolicies")
 
-    await until(having, lambda seen: seen == set(MEMBERS))
+    await until(having, lambda found: found == set(MEMBERS))
 
     shop.apply(traffic(shop, "default/default/default/paris"))
-    await until(said, lambda seen: seen.get("Resolved") == ("False", "UnknownClusterKey"))
+    await until(statuses, lambda found: found.get("Resolved") == ("False", "UnknownClusterKey"))

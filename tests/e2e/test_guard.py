@@ -16,6 +16,7 @@ from tests.chaos.victim import Victim, victim
 from tests.conftest import MEMBERS, Plane
 from tests.e2e.shop import Endpoints, Shop, gateways
 from tests.support.waiting import until
+from towpath.controller.deletionguard.limit import MIN_ALLOWED
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
 from towpath.model.keys import Dialect
@@ -117,7 +118,7 @@ async def listed_again(plugin: Victim, kinds: tuple[Resource, ...]) -> None:
 
 
 def as_made(shop: Shop) -> str:
-    """Return what identifies the derived objects, and tells when one is deleted or changed."""
+    """Return the identity of the derived objects, which changes when an object is deleted or changed."""
     kinds = "serviceimports.flomesh.io,propagationpolicies,overridepolicies"
     fields = "uid", "deletionTimestamp", "generation"
     path = "jsonpath=" + " ".join(f"{{.items[*].metadata.{field}}}" for field in fields)
@@ -129,3 +130,114 @@ async def followed(shop: Shop, plugin: Victim, members: dict[str, Client]) -> No
     shop.plane.kubectl("delete", "service", "web", "-n", shop.namespace)
     nothing: dict[str, Endpoints] = {}
     await until(lambda: shop.seen(members), lambda seen: seen == nothing, patience=10)
+
+
+MANY = MIN_ALLOWED + 2
+"""More imports than may be removed at once in a namespace."""
+
+
+def several(namespace: str, number: int) -> str:
+    """Return Services and exports, and the policy that sends all of them to one cluster."""
+    policy = f"""
+apiVersion: policy.karmada.io/v1alpha1
+kind: PropagationPolicy
+metadata: {{name: all, namespace: {namespace}}}
+spec:
+  resourceSelectors:
+  - {{apiVersion: v1, kind: Service}}
+  - {{apiVersion: flomesh.io/v1alpha1, kind: ServiceExport}}
+  placement: {{clusterAffinity: {{clusterNames: [cluster-1]}}}}
+"""
+    services = [
+        f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: s{each}, namespace: {namespace}}}
+spec: {{ports: [{{name: http, port: 80, protocol: TCP}}]}}
+---
+apiVersion: flomesh.io/v1alpha1
+kind: ServiceExport
+metadata: {{name: s{each}, namespace: {namespace}}}
+spec: {{rules: [{{portNumber: 80, path: /{namespace}/s{each}, pathType: Prefix}}]}}
+"""
+        for each in range(number)
+    ]
+    return "\n---\n".join([policy, *services])
+
+
+def withdrawing(namespace: str) -> str:
+    """Return an OverridePolicy by which no export of a namespace names a port of its Service."""
+    return f"""
+apiVersion: policy.karmada.io/v1alpha1
+kind: OverridePolicy
+metadata: {{name: none, namespace: {namespace}}}
+spec:
+  resourceSelectors: [{{apiVersion: flomesh.io/v1alpha1, kind: ServiceExport}}]
+  overrideRules:
+  - overriders: {{plaintext: [{{path: /spec/rules/0/portNumber, operator: replace, value: 81}}]}}
+"""
+
+
+async def test_a_tenant_that_fills_the_guard_holds_up_no_other(
+    plane: Plane, plugin: Victim, namespace: str
+) -> None:
+    """The refusal names it, and an annotation lets one of its imports go."""
+    other = f"{namespace}-b"
+    plane.kubectl("create", "namespace", other)
+    # Without a complete list nothing is confirmed, so that what is withheld stays for as long as this looks.
+    lists = Fault(
+        Act.BROKEN, kinds=(resources.traffic_policies(Dialect.FLOMESH),), sorts=frozenset({Sort.LIST})
+    )
+    try:
+        for place, number in ((namespace, MANY), (other, 1)):
+            plane.kubectl("apply", "--validate=false", "-f-", stdin=several(place, number))
+        made = {f"s{each}" for each in range(MANY)}
+        # An export that is still on its way does not count yet.
+        await until(lambda: exported(plane, namespace), lambda found: found == made, patience=120)
+        await until(lambda: exported(plane, other), lambda found: found == {"s0"})
+        with plugin.proxy.fault(lists):
+            await withheld(plane, plugin, namespace, other, made)
+        await until(lambda: imports(plane, namespace), lambda found: len(found) <= 1)
+    finally:
+        plane.kubectl("delete", "namespace", other, "--wait=false")
+
+
+async def imports(plane: Plane, namespace: str) -> set[str]:
+    found = plane.kubectl("get", "serviceimports.flomesh.io", "-n", namespace, "-o", "name").stdout
+    return {line.partition("/")[2] for line in found.split()}
+
+
+def conditions(plane: Plane, namespace: str) -> dict[str, dict[str, str]]:
+    """Return the condition Ready of each export."""
+    found = plane.kubectl("get", "serviceexports.flomesh.io", "-n", namespace, "-o", "json")
+    return {
+        export["metadata"]["name"]: condition
+        for export in json.loads(found.stdout)["items"]
+        for condition in export.get("status", {}).get("conditions", ())
+        if condition["type"] == "Ready"
+    }
+
+
+async def exported(plane: Plane, namespace: str) -> set[str]:
+    """Return the exports whose import every importer has."""
+    found = conditions(plane, namespace)
+    return {name for name, condition in found.items() if condition["status"] == "True"}
+
+
+async def withheld(plane: Plane, plugin: Victim, namespace: str, other: str, made: set[str]) -> None:
+    """Withdraw all imports of two namespaces, the larger one first, and then one by its annotation."""
+
+    async def refused() -> set[str]:
+        text = f"Most of the imports are in namespace {namespace}."
+        found = conditions(plane, namespace)
+        return {name for name, condition in found.items() if text in condition["message"]}
+
+    plane.kubectl("apply", "--validate=false", "-f-", stdin=withdrawing(namespace))
+    await until(refused, lambda names: names == made)
+    plane.kubectl("apply", "--validate=false", "-f-", stdin=withdrawing(other))
+    await until(lambda: imports(plane, other), lambda found: found == set())
+    assert await imports(plane, namespace) == made
+    assert await plugin.metric(f'towpath_guard_withdrawals{{namespace="{namespace}"}}') == MANY
+    annotation = ("s0", "towpath.io/allow-withdrawal=true")
+    plane.kubectl("annotate", "serviceexports.flomesh.io", *annotation, "-n", namespace)
+    await until(lambda: imports(plane, namespace), lambda found: found == made - {"s0"})

@@ -61,7 +61,9 @@ async def configured(karmada: Client) -> dict[str, dict[str, Any]]:
     """Return the configurations that there are, by kind."""
     found = {}
     for kind, resource in CONFIGURATIONS.items():
-        names = {one["metadata"]["name"]: one for one in await karmada.list(resource)}
+        names = {
+            configuration["metadata"]["name"]: configuration for configuration in await karmada.list(resource)
+        }
         assert not [name for name in names if name.startswith(f"{configurations.NAME}-probe")]
         if configurations.NAME in names:
             found[kind] = names[configurations.NAME]
@@ -125,29 +127,34 @@ async def test_a_wrong_address_leaves_the_registration_that_works(
 ) -> None:
     await processes.start(bare.env, WEBHOOK)
     await register(karmada, Settings(bare.env.url(WEBHOOK), version=__version__))
-    before = {kind: one["webhooks"] for kind, one in (await configured(karmada)).items()}
+    before = {kind: configuration["webhooks"] for kind, configuration in (await configured(karmada)).items()}
     settings = (await karmada.get(resources.CONFIG_MAPS, SETTINGS, NAMESPACE))["data"]
 
     with pytest.raises(Unreachable, match="The registration is unchanged"):
         await register(karmada, address, patience=3)
 
-    assert {kind: one["webhooks"] for kind, one in (await configured(karmada)).items()} == before
+    assert {
+        kind: configuration["webhooks"] for kind, configuration in (await configured(karmada)).items()
+    } == before
     assert (await karmada.get(resources.CONFIG_MAPS, SETTINGS, NAMESPACE))["data"] == settings
     asked = bare.kubectl("create", "--dry-run=server", "-f-", stdin=json.dumps(HOLDER))
     assert "spec.kubeconfig: The field was dropped" in asked.stderr
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         (["--webhook-url", "http://here"], "https://HOST:PORT"),
         (["--webhook-service", "here"], "NAMESPACE/NAME:PORT"),
         (["--webhook-url", "https://a", "--webhook-service", "a/b"], "Pass only one"),
         (["--failure-policy", "Fail"], "Pass --webhook-url"),
+        (["--plugin-host", "plugin"], "Pass --write-kubeconfig or --write-secret"),
+        (["--registration", "keep", "--webhook-url", "https://a"], "--registration: Remove --webhook-url"),
+        (["--write-secret", "here"], "must be NAMESPACE/NAME"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(plane: Plane, args: list[str], told: str) -> None:
-    assert_one_line(towpath("install", "--kubeconfig", plane.karmada, *args), told, code=2)
+def test_options_that_mean_nothing_are_refused(plane: Plane, args: list[str], message: str) -> None:
+    assert_one_line(towpath("install", "--kubeconfig", plane.karmada, *args), message, code=2)
 
 
 async def test_a_registration_is_made_changed_and_kept(bare: Plane, karmada: Client) -> None:
@@ -196,13 +203,13 @@ def left(plane: Plane) -> list[str]:
     kinds = [kind for kind in kinds if not kind.startswith(("works.", "clusters.cluster."))]
     every = plane.kubectl("get", ",".join(kinds), "-A", "--ignore-not-found", "-ojson").stdout
     return [
-        f"{one['kind']}/{one['metadata']['name']}"
-        for one in json.loads(every)["items"]
-        if one["kind"] not in {"CustomResourceDefinition", "Event", "ServiceExport", "Namespace"}
+        f"{obj['kind']}/{obj['metadata']['name']}"
+        for obj in json.loads(every)["items"]
+        if obj["kind"] not in {"CustomResourceDefinition", "Event", "ServiceExport", "Namespace"}
         and (
-            (one["metadata"].get("labels") or {}).get("app.kubernetes.io/managed-by") == "towpath"
-            or one["metadata"]["name"].startswith("towpath")
-            or any("towpath" in finalizer for finalizer in one["metadata"].get("finalizers", ()))
+            (obj["metadata"].get("labels") or {}).get("app.kubernetes.io/managed-by") == "towpath"
+            or obj["metadata"]["name"].startswith("towpath")
+            or any("towpath" in finalizer for finalizer in obj["metadata"].get("finalizers", ()))
         )
     ]
 
@@ -244,7 +251,7 @@ async def test_uninstalling_leaves_what_is_the_users_and_nothing_else(
         kept = await karmada.get(resources.service_exports(Dialect.FLOMESH), "web", namespace)
         assert (kept["spec"], kept["metadata"]["uid"]) == (export["spec"], export["metadata"]["uid"])
         assert "finalizers" not in kept["metadata"]
-        assert not kept.get("status"), "nobody keeps it true any more"
+        assert not kept.get("status"), "no process keeps it up to date any more"
         for name in ("cluster-1", "cluster-3"):
             await members[name].get(resources.service_exports(Dialect.FLOMESH), "web", namespace)
         bare.kubectl("label", "serviceexports.flomesh.io", "web", "-n", namespace, "edited=yes")
@@ -266,8 +273,8 @@ async def test_conditions_that_karmada_owns_as_well_are_removed(
     theirs = {**ours[0], "type": "Synced"}
     path, meta = exports.path(namespace, "web", "status"), {"name": "web", "namespace": namespace}
     head = {"apiVersion": exports.api_version, "kind": exports.kind, "metadata": meta}
-    said = {"conditions": ours, "offeredTo": ["cluster-2"]}
-    await karmada.apply(exports, {**head, "status": said}, "towpath", subresource="status")
+    applied = {"conditions": ours, "offeredTo": ["cluster-2"]}
+    await karmada.apply(exports, {**head, "status": applied}, "towpath", subresource="status")
     both = {"status": {"conditions": [*ours, theirs], "offeredTo": ["cluster-2"]}}
     query = [("fieldManager", "karmada-controller-manager")]
     await karmada.request("PATCH", path, query=query, body=both, content_type=MERGE)
@@ -276,7 +283,7 @@ async def test_conditions_that_karmada_owns_as_well_are_removed(
 
     assert done.returncode == 0, done.stderr
     status = (await karmada.get(exports, "web", namespace))["status"]
-    assert [one["type"] for one in status.pop("conditions")] == ["Synced"]
+    assert [condition["type"] for condition in status.pop("conditions")] == ["Synced"]
     assert status == {}
 
 
@@ -338,7 +345,7 @@ async def test_written_credentials_grant_what_the_processes_need(
         file = tmp_path / "new" / f"{part}.kubeconfig"
         assert file.stat().st_mode & 0o777 == 0o600
         for verb, expected in ((allowed, "yes"), (forbidden, "no")):
-            said = bare.kubectl("auth", "can-i", *verb, f"--kubeconfig={file}", check=False)
-            assert said.stdout.strip() == expected, (part, verb, said.stderr)
+            answer = bare.kubectl("auth", "can-i", *verb, f"--kubeconfig={file}", check=False)
+            assert answer.stdout.strip() == expected, (part, verb, answer.stderr)
     listed = f"{tmp_path / 'absent'}:{bare.karmada}"
     assert towpath("install", "--dry-run", env={"KUBECONFIG": listed}).returncode == 0

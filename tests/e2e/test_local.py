@@ -102,21 +102,6 @@ def test_the_plugins_certificate_is_its_own(small: Path) -> None:
     assert "towpath-plugin" in kubectl(env, "auth", "whoami", config=env.plugin)
 
 
-def test_down_works_without_the_environment_file(tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    assert towpath("local", "up", "--members", "1", "--root", root).returncode == 0
-    env = store.load(root)
-    assert listening(env)
-    (root / store.FILE).unlink()
-
-    assert towpath("local", "down", "--root", root).returncode == 0
-
-    assert not running(root)
-    assert not listening(env)
-    assert not root.exists()
-    assert "Nothing was running" in towpath("local", "down", "--root", root).stderr
-
-
 def booting(root: Path) -> subprocess.Popen[str]:
     """Start a boot and return when it has started several processes."""
     with heeding_sigint():
@@ -141,10 +126,10 @@ def test_an_interrupted_boot_leaves_nothing_running(tmp_path: Path, number: sign
     command = booting(root)
 
     command.send_signal(number)
-    _, said = command.communicate()
+    _, output = command.communicate()
 
     assert command.returncode == 130
-    assert said.splitlines()[-1] == "interrupted"
+    assert output.splitlines()[-1] == "interrupted"
     assert not running(root)
     assert [path.name for path in root.iterdir()] == ["logs"]
 
@@ -165,7 +150,7 @@ def test_down_cleans_up_after_a_boot_that_was_killed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """Return a cache whose etcd says something and dies."""
+    """Return a cache whose etcd logs a line and dies."""
     good = ensure_binaries().folder
     bad = tmp_path / "cache" / "towpath" / "bin" / good.name
     bad.parent.mkdir(parents=True)
@@ -264,3 +249,17 @@ def test_a_member_joins_and_leaves_and_joins_again(small: Path) -> None:
 
     assert towpath("local", "join", "late", "--root", small).returncode == 0
     assert identity() == first, "a member that joins again is the same cluster"
+
+
+def test_down_works_without_the_environment_file(small: Path) -> None:
+    """The last test of the small environment: it is gone afterwards."""
+    env = store.load(small)
+    assert listening(env)
+    (small / store.FILE).unlink()
+
+    assert towpath("local", "down", "--root", small).returncode == 0
+
+    assert not running(small)
+    assert not listening(env)
+    assert not small.exists()
+    assert "Nothing was running" in towpath("local", "down", "--root", small).stderr

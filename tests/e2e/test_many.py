@@ -54,8 +54,8 @@ async def test_a_restart_with_many_exports_writes_nothing(
 
     async def ready() -> int:
         exports = await karmada.list(resources.service_exports(DIALECT), namespace)
-        said = [c for e in exports for c in e.get("status", {}).get("conditions", ())]
-        return sum(c["type"] == "Ready" and c["status"] == "True" for c in said)
+        conditions = [c for e in exports for c in e.get("status", {}).get("conditions", ())]
+        return sum(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
     await until(ready, lambda number: number == MANY, patience=120)
     plugin.stop()

@@ -5,9 +5,9 @@ All but the last three tests use one environment of three members. It is booted 
 
 from __future__ import annotations
 
-import io
-import json
+import contextlib
 import os
+import re
 import signal
 import subprocess
 import tarfile
@@ -34,8 +34,8 @@ from towpath.local.spec import host_tag
 pytestmark = pytest.mark.nodes
 
 SUBNET = "10.0.3.0/24"
-NODE_PORT = 30080
-PIPY = "pipy().listen(8080).serveHTTP(() => new Message(os.env['HOSTNAME'] +'\\n'))"
+NODE_PORT = 30081
+PIPY = "pipy().listen(8080).serveHTTP(() => new Message(os.env['HOSTNAME'] +' '))"
 
 
 def workload(namespace: str, *members: str) -> str:
@@ -123,28 +123,39 @@ def web(nodes: Plane) -> Iterator[str]:
 
 
 def condition(nodes: Plane, member: str) -> str:
-    """Return what Karmada says of a member being Ready."""
+    """Return the condition Ready of a member in Karmada."""
     path = '{.status.conditions[?(@.type=="Ready")].status}'
     return nodes.kubectl("get", "clusters.cluster.karmada.io", member, "-o", f"jsonpath={path}").stdout
 
 
-async def test_the_demo_shows_the_pods_and_how_the_call_fails(nodes: Plane) -> None:
+@pytest.mark.timeout(900)
+async def test_the_demo_shows_the_pods_and_what_calls_get(nodes: Plane) -> None:
     done = towpath("demo", "--root", nodes.env.root)
 
     assert done.returncode == 0, done.stdout + done.stderr
     for member in ("cluster-1", "cluster-3"):
         (line,) = (line for line in done.stdout.splitlines() if f"{member} runs the pods" in line)
         assert line.count("httpbin-") == 2
-    assert "curl: (6) Could not resolve host: httpbin.httpbin" in done.stdout
-    assert "answers" not in done.stdout, "nothing is said about calls that were not made"
+    before, after = done.stdout.split("5. GlobalTrafficPolicy")
+    assert "curl: (7) Failed to connect to httpbin.httpbin port 8080" in before
+    for member in ("cluster-1", "cluster-3"):
+        assert f"in {member}\n" in after
+    assert re.search("40 calls answered: [23]. by cluster-1, [1]?. by cluster-3", after)
+    assert "40 calls answered: 40 by cluster-3" in after
 
 
 async def test_pods_find_a_service_by_its_name_and_reach_it(nodes: Plane, web: str) -> None:
     pod, client = await one_pod(nodes, "cluster-1", web), await one_pod(nodes, "cluster-1", web, "client")
 
     for url in (f"http://web.{web}", f"http://web.{web}.svc.cluster.local"):
-        call = await calls.execute(nodes.env, "cluster-1", web, client, "curl", "-sS", url)
-        assert (call.code, call.output) == (0, pod), call.errors
+
+        async def call(url: str = url) -> calls.Call:
+            return await calls.execute(
+                nodes.env, "cluster-1", web, client, "curl", "-sS", "--max-time", "5", url
+            )
+
+        # A pod is Ready before kube-proxy leads to it.
+        await until(call, lambda made: (made.code, made.output) == (0, pod))
 
     assert answer(nodes, "cluster-1") == pod
     logs = nodes.kubectl("logs", "-n", web, pod, member="cluster-1")
@@ -160,7 +171,7 @@ async def test_a_deleted_pod_comes_back(nodes: Plane, web: str) -> None:
 
 
 async def test_a_node_that_was_rebooted_serves_again(nodes: Plane, web: str) -> None:
-    """All processes of the member end, pods included. Karmada says so, and also when they are back."""
+    """All processes of the member end, pods included. Karmada reports it, and also when they are back."""
     root = nodes.env.root
     pod = await one_pod(nodes, "cluster-1", web)
 
@@ -200,37 +211,12 @@ async def test_an_image_that_is_loaded_can_be_run(nodes: Plane, tmp_path: Path) 
     nodes.kubectl("delete", "pod", "loaded", "--force", member="cluster-3")
 
 
-def contents(archive: Path) -> list[tarfile.TarInfo]:
-    """Return what is in the layers of an image with one manifest."""
-    with tarfile.open(archive) as image:
-
-        def read(digest: str) -> bytes:
-            found = image.extractfile(f"blobs/sha256/{digest.removeprefix('sha256:')}")
-            assert found
-            return found.read()
-
-        found = image.extractfile("index.json")
-        assert found
-        manifest = json.loads(read(json.load(found)["manifests"][0]["digest"]))
-        layers = [io.BytesIO(read(layer["digest"])) for layer in manifest["layers"]]
-    entries = []
-    for layer in layers:
-        with tarfile.open(fileobj=layer) as files:
-            entries += files.getmembers()
-    return entries
-
-
 @pytest.mark.image
 @pytest.mark.timeout(900)
-async def test_towpaths_own_image_is_small_and_runs_on_a_node(nodes: Plane) -> None:
+async def test_towpaths_own_image_runs_on_a_node(nodes: Plane) -> None:
     built = towpath("local", "build", "--image")
     assert built.returncode == 0, built.stderr
     archive = Path(built.stdout.strip())
-    entries = contents(archive)
-    assert sum(entry.size for entry in entries) <= 200e6
-    tools = {"apt-get", "dpkg", "gcc", "pip", "pip3", "uv"}
-    assert not tools & {Path(entry.name).name for entry in entries if entry.isfile()}
-
     loaded = towpath("local", "load", archive, "--root", nodes.env.root)
     assert loaded.returncode == 0, loaded.stderr
     image = f"--image={loaded.stdout.strip()}"
@@ -241,8 +227,8 @@ async def test_towpaths_own_image_is_small_and_runs_on_a_node(nodes: Plane) -> N
         return nodes.kubectl("get", "pod", "towpath", "-o", path, member="cluster-3").stdout
 
     assert await until(phase, lambda seen: seen in {"Succeeded", "Failed"}, patience=60) == "Succeeded"
-    said = nodes.kubectl("logs", "towpath", member="cluster-3").stdout
-    assert said == f"towpath {__version__}\n"
+    output = nodes.kubectl("logs", "towpath", member="cluster-3").stdout
+    assert output == f"towpath {__version__}\n"
     nodes.kubectl("delete", "pod", "towpath", member="cluster-3")
 
 
@@ -321,27 +307,50 @@ def test_an_interrupted_boot_leaves_no_trace(tmp_path: Path) -> None:
                 break
         assert traces(root)
         command.send_signal(signal.SIGINT)
-        _, said = command.communicate()
+        _, output = command.communicate()
 
-    assert said.splitlines()[-1] == "interrupted"
+    assert output.splitlines()[-1] == "interrupted"
     assert not traces(root)
     assert [path.name for path in root.iterdir()] == ["logs"]
 
 
-def test_a_full_disk_leaves_no_trace(tmp_path: Path) -> None:
+def test_a_disk_that_becomes_full_leaves_no_trace(tmp_path: Path) -> None:
+    root = tmp_path / "disk"
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640m", "tmpfs", root], check=True)
+    try:
+        with subprocess.Popen(
+            [*TOWPATH, "local", "up", "--nodes", "--members", "1", "--subnet", SUBNET, "--root", root],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as command:
+            assert command.stderr is not None
+            assert any("Karmada's apiserver answers" in line for line in command.stderr)
+            with (root / "filling").open("wb", buffering=0) as filling, contextlib.suppress(OSError):
+                while True:
+                    filling.write(bytes(1 << 20))
+            _, output = command.communicate()
+        left = traces(root)
+    finally:
+        subprocess.run(["umount", root], check=True)
+
+    assert command.returncode == 1, output
+    assert "Traceback" not in output
+    assert len([line for line in output.splitlines() if line.startswith("error: ")]) == 1, output
+    assert [trace for trace in left if not trace.startswith("tmpfs")] == []
+
+
+def test_a_disk_that_is_too_small_is_named_first(tmp_path: Path) -> None:
     root = tmp_path / "disk"
     root.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", root], check=True)
     try:
         done = towpath("local", "up", "--nodes", "--members", "1", "--subnet", SUBNET, "--root", root)
-        left = traces(root)
+        assert_one_line(done, "48 MiB are free", "Free space")
+        assert [*root.iterdir()] == []
     finally:
         subprocess.run(["umount", root], check=True)
-
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "the disk is full" in done.stderr
-    assert [trace for trace in left if not trace.startswith("tmpfs")] == []
 
 
 def test_a_missing_capability_is_named_before_anything_is_made(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``towpath plan`` on top of a real Karmada: what it says would change is what changes."""
+"""``towpath plan`` on top of a real Karmada: the changes of the plan are the changes that happen."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def of_namespace(plane: Plane, namespace: str, *args: str | Path) -> list[dict[s
     """Return a namespace's services as a plan has them."""
     done = planned(plane, "-o", "json", *args)
     assert done.returncode == 0, done.stderr
-    return [one for one in json.loads(done.stdout)["services"] if one["namespace"] == namespace]
+    return [service for service in json.loads(done.stdout)["services"] if service["namespace"] == namespace]
 
 
 async def quiet(shop: Shop, *args: str | Path) -> None:
@@ -68,7 +68,7 @@ async def quiet(shop: Shop, *args: str | Path) -> None:
     assert done.returncode == (1 if done.stdout else 0), done.stderr
 
 
-async def test_what_has_converged_would_not_change(shop: Shop, plane: Plane, tmp_path: Path) -> None:
+async def test_a_converged_service_does_not_change(shop: Shop, plane: Plane, tmp_path: Path) -> None:
     await quiet(shop)
 
     again = tmp_path / "again.yaml"
@@ -78,7 +78,7 @@ async def test_what_has_converged_would_not_change(shop: Shop, plane: Plane, tmp
 
 
 @pytest.mark.parametrize("case", ["another rule", "fewer clusters", "no port left"])
-async def test_what_is_predicted_is_what_happens(case: str, shop: Shop, plane: Plane, tmp_path: Path) -> None:
+async def test_the_plan_predicts_the_result(case: str, shop: Shop, plane: Plane, tmp_path: Path) -> None:
     await quiet(shop)
     file, fewer = tmp_path / "change.yaml", Shop(plane, shop.namespace, ("cluster-3",), shop.dialect)
     two_ports = shop.service().replace("ports: [", "ports: [{name: admin, port: 81, protocol: TCP}, ")
@@ -110,7 +110,7 @@ async def test_what_is_predicted_is_what_happens(case: str, shop: Shop, plane: P
     await quiet(shop)
 
 
-async def test_what_nobody_has_written_yet_is_all_new(plane: Plane, namespace: str, tmp_path: Path) -> None:
+async def test_without_a_live_object_everything_is_new(plane: Plane, namespace: str, tmp_path: Path) -> None:
     """Without the plugin nothing changes; only the plan shows the result."""
     shop = Shop(plane, namespace)
     file = tmp_path / "new.yaml"
@@ -141,7 +141,7 @@ spec: {{type: ClusterSetIP, ports: []}}
     assert f"note: ServiceImport {namespace}/web (flomesh.io): Not created by Towpath" in done.stderr
 
 
-def test_a_user_who_may_not_read_is_reported(plane: Plane, tmp_path: Path) -> None:
+def test_a_user_without_read_permission_is_reported(plane: Plane, tmp_path: Path) -> None:
     config = tmp_path / "nobody.config"
     config.write_text(plane.karmada.read_text().replace("client-certificate-data", "ignored-data"))
     done = towpath("plan", "-o", "diff", "--kubeconfig", config)

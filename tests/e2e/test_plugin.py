@@ -16,7 +16,7 @@ from towpath.model.keys import Dialect
 
 GATEWAY = "towpath.io/gateway"
 ONE, TWO, THREE = (f"cluster-{n}@10.1.0.{n}:80" for n in (1, 2, 3))
-TOLD: dict[str, Endpoints] = {
+IMPORTED: dict[str, Endpoints] = {
     "cluster-1": {80: [f"{THREE}/web-80"]},
     "cluster-2": {80: [f"{ONE}/web-80", f"{THREE}/web-80"]},
     "cluster-3": {80: [f"{ONE}/web-80"]},
@@ -43,7 +43,7 @@ async def shop(
     """Export a service from cluster-1 and cluster-3, in each dialect, and wait for its imports."""
     shop = Shop(plane, namespace, dialect=request.param)
     shop.apply(shop.service(), shop.export(), shop.policy())
-    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+    await until(lambda: shop.seen(members), lambda seen: seen == IMPORTED)
     return shop
 
 
@@ -67,7 +67,7 @@ async def test_a_deleted_service_is_withdrawn_and_imported_again(
     await until(lambda: shop.seen(members), lambda seen: not seen)
 
     shop.apply(shop.service())
-    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+    await until(lambda: shop.seen(members), lambda seen: seen == IMPORTED)
 
 
 async def test_the_order_of_arrival_does_not_matter(
@@ -77,7 +77,7 @@ async def test_the_order_of_arrival_does_not_matter(
     for manifest in (shop.export(), shop.policy(), shop.service()):
         shop.apply(manifest)
 
-    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+    await until(lambda: shop.seen(members), lambda seen: seen == IMPORTED)
 
 
 async def test_a_cluster_that_stops_exporting_is_taken_out_everywhere(
@@ -188,7 +188,7 @@ async def test_an_apiserver_that_goes_away_is_waited_for(
 ) -> None:
     first = Shop(plane, namespace)
     first.apply(first.service(), first.export(), first.policy())
-    await until(lambda: first.seen(members), lambda seen: seen == TOLD)
+    await until(lambda: first.seen(members), lambda seen: seen == IMPORTED)
     written = plane.audit.writes(user=PLUGIN_USER)
     pid = processes.running(plane.env.root)["towpath-plugin"].pid
 
@@ -215,14 +215,14 @@ async def test_a_drained_cluster_is_taken_out_and_comes_back(
     plane.kubectl("annotate", *export, "towpath.io/drain=cluster-1")
     await until(lambda: shop.seen(members), lambda seen: seen == drained)
     plane.kubectl("annotate", *export, "towpath.io/drain-")
-    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+    await until(lambda: shop.seen(members), lambda seen: seen == IMPORTED)
 
     plane.kubectl("annotate", "clusters.cluster.karmada.io", "cluster-1", "towpath.io/drain=true")
     try:
         await until(lambda: shop.seen(members), lambda seen: seen == drained)
     finally:
         plane.kubectl("annotate", "clusters.cluster.karmada.io", "cluster-1", "towpath.io/drain-")
-    await until(lambda: shop.seen(members), lambda seen: seen == TOLD)
+    await until(lambda: shop.seen(members), lambda seen: seen == IMPORTED)
 
 
 async def test_a_contested_path_moves_when_the_older_claim_ends(
@@ -239,6 +239,6 @@ async def test_a_contested_path_moves_when_the_older_claim_ends(
         await until(refused, bool)
         assert not await other.seen(members)
         plane.kubectl("delete", "serviceexports." + shop.dialect.value, "web", "-n", shop.namespace)
-        await until(lambda: other.seen(members), lambda seen: seen == TOLD)
+        await until(lambda: other.seen(members), lambda seen: seen == IMPORTED)
     finally:
         plane.kubectl("delete", "namespace", f"{namespace}-b", "--wait=false")

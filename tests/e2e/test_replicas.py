@@ -65,7 +65,7 @@ async def start(plane: Plane, namespace: str, tmp_path: Path) -> AsyncIterator[C
         (port,) = free_ports(1)
         with (tmp_path / f"replica-{port}.log").open("wb") as log:
             command = [sys.executable, "-m", "towpath", "serve", "plugin", f"--kubeconfig={plane.env.plugin}"]
-            options = [f"--lease=karmada-system/{namespace}", f"--health=127.0.0.1:{port}"]
+            options = [f"--lease=karmada-system/towpath-{namespace}", f"--health=127.0.0.1:{port}"]
             process = subprocess.Popen([*command, *options], stderr=log, stdout=log)
         replicas.append(Replica(process, port))
         return replicas[-1]
@@ -88,12 +88,15 @@ async def test_of_two_replicas_one_leads_and_the_other_takes_over(
     assert (await first.ask("/healthz"))[0] == 200
     shop = Shop(plane, namespace)
     shop.apply(shop.service(), shop.export(), shop.policy())
-    await until(lambda: shop.seen(members), lambda seen: len(seen) == 3)
-    status, told = await first.ask("/metrics")
+    await shop.complete(members)
+    status, metrics = await first.ask("/metrics")
     assert status == 200
-    assert re.search(r'towpath_writes_total{kind="ServiceImport",verb="apply"} [1-9]', told)
-    for some in (r'exports{condition="Valid",status="True"} [1-9]', r"export_to_member_seconds_count [1-9]"):
-        await until(partial(first.ask, "/metrics"), partial(_tells, some))
+    assert re.search(r'towpath_writes_total{kind="ServiceImport",verb="apply"} [1-9]', metrics)
+    for pattern in (
+        r'exports{condition="Valid",status="True"} [1-9]',
+        r"export_to_member_seconds_count [1-9]",
+    ):
+        await until(partial(first.ask, "/metrics"), partial(_matches, pattern))
 
     os.kill(first.process.pid, signal.SIGKILL)
     died = time.monotonic()
@@ -107,9 +110,9 @@ async def test_of_two_replicas_one_leads_and_the_other_takes_over(
     os.kill(second.process.pid, signal.SIGTERM)
     left = time.monotonic()
     await until(third.leads, bool)
-    assert time.monotonic() - left < TAKEOVER, "who stops in good order gives the lease away"
+    assert time.monotonic() - left < TAKEOVER, "a replica that stops in good order releases the lease"
     assert await asyncio.to_thread(second.process.wait, 10) is not None
 
 
-def _tells(some: str, answer: tuple[int, str]) -> bool:
-    return re.search(some, answer[1]) is not None
+def _matches(pattern: str, answer: tuple[int, str]) -> bool:
+    return re.search(pattern, answer[1]) is not None

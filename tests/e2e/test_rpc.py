@@ -18,6 +18,8 @@ from tests.e2e.shop import Shop, gateways
 from tests.support.cli import towpath
 from tests.support.plugins import refusal
 from tests.support.waiting import until
+from towpath.karmada import resources
+from towpath.karmada.client import Object
 from towpath.proto.v1alpha1 import inventory_pb2, planner_pb2, reviewer_pb2
 from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
 from towpath.proto.v1alpha1.planner_pb2_grpc import PlannerStub
@@ -33,33 +35,26 @@ def reachable(plane: Plane) -> Iterator[None]:
 
 
 @pytest.fixture
-async def channel(plane: Plane, plugin: Plugin) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(plane: Plane, lasting_plugin: Plugin) -> AsyncIterator[grpc.aio.Channel]:
     async with grpc.aio.insecure_channel(f"unix:{plane.env.plugin_socket}") as channel:
         yield channel
 
 
 @pytest.fixture
-async def shop(plane: Plane, plugin: Plugin, namespace: str) -> Shop:
-    """Export a service from cluster-1 and cluster-3, and wait until its status says that all is well."""
+async def shop(plane: Plane, lasting_plugin: Plugin, namespace: str) -> Shop:
+    """Export a service from cluster-1 and cluster-3, and wait until its status is Ready."""
     shop = Shop(plane, namespace)
     shop.apply(shop.service(), shop.export(), shop.policy())
 
     async def ready() -> dict[str, str]:
-        return {c["type"]: c["status"] for c in export(shop).get("status", {}).get("conditions", ())}
+        return {kind: condition["status"] for kind, condition in (await shop.conditions()).items()}
 
     await until(ready, lambda seen: seen == {"Valid": "True", "Conflict": "False", "Ready": "True"})
     return shop
 
 
-def export(shop: Shop) -> dict[str, Any]:
-    return get(shop, KIND, "web")
-
-
-def get(shop: Shop, kind: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        shop.plane.kubectl("get", kind, name, "-n", shop.namespace, "-o", "json").stdout
-    )
-    return found
+def export(shop: Shop) -> Object:
+    return shop.plane.client().get(shop.exports, "web", shop.namespace)
 
 
 async def test_a_plan_over_the_socket_is_that_of_the_command(
@@ -74,10 +69,10 @@ async def test_a_plan_over_the_socket_is_that_of_the_command(
     done = towpath("plan", "--kubeconfig", shop.plane.karmada, "--against-live", "-f", manifest, "-o", "json")
     document = json.loads(done.stdout)
     # What other tests have left goes between the two.
-    [one] = [one for one in answer.services if one.explanation.namespace == shop.namespace]
-    [said] = [one for one in document["services"] if one["namespace"] == shop.namespace]
-    assert [e.cluster for e in one.explanation.exporters] == said["exporters"]
-    assert [json.loads(text) for text in one.objects] == said["objects"]
+    [service] = [service for service in answer.services if service.explanation.namespace == shop.namespace]
+    [printed] = [service for service in document["services"] if service["namespace"] == shop.namespace]
+    assert [e.cluster for e in service.explanation.exporters] == printed["exporters"]
+    assert [json.loads(text) for text in service.objects] == printed["objects"]
     assert [note for note in answer.notes if shop.namespace in note] == [
         note for note in document["notes"] if shop.namespace in note
     ]
@@ -93,12 +88,12 @@ async def test_a_service_is_followed_as_it_changes(shop: Shop, channel: grpc.aio
 
     async def exporters() -> list[str]:
         async with asyncio.timeout(30):
-            return [one.cluster for one in (await anext(stream)).explanation.exporters]
+            return [exporter.cluster for exporter in (await anext(stream)).explanation.exporters]
 
     assert await exporters() == ["cluster-1", "cluster-3"]
     shop.apply(Shop(shop.plane, shop.namespace, ("cluster-1", "cluster-2")).policy())
     await until(exporters, lambda seen: seen == ["cluster-1", "cluster-2"])
-    shop.plane.kubectl("delete", KIND, "web", "-n", shop.namespace)
+    shop.delete(shop.exports)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await until(exporters, lambda _: False)
     assert refusal(caught.value) == (grpc.StatusCode.NOT_FOUND, "EXPORT_GONE", {})
@@ -107,8 +102,8 @@ async def test_a_service_is_followed_as_it_changes(shop: Shop, channel: grpc.aio
 async def test_karmada_gets_what_the_controller_writes(shop: Shop, channel: grpc.aio.Channel) -> None:
     reviewer = ReviewerStub(channel)
 
-    async def told(obj: dict[str, Any]) -> bytes | None:
-        binding = get(shop, "resourcebindings.work.karmada.io", "web-serviceexport")
+    async def aggregated(obj: dict[str, Any]) -> bytes | None:
+        binding = shop.plane.client().get(resources.BINDINGS, "web-serviceexport", shop.namespace)
         answer = await reviewer.AggregateStatus(
             reviewer_pb2.AggregateStatusRequest(
                 object=json.dumps(obj).encode(),
@@ -118,7 +113,7 @@ async def test_karmada_gets_what_the_controller_writes(shop: Shop, channel: grpc
         return answer.status if answer.HasField("status") else None
 
     before = export(shop)
-    assert await told(before) is None
+    assert await aggregated(before) is None
     refused = {"type": "Valid", "status": "False", "reason": "Bad", "message": "no such port"}
     refused["lastTransitionTime"] = "2026-01-01T00:00:00Z"
     patch = json.dumps({"status": {"conditions": [refused]}})
@@ -136,5 +131,5 @@ async def test_karmada_gets_what_the_controller_writes(shop: Shop, channel: grpc
         return left_out and conditions["Ready"]["status"] == "True"
 
     after = await until(now, follows)
-    assert await told(after) is None
-    assert await told(before) == msgspec.json.encode(after["status"], order="sorted")
+    assert await aggregated(after) is None
+    assert await aggregated(before) == msgspec.json.encode(after["status"], order="sorted")

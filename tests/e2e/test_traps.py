@@ -17,7 +17,7 @@ from tests.support.audit import PLUGIN_USER
 from tests.support.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
-from towpath.karmada.reflector import lines
+from towpath.karmada.wire import lines
 from towpath.local import processes
 from towpath.model.keys import Dialect
 from towpath.setup.install import install
@@ -45,7 +45,7 @@ def conditions(shop: Shop) -> dict[str, dict[str, Any]]:
 
 
 async def says(shop: Shop, aspect: str, status: str, reason: str, patience: float = 30.0) -> str:
-    """Wait until a condition says so; return its message."""
+    """Wait until a condition has this status; return its message."""
 
     async def look() -> dict[str, Any]:
         return conditions(shop).get(aspect, {})
@@ -58,7 +58,7 @@ def events(shop: Shop) -> set[str]:
     """Return the reasons of the events about the export."""
     fields = "jsonpath={range .items[*]}{.involvedObject.kind}/{.reason} {end}"
     found = shop.plane.kubectl("get", "events", "-n", shop.namespace, "-o", fields).stdout.split()
-    return {reason for kind, _, reason in (one.partition("/") for one in found) if kind == "ServiceExport"}
+    return {reason for kind, _, reason in (line.partition("/") for line in found) if kind == "ServiceExport"}
 
 
 async def test_shared_binding_names_are_reported_and_recover(
@@ -159,6 +159,7 @@ async def test_a_change_without_effect_writes_nothing(
 ) -> None:
     """A write of an OverridePolicy makes Karmada work through every binding that it matches."""
     shop.apply(shop.service(), shop.export(), shop.policy())
+    await shop.complete(members)
     await says(shop, "Ready", *READY)
     written = len(plane.audit.writes(user=PLUGIN_USER, namespace=shop.namespace))
 
@@ -192,7 +193,9 @@ async def test_override_size_limit_keeps_the_copy_and_is_reported(
 
         shop.apply(long_export(shop, most[:64]))
         await until(
-            lambda: shop.seen(members), lambda seen: all(len(one) == 64 for one in seen.values()), LONG
+            lambda: shop.seen(members),
+            lambda seen: all(len(endpoints) == 64 for endpoints in seen.values()),
+            LONG,
         )
         await says(shop, "Ready", *READY)
     finally:
@@ -235,8 +238,8 @@ async def test_never_its_own_endpoint_while_placements_change(shop: Shop, member
         ("cluster-2", "cluster-3"),
         ("cluster-3",),
     ] * 2:
-        one = Shop(shop.plane, shop.namespace, tuple(clusters), shop.dialect)
-        one.apply(one.policy())
+        placed = Shop(shop.plane, shop.namespace, tuple(clusters), shop.dialect)
+        placed.apply(placed.policy())
     shop.apply(shop.policy())
     await says(shop, "Ready", *READY)
     for task in watching:
@@ -385,8 +388,8 @@ async def test_former_owner_the_new_import_gets_the_binding(
 ) -> None:
     """Otherwise the result depends on timing: Karmada reads it for an override, never for the template."""
 
-    def field(what: str, path: str) -> str:
-        get = ("get", what, "-n", shop.namespace, "-o", f"jsonpath={{.{path}}}")
+    def field(kind: str, path: str) -> str:
+        get = ("get", kind, "-n", shop.namespace, "-o", f"jsonpath={{.{path}}}")
         return plane.kubectl(*get, check=False).stdout
 
     async def bound_for() -> tuple[str, str]:

@@ -39,19 +39,19 @@ def spec(*endpoints: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-TOLD = {"cluster-1": spec(THREE), "cluster-2": spec(ONE, THREE), "cluster-3": spec(ONE)}
+IMPORTED = {"cluster-1": spec(THREE), "cluster-2": spec(ONE, THREE), "cluster-3": spec(ONE)}
 
 Specs = dict[str, Any]
 
 
 async def specs_of(members: dict[str, Client], resource: Resource, name: str, namespace: str) -> Specs:
-    async def one(client: Client) -> Object | None:
+    async def read(client: Client) -> Object | None:
         try:
             return (await client.get(resource, name, namespace))["spec"]  # type: ignore[no-any-return]
         except NotFound:
             return None
 
-    found = await asyncio.gather(*map(one, members.values()))
+    found = await asyncio.gather(*map(read, members.values()))
     return {name: spec for name, spec in zip(members, found, strict=True) if spec is not None}
 
 
@@ -86,11 +86,11 @@ async def walked(plane: Plane, plugin: Plugin, members: dict[str, Client]) -> No
     """Apply the manifests in order, each as the text does it, and wait for the imports."""
     for manifest in MANIFESTS:
         plane.kubectl("apply", "-f", str(manifest))
-    await until(lambda: specs_of(members, IMPORTS, "httpbin", "httpbin"), lambda seen: seen == TOLD)
+    await until(lambda: specs_of(members, IMPORTS, "httpbin", "httpbin"), lambda seen: seen == IMPORTED)
 
 
 async def test_every_member_imports_from_the_others(walked: None, members: dict[str, Client]) -> None:
-    assert await specs_of(members, IMPORTS, "httpbin", "httpbin") == TOLD
+    assert await specs_of(members, IMPORTS, "httpbin", "httpbin") == IMPORTED
 
 
 async def test_the_traffic_policy_is_in_the_client_cluster_alone(
@@ -130,7 +130,7 @@ async def test_an_export_made_again_is_imported_again(
     # The policy selects the traffic policy by now, so the text's step is repeated as a whole.
     plane.kubectl("apply", "-f", "examples/walkthrough/02-export.yaml")
 
-    await until(lambda: specs_of(members, IMPORTS, "httpbin", "httpbin"), lambda seen: seen == TOLD)
+    await until(lambda: specs_of(members, IMPORTS, "httpbin", "httpbin"), lambda seen: seen == IMPORTED)
 
 
 async def test_deleting_the_namespace_leaves_nothing(

@@ -8,9 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.support.reviews import question, review
-from towpath.model.ownership import MANAGED_BY_LABEL, VIEW_ANNOTATION
+from towpath.model.ownership import LAST_APPLIED, MANAGED_BY_LABEL, VIEW_ANNOTATION
 from towpath_webhook.admission.hooks import HOOKS, INTERPRET
-from towpath_webhook.admission.match_conditions import LAST_APPLIED
 
 PATHS = st.sampled_from([*(hook.path for hook in HOOKS), INTERPRET])
 
@@ -27,7 +26,7 @@ WORD = st.sampled_from(
 NUMBER = st.sampled_from([-1, 0, 1, 80, 65535, 65536, 2**31, 2**63, 2**64, 10**40, 0.5, True])
 
 
-def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def subset_of(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Return objects with some of these fields, or something else."""
     return st.fixed_dictionaries({}, optional=fields) | VALUE
 
@@ -37,16 +36,18 @@ def several(item: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 FIELD = WORD | NUMBER | VALUE
-SPEC = some(
-    rules=several(some(portNumber=FIELD, path=FIELD, pathType=FIELD)),
-    pathRewrite=some(**{"from": FIELD, "to": FIELD}),
+SPEC = subset_of(
+    rules=several(subset_of(portNumber=FIELD, path=FIELD, pathType=FIELD)),
+    pathRewrite=subset_of(**{"from": FIELD, "to": FIELD}),
     targetClusters=several(FIELD),
     serviceAccountName=FIELD,
     loadBalancer=FIELD,
     lbType=FIELD,
-    targets=several(some(clusterKey=FIELD, weight=FIELD)),
+    targets=several(subset_of(clusterKey=FIELD, weight=FIELD)),
     ports=several(
-        some(port=FIELD, protocol=FIELD, endpoints=several(some(target=some(ip=FIELD, port=FIELD))))
+        subset_of(
+            port=FIELD, protocol=FIELD, endpoints=several(subset_of(target=subset_of(ip=FIELD, port=FIELD)))
+        )
     ),
     type=FIELD,
     ips=several(FIELD),
@@ -57,16 +58,20 @@ SPEC = some(
     zone=FIELD,
 )
 COPY = st.fixed_dictionaries({"spec": SPEC}).map(json.dumps) | FIELD
-METADATA = some(
+METADATA = subset_of(
     name=FIELD,
     namespace=FIELD,
-    labels=some(**{MANAGED_BY_LABEL: st.just("towpath") | FIELD}),
-    annotations=some(**{LAST_APPLIED: COPY, VIEW_ANNOTATION: FIELD, "towpath.io/when-unreachable": FIELD}),
-    ownerReferences=several(some(kind=st.just("ServiceExport") | FIELD, name=FIELD)),
+    labels=subset_of(**{MANAGED_BY_LABEL: st.just("towpath") | FIELD}),
+    annotations=subset_of(
+        **{LAST_APPLIED: COPY, VIEW_ANNOTATION: FIELD, "towpath.io/when-unreachable": FIELD}
+    ),
+    ownerReferences=several(subset_of(kind=st.just("ServiceExport") | FIELD, name=FIELD)),
     deletionTimestamp=st.none() | FIELD,
 )
-STATUS = some(conditions=several(some(type=st.sampled_from(["Valid", "Conflict"]) | FIELD, status=FIELD)))
-OBJECT = some(
+STATUS = subset_of(
+    conditions=several(subset_of(type=st.sampled_from(["Valid", "Conflict"]) | FIELD, status=FIELD))
+)
+OBJECT = subset_of(
     apiVersion=st.sampled_from(["flomesh.io/v1alpha1", "multicluster.flomesh.io/v1alpha1"]) | FIELD,
     kind=st.sampled_from(
         ["ServiceExport", "ServiceImport", "GlobalTrafficPolicy", "Cluster", "PropagationPolicy"]
@@ -101,7 +106,7 @@ ADMISSIONS = st.builds(
     OBJECT,
     uid=UID,
     operation=st.sampled_from(["CREATE", "UPDATE", "DELETE"]) | FIELD,
-    userInfo=some(username=FIELD, groups=several(FIELD)),
+    userInfo=subset_of(username=FIELD, groups=several(FIELD)),
 )
 INTERPRETATIONS = st.builds(
     interpreted,

@@ -28,20 +28,20 @@ APP = application()
 
 
 async def check(path: str, body: bytes) -> None:
-    status, said = await post(APP, path, body)
-    assert (status, said) == await post(APP, path, body), "a replay gets the same bytes"
+    status, answered = await post(APP, path, body)
+    assert (status, answered) == await post(APP, path, body), "a replay gets the same bytes"
     assert status in {200, 400}
     if status == 400:
-        assert said.count(b"\n") == 1
+        assert answered.count(b"\n") == 1
         return
     # Fields that are not read may hold any bytes.
-    asked, answer = json.loads(body.decode(errors="replace"), strict=False), json.loads(said)
+    asked, answer = json.loads(body.decode(errors="replace"), strict=False), json.loads(answered)
     assert (answer["apiVersion"], answer["kind"]) == (asked["apiVersion"], asked["kind"])
     response = answer["response"]
     assert response["uid"] == asked["request"]["uid"]
     assert ("patch" in response) == ("patchType" in response)
     code = response.get("status", {}).get("code")
-    assert code in {None, 403, 422}, said
+    assert code in {None, 403, 422}, answered
     if path == INTERPRET:
         assert response["successful"] == (code is None)
     else:
@@ -68,7 +68,7 @@ async def test_the_kept_corpus(file: Path) -> None:
 
 
 def forwarded(path: str, body: bytes) -> None:
-    """Say it in the contract's words: what can be decoded can be passed on."""
+    """Encode it as a message of the contract: an object that can be decoded can be passed on."""
     try:
         asked: Any = (
             to_status_request(interpreter.decode(body))

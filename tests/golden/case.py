@@ -110,17 +110,17 @@ def _name(obj: Object) -> Name:
 
 def world_of(case: Path, dialect: Dialect) -> World:
     """Return the world that a case's steps lead to."""
-    told = yaml.safe_load((case / "input.yaml").read_text())
-    fleet = Fleet(told.get("dns") or {})
-    for cluster in told.get("clusters") or ():
+    document = yaml.safe_load((case / "input.yaml").read_text())
+    fleet = Fleet(document.get("dns") or {})
+    for cluster in document.get("clusters") or ():
         fleet.join(cluster)
-    for number, step in enumerate(told["steps"], 1):
+    for number, step in enumerate(document["steps"], 1):
         fleet.take(number, step)
     return fleet.world(dialect)
 
 
 def wanted(case: Path) -> dict[str, dict[Name, object]]:
-    """Return what each cluster is to import, in a form that can be compared."""
+    """Return the imports of each cluster, in a form that can be compared."""
     files = {file.stem.removeprefix("expected-"): file for file in case.glob("expected-*.yaml")}
     files |= {file.stem.removeprefix("desired-"): file for file in case.glob("desired-*.yaml")}
     return {cluster: dict(_imports(file)) for cluster, file in sorted(files.items())}
@@ -133,7 +133,7 @@ def _imports(file: Path) -> Iterator[tuple[Name, object]]:
 
 
 def comparable(spec: Object) -> object:
-    """Return what counts of an import's spec: ports in order, endpoints as a set, absent fields empty."""
+    """Return the relevant fields of a spec: ports in order, endpoints as a set, absent fields empty."""
     ports = [
         {
             "port": port["port"],

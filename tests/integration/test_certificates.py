@@ -119,18 +119,18 @@ async def registered(karmada: Client, store: Store, settings: Settings = NOWHERE
     settings_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings.dump()}
     await karmada.json("POST", resources.CONFIG_MAPS.path(NAMESPACE), body=settings_map)
     wanted = configurations(settings, await store.bundle())
-    for one in wanted:
-        await karmada.json("POST", CONFIGURATIONS[one["kind"]].path(), body=one)
+    for configuration in wanted:
+        await karmada.json("POST", CONFIGURATIONS[configuration["kind"]].path(), body=configuration)
     return wanted
 
 
 async def test_several_webhooks_make_one_ca(store: Store) -> None:
     several = [OwnAuthority(ServerTls(), store) for _ in range(5)]
-    await asyncio.gather(*(one.start() for one in several))
+    await asyncio.gather(*(webhook.start() for webhook in several))
 
     (ca,) = await ca_of(store)
     authority = x509.load_pem_x509_certificate(ca)
-    certificates = [shown(one) for one in several]
+    certificates = [shown(webhook) for webhook in several]
     for certificate in certificates:
         certificate.verify_directly_issued_by(authority)
     assert len({certificate.serial_number for certificate in certificates}) == 5, "each has its own key"
@@ -170,7 +170,9 @@ async def test_of_a_drifted_configuration_only_the_trust_is_put_right(
     after = (await karmada.json("GET", path))["webhooks"]
     assert after[0].pop("timeoutSeconds") == 9, "an edit is an administrator's, and so is undoing it"
     assert after == [{k: v for k, v in before[0].items() if k != "timeoutSeconds"}, *before[1:]]
-    assert [line["kinds"] for line in logs if "towpath install" in line["event"]] == [(kind,)], "told once"
+    assert [line["kinds"] for line in logs if "towpath install" in line["event"]] == [(kind,)], (
+        "reported once"
+    )
 
 
 OTHER = make_authority("other", validity=DAY)
@@ -217,7 +219,7 @@ async def test_a_secret_that_is_lost_is_put_back(karmada: Client, store: Store, 
     for _ in range(3):
         await certificates.reconcile()
     assert await ca_of(store) == before
-    assert shown(certificates).serial_number == serial, "nobody notices"
+    assert shown(certificates).serial_number == serial, "no caller notices"
 
 
 async def test_rotation_notices_a_clock_that_jumps(store: Store) -> None:
@@ -255,7 +257,7 @@ async def test_a_new_ca_signs_only_after_all_trust_it(karmada: Client, store: St
     for _ in range(4):
         await certificates.reconcile()
         found = [await karmada.get(resource, registration.NAME) for resource in CONFIGURATIONS.values()]
-        trusted.append({len(trusted_authorities(one)) for one in found})
+        trusted.append({len(trusted_authorities(configuration)) for configuration in found})
         signed.append(_is_by(shown(certificates), old))
     assert trusted == [{2}] * 4, "old and new, in all three"
     assert signed == [True, True, False, False]
@@ -265,7 +267,7 @@ async def test_a_new_ca_signs_only_after_all_trust_it(karmada: Client, store: St
     assert old not in await ca_of(store)
     found = [await karmada.get(resource, registration.NAME) for resource in CONFIGURATIONS.values()]
     left = set(await ca_of(store))
-    assert all(trusted_authorities(one) == left for one in found)
+    assert all(trusted_authorities(configuration) == left for configuration in found)
 
 
 def _is_by(certificate: x509.Certificate, pem: bytes) -> bool:
@@ -279,26 +281,26 @@ def _is_by(certificate: x509.Certificate, pem: bytes) -> bool:
 async def test_rotation_of_certificates_and_ca_fails_no_call(
     plane: Plane, karmada: Client, store: Store, caller: Caller, tmp_path: Path
 ) -> None:
-    """500 calls a second at two webhooks, by a client that trusts what the configuration says."""
+    """500 calls a second at two webhooks, by a client that trusts the CA of the configuration."""
     async with serving(plane) as first, serving(plane) as second:
         await register(karmada, Settings(f"https://{first}", version=__version__))
         (old,) = await ca_of(store)
         trust = trust_configuration(
             plane.karmada, CONFIGURATIONS[registration.MUTATING].path("", registration.NAME), tmp_path
         )
-        async with caller.calling([first, second], *trust) as told:
+        async with caller.calling([first, second], *trust) as report:
             seen = await store.read()
             new = make_authority("towpath-webhook", validity=TIMES.authority)  # as a third webhook would
             await store.write_authorities([*seen.authorities, new], seen.secret)
-            await until(told.certificates, lambda shown: shown >= 4)
+            await until(report.certificates, lambda shown: shown >= 4)
             for resource in CONFIGURATIONS.values():
                 await until(partial(trusted_by, karmada, resource), lambda trusted: old not in trusted)
         assert old not in await ca_of(store)
-    assert told.failed == 0, told
-    assert told.issuers >= 2, told
-    assert told.serials >= 4, told
-    assert told.handshakes > 20, told
-    assert told.calls > 200, told
+    assert report.failed == 0, report
+    assert report.issuers >= 2, report
+    assert report.serials >= 4, report
+    assert report.handshakes > 20, report
+    assert report.calls > 200, report
 
 
 class Mount:
@@ -354,7 +356,7 @@ async def test_swapped_files_are_taken_over_only_if_they_match(tmp_path: Path) -
             return shown(certificates)
 
         await until(look, lambda seen: seen == third.certificate)
-        assert len(await complaints()) == 1, "told once"
+        assert len(await complaints()) == 1, "reported once"
     keeping.cancel()
 
 
@@ -367,15 +369,15 @@ async def test_no_call_fails_while_files_with_another_ca_are_mounted(
         await register(karmada, Settings(f"https://{address}", version=__version__), ca=old.certificate_pem)
         mutating = CONFIGURATIONS[registration.MUTATING]
         trust = trust_configuration(plane.karmada, mutating.path("", registration.NAME), tmp_path)
-        async with caller.calling([address], *trust) as told:
+        async with caller.calling([address], *trust) as report:
             mount.swap(pair_by(new), new.certificate_pem)
-            await until(told.certificates, lambda shown: shown == 2)
+            await until(report.certificates, lambda shown: shown == 2)
             both = {*split_pem(old.certificate_pem), *split_pem(new.certificate_pem)}
             assert await trusted_by(karmada, mutating) == both
-    assert (told.failed, told.issuers, told.serials) == (0, 2, 2), told
+    assert (report.failed, report.issuers, report.serials) == (0, 2, 2), report
 
 
-async def test_what_it_says_holds_no_key(karmada: Client, store: Store) -> None:
+async def test_the_log_contains_no_key(karmada: Client, store: Store) -> None:
     with structlog.testing.capture_logs() as logs:
         certificates = OwnAuthority(ServerTls(), store)
         await certificates.start()
@@ -384,7 +386,7 @@ async def test_what_it_says_holds_no_key(karmada: Client, store: Store) -> None:
         secret["data"] = {"ca.key": secret["data"]["ca.key"]}
         await karmada.json("PUT", resources.SECRETS.path(NAMESPACE, SECRET), body=secret)
         await certificates.reconcile()
-    said = json.dumps(logs)
-    assert "0 certificates and 1 keys" in said
-    assert "PRIVATE" not in said
-    assert secret["data"]["ca.key"][:40] not in said
+    output = json.dumps(logs)
+    assert "0 certificates and 1 keys" in output
+    assert "PRIVATE" not in output
+    assert secret["data"]["ca.key"][:40] not in output

@@ -13,13 +13,13 @@ import re
 import subprocess
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from tests.support.checkout import TOP
+from tests.support.crd_cases import ACCEPTED, REFUSED, cases, flow
 from tests.support.foreign import theirs
 from tests.support.waiting import until
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tests.conftest import Plane
 
 CRDS = TOP / "deploy" / "crds"
-CASES = Path(__file__).parent / "crd_cases"
 GROUPS = ["flomesh.io", "multicluster.flomesh.io"]
 PLURALS = {
     "Cluster": "clusters",
@@ -63,23 +62,7 @@ def create(plane: Plane, objects: list[Object], *args: str) -> subprocess.Comple
     return plane.kubectl("create", "--dry-run=server", *args, "-f", "-", stdin=stdin, check=False)
 
 
-def cases(file: str) -> Any:
-    return yaml.safe_load((CASES / file).read_text())
-
-
-def flow(value: object) -> str:
-    """Show a case as its line in the table."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 RULE = {"portNumber": 80, "path": "/web", "pathType": "Prefix"}
-REFUSED = [
-    (kind, spec, entry["field"], entry["fix"])
-    for kind, entries in cases("refused.yaml").items()
-    for entry in entries
-    for spec in entry["specs"]
-]
-ACCEPTED = [(kind, spec) for kind, specs in cases("accepted.yaml").items() for spec in specs]
 REFUSED_NAMES = ["a.b", "1web", "web-0.shop", "w" * 64]
 
 
@@ -103,7 +86,10 @@ def test_an_export_must_bear_the_name_of_a_service(plane: Plane, name: str) -> N
     exports = [document(group, "ServiceExport", {"rules": [RULE]}, name) for group in GROUPS]
     result = create(plane, exports)
     assert result.stdout == ""
-    assert result.stderr.count("The name must be that of the Service to export") == len(GROUPS)
+    messages = re.findall(
+        r"\bmetadata\.name: .*The name must be that of the Service to export", result.stderr
+    )
+    assert len(messages) == len(GROUPS), result.stderr
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"}}
     refused = create(plane, [service | {"spec": {"ports": [{"port": 80}]}}])
     assert refused.returncode != 0, "the apiserver takes this name for a Service by now: so should we"
@@ -238,7 +224,7 @@ THEN = "2026-01-01T00:00:00Z"
 CONDITION = {"status": "True", "reason": "Success", "message": "", "lastTransitionTime": THEN}
 COLUMNS = [
     ("ServiceExport", "sexp", "NAME VALID CONFLICT READY AGE"),
-    ("ServiceImport", "simp", "NAME AGE"),
+    ("ServiceImport", "simp", "NAME CLUSTERS PORTS AGE"),
     ("GlobalTrafficPolicy", "gtp", "NAME LB_TYPE ACCEPTED RESOLVED AGE"),
     ("Cluster", None, "NAME REGION ZONE GROUP GATEWAY_HOST GATEWAY_PORT MANAGED MANAGED_AGE AGE"),
 ]

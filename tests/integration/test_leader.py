@@ -112,7 +112,7 @@ async def join(karmada: Client, namespace: str) -> AsyncIterator[Join]:
     for candidate in candidates:
         await candidate.resign()
     reigns = sorted(reign for candidate in candidates for reign in candidate.reigns)
-    assert all(one[1] <= later[0] for one, later in pairwise(reigns)), "two led at the same time"
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(reigns)), "two led at the same time"
 
 
 @dataclass
@@ -175,7 +175,7 @@ def lease(karmada: Client, namespace: str) -> Lease:
     return Lease(karmada, namespace)
 
 
-async def test_one_of_two_leads_and_who_stops_hands_over_at_once(join: Join, lease: Lease) -> None:
+async def test_one_of_two_leads_and_hands_over_when_it_stops(join: Join, lease: Lease) -> None:
     a = join("a")
     await a.leads()
     b = join("b")
@@ -266,7 +266,7 @@ async def test_an_edited_or_deleted_lease_stays_with_its_leader(
 
     async def made_anew() -> list[Object]:
         found = await lease.client.list(resources.LEASES, namespace)
-        return [one for one in found if one["metadata"]["uid"] != uid]
+        return [newer for newer in found if newer["metadata"]["uid"] != uid]
 
     (new,) = await until(made_anew, bool)
     assert new["spec"]["holderIdentity"] == "a"

@@ -78,7 +78,7 @@ async def test_it_answers_every_path_with_the_message(message: str | None, answe
 )
 def test_any_other_script_is_refused(script: str) -> None:
     with pipy(script) as process:
-        _, said = process.communicate(timeout=10)
+        _, output = process.communicate(timeout=10)
 
     assert process.returncode == 1
-    assert "does not understand the script" in said
+    assert "does not understand the script" in output

@@ -40,6 +40,12 @@ MANIFESTS = manifest.load(deployed("karmada") / "rbac.yaml")
 LABEL = {"towpath.io/test": "rbac"}
 CLUSTER_SCOPED = {"clusters", "clusterpropagationpolicies", "clusteroverridepolicies"}
 CLUSTER_SCOPED |= {resource.plural for resource in CONFIGURATIONS.values()}
+VERSIONS = {
+    "work.karmada.io": "v1alpha2",
+    "admissionregistration.k8s.io": "v1",
+    "networking.k8s.io": "v1",
+    "gateway.networking.k8s.io": "v1",
+}
 _FORBIDDEN = 403
 
 
@@ -137,14 +143,12 @@ async def attempt(client: Client, permission: Permission) -> str:
     plural, _, subresource = permission.resource.partition("/")
     group = f"/apis/{permission.group}" if permission.group else "/api"
     version = "v1" if permission.group in {"", "coordination.k8s.io"} else "v1alpha1"
-    version = {"work.karmada.io": "v1alpha2", "admissionregistration.k8s.io": "v1"}.get(
-        permission.group, version
-    )
+    version = VERSIONS.get(permission.group, version)
     namespace = permission.namespace or "default"
     scope = "" if plural in CLUSTER_SCOPED else f"/namespaces/{namespace}"
     name = next(iter(permission.names), "t-rbac")
     everywhere, path = f"{group}/{version}/{plural}", f"{group}/{version}{scope}/{plural}"
-    one = f"{path}/{name}" + (f"/{subresource}" if subresource else "")
+    url = f"{path}/{name}" + (f"/{subresource}" if subresource else "")
     if permission.namespace:
         everywhere = path
     # An apiserver allows to list and watch single names only if the request is for such a name.
@@ -159,16 +163,16 @@ async def attempt(client: Client, permission: Permission) -> str:
                 async with client.stream(everywhere, query=query, silence=5):
                     pass
             case "get":
-                await client.request("GET", one)
+                await client.request("GET", url)
             case "create":
                 await client.request("POST", path, query=dry, body={"metadata": {"name": name}})
             case "update":
-                await client.request("PUT", one, query=dry, body={"metadata": {"name": name}})
+                await client.request("PUT", url, query=dry, body={"metadata": {"name": name}})
             case "patch":
                 query = [*dry, ("fieldManager", "t"), ("force", "true")]
-                await client.request("PATCH", one, query=query, body={}, content_type=APPLY)
+                await client.request("PATCH", url, query=query, body={}, content_type=APPLY)
             case "delete":
-                await client.request("DELETE", one, query=dry)
+                await client.request("DELETE", url, query=dry)
             case other:
                 raise AssertionError(f"the test does not know how to {other}")
     except ApiError as error:
@@ -186,13 +190,13 @@ async def test_least_privilege_the_plugin_names_a_missing_verb(users: Users) -> 
     )
 
     async def whole_is_refused() -> list[str]:
-        said = await asyncio.gather(*(attempt(whole, permission) for permission in PLUGIN))
-        return [one for one in said if one]
+        refused = await asyncio.gather(*(attempt(whole, permission) for permission in PLUGIN))
+        return [verb for verb in refused if verb]
 
-    await until(whole_is_refused, lambda said: not said)
+    await until(whole_is_refused, lambda refused: not refused)
     for client, missing in zip(lesser, PLUGIN, strict=True):
         other = next(p for p in PLUGIN if p != missing and p.namespace == missing.namespace)
-        await until(lambda c=client, o=other: attempt(c, o), lambda said: not said)  # type: ignore[misc]
+        await until(lambda c=client, o=other: attempt(c, o), lambda refused: not refused)  # type: ignore[misc]
         assert missing.missed in await attempt(client, missing)
 
 
@@ -205,8 +209,8 @@ async def work(client: Client, admin: Client, missing: Permission | None) -> lis
     await admin.request(
         "POST", resources.CONFIG_MAPS.path(NAMESPACE), body={"metadata": metadata, "data": settings.dump()}
     )
-    for one in configurations(settings, b"x"):
-        await admin.request("POST", CONFIGURATIONS[one["kind"]].path(), body=one)
+    for configuration in configurations(settings, b"x"):
+        await admin.request("POST", CONFIGURATIONS[configuration["kind"]].path(), body=configuration)
     if missing is None or missing.verb != "create":
         due = make_authority("t", validity=dt.timedelta(days=9), now=wall_clock() - dt.timedelta(days=8))
         await Store(admin).write_authorities([due], None)
@@ -225,11 +229,11 @@ async def test_least_privilege_the_webhook_names_a_missing_verb(users: Users, ka
         )
     )
     try:
-        await until(lambda: work(whole, karmada, None), lambda said: not said)
+        await until(lambda: work(whole, karmada, None), lambda refused: not refused)
         for client, missing in zip(lesser, WEBHOOK, strict=True):
             await until(
                 lambda c=client, m=missing: work(c, karmada, m),  # type: ignore[misc]
-                lambda said, m=missing: len(said) == 1 and m.missed in said[0],  # type: ignore[misc]
+                lambda refused, m=missing: len(refused) == 1 and m.missed in refused[0],  # type: ignore[misc]
             )
     finally:
         await unregister(karmada)

@@ -61,18 +61,18 @@ async def replicas(folder: Path) -> AsyncIterator[list[Replica]]:
     pki.write_pki(folder)
     three = [Replica(folder, port) for port in free_ports(3)]
     async with AsyncExitStack() as stack:
-        for one in three:
-            stack.push_async_callback(one.stop)
-        await asyncio.gather(*(one.start() for one in three))
+        for replica in three:
+            stack.push_async_callback(replica.stop)
+        await asyncio.gather(*(replica.start() for replica in three))
         yield three
 
 
 async def test_graceful_restart_of_three_webhooks_fails_no_call(tmp_path: Path, caller: Caller) -> None:
     async with replicas(tmp_path) as three:
         trust = f"-ca={tmp_path / 'ca.crt'}"
-        async with caller.calling([one.address for one in three], trust, rate=300) as told:
-            for one in three:
-                await one.restart()
-    assert told.failed == 0, told
-    assert told.unready == 3, told
-    assert told.calls > 500, told
+        async with caller.calling([replica.address for replica in three], trust, rate=300) as report:
+            for replica in three:
+                await replica.restart()
+    assert report.failed == 0, report
+    assert report.unready == 3, report
+    assert report.calls > 500, report

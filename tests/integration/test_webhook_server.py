@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.conftest import Plane
 from tests.support.asgi import application
 from tests.support.certificates import HOSTS, authority, identity, written
+from tests.support.connections import connected
 from tests.support.inventories import clusters, knowing
 from tests.support.plugins import server as plugin
 from tests.support.reviews import HOLDING, PLAIN, RULE, SECRET, document, patched, question, response, review
@@ -87,21 +88,6 @@ class Server:
                 return 0
 
             await until(look, lambda status: status == 200)
-
-    @asynccontextmanager
-    async def connection(
-        self, *, tls: bool = True
-    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """Open a connection whose bytes are the test's own."""
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", self.port, ssl=self.trust if tls else None
-        )
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +154,7 @@ async def test_it_serves_and_refuses(here: Server) -> None:
     ids=["announced", "chunked"],
 )
 async def test_a_body_too_large_is_refused_before_its_end(here: Server, framing: bytes) -> None:
-    async with here.connection() as (reader, writer):
+    async with connected(here.port, here.trust) as (reader, writer):
         writer.write(
             b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%s"
             % (MUTATE_CLUSTERS.encode(), framing)
@@ -189,12 +175,12 @@ async def test_the_plugin_is_elsewhere_and_asked_by_mutual_tls(server: Server, t
         process = await asyncio.create_subprocess_exec(*argv, stderr=subprocess.DEVNULL)
         try:
             await server.ready()
-            async with session.post(VALIDATE_EXPORTS, data=question(export), headers=JSON) as said:
-                told = response(await said.read(), question(export))
+            async with session.post(VALIDATE_EXPORTS, data=question(export), headers=JSON) as reply:
+                answered = response(await reply.read(), question(export))
         finally:
             process.terminate()
             await process.wait()
-    assert told["warnings"][1:] == [
+    assert answered["warnings"][1:] == [
         f"spec.targetClusters[0] (r/z/g/nowhere): {Advice.UNKNOWN_TARGET_CLUSTER.text}"
     ]
 
@@ -230,16 +216,18 @@ async def test_authenticated_callers_need_a_client_certificate(server: Server, t
         await task
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "No such file"), ("?", "has no certificate")])
-def test_a_client_ca_that_cannot_be_used_is_reported(tmp_path: Path, content: str | None, told: str) -> None:
+@pytest.mark.parametrize(("content", "message"), [(None, "No such file"), ("?", "has no certificate")])
+def test_a_client_ca_that_cannot_be_used_is_reported(
+    tmp_path: Path, content: str | None, message: str
+) -> None:
     if content is not None:
         (tmp_path / "ca.crt").write_text(content)
-    with pytest.raises(UsageError, match=f"ca.crt: .*{told}"):
+    with pytest.raises(UsageError, match=f"ca.crt: .*{message}"):
         ServerTls(client_ca=tmp_path / "ca.crt")
 
 
 async def test_authenticated_callers_do_not_speak_plain_http(here: Server) -> None:
-    async with here.connection(tls=False) as (reader, writer):
+    async with connected(here.port, None) as (reader, writer):
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
         answer = b""
         with suppress(ConnectionError):
@@ -298,7 +286,7 @@ async def test_a_slow_request_is_cut_off(
     here: Server, monkeypatch: pytest.MonkeyPatch, beginning: bytes
 ) -> None:
     monkeypatch.setattr(LimitedProtocol, "receive_seconds", 0.3)
-    async with here.connection() as (reader, writer):
+    async with connected(here.port, here.trust) as (reader, writer):
         writer.write(beginning)
         with suppress(ConnectionError):
             assert await reader.read() == b""
@@ -309,7 +297,7 @@ async def test_later_requests_on_a_kept_connection_are_guarded(
 ) -> None:
     monkeypatch.setattr(LimitedProtocol, "receive_seconds", 0.3)
     loop = asyncio.get_running_loop()
-    async with here.connection() as (reader, writer):
+    async with connected(here.port, here.trust) as (reader, writer):
         started = loop.time()
         while loop.time() < started + 0.8:  # longer than one request may take
             writer.write(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -324,7 +312,7 @@ async def test_graceful_restart_lets_a_call_in_flight_end(
 ) -> None:
     body = review(HOLDING)
     await server.ready()
-    async with server.connection() as (reader, writer):
+    async with connected(server.port, server.trust) as (reader, writer):
         writer.write(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
         assert b" 100 " in await reader.readuntil(b"\r\n\r\n"), "the call is in flight"
         process.send_signal(signal.SIGTERM)
@@ -343,9 +331,9 @@ async def test_graceful_restart_lets_a_call_in_flight_end(
         assert b" 200 " in await reader.readline()
         assert b'"allowed":true' in await reader.read()
     assert await asyncio.to_thread(process.wait, 10) == 0
-    said = [json.loads(line)["event"] for line in process.stderr or ()]
-    assert said[0].startswith("callers are not authenticated")
-    assert said[1:] == ["certificate loaded", "listening", "shutting down", "allowed", "stopped"]
+    events = [json.loads(line)["event"] for line in process.stderr or ()]
+    assert events[0].startswith("callers are not authenticated")
+    assert events[1:] == ["certificate loaded", "listening", "shutting down", "allowed", "stopped"]
 
 
 async def test_a_port_that_is_taken_is_reported_in_one_line(here: Server) -> None:
@@ -355,7 +343,7 @@ async def test_a_port_that_is_taken_is_reported_in_one_line(here: Server) -> Non
 
 
 @pytest.mark.parametrize(
-    ("cert", "key", "told"),
+    ("cert", "key", "message"),
     [
         ("none.crt", "tls.key", "none.crt: No such file"),
         ("bad.crt", "tls.key", "not PEM"),
@@ -363,8 +351,8 @@ async def test_a_port_that_is_taken_is_reported_in_one_line(here: Server) -> Non
         ("tls.crt", "locked.key", "without a password"),
     ],
 )
-async def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
-    server: Server, cert: str, key: str, told: str
+async def test_an_unusable_certificate_is_reported_in_one_line(
+    server: Server, cert: str, key: str, message: str
 ) -> None:
     (server.folder / "bad.crt").write_text("no certificate")
     locked = serialization.BestAvailableEncryption(b"password")
@@ -373,7 +361,7 @@ async def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked
         )
     )
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         await serve(application(), "127.0.0.1", server.port, server.certificates(cert, key))
     assert "\n" not in str(caught.value)
 
@@ -402,24 +390,24 @@ async def test_karmada_stores_no_kubeconfig(plane: Plane, karmada: Client, group
         return plane.kubectl("label", "--overwrite", kind, name, "a=b").stderr
 
     plane.kubectl("create", "-f-", stdin=text)
-    assert json.loads(stored())["spec"]["kubeconfig"] == SECRET, "nobody is there to drop it"
+    assert json.loads(stored())["spec"]["kubeconfig"] == SECRET, "no webhook is there to drop it"
     try:
         await webhook.start(plane.env, karmada)
         # The apiserver looks for new webhooks in the background.
-        await until(labelled, lambda said: f"Warning: {WAS_STORED}" in said)
+        await until(labelled, lambda output: f"Warning: {WAS_STORED}" in output)
         assert "kubeconfig" not in stored()
         assert plane.kubectl("label", kind, name, "a-").stderr == ""
         for _ in range(2):
-            said = plane.kubectl("apply", "-f-", stdin=text).stderr
-            assert f"Warning: {DROPPED}" in said
-            assert f"Warning: {IF_APPLIED}" in said
+            output = plane.kubectl("apply", "-f-", stdin=text).stderr
+            assert f"Warning: {DROPPED}" in output
+            assert f"Warning: {IF_APPLIED}" in output
             assert "kubeconfig" not in stored()
             assert json.loads(stored())["spec"]["gatewayHost"] == "10.0.2.4"
 
         processes.end([processes.running(plane.env.root)[WEBHOOK]])
         refused = plane.kubectl("apply", "-f-", stdin=text, check=False).stderr
         assert 'failed calling webhook "clusters.towpath.io"' in refused
-        assert "kubeconfig" not in stored(), "a credential is not let in while nobody looks"
+        assert "kubeconfig" not in stored(), "a credential is not stored while the webhook is down"
         assert plane.kubectl("label", kind, name, "a=b").stderr == "", "all else is"
     finally:
         await webhook.stop(plane.env, karmada)
@@ -437,7 +425,7 @@ async def test_stalled_clients_and_large_bodies_leave_memory_as_it_was(
     async def flood() -> None:
         async with AsyncExitStack() as open_, server.session() as session:
             for _ in range(40):
-                _, stalled = await open_.enter_async_context(server.connection())
+                _, stalled = await open_.enter_async_context(connected(server.port, server.trust))
                 stalled.write(HEAD + b"Content-Length: %d\r\n\r\n{" % MAX_BODY_BYTES)
             for size in (NINE_MIB, MAX_BODY_BYTES):
                 with suppress(aiohttp.ClientConnectionError):

@@ -1,4 +1,4 @@
-"""The scenarios of examples/scenarios, whose README says what they are: manifests in, expectations out.
+"""The scenarios of examples/scenarios, which their README describes: manifests in, expectations out.
 
 What a member imports is not taken at the derivation's word: the objects that would be written go through
 Karmada's rules for policies, as the user's own do. Each step is derived three times: from all that was
@@ -53,8 +53,8 @@ def test_scenario(folder: Path) -> None:
         run.take(SCENARIOS / "fleet.yaml")
         for change, expect in steps:
             run.take(change)
-            said = yaml.safe_load(expect.read_text()).items()
-            wanted = {name: wanted[name] if text == "as before" else text for name, text in said}
+            expected = yaml.safe_load(expect.read_text()).items()
+            wanted = {name: wanted[name] if text == "as before" else text for name, text in expected}
             where = f"{folder.name}/{expect.name} in {dialect}"
             _same(wanted, run.outcome(run.applied), where)
             _same(wanted, run.outcome([*run.turned()]), f"{where}, manifests in another order")
@@ -74,14 +74,14 @@ def steps_of(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def _same(wanted: Manifest, found: Manifest, where: str) -> None:
-    before, after = (manifest.dump(dict(sorted(one.items()))).splitlines() for one in (wanted, found))
+    before, after = (manifest.dump(dict(sorted(outcome.items()))).splitlines() for outcome in (wanted, found))
     if diff := list(difflib.unified_diff(before, after, where, "towpath", lineterm="", n=20)):
         pytest.fail("\n".join(diff), pytrace=False)
 
 
 @dataclass
 class Run:
-    """One scenario in one dialect: every version of what was applied so far, and the time."""
+    """One scenario in one dialect: every version of the objects applied so far, and the time."""
 
     dialect: Dialect
     now: datetime = START - TICK
@@ -89,7 +89,7 @@ class Run:
     kept: Incremental = field(default_factory=Incremental)
 
     def take(self, change: Path) -> None:
-        """Apply or delete what a file holds, at the time that it says, else a minute after the last."""
+        """Apply or delete what a file holds, at the time in its first line, else a minute after the last."""
         text = change.read_text()
         story = STORY.match(text)
         assert story, f"{change} begins with one to three lines that tell what happens"
@@ -107,12 +107,12 @@ class Run:
 
     def turned(self) -> Iterator[Manifest]:
         """Return all objects, the last first. Former versions of anything but a policy count for nothing."""
-        for one in reversed(dict.fromkeys(map(identity, self.applied))):
-            versions = [obj for obj in self.applied if identity(obj) == one]
-            yield from versions if one.kind.endswith("PropagationPolicy") else versions[-1:]
+        for ident in reversed(dict.fromkeys(map(identity, self.applied))):
+            versions = [obj for obj in self.applied if identity(obj) == ident]
+            yield from versions if ident.kind.endswith("PropagationPolicy") else versions[-1:]
 
     def outcome(self, objects: Iterable[Manifest]) -> Manifest:
-        """Return what comes of these objects, as an expectation says it."""
+        """Return the outcome for these objects, in the form of an expectation."""
         reading, now = read(objects), self.now.timestamp()
         builder = Builder(reading, {}, now)
         world = builder.world()
@@ -120,66 +120,70 @@ class Run:
         self.kept.put_members(world.members)
         for key in self.kept.services.keys() | world.services.keys():
             self.kept.put_service(key, world.services.get(key))
-        for one in plan.services:
-            assert self.kept.derived(one.service.key, now) == one.derived, "it depends on the past"
+        for service in plan.services:
+            assert self.kept.derived(service.service.key, now) == service.derived, "it depends on the past"
         found = yaml.safe_load(self._translated(manifest.dump(shown(plan, [*reading.targets.values()]))))
-        return {name.removesuffix(f" ({WRITTEN_IN})"): said for name, said in found.items()}
+        return {name.removesuffix(f" ({WRITTEN_IN})"): outcome for name, outcome in found.items()}
 
     def _translated(self, text: str) -> str:
         """Let the two API groups change places, or leave them where they are."""
-        one, two = map(str, Dialect)
-        other = {} if self.dialect is WRITTEN_IN else {one: two, two: one}
+        first, second = map(str, Dialect)
+        other = {} if self.dialect is WRITTEN_IN else {first: second, second: first}
         return re.sub(r"(multicluster\.)?flomesh\.io", lambda match: other.get(match[0], match[0]), text)
 
 
 def shown(plan: Plan, targets: Sequence[Target]) -> Manifest:
-    """Return a plan as an expectation says it, with all groups named."""
+    """Return a plan in the form of an expectation, with all groups named."""
     services = zip(plan.services, document(plan)["services"], strict=True)
-    found = {str(one.service.key): _service(one, said, targets) for one, said in services}
-    found |= {f"traffic {one.applied.key}": _traffic(one, targets) for one in plan.traffic}
-    short = {name: {key: value for key, value in said.items() if value} for name, said in found.items()}
+    found = {
+        str(service.service.key): _service(service, described, targets) for service, described in services
+    }
+    found |= {f"traffic {traffic.applied.key}": _traffic(traffic, targets) for traffic in plan.traffic}
+    short = {
+        name: {key: value for key, value in described.items() if value} for name, described in found.items()
+    }
     return short | ({"notes": list(plan.notes)} if plan.notes else {})
 
 
-def _service(one: ServicePlan, said: Manifest, targets: Sequence[Target]) -> Manifest:
-    imports, derived = dict(_arriving(one.rendered, targets)), one.derived
-    meant = {name: _carried(import_of(one.service.key, view)) for name, view in derived.views.items()}
+def _service(service: ServicePlan, described: Manifest, targets: Sequence[Target]) -> Manifest:
+    imports, derived = dict(_arriving(service.rendered, targets)), service.derived
+    meant = {name: _carried(import_of(service.service.key, view)) for name, view in derived.views.items()}
     assert {name: _carried(obj) for name, obj in imports.items()} == meant, "the objects give something else"
     spec: Manifest = next((obj["spec"] for obj in imports.values()), {})
     config = spec.get("sessionAffinityConfig", {}).get("clientIP", {})
     return {
-        "goes to": _reach(one.following, targets),
+        "goes to": _reach(service.following, targets),
         "exporters": list(derived.exporters),
         "left out": {name: _because(why.reason, why.detail) for name, why in derived.excluded.items()},
         "type": spec.get("type", "").replace(CLUSTER_SET_IP, ""),
         "account": spec.get("serviceAccountName"),
         "affinity": " ".join([spec.get("sessionAffinity", ""), *(f"{s} s" for s in config.values())]),
         "imports": {name: dict(map(_port, obj["spec"]["ports"])) for name, obj in imports.items()},
-        "not importing": {idle["cluster"]: idle["reason"] for idle in said["notImporting"]},
-        "conditions": {c.type: f"{c.status} {c.reason}" for c in one.conditions if c[:3] not in AS_USUAL},
-        "conflict": " ".join(c.message for c in one.conditions if c[:2] == ("Conflict", "True")),
-        "warnings": [_because(f"{c.reason} {c.field}".strip(), c.detail) for c in one.cautions],
+        "not importing": {idle["cluster"]: idle["reason"] for idle in described["notImporting"]},
+        "conditions": {c.type: f"{c.status} {c.reason}" for c in service.conditions if c[:3] not in AS_USUAL},
+        "conflict": " ".join(c.message for c in service.conditions if c[:2] == ("Conflict", "True")),
+        "warnings": [_because(f"{c.reason} {c.field}".strip(), c.detail) for c in service.cautions],
         "look again": datetime.fromtimestamp(at, UTC) if (at := derived.look_again) < math.inf else None,
-        "writes": [f"{obj['kind']} {obj['metadata']['name']}" for obj in one.objects],
+        "writes": [f"{obj['kind']} {obj['metadata']['name']}" for obj in service.objects],
     }
 
 
-def _traffic(one: TrafficPlan, targets: Sequence[Target]) -> Manifest:
-    said = [(c.reason, _because(f"{c.reason} {c.field}", c.detail)) for c in one.cautions]
+def _traffic(traffic: TrafficPlan, targets: Sequence[Target]) -> Manifest:
+    findings = [(c.reason, _because(f"{c.reason} {c.field}", c.detail)) for c in traffic.cautions]
     return {
-        "clusters": _reach(one.following, targets) or sorted(one.applied.clusters),
-        "refused": [text for reason, text in said if isinstance(reason, InvalidReason)],
-        "warnings": [text for reason, text in said if isinstance(reason, Advice)],
-        "writes": [f"{obj['kind']} {obj['metadata']['name']}" for obj in (one.following,) if obj],
+        "clusters": _reach(traffic.following, targets) or sorted(traffic.applied.clusters),
+        "refused": [text for reason, text in findings if isinstance(reason, InvalidReason)],
+        "warnings": [text for reason, text in findings if isinstance(reason, Advice)],
+        "writes": [f"{obj['kind']} {obj['metadata']['name']}" for obj in (traffic.following,) if obj],
     }
 
 
-def _arriving(one: Rendered, targets: Sequence[Target]) -> Iterator[tuple[str, Manifest]]:
-    """Return what Karmada makes of the objects that are written, by member."""
-    reached, overrides = _reach(one.propagation, targets), [*map(read_override, one.overrides)]
+def _arriving(rendered: Rendered, targets: Sequence[Target]) -> Iterator[tuple[str, Manifest]]:
+    """Return the imports that Karmada makes from the written objects, by member."""
+    reached, overrides = _reach(rendered.propagation, targets), [*map(read_override, rendered.overrides)]
     for target in sorted(targets, key=lambda target: target.name):
-        if target.name in reached and one.service_import:
-            yield target.name, overridden(one.service_import, target, overrides)[0]
+        if target.name in reached and rendered.service_import:
+            yield target.name, overridden(rendered.service_import, target, overrides)[0]
 
 
 def _carried(obj: Manifest) -> tuple[Manifest, Manifest]:

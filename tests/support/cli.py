@@ -16,8 +16,11 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from towpath.cli.commands import PLACES
+
 TOWPATH = [sys.executable, "-m", "towpath"]
-_IMPORTED = ["__main__", "towpath.cli", "towpath.plan.result", "towpath.plan.world", "towpath.rpc.client"]
+_COMMANDS = {f"towpath.cli.{place.partition(':')[0]}" for place in PLACES.values()}
+_IMPORTED = ["__main__", *_COMMANDS, "towpath.plan.result", "towpath.plan.world", "towpath.rpc.client"]
 _STREAMS = ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY))
 
 

@@ -52,7 +52,7 @@ def envoy_binary() -> Path:
 
 @dataclass
 class DataPath:
-    """One member's proxy, and what it is given."""
+    """One member's proxy, and the resources for it."""
 
     folder: Path
     settings: Settings
@@ -70,7 +70,7 @@ class DataPath:
         return self.settings.bind
 
     async def apply(self, world: World) -> None:
-        """Give Envoy what a world asks for, and wait until it has it."""
+        """Send the resources of a world to Envoy, and wait until it has them."""
         self.derived = derive(world, self.derived.allocation, self.settings, self.derived)
         self.snapshot = snapshot(self.derived.resources, self.snapshot, self._left_out)
         await self.discovery.publish(self.snapshot)
@@ -105,7 +105,16 @@ class DataPath:
             self.envoy = await asyncio.create_subprocess_exec(
                 envoy_binary(),
                 *("-c", str(self.folder / "envoy.yaml"), "--concurrency", "1", "--log-level", "warning"),
-                *("--base-id", str(next(_ids)), "--drain-time-s", "1", "--parent-shutdown-time-s", "2"),
+                *(
+                    "--base-id",
+                    str(next(_ids)),
+                    "--drain-strategy",
+                    "immediate",
+                    "--drain-time-s",
+                    "1",
+                    "--parent-shutdown-time-s",
+                    "2",
+                ),
                 stdout=output,
                 stderr=output,
             )
@@ -152,7 +161,7 @@ async def data_path(folder: Path, cluster: str, **settings: Any) -> AsyncIterato
 
 @dataclass
 class App:
-    """A pod's application: answers who it is and what it was asked."""
+    """A pod's application: answers with its name and the request."""
 
     name: str
     address: str
@@ -172,27 +181,27 @@ class App:
 @asynccontextmanager
 async def app(name: str, port: int = 9000) -> AsyncIterator[App]:
     """Run an application on an address of its own."""
-    one = App(name, loopback(), port)
+    running = App(name, loopback(), port)
 
     async def answer(request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        one.requests.append((request.method, request.path_qs))
-        one.numbers += request.headers.getall("x-number", [])
+        running.requests.append((request.method, request.path_qs))
+        running.numbers += request.headers.getall("x-number", [])
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await _echo(request)
-        if one.hold is not None:
-            await one.hold.wait()
+        if running.hold is not None:
+            await running.hold.wait()
         headers = dict(request.headers)
-        said = {"who": name, "path": request.raw_path, "headers": headers, "bytes": len(body)}
-        return web.json_response(said, status=one.status, headers={"x-who": name})
+        echo = {"backend": name, "path": request.raw_path, "headers": headers, "bytes": len(body)}
+        return web.json_response(echo, status=running.status, headers={"x-backend": name})
 
     server = web.Application(client_max_size=1 << 30)
     server.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(server, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, one.address, port).start()
+    await web.TCPSite(runner, running.address, port).start()
     try:
-        yield one
+        yield running
     finally:
         await runner.cleanup()
 
@@ -206,15 +215,15 @@ async def _echo(request: web.Request) -> web.StreamResponse:
 
 
 async def call(session: aiohttp.ClientSession, url: str, method: str = "GET", **options: Any) -> str:
-    """Return who answers, or the status and what the answer says."""
+    """Return the backend that answers, or the status and body of the answer."""
     async with session.request(method, f"http://{url}", **options) as response:
         body = await response.text()
-        who = response.headers.get("x-who")
-        return who if who and response.status < 400 else f"{response.status} {body.strip()}"
+        backend = response.headers.get("x-backend")
+        return backend if backend and response.status < 400 else f"{response.status} {body.strip()}"
 
 
-async def said(session: aiohttp.ClientSession, url: str, **options: Any) -> Mapping[str, Any]:
-    """Return what the application says of a request."""
+async def echoed(session: aiohttp.ClientSession, url: str, **options: Any) -> Mapping[str, Any]:
+    """Return the request as the application has received it."""
     async with session.get(f"http://{url}", **options) as response:
         found: Mapping[str, Any] = json.loads(await response.text())
         return found

@@ -9,8 +9,10 @@ from typing import Any, NoReturn
 import msgspec
 
 from towpath.derivation.index import Incremental
+from towpath.derivation.render import Rendered, render
 from towpath.inventory.inventory import Inventory
-from towpath.karmada.reflector import Name, Reflector
+from towpath.karmada.reflector import Reflector
+from towpath.karmada.wire import Name
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.ownership import MANAGED_BY
 
@@ -85,6 +87,15 @@ def cluster(name: str, gateway: str = "", *, serves: Iterable[str] = (GROUP,), *
                 for version in serves
             ]
         },
+    }
+
+
+def annotated(obj: Object, **annotations: str) -> Object:
+    """Return an object with annotations of Towpath."""
+    own = {f"towpath.io/{name}": text for name, text in annotations.items()}
+    return {
+        **obj,
+        "metadata": {**obj["metadata"], "annotations": {**obj["metadata"].get("annotations", {}), **own}},
     }
 
 
@@ -194,3 +205,25 @@ def claimed(obj: Object, by: Object) -> Object:
     if "namespace" in meta:
         notes[f"{prefix}/namespace"] = meta["namespace"]
     return {**obj, "metadata": {**obj["metadata"], "annotations": notes}}
+
+
+def rendered(inventory: Inventory, now: float = 1_800_000_000.0) -> Rendered:
+    """Return the objects that are derived for the export ``web``."""
+    service, derived = inventory.world.services.get(key()), inventory.world.derived(key(), now)
+    assert service is not None, "there is no such export"
+    assert derived is not None, "it is not derived"
+    return render(key(), service.uid, derived)
+
+
+def carry(inventory: Inventory, digests: Mapping[str, str] | None = None) -> None:
+    """Write what is derived for ``web``, and let members report: without ``digests`` what they should."""
+    made = rendered(inventory)
+    for obj in made.objects:
+        stored = {**obj, "metadata": {**obj["metadata"], "uid": f"uid-of-{obj['kind']}"}}
+        by = propagation("towpath-import-web")
+        tell(inventory, claimed(stored, by) if obj["kind"] == "ServiceImport" else stored)
+    meta = {**metadata("web"), "uid": "uid-of-ServiceImport"}
+    template = {"apiVersion": GROUP, "kind": "ServiceImport", "metadata": meta}
+    held = made.digests if digests is None else digests
+    reported: dict[str, Object] = {name: {"view": digest} for name, digest in held.items()}
+    tell(inventory, binding(template, *held, reported=reported))

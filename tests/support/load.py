@@ -1,4 +1,4 @@
-"""Requests at a steady rate, and what came of each."""
+"""Requests at a steady rate, and the result of each."""
 
 from __future__ import annotations
 
@@ -17,34 +17,33 @@ MOST_IN_FLIGHT = 50
 
 
 class Load:
-    """Calls one URL until stopped. ``seen`` counts who has answered, or what went wrong."""
+    """Calls one URL until stopped. ``seen`` counts answers by backend, and errors."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, rate: float, **options: Any) -> None:
         self.seen: Counter[str] = Counter()
+        self.waiting: set[int] = set()
+        """The numbers of the requests that wait for an answer."""
+        self.lost: set[int] = set()
+        """The numbers of the requests that no pod has answered."""
         self._session, self._url, self._rate, self._options = session, url, rate, options
         self._calls: set[asyncio.Task[None]] = set()
 
     @property
     def failed(self) -> dict[str, int]:
         """What did not come from a pod, and how often."""
-        return {what: count for what, count in self.seen.items() if not what.startswith("pod-")}
+        return {answer: count for answer, count in self.seen.items() if not answer.startswith("pod-")}
 
-    @property
-    def in_flight(self) -> int:
-        """How many requests wait for an answer."""
-        return len(self._calls)
-
-    async def until(self, answers: int, who: str = "") -> None:
+    async def until(self, answers: int, backend: str = "") -> None:
         """Wait for so many more answers, of one pod if it is named."""
-        wanted = self._count(who) + answers
+        wanted = self._count(backend) + answers
 
         async def count() -> int:
-            return self._count(who)
+            return self._count(backend)
 
         await until(count, lambda seen: seen >= wanted)
 
-    def _count(self, who: str) -> int:
-        return self.seen[who] if who else self.seen.total()
+    def _count(self, backend: str) -> int:
+        return self.seen[backend] if backend else self.seen.total()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -65,11 +64,16 @@ class Load:
         await asyncio.gather(*self._calls)
 
     async def _call(self, number: int) -> None:
+        self.waiting.add(number)
         try:
             headers = {"x-number": str(number)}
-            self.seen[await call(self._session, self._url, headers=headers, **self._options)] += 1
+            answer = await call(self._session, self._url, headers=headers, **self._options)
         except (aiohttp.ClientError, TimeoutError) as error:
-            self.seen[f"{type(error).__name__} {error}"] += 1
+            answer = f"{type(error).__name__} {error}"
+        self.waiting.remove(number)
+        self.seen[answer] += 1
+        if not answer.startswith("pod-"):
+            self.lost.add(number)
 
 
 @asynccontextmanager
@@ -77,10 +81,10 @@ async def load(
     session: aiohttp.ClientSession, url: str, rate: float = 200, **options: Any
 ) -> AsyncIterator[Load]:
     """Call a URL at a rate while the block runs, and wait for all answers at its end."""
-    one = Load(session, url, rate, **options)
-    running = asyncio.create_task(one.run())
+    running_load = Load(session, url, rate, **options)
+    running = asyncio.create_task(running_load.run())
     try:
-        yield one
+        yield running_load
     finally:
         running.cancel()
-        await one.drain()
+        await running_load.drain()

@@ -80,10 +80,12 @@ def items(random: Random) -> list[Item]:
     found: list[Item] = []
     for namespace in NAMESPACES:
         for name in random.sample(NAMES, random.randrange(1, len(NAMES))):
-            one = ServiceName(namespace, name)
+            service_name = ServiceName(namespace, name)
             if random.random() < 0.9:
-                found.append(Item("services", one, _service(random)))
-            found += [Item("slices", (one, n), _slice(random, name)) for n in range(random.randrange(3))]
+                found.append(Item("services", service_name, _service(random)))
+            found += [
+                Item("slices", (service_name, n), _slice(random, name)) for n in range(random.randrange(3))
+            ]
             for dialect in random.sample(tuple(Dialect), random.choice((1, 1, 1, 2))):
                 key = ServiceKey(dialect, namespace, name)
                 found += _objects(random, key)
@@ -116,9 +118,9 @@ def _objects(random: Random, key: ServiceKey) -> Iterable[Item]:
 
 def _service(random: Random) -> Service:
     numbers = random.sample((80, 81, 443, 5432), random.randrange(1, 4))
-    one = service(*numbers, names=[random.choice(_PORT_NAMES) for _ in numbers])
+    original = service(*numbers, names=[random.choice(_PORT_NAMES) for _ in numbers])
     changes: Sequence[dict[str, Any]] = ({}, {}, {}, {}, {"cluster_ip": "None"}, {"type": "ExternalName"})
-    return one.model_copy(update=random.choice(changes))
+    return original.model_copy(update=random.choice(changes))
 
 
 def _slice(random: Random, name: str) -> Slice:

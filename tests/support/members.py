@@ -25,8 +25,6 @@ from towpath.model.traffic import TrafficPolicy
 from towpath.model.view import View
 from towpath.net import decode
 
-UID = "3f8e2a4c-0000-0000-0000-000000000001"
-
 
 def key(name: str = "web", namespace: str = "shop", dialect: Dialect = Dialect.FLOMESH) -> ServiceKey:
     return ServiceKey(dialect, namespace, name)
@@ -58,16 +56,16 @@ def gateway(cluster: str, address: str, port: int = 8080, path: str = "/web") ->
 
 
 def imported(*gateways: Mapping[str, Any], port: int = 80, **fields: Any) -> MemberImport:
-    one = {"port": port, "protocol": "TCP", "endpoints": list(gateways)}
+    port_view = {"port": port, "protocol": "TCP", "endpoints": list(gateways)}
     for name in ("name", "appProtocol", "protocol"):
         if name in fields:
-            one[name] = fields.pop(name)
-    return MemberImport(View.model_validate({"ports": fields.pop("ports", [one]), **fields}), UID)
+            port_view[name] = fields.pop(name)
+    return MemberImport(View.model_validate({"ports": fields.pop("ports", [port_view]), **fields}))
 
 
 def policy(kind: str, *targets: str | tuple[str, int | None], tiers: str = "") -> MemberPolicy:
     """Return a policy. A target is a cluster, or a cluster and its weight."""
-    pairs = [one if isinstance(one, tuple) else (one, None) for one in targets]
+    pairs = [target if isinstance(target, tuple) else (target, None) for target in targets]
     listed = [{"clusterKey": ck(name), "weight": weight} for name, weight in pairs]
     return MemberPolicy(TrafficPolicy.model_validate({"lbType": kind, "targets": listed}), tiers)
 
@@ -79,33 +77,36 @@ def pods(name: str, *addresses: str, port: int = 9000, port_name: str = "", read
 
 
 def serving(
-    one: ServiceKey, offered: MemberExport, *addresses: str, world: World | None = None, **fields: Any
+    service_key: ServiceKey, offered: MemberExport, *addresses: str, world: World | None = None, **fields: Any
 ) -> World:
     """Return a world in which pods of a Service are exported."""
-    world, name = world or World(), ServiceName(one.namespace, one.name)
+    world, name = world or World(), ServiceName(service_key.namespace, service_key.name)
     port = fields.pop("port", 9000)
     return replace(
         world,
-        exports={**world.exports, one: offered},
+        exports={**world.exports, service_key: offered},
         services={**world.services, name: fields.pop("service", service())},
-        slices={**world.slices, name: {f"{one.name}-1": pods(one.name, *addresses, port=port, **fields)}},
+        slices={
+            **world.slices,
+            name: {f"{service_key.name}-1": pods(service_key.name, *addresses, port=port, **fields)},
+        },
     )
 
 
 def using(
-    one: ServiceKey,
-    what: MemberImport,
+    service_key: ServiceKey,
+    service_import: MemberImport,
     how: MemberPolicy | None = None,
     *,
     world: World | None = None,
     own: Service | None = None,
 ) -> World:
     """Return a world in which a Service is imported."""
-    world, name = world or World(), ServiceName(one.namespace, one.name)
+    world, name = world or World(), ServiceName(service_key.namespace, service_key.name)
     return replace(
         world,
-        imports={**world.imports, one: what},
-        policies={**world.policies, **({one: how} if how else {})},
+        imports={**world.imports, service_key: service_import},
+        policies={**world.policies, **({service_key: how} if how else {})},
         services={**world.services, name: own or service()},
     )
 
@@ -124,15 +125,15 @@ def world_of(objects: Iterable[Mapping[str, Any]]) -> World:
     found: dict[str, dict[Any, Any]] = {kind: {} for kind in _READ}
     for obj in objects:
         meta, kind = obj["metadata"], obj["kind"]
-        one = _READ[kind](msgspec.json.encode(obj))
+        decoded = _READ[kind](msgspec.json.encode(obj))
         if kind in ("Service", "EndpointSlice"):
-            found[kind][ServiceName(meta["namespace"], meta["name"])] = one
+            found[kind][ServiceName(meta["namespace"], meta["name"])] = decoded
         else:
             dialect = Dialect(obj["apiVersion"].partition("/")[0])
-            found[kind][ServiceKey(dialect, meta["namespace"], meta["name"])] = one
+            found[kind][ServiceKey(dialect, meta["namespace"], meta["name"])] = decoded
     slices: dict[ServiceName, dict[str, Slice]] = {}
-    for name, one in found["EndpointSlice"].items():
-        slices.setdefault(ServiceName(name.namespace, one.service), {})[name.name] = one
+    for name, decoded in found["EndpointSlice"].items():
+        slices.setdefault(ServiceName(name.namespace, decoded.service), {})[name.name] = decoded
     return World(
         found["ServiceImport"],
         found["ServiceExport"],

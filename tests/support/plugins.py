@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,7 @@ from tests.support.inventories import knowing
 from towpath.derivation.index import Incremental
 from towpath.inventory.inventory import Inventory
 from towpath.model.keys import ServiceKey
+from towpath.review.explanation import NOTHING_WITHHELD
 from towpath.review.status import Aggregation
 from towpath.rpc.server import PluginServer, Port
 
@@ -27,7 +28,7 @@ def server(
     *,
     port: Port | None = None,
     live: Sequence[dict[str, Any]] = (),
-    kept: Container[ServiceKey] = (),
+    kept: Mapping[ServiceKey, str] = NOTHING_WITHHELD,
 ) -> PluginServer:
     """Return a server. ``live`` is what Karmada holds for plans, ``kept`` whose import may not go."""
     inventory = known if isinstance(known, Inventory) else knowing(world=known)

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonpatch
 
-from towpath_webhook.admission.match_conditions import LAST_APPLIED
+from towpath.model.ownership import LAST_APPLIED
 from towpath_webhook.http.dispatch import Reviewer, endpoints
 
 SECRET = "apiVersion: v1\nkind: Config # é ~1 /"
@@ -59,13 +59,13 @@ def answered(path: str, body: bytes, reviewer: Reviewer | None = None) -> dict[s
 
 async def answer(path: str, body: bytes, reviewer: Reviewer | None = None) -> bytes:
     """Return the answer to a question, as the application gives it."""
-    said, _ = await endpoints(reviewer)[path](body).answer()
-    return said
+    content, _ = await endpoints(reviewer)[path](body).answer()
+    return content
 
 
-def response(said: bytes, body: bytes) -> dict[str, Any]:
-    """Return what an AdmissionReview says, checked for its form."""
-    read = json.loads(said)
+def response(content: bytes, body: bytes) -> dict[str, Any]:
+    """Return the response in an AdmissionReview, checked for its form."""
+    read = json.loads(content)
     assert (read["apiVersion"], read["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
     inner: dict[str, Any] = read["response"]
     assert inner["uid"] == json.loads(body)["request"]["uid"]

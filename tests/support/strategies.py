@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.support.worlds import KEY
+from towpath.model.claim import ClaimRecord
 from towpath.model.cluster import DRAIN_ANNOTATION, Member
 from towpath.model.export import WHEN_UNREACHABLE, Export, ExportRule
 from towpath.model.keys import Dialect, ServiceKey, cluster_key
@@ -43,7 +44,7 @@ KEYS = tuple(
 
 
 def mostly(usual: T, *rare: T, weight: int = 2) -> list[T]:
-    """Return a list of what there can be, in which the usual comes ``weight`` times as often as all else."""
+    """Return a list of all values, in which the usual one comes ``weight`` times as often as all others."""
     half = [usual] * (weight * max(len(rare), 1) // 2)
     return [*half, usual, *rare, *half]
 
@@ -60,8 +61,9 @@ _TROUBLES: list[Mapping[str, object]] = mostly(
     {"gateway_host": ""},
     {"drained": True},
     {"drained": True, "unreachable_since": 1.0},
+    {"data_path": True},
 )
-_SERVED = mostly(frozenset(Dialect), *(frozenset({one}) for one in Dialect), frozenset(), weight=4)
+_SERVED = mostly(frozenset(Dialect), *(frozenset({single}) for single in Dialect), frozenset(), weight=4)
 
 
 def _members(name: str) -> list[Member]:
@@ -77,26 +79,28 @@ def _members(name: str) -> list[Member]:
 MEMBERS = {name: st.sampled_from(_members(name)) for name in NAMES}
 _missing = st.sampled_from(mostly((), NAMES[:1], NAMES[1:3], NAMES, weight=4))
 fleets: st.SearchStrategy[dict[str, Member]] = st.builds(
-    lambda every, missing: {name: one for name, one in every.items() if name not in missing},
+    lambda every, missing: {name: member for name, member in every.items() if name not in missing},
     st.fixed_dictionaries(MEMBERS),
     _missing,
 )
 
 
 def _port_lists() -> list[tuple[ServicePort, ...]]:
-    """Return what an apiserver takes: unique names, all named if several, one number a protocol once."""
+    """Return lists that are valid: unique names, all named if several, one number a protocol once."""
     named = [
         ServicePort(port=number, protocol=protocol, name=name, app_protocol=app)
         for number, protocol in ((80, "TCP"), (81, "TCP"), (80, "UDP"))
         for name, app in (("http", None), ("grpc", "grpc"), ("http", "http"))
     ]
     several = [
-        those
+        chosen
         for number in (2, 3)
-        for those in permutations(named, number)
-        if len({one.name for one in those}) == len({(one.port, one.protocol) for one in those}) == number
+        for chosen in permutations(named, number)
+        if len({port.name for port in chosen})
+        == len({(port.port, port.protocol) for port in chosen})
+        == number
     ]
-    single = [(ServicePort(port=80),), (named[0],), (ServicePort(port=81),), *((one,) for one in named)]
+    single = [(ServicePort(port=80),), (named[0],), (ServicePort(port=81),), *((port,) for port in named)]
     return [*single * 2, *several, *single[:2]]
 
 
@@ -141,7 +145,7 @@ _bound = st.lists(st.sampled_from([*NAMES, STRANGER, *NAMES]), min_size=2, max_s
 
 @st.composite
 def _offers(draw: st.DrawFn) -> dict[str, Offer]:
-    """Return what each cluster has: mostly the template's objects, elsewhere overridden ones."""
+    """Return the objects of each cluster: mostly the template's objects, elsewhere overridden ones."""
     template = Offer(draw(exports), draw(services))
     return {name: draw(_offer(template)) for name in draw(_bound)}
 
@@ -180,6 +184,21 @@ annotated = st.fixed_dictionaries(
 some_names = st.frozensets(st.sampled_from([*NAMES, STRANGER]))
 
 
+_claimed = st.sampled_from(
+    mostly(
+        None,
+        (),
+        *(
+            (ClaimRecord(path, "Prefix", since, clusters),)
+            for path in ("/x", "/w")
+            for since in ("2026-01-01T00:00:00Z", "2026-01-03T00:00:00Z")
+            for clusters in (NAMES, NAMES[:1])
+        ),
+        weight=6,
+    )
+)
+
+
 @st.composite
 def exported(draw: st.DrawFn, key: ServiceKey) -> ExportedService:
     return ExportedService(
@@ -190,6 +209,7 @@ def exported(draw: st.DrawFn, key: ServiceKey) -> ExportedService:
         annotations=draw(annotated),
         serving=draw(some_names),
         selected=draw(st.booleans()),
+        claimed=draw(_claimed),
     )
 
 
@@ -239,8 +259,8 @@ def moved(draw: st.DrawFn, world: World) -> World:
     return World(members, {service.key: replace(service, offers=offers)}, now=later)
 
 
-def shuffled(some: Iterable[T], random: Random) -> list[T]:
-    turned = list(some)
+def shuffled(items: Iterable[T], random: Random) -> list[T]:
+    turned = list(items)
     random.shuffle(turned)
     return turned
 
@@ -248,11 +268,15 @@ def shuffled(some: Iterable[T], random: Random) -> list[T]:
 def turned(world: World, random: Random) -> World:
     """Return the same world, seen in another order."""
 
-    def service(one: ExportedService) -> ExportedService:
-        annotations = dict(shuffled(one.annotations.items(), random))
-        return replace(one, offers=dict(shuffled(one.offers.items(), random)), annotations=annotations)
+    def service(original: ExportedService) -> ExportedService:
+        annotations = dict(shuffled(original.annotations.items(), random))
+        return replace(
+            original, offers=dict(shuffled(original.offers.items(), random)), annotations=annotations
+        )
 
     members = dict(shuffled(world.members.items(), random))
     return World(
-        members, {key: service(one) for key, one in shuffled(world.services.items(), random)}, now=world.now
+        members,
+        {key: service(original) for key, original in shuffled(world.services.items(), random)},
+        now=world.now,
     )

@@ -1,4 +1,4 @@
-"""Small worlds for the tests of rules and derivation, and an apiserver that keeps what is made of one."""
+"""Small worlds for the tests of rules and derivation, and an apiserver that stores the objects of one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fleet(*names: str) -> dict[str, Member]:
 
 
 def key_of(name: str) -> str:
-    """Return the cluster key of a member that says nothing of where it is."""
+    """Return the cluster key of a member without region, zone and group."""
     return cluster_key("default", "default", "default", name)
 
 
@@ -47,8 +47,8 @@ def export(*rules: tuple[int, str], targets: tuple[str, ...] = (), account: str 
 
 
 def service(*ports: int | ServicePort, kind: str = "ClusterIP", **more: object) -> Service:
-    some = tuple(p if isinstance(p, ServicePort) else ServicePort(port=p) for p in ports)
-    return Service.model_validate({"type": kind, "ports": some, **more})
+    entries = tuple(p if isinstance(p, ServicePort) else ServicePort(port=p) for p in ports)
+    return Service.model_validate({"type": kind, "ports": entries, **more})
 
 
 def port(number: int, name: str = "", protocol: str = "TCP", app: str | None = None) -> ServicePort:
@@ -60,7 +60,7 @@ def offered(offers: Mapping[str, Offer], **more: object) -> ExportedService:
 
 
 def world(members: Mapping[str, Member], *services: ExportedService, now: float = 0.0) -> World:
-    return World(members, {one.key: one for one in services}, now=now)
+    return World(members, {service.key: service for service in services}, now=now)
 
 
 def derived(
@@ -70,13 +70,13 @@ def derived(
     return derive(world(members, service, now=now)).services[service.key]
 
 
-def reasons(one: Derived) -> dict[str, ExclusionReason]:
+def reasons(result: Derived) -> dict[str, ExclusionReason]:
     """Return why each cluster that does not export does not."""
-    return {cluster: exclusion.reason for cluster, exclusion in one.excluded.items()}
+    return {cluster: exclusion.reason for cluster, exclusion in result.excluded.items()}
 
 
-def condition(one: Derived, kind: str) -> Condition:
-    [found] = [condition for condition in one.conditions if condition.type == kind]
+def condition(result: Derived, kind: str) -> Condition:
+    [found] = [condition for condition in result.conditions if condition.type == kind]
     return found
 
 
@@ -86,11 +86,18 @@ def endpoints(view: View) -> dict[int, list[str]]:
 
 
 WEB = Offer(export((80, "/web")), service(80))
+
+
+def scoped(*names: str) -> Offer:
+    """Return an offer whose target clusters are these members."""
+    return replace(WEB, export=export((80, "/web"), targets=tuple(map(key_of, names))))
+
+
 HEADLESS = Offer(WEB.export, service(80, cluster_ip="None"))
 
 
 def owned(wanted: object) -> dict[str, Any]:
-    """Return the field set of what was applied, as the apiserver keeps it; lists are atomic."""
+    """Return the field set of an applied object, as the apiserver stores it; lists are atomic."""
     return (
         {f"f:{name}": owned(value) for name, value in wanted.items()} if isinstance(wanted, Mapping) else {}
     )
@@ -115,7 +122,7 @@ def lists_of_clusters(policy: Mapping[str, Any]) -> list[list[str]]:
 
 @dataclass
 class Store:
-    """The objects of one service at an apiserver that adds what the real one and Karmada add."""
+    """The objects of one service at an apiserver that adds the fields of the real one and of Karmada."""
 
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     templates: list[dict[str, Any] | None] = field(default_factory=list)
@@ -155,7 +162,7 @@ class Store:
         *,
         arrived: bool = False,
     ) -> Iterator[None]:
-        """Write what is needed, each stage in this order, and stop after each write."""
+        """Write the missing changes, each stage in this order, and stop after each write."""
         for stage in stages(self.live(), wanted, arrived=arrived):
             assert stage
             for change in order(list(stage)):

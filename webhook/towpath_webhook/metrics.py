@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from prometheus_client import Counter, Histogram
 
-from towpath.serving.metric_families import Family, MetricSet
+from towpath.serving.metric_families import Family, Gauges, MetricSet
 
 LATENCY_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 """Buckets: most answers take less than a millisecond, and callers wait for three seconds at most."""
@@ -81,8 +81,14 @@ class Metrics(MetricSet):
             "Calls that the plugin did not answer, by gRPC status; the object alone was checked then.",
             "code",
         )
+        self.certificates: Gauges[str] = self.gauges(
+            "towpath_webhook_certificate_expiry_timestamp_seconds",
+            "Unix time at which a certificate of the webhook expires, serving or authority.",
+            "certificate",
+        )
         for call in PluginCall:
             self.plugin_seconds[call]
         for code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
             self.plugin_failures[code].inc(0)  # Prometheus misses the first increment of a series without a 0
+        self.describe_credentials()
         self.describe_process()

@@ -10,36 +10,24 @@ import errno
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
 from towpath import __version__
-from towpath.cli.demo import demo
-from towpath.cli.explain import explain, members
-from towpath.cli.install import install, uninstall
-from towpath.cli.local import app as local
-from towpath.cli.plan import plan
-from towpath.cli.serve import app as serve
+from towpath.cli.commands import Commands
 from towpath.errors import TowpathError
 
 app = typer.Typer(
     name="towpath",
+    cls=Commands,
     help="Multi-cluster services for Karmada.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command()(demo)
-app.command()(install)
-app.command()(uninstall)
-app.command()(members)
-app.command()(explain)
-app.command()(plan)
-app.add_typer(local, name="local")
-app.add_typer(serve, name="serve")
-
 _INTERRUPTED = 130
 
 
@@ -56,7 +44,7 @@ def main() -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        app(prog_name="towpath")
+        app(prog_name=program())
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             _say("interrupted")
@@ -68,6 +56,11 @@ def main() -> NoReturn:
         _say(f"error: {_line(known)}")
         sys.exit(known.exit_code if isinstance(known, TowpathError) else 1)
     sys.exit(0)
+
+
+def program() -> str:
+    """Return what the user has called: ``kubectl`` finds its plugins by the name ``kubectl-towpath``."""
+    return "kubectl towpath" if Path(sys.argv[0]).name.startswith("kubectl-") else "towpath"
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -85,8 +78,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
-        what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        return f"{error.filename}: {what}" if error.filename else what
+        problem = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        return f"{error.filename}: {problem}" if error.filename else problem
     return str(error)
 
 

@@ -19,7 +19,7 @@ from towpath.cli.progress import built
 from towpath.cli.running import run
 from towpath.errors import BootFailed, TowpathError
 from towpath.karmada.client import Client
-from towpath.local import boot, clearing, demo, processes, store, webhook
+from towpath.local import boot, clearing, data_path, demo, processes, store, webhook
 from towpath.local.demo import Stage
 from towpath.local.nodes import host, packages
 from towpath.local.spec import PLUGIN, SUBNET, Environment
@@ -87,6 +87,9 @@ async def _on_local(env: Environment, *, clean: bool) -> None:
         await processes.ensure_running(env, PLUGIN)
         await webhook.start(env, karmada)
         _say("   Towpath's plugin and webhook run")
+        if env.has_nodes:
+            await data_path.start(env, karmada, lambda line: _say(f"   {line}"))
+            _say("   Towpath's data path runs on every node")
         try:
             _show(await demo.play(stage))
         finally:

@@ -100,13 +100,18 @@ def up(
     """Boot a Karmada and join its members. Prints the export lines for your shell."""
     from towpath.cli.progress import built
     from towpath.local import boot
+    from towpath.local.build import Binaries
+    from towpath.local.store import FILE, load
 
     network = _subnet(subnet)
     names = [f"cluster-{number}" for number in range(1, members + 1)]
+    place = _root(root)
+    known = load(place).binaries if (place / FILE).exists() else None
+    binaries = Binaries(known) if known and known.is_dir() else built()  # what runs needs no build
     env = run(
         boot.up(
-            _root(root),
-            built(),
+            place,
+            binaries,
             names=names,
             qps=qps,
             base_port=base_port,

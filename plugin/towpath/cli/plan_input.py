@@ -106,7 +106,7 @@ def _schemas() -> Mapping[Kind, Schema]:
     from towpath.plan.schema import schemas_of
     from towpath.setup.assets import deployed
 
-    return schemas_of(manifest.load(deployed("crds")))
+    return schemas_of(obj for folder in ("crds", "schemas") for obj in manifest.load(deployed(folder)))
 
 
 @contextmanager

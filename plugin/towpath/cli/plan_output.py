@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from towpath.cli.output import MemberRow, explanation, inventory, show, warnings, write
+from towpath.cli.output import show, write
 from towpath.cli.plan_input import Output
+from towpath.cli.service_output import MemberRow, explanation, inventory, warnings
 from towpath.model import manifest
 from towpath.plan import result
 from towpath.text import one_line, several

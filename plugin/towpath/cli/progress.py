@@ -48,13 +48,13 @@ class _Bars:
 
 class _Lines:
     def __init__(self) -> None:
-        self._said: tuple[str, float] = ("", 0.0)
+        self._last: tuple[str, float] = ("", 0.0)
 
     def show(self, state: BuildProgress) -> None:
-        stage, when = self._said
+        stage, when = self._last
         finished = state.total > 0 and state.done == state.total
         if state.stage == stage and state.seconds - when < _LINE_EVERY and not finished:
             return
-        self._said = (state.stage, state.seconds)
+        self._last = (state.stage, state.seconds)
         count = f": {state.done} of {state.total}" if state.total else ""
         sys.stderr.write(f"{state.seconds:5.0f} s  {_WHAT[state.stage]}{count}\n")

@@ -13,6 +13,7 @@ from towpath.cli import kubeconfig as options
 from towpath.cli.logs import LogFormat, log_as
 from towpath.cli.running import run
 from towpath.cli.serve_net import net
+from towpath.cli.serve_page import page
 from towpath.cli.serve_webhook import webhook
 from towpath.errors import ApiError, UsageError
 from towpath.serving.host_port import parse_host_port
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 
 _APISERVER_FAILS = 429
 """From this HTTP status on, an error is the apiserver's and not the caller's."""
-app = typer.Typer(help="Run the plugin or the webhook until SIGTERM.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run the plugin, the webhook or another long-running process until SIGTERM.", no_args_is_help=True
+)
 app.command()(webhook)
 app.command()(net)
+app.command()(page)
 
 
 @app.command()
@@ -62,7 +66,7 @@ def plugin(
         str | None,
         typer.Option(
             metavar="NAMESPACE/NAME",
-            help="Lease for leader election. With several plugins, one works and the others stand by.",
+            help="Lease for leader election; the name begins with towpath. Of several plugins one works.",
             show_default=False,
         ),
     ] = None,

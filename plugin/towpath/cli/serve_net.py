@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,9 @@ from towpath.serving.host_port import HIGHEST_PORT
 if TYPE_CHECKING:
     from towpath.datapath.world import Settings
 
+_APISERVER_SECONDS = 60.0
+"""How long an agent that starts waits for its apiserver."""
+
 
 def net(
     kubeconfig: Annotated[
@@ -31,8 +35,14 @@ def net(
     ] = None,
     context: options.Context = None,
     cluster: Annotated[
-        str, typer.Option(envvar="TOWPATH_CLUSTER", help="Name of the member, in logs and error pages.")
-    ] = "this cluster",
+        str | None,
+        typer.Option(
+            envvar="TOWPATH_CLUSTER",
+            help="Name of the member, in logs and error pages. By default as Karmada has written it into "
+            "the ConfigMap towpath-net-envoy.",
+            show_default=False,
+        ),
+    ] = None,
     node: Annotated[
         str, typer.Option(envvar="NODE_NAME", help="Name of the node that the proxy runs on.")
     ] = "",
@@ -43,7 +53,7 @@ def net(
         Path, typer.Option(help="Unix socket on which Envoy fetches its configuration.")
     ] = Path("/run/towpath/xds.sock"),
     envoy_admin: Annotated[
-        Path, typer.Option(metavar="SOCKET", help="Unix socket of Envoy's admin interface, for metrics.")
+        Path, typer.Option(metavar="SOCKET", help="Unix socket of Envoy's admin interface.")
     ] = Path("/run/towpath/admin.sock"),
     bind: Annotated[str, typer.Option(metavar="ADDRESS", help="Address on which Envoy listens.")] = "0.0.0.0",  # noqa: S104 - in the pod's network namespace
     gateway_port: Annotated[
@@ -62,6 +72,9 @@ def net(
             metavar="HOST:PORT", help="Address for /healthz, /readyz and /metrics.", show_default=False
         ),
     ] = None,
+    drain: Annotated[
+        float, typer.Option(min=0, help="Seconds in which Envoy ends its connections after SIGTERM.")
+    ] = 0.0,
     log_format: Annotated[LogFormat, typer.Option(help="Format of the log.")] = LogFormat.JSON,
 ) -> None:
     """Configure this node's Envoy from the member's imports, exports and policies, until SIGTERM."""
@@ -76,7 +89,7 @@ def net(
     from towpath.datapath.world import ServiceName, Settings
 
     settings = Settings(
-        cluster,
+        cluster or "",
         proxies=ServiceName(*service.split("/", 1)),
         bind=bind,
         gateway_port=gateway_port,
@@ -85,7 +98,18 @@ def net(
         access_log=access_log,
     )
     try:
-        run(_serve(kubeconfig, context, settings, node=node, socket=socket, admin=envoy_admin, health=health))
+        run(
+            _serve(
+                kubeconfig,
+                context,
+                settings,
+                node=node,
+                socket=socket,
+                admin=envoy_admin,
+                health=health,
+                drain=drain,
+            )
+        )
     except KeyboardInterrupt:
         structlog.get_logger().info("stopped")
 
@@ -99,13 +123,29 @@ async def _serve(
     socket: Path,
     admin: Path,
     health: str | None,
+    drain: float,
 ) -> None:
     from towpath.karmada.client import Client
     from towpath.net.agent import serve
+    from towpath.net.identity import member_name
+    from towpath.polling import accepted
 
     user_agent = f"towpath-net/{__version__}"
     async with await Client.connect(kubeconfig, context=context, user_agent=user_agent, pool=24) as client:
-        await serve(client, settings, node=node, socket=socket.absolute(), admin=admin, health=health)
+        if not settings.cluster:
+            name = await accepted(
+                lambda: member_name(client, settings.proxies.namespace), patience=_APISERVER_SECONDS
+            )
+            settings = replace(settings, cluster=name)
+        await serve(
+            client,
+            settings,
+            node=node,
+            socket=socket.absolute(),
+            admin=admin,
+            health=health,
+            drain_seconds=drain,
+        )
 
 
 def _ports(text: str) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from towpath.errors import UsageError
 from towpath_webhook.certificates.tls import TlsVersion
 
 if TYPE_CHECKING:
+    from towpath.karmada.client import Client
     from towpath_webhook.plugin.client import PluginAddress
 
 
@@ -49,6 +50,15 @@ def webhook(
     ] = TlsVersion.V1_3,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8443,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="Host by which the apiserver calls the webhook, for the certificate that it issues. Without "
+            "it, each replica reads the host from the registration, within ten seconds.",
+            show_default=False,
+        ),
+    ] = None,
     plugin_socket: Annotated[
         Path | None,
         typer.Option(
@@ -87,7 +97,15 @@ def webhook(
     try:
         run(
             _serve(
-                kubeconfig, context, files, (tls_min_version, client_ca), host, port, drain, address, health
+                kubeconfig,
+                context,
+                files,
+                (tls_min_version, client_ca),
+                (host, *(name or ())),
+                port,
+                drain,
+                address,
+                health,
             ),
             loop=uvloop.new_event_loop,
         )
@@ -100,12 +118,13 @@ async def _serve(
     context: str | None,
     files: tuple[Path, Path, Path | None] | None,
     tls_options: tuple[TlsVersion, Path | None],
-    host: str,
+    names: tuple[str, ...],
     port: int,
     drain: float,
     plugin: PluginAddress | None,
     health: str | None,
 ) -> None:
+    """Serve at the first of ``names``, with a certificate for all of them."""
     from towpath_webhook.assembly import application
     from towpath_webhook.certificates.keeper import LOCAL_NAMES, CertificateKeeper, FilePair, OwnAuthority
     from towpath_webhook.certificates.tls import ServerTls
@@ -114,7 +133,7 @@ async def _serve(
 
     tls = ServerTls(*tls_options)
     async with AsyncExitStack() as open_:
-        store = None
+        store = client = None
         if files is None or files[2]:
             from towpath.karmada.client import Client
 
@@ -127,9 +146,15 @@ async def _serve(
             keeper = FilePair(tls, store, cert=cert, key=key, ca=ca)
         else:
             assert store is not None  # noqa: S101 - just made
-            keeper = OwnAuthority(tls, store, names=(*LOCAL_NAMES, host))
+            keeper = OwnAuthority(tls, store, names=(*LOCAL_NAMES, *names))
         app = await open_.enter_async_context(application(plugin, health))
-        await serve(app, host, port, keeper, drain_seconds=drain)
+        if client is not None:
+            app.metrics.report_credentials(partial(_expires, client))
+        await serve(app, names[0], port, keeper, drain_seconds=drain)
+
+
+def _expires(client: Client) -> float | None:
+    return client.expires
 
 
 def _address(plugin: plugin_options.Reached | None) -> PluginAddress | None:

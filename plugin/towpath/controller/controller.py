@@ -52,9 +52,14 @@ class Controller:
         self._expose(metrics)
 
     @property
-    def withheld(self) -> Container[ServiceKey]:
-        """The services whose import the deletion guard keeps."""
+    def withheld(self) -> Mapping[ServiceKey, str]:
+        """The services whose import the deletion guard keeps, each with the namespace that is the cause."""
         return self._exports.withheld
+
+    @property
+    def early(self) -> Container[ServiceKey]:
+        """The services of which it was too early to report anything, as of the last pass of each."""
+        return self._exports.early
 
     def pending_since(self, key: ServiceKey) -> float | None:
         """Return since when members lag with a service (seconds since 1970), None if none does."""
@@ -138,6 +143,7 @@ class Controller:
         metrics.leader.set_function(self._leads)
         metrics.clusters.read_from(lambda: Counter(map(_state, world.fleet.members.values())))
         metrics.services_behind.read_from(lambda: exports.behind)
+        metrics.guard_counted.read_from(lambda: exports.withdrawing(time.time()))
         metrics.exports.read_from(
             lambda: Counter(ConditionLabels(c.type, c.status) for c in self._conditions())
         )

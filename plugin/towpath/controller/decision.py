@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from towpath.derivation.stages import Write
 from towpath.derivation.status import Status
 from towpath.inventory.snapshot import Template
 from towpath.karmada.client import Resource
-from towpath.karmada.reflector import Name
+from towpath.karmada.wire import Name
 
 
 class Touch(NamedTuple):
@@ -41,9 +42,9 @@ class Adopt(NamedTuple):
 
 
 class Collect(NamedTuple):
-    """Delete what a ServiceExport has left, if a fresh read confirms that the export does not exist."""
+    """Delete what a template has left that is derived from it, if a fresh read confirms that it is gone."""
 
-    export: Resource
+    source: Resource
     name: Name
     writes: tuple[Write, ...]
 
@@ -70,9 +71,11 @@ Step = Write | Touch | PatchStatus | Adopt | Collect
 class Decision:
     """What to do about one service, in this order, and when to reconcile it again.
 
-    The writes of one stage may happen at the same time, a stage after the one before it, and ``steps`` one
-    after the other when all stages are done. ``took_up``: the change that began the pass is taken up.
-    ``relist``: list again what derivations read. ``forgotten`` are objects that no longer exist.
+    ``records`` are written before everything that depends on them (``ordered``). The writes of one stage may
+    happen at the same time, a stage after the one before it, and ``steps`` one after the other when all
+    stages are done.
+    ``took_up``: the change that began the pass is taken up. ``relist``: list again what derivations read.
+    ``forgotten`` are objects that no longer exist.
     """
 
     look_again: float = math.inf
@@ -83,6 +86,7 @@ class Decision:
     notes: tuple[Note, ...] = ()
     news: tuple[tuple[Subject, News], ...] = ()
     forgotten: tuple[tuple[Resource, Name], ...] = ()
+    records: tuple[PatchStatus, ...] = ()
     stages: tuple[Sequence[Write], ...] = ()
     steps: tuple[Step, ...] = ()
 
@@ -97,6 +101,22 @@ class Decision:
             self.notes + other.notes,
             self.news + other.news,
             self.forgotten + other.forgotten,
+            self.records + other.records,
             self.stages + other.stages,
             self.steps + other.steps,
         )
+
+    @property
+    def ordered(self) -> tuple[Sequence[Write | PatchStatus], ...]:
+        """The stages with the records before them.
+
+        Policies serve nothing without an import. Those of a first import are written beside the records.
+        """
+        first, *later = self.stages or ((),)
+        if self.records and any(map(_creates_import, itertools.chain(*later))):
+            return ((*self.records, *first), *later)
+        return (self.records, *self.stages) if self.records else self.stages
+
+
+def _creates_import(write: Write) -> bool:
+    return write.live is None and write.wanted is not None and write.wanted["kind"] == "ServiceImport"

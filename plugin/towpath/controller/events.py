@@ -1,8 +1,9 @@
 """Events: each change of a condition, where ``kubectl describe`` shows it.
 
-``news_of`` decides which changes of conditions are worth an event. Events are sent beside the work and never
-delay or fail it: they are dropped when the apiserver does not accept them, when an equal event was emitted
-lately, and, as in client-go's recorder, when one object has too many. While Karmada is busy they wait.
+``news_of`` decides which changes of conditions are worth an event, and ``news_of_exporters`` which changes of
+the exporters. Events are sent beside the work and never delay or fail it: they are dropped when the apiserver
+does not accept them, when an equal event was emitted lately, and, as in client-go's recorder, when one object
+has too many. While Karmada is busy they wait.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from towpath.controller.token_bucket import TokenBucket
+from towpath.derivation.derive import Derived
 from towpath.errors import ApiError
 from towpath.model.condition import FALSE, READY, TRUE
 from towpath.model.times import rfc3339
@@ -68,6 +70,20 @@ def news_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[New
         if same or (c["type"] == READY and c["reason"] == ConditionReason.PENDING) or (not was and good):
             continue
         yield News(NORMAL if good else WARNING, c["reason"], c["message"])
+
+
+def news_of_exporters(before: Derived, after: Derived) -> list[News]:
+    """Return the events for clusters that export the service now, or no longer."""
+    lost = sorted(set(before.exporters) - set(after.exporters))
+    gained = sorted(set(after.exporters) - set(before.exporters))
+    return [
+        *(
+            News(WARNING, why.reason, f"Cluster {name} no longer exports the service. {why.text}")
+            for name in lost
+            if (why := after.excluded.get(name)) is not None
+        ),
+        *(News(NORMAL, "Exporting", f"Cluster {name} exports the service.") for name in gained),
+    ]
 
 
 class Events:

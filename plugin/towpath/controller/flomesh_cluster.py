@@ -9,7 +9,7 @@ from towpath.controller.events import Subject
 from towpath.derivation.status import stated
 from towpath.karmada import resources
 from towpath.karmada.decode import StoredCluster
-from towpath.karmada.reflector import Name
+from towpath.karmada.wire import Name
 from towpath.model.cluster import Member
 from towpath.model.keys import GatewayKey
 from towpath.rules import conditions

@@ -143,6 +143,12 @@ class Metrics(MetricSet):
             "Deletions of imports that the deletion guard withheld, by cause; each retry counts.",
             "cause",
         )
+        self.guard_counted: Gauges[str] = self.gauges(
+            "towpath_guard_withdrawals",
+            "Imports that are withdrawn or should be, as the deletion guard counts them: for the five "
+            "namespaces with most, and (other) for the rest.",
+            "namespace",
+        )
         self.exports: Gauges[ConditionLabels] = self.gauges(
             "towpath_exports",
             "ServiceExports by condition and status of the condition.",
@@ -166,4 +172,5 @@ class Metrics(MetricSet):
         for refusal in Refusal:
             # Prometheus counts from the first sample, so there must be one before the first refusal
             self.guard_refusals[refusal].inc(0)
+        self.describe_credentials()
         self.describe_process()

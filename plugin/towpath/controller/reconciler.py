@@ -56,8 +56,8 @@ class Reconciler:
         if decision.relist:
             self._inventory.watched.relist()
         self._report(decision, now)
-        for stage in decision.stages:
-            await asyncio.gather(*map(self._writer.write, stage))
+        for stage in decision.ordered:
+            await asyncio.gather(*(self._act(step, now) for step in stage))
         for step in decision.steps:
             await self._act(step, now)
         return decision.look_again

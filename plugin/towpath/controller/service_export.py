@@ -11,29 +11,39 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Container
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 
+from towpath.controller import brought_service, gateway_route
 from towpath.controller.decision import Decision, Latency, Note, PatchStatus, Step, Touch
-from towpath.controller.deletionguard.decide import DeletionGuard, Verdict
-from towpath.controller.events import NORMAL, WARNING, News, Subject
+from towpath.controller.deletionguard.decide import DeletionGuard
+from towpath.controller.deletionguard.limit import Verdict
+from towpath.controller.events import news_of_exporters
+from towpath.controller.export_status import (
+    deletion_of,
+    export_of,
+    import_of,
+    offer_of,
+    record_of,
+    status_of,
+    subject,
+)
 from towpath.controller.followpolicy.decide import Follower, FollowPolicies
 from towpath.controller.orphanbinding.decide import OrphanBindings
 from towpath.controller.rollout.decide import Rollout, Rollouts, arrival_of
+from towpath.controller.rollout.exports import StaleExports
+from towpath.controller.rollout.first_import import FirstImports
 from towpath.controller.rollout.load import Load
 from towpath.controller.rollout.throttle import StatusThrottle
 from towpath.controller.traffic_policy import TrafficPolicies
 from towpath.derivation.derive import Derived
 from towpath.derivation.followpolicy import export_policy
-from towpath.derivation.render import Rendered, render
-from towpath.derivation.stages import is_foreign, stages
-from towpath.derivation.status import export_status, offering, stated, was_valid
+from towpath.derivation.render import Rendered, beside, render
+from towpath.derivation.routes import NO_ROUTES
+from towpath.derivation.stages import stages
+from towpath.derivation.status import was_valid
 from towpath.inventory.snapshot import Snapshot
-from towpath.karmada import resources
-from towpath.karmada.client import Resource
 from towpath.karmada.decode import StoredExport
-from towpath.karmada.reflector import Name
 from towpath.model.arrival import Arrival
 from towpath.model.condition import Condition
 from towpath.model.keys import ServiceKey
@@ -42,6 +52,8 @@ from towpath.model.world import ExportedService
 from towpath.propagation.namespaces import is_reserved
 from towpath.rules import conditions
 from towpath.rules.conditions import withheld
+from towpath.rules.handover import handover
+from towpath.rules.late_cache import caught_up_at
 
 AUDIT_SECONDS = 900.0
 """The time after which a service is reconciled although nothing has happened; up to a third more."""
@@ -54,6 +66,8 @@ class ServiceExports:
         self.load = Load()
         self._throttle = StatusThrottle(self.load)
         self._rollouts = Rollouts(self.load, self._throttle)
+        self._first = FirstImports(self.load)
+        self._stale = StaleExports(self.load)
         self._guard = DeletionGuard()
         self._follow = FollowPolicies(self.load)
         self._orphans = OrphanBindings()
@@ -61,12 +75,18 @@ class ServiceExports:
         self._known: dict[ServiceKey, Derived] = {}
         self.ready: dict[ServiceKey, Condition] = {}
         """The condition Ready of each export, as of its last pass."""
+        self.early: set[ServiceKey] = set()
+        """The services of which it was too early to report anything, as of the last pass of each."""
         self._withdrawing: set[ServiceKey] = set()
 
     @property
-    def withheld(self) -> Container[ServiceKey]:
-        """The services whose import the deletion guard keeps."""
+    def withheld(self) -> Mapping[ServiceKey, str]:
+        """The services whose import the deletion guard keeps, each with the namespace that is the cause."""
         return self._guard.withheld
+
+    def withdrawing(self, now: float) -> Mapping[str, int]:
+        """Return how many withdrawals the deletion guard counts, by namespace."""
+        return self._guard.counted(now)
 
     @property
     def lagging(self) -> tuple[ServiceKey, ...]:
@@ -100,11 +120,14 @@ class ServiceExports:
         self._known.pop(key, None)
         self.ready.pop(key, None)
         self._withdrawing.discard(key)
+        self.early.discard(key)
         self._rollouts.forget(key)
         self._throttle.forget(key)
-        export, imported = _export_of(key), _import_of(key)
+        self._first.forget(key)
+        self._stale.forget(key)
+        export, imported = export_of(key), import_of(key)
         self._follow.forget(export)
-        forgotten = Decision(took_up=True, forgotten=(export, imported))
+        forgotten = Decision(took_up=True, forgotten=(export, imported)) + brought_service.decide(snapshot)
         return forgotten + (self._deleting(snapshot) if snapshot.deleting else self._guard.gone(snapshot))
 
     def _deleting(self, snapshot: Snapshot) -> Decision:
@@ -117,43 +140,56 @@ class ServiceExports:
             return Decision()
         self._guard.forget(key)
         writes = tuple(stages(snapshot.current, Rendered(), export=export.uid))
-        deleted = (conditions.being_deleted(), conditions.ready((), Arrival()))
-        make = partial(stated, deleted, export.generation, now=snapshot.now)
-        return Decision(stages=writes, steps=(PatchStatus(*_export_of(key), make, _subject(key, export)),))
+        routes = gateway_route.decide(snapshot, export.uid, NO_ROUTES)
+        return routes + Decision(stages=writes, steps=(deletion_of(snapshot, export),))
 
     def _export(self, snapshot: Snapshot) -> Decision:
         key, service, derived, export = snapshot.key, snapshot.service, snapshot.derived, snapshot.export
         if service is None or derived is None or export is None:
             return self._gone(snapshot)
-        wanted = render(key, service.uid, derived, overwrites=service.overwrites)
+        wanted = render(key, service.uid, derived, handover=handover(service.annotations))
+        wanted = beside(wanted, snapshot.in_use.prevents(wanted))
         verdict, decision = self._guard.judge(snapshot, wanted)
         if verdict is Verdict.WAIT:
             return decision
         if verdict is Verdict.REFUSED:
-            held = replace(wanted, refused=withheld())
-            self.ready[key] = withheld()
-            return decision + Decision(steps=(_status(snapshot, export, derived, held, Arrival()),))
-        arrival = arrival_of(snapshot.imports, wanted.digests)
+            self.ready[key] = refused = withheld(self.withheld[key])
+            held = replace(wanted, refused=refused)
+            return decision + Decision(steps=(status_of(snapshot, export, derived, held, Arrival()),))
+        until = self._first.wait(snapshot, wanted)
+        if until < math.inf:
+            self.early.add(key)
+            return decision + Decision(until) + self._followed(snapshot, service, export)
+        routes = gateway_route.wanted(snapshot)
+        arrival = arrival_of(snapshot.imports, wanted, gateway_route.unrouted(snapshot, routes))
         arrived = not snapshot.imports.reflecting or not arrival.behind
         self.ready[key] = wanted.refused or conditions.ready(sorted(wanted.digests), arrival)
         writes = tuple(stages(snapshot.current, wanted, export=service.uid, arrived=arrived))
-        rollout = self._rollout(snapshot, wanted, writing=bool(writes))
+        rollout = self._rollout(snapshot, wanted, arrival, writing=bool(writes))
         return (
-            Decision(_audit(key, snapshot.now), notes=_obstacle(snapshot, wanted), stages=writes)
+            brought_service.decide(snapshot, wanted)
+            + gateway_route.decide(snapshot, service.uid, routes, arrived=arrived)
+            + Decision(
+                _audit(key, snapshot.now),
+                notes=_obstacle(snapshot, wanted),
+                records=record_of(snapshot, service, wanted),
+                stages=writes,
+            )
             + self._changed(snapshot, export, derived)
             + self._rolled_out(snapshot, rollout, arrival)
-            + self._reported(snapshot, rollout, _status(snapshot, export, derived, wanted, arrival))
+            + self._touched(snapshot, service)
+            + self._reported(snapshot, rollout, status_of(snapshot, export, derived, wanted, arrival))
             + self._followed(snapshot, service, export)
         )
 
-    def _rollout(self, snapshot: Snapshot, wanted: Rendered, *, writing: bool) -> Rollout:
+    def _rollout(self, snapshot: Snapshot, wanted: Rendered, arrival: Arrival, *, writing: bool) -> Rollout:
         imports = snapshot.imports
         claimed = imports.claim is not None and wanted.service_import is not None
         return self._rollouts.look(
             snapshot.key,
             wanted.digests,
-            imports.binding.copies.reported,
-            imports.lost,
+            imports.binding.copies.digests,
+            {*imports.lost, *arrival.overridden},
             snapshot.now,
             snapshot.changed_at,
             claimed=claimed,
@@ -178,8 +214,8 @@ class ServiceExports:
             return Decision(notes=notes)
         fewer = not set(before.exporters) <= set(derived.exporters)
         (self._withdrawing.add if fewer else self._withdrawing.discard)(key)
-        subject = _subject(key, export)
-        return Decision(notes=notes, news=tuple((subject, news) for news in _changes(before, derived)))
+        about = subject(key, export)
+        return Decision(notes=notes, news=tuple((about, news) for news in news_of_exporters(before, derived)))
 
     def _rolled_out(self, snapshot: Snapshot, rollout: Rollout, arrival: Arrival) -> Decision:
         """Return the touch that a late member needs, and the latency when the last member has arrived."""
@@ -189,20 +225,31 @@ class ServiceExports:
         if rollout.touch and not arrival.taken_by:
             late = f"not reported by {', '.join(rollout.behind)}" if rollout.behind else ""
             why = f"claimed by {arrival.claimed_by}" if arrival.claimed_by else late
-            steps = (Touch(*_import_of(key), why, unclaim=bool(arrival.claimed_by)),)
+            steps = (Touch(*import_of(key), why, unclaim=bool(arrival.claimed_by)),)
         if rollout.seconds is not None:
             latencies = (Latency(rollout.seconds, key in self._withdrawing),)
             self._withdrawing.discard(key)
         return Decision(rollout.look_again, latencies=latencies, steps=steps)
 
+    def _touched(self, snapshot: Snapshot, service: ExportedService) -> Decision:
+        """Touch the export if a member that Karmada reaches holds another version of it."""
+        stale = {name: since for name, since in service.stale.items() if name not in snapshot.imports.lost}
+        look = self._stale.look(snapshot.key, stale, snapshot.now)
+        why = f"not reported by {', '.join(sorted(stale))}"
+        steps = (Touch(*export_of(snapshot.key), why),) if look.touch else ()
+        return Decision(look.look_again, steps=steps)
+
     def _reported(self, snapshot: Snapshot, rollout: Rollout, status: PatchStatus) -> Decision:
         """Return the statuses of export and import, unless it is too early for them."""
         derived = snapshot.derived
         until = self._unbound_until(snapshot)
-        steps: tuple[Step, ...] = () if rollout.hold_status or until < math.inf else (status,)
+        early = rollout.hold_status or until < math.inf
+        (self.early.add if early else self.early.discard)(snapshot.key)
+        steps: tuple[Step, ...] = () if early else (status,)
         if not rollout.hold_status and derived is not None:
-            steps += _offered(snapshot, derived)
-        look_again = math.inf if derived is None else min(until, derived.look_again)
+            steps += offer_of(snapshot, derived)
+        caught_up = caught_up_at(snapshot.imports.catching_up.values())
+        look_again = math.inf if derived is None else min(until, caught_up, derived.look_again)
         return Decision(look_again, took_up=until == math.inf, steps=steps)
 
     def _unbound_until(self, snapshot: Snapshot) -> float:
@@ -211,75 +258,35 @@ class ServiceExports:
         if derived is None or export is None:
             return math.inf
         if not conditions.is_transient(derived.conditions[0]) or was_valid(export.status):
-            self._throttle.bound(snapshot.key)
+            self._throttle.bound(snapshot.key, snapshot.changed_at, snapshot.now)
             return math.inf
         return self._throttle.unbound(snapshot.key, snapshot.changed_at, snapshot.now)
 
     def _followed(self, snapshot: Snapshot, service: ExportedService, export: StoredExport) -> Decision:
         """Let an export that no policy of a user selects go where its Service goes."""
-        if service.taken_by or is_reserved(snapshot.key.namespace):
+        if service.taken_by or is_reserved(snapshot.key.namespace) or snapshot.in_use.export_policy:
             return Decision()
         key, live = snapshot.key, snapshot.export_policy
         follower = Follower(
-            *_export_of(key), service.uid, f"{EXPORT_PREFIX}{key.name}", live, service.selected, export.claim
+            *export_of(key),
+            snapshot.others,
+            f"{EXPORT_PREFIX}{key.name}",
+            live,
+            service.selected,
+            export.claim,
         )
         wanted = export_policy(service, snapshot.fleet.members)
         return self._follow.decide(follower, wanted, snapshot.now)
 
 
-def _export_of(key: ServiceKey) -> tuple[Resource, Name]:
-    return resources.service_exports(key.dialect), Name(key.namespace, key.name)
-
-
-def _import_of(key: ServiceKey) -> tuple[Resource, Name]:
-    return resources.service_imports(key.dialect), Name(key.namespace, key.name)
-
-
-def _subject(key: ServiceKey, export: StoredExport) -> Subject:
-    return Subject(key.dialect.api_version, "ServiceExport", key.namespace, key.name, export.uid)
-
-
 def _obstacle(snapshot: Snapshot, wanted: Rendered) -> tuple[Note, ...]:
     """Return a note if something prevents that what is wanted is written."""
     why = wanted.refused.message if wanted.refused else ""
-    if is_foreign(snapshot.current.service_import):
-        why = "A ServiceImport of this name exists that Towpath has not derived."
     return (Note("error", "not written", {"service": str(snapshot.key), "reason": why}),) if why else ()
-
-
-def _status(
-    snapshot: Snapshot, export: StoredExport, derived: Derived, wanted: Rendered, arrival: Arrival
-) -> PatchStatus:
-    """Return the status of the export."""
-    make = partial(export_status, derived, wanted, arrival, generation=export.generation, now=snapshot.now)
-    return PatchStatus(*_export_of(snapshot.key), make, _subject(snapshot.key, export))
-
-
-def _offered(snapshot: Snapshot, derived: Derived) -> tuple[PatchStatus, ...]:
-    """Return the status of the import, which says who exports the service."""
-    template = snapshot.current.service_import
-    if template is None or is_foreign(template) or not derived.views:
-        return ()
-    status = offering(derived, snapshot.fleet.members)
-    return (PatchStatus(*_import_of(snapshot.key), lambda _: status),)
 
 
 def _summary(derived: Derived) -> object:
     return derived.exporters, tuple(derived.views), derived.excluded
-
-
-def _changes(before: Derived, after: Derived) -> list[News]:
-    """Return the events for clusters that export the service now, or no longer."""
-    lost = sorted(set(before.exporters) - set(after.exporters))
-    gained = sorted(set(after.exporters) - set(before.exporters))
-    return [
-        *(
-            News(WARNING, why.reason, f"Cluster {name} no longer exports the service. {why.text}")
-            for name in lost
-            if (why := after.excluded.get(name)) is not None
-        ),
-        *(News(NORMAL, "Exporting", f"Cluster {name} exports the service.") for name in gained),
-    ]
 
 
 def _audit(key: ServiceKey, now: float) -> float:

@@ -21,7 +21,8 @@ from towpath.derivation.status import Status, says
 from towpath.errors import ApiError, NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import MERGE, Client, Resource
-from towpath.karmada.reflector import Name, Reflector
+from towpath.karmada.reflector import Reflector
+from towpath.karmada.wire import Name
 from towpath.model.ownership import FIELD_MANAGER
 from towpath.propagation.claims import without_claim
 

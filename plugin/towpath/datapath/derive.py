@@ -21,10 +21,12 @@ from towpath.datapath.allocation import (
 )
 from towpath.datapath.egress import Gateways, egress, gateways
 from towpath.datapath.envoy import Json, Kind, Resource
+from towpath.datapath.fallback import own_paths, with_own_gateway
 from towpath.datapath.ingress import Exported, exported, gateway, ready_addresses
 from towpath.datapath.problem import EXPORT, IMPORT, Problem, ProblemReason
+from towpath.datapath.shares import has_local_part, uses_imports
 from towpath.datapath.shares import problems as policy_problems
-from towpath.datapath.shares import uses_imports
+from towpath.datapath.slices import gateways as gateways_of
 from towpath.datapath.slices import proxies, wanted_slice
 from towpath.datapath.world import (
     MemberExport,
@@ -40,17 +42,17 @@ from towpath.datapath.world import (
 from towpath.model.keys import ServiceKey
 from towpath.model.service import HEADLESS, Service
 from towpath.model.view import ImportPort
+from towpath.propagation import namespaces
 
 T = TypeVar("T")
 _TCP = "TCP"
-
-
-class WantedSlice(NamedTuple):
-    """An EndpointSlice and the ServiceImport that owns it."""
-
-    owner: ServiceKey
-    uid: str
-    content: Slice
+_APISERVER = ("default", "kubernetes")
+GATEWAY_PORT_NAME = "gateway"
+"""Name of the port of the gateway's Service."""
+_NO_PORT_LEFT = (
+    "All listener ports are in use, and the namespace has its share of them. Give the agent a larger range, "
+    "or import fewer ports into the namespace."
+)
 
 
 class ImportInputs(NamedTuple):
@@ -64,6 +66,8 @@ class ImportInputs(NamedTuple):
     ports: tuple[int | None, ...]
     """Listener ports, as the ports of the import."""
     proxies: tuple[Proxy, ...]
+    own_paths: tuple[str | None, ...]
+    """Paths at the member's own gateway, as the ports of the import."""
 
 
 class ExportInputs(NamedTuple):
@@ -90,7 +94,7 @@ class Derived:
     """The result: resources by type and name, slices by Service, and what could not be done."""
 
     resources: Mapping[Kind, Mapping[str, Json]] = field(default_factory=dict)
-    slices: Mapping[ServiceName, WantedSlice] = field(default_factory=dict)
+    slices: Mapping[ServiceName, Slice] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     allocation: Allocation = field(default_factory=Allocation)
     imports: Mapping[ServiceKey, tuple[ImportInputs, Imported]] = field(default_factory=dict)
@@ -102,6 +106,7 @@ class Derived:
 def derive(world: World, known: Allocation, settings: Settings, last: Derived | None = None) -> Derived:
     """Return what the world asks for. ``known`` is the allocation as it is kept in the member."""
     last = last or Derived()
+    world, reserved = _without_reserved(world, settings)
     world, renamed = _one_of_each_name(world)
     allocation = _allocate(world, known, settings)
     imports = {}
@@ -125,11 +130,18 @@ def derive(world: World, known: Allocation, settings: Settings, last: Derived | 
     return Derived(
         _by_kind([*front, *(r for result in every for r in result.resources)]),
         {
-            ServiceName(key.namespace, key.name): WantedSlice(key, wanted.imported.uid, made.content)
-            for key, (wanted, made) in imports.items()
-            if made.content is not None
+            **_gateway_slice(world, settings),
+            **{
+                ServiceName(key.namespace, key.name): made.content
+                for key, (_, made) in imports.items()
+                if made.content is not None
+            },
         },
-        tuple(sorted({*renamed, *_problems(world), *(p for result in every for p in result.problems)})),
+        tuple(
+            sorted(
+                {*reserved, *renamed, *_problems(world), *(p for result in every for p in result.problems)}
+            )
+        ),
         allocation,
         imports,
         exports,
@@ -151,6 +163,41 @@ def _allocate(world: World, known: Allocation, settings: Settings) -> Allocation
         allocate_ports(ports, known.ports, settings.first_port, settings.ports),
         allocate_paths(world.exports, claims, known.paths),
     )
+
+
+def _gateway_slice(world: World, settings: Settings) -> dict[ServiceName, Slice]:
+    """Return the slice of the gateway's Service, if the member has that Service."""
+    if settings.gateway not in world.services:
+        return {}
+    port = SlicePort(GATEWAY_PORT_NAME, settings.gateway_port)
+    return {settings.gateway: wanted_slice([port], gateways_of(world.slices_of(settings.proxies)))}
+
+
+def _without_reserved(world: World, settings: Settings) -> tuple[World, tuple[Problem, ...]]:
+    """Return the world without imports and exports of the Services that the cluster itself rests on.
+
+    By an import of ``default/kubernetes`` all pods of the member would send their tokens to another cluster.
+    """
+
+    def is_reserved(key: ServiceKey) -> bool:
+        reserved = key.namespace == settings.proxies.namespace or namespaces.is_reserved(key.namespace)
+        return reserved or (key.namespace, key.name) == _APISERVER
+
+    text = "metadata.name: The cluster itself needs this Service. Use another namespace or name."
+    kinds: tuple[tuple[str, Mapping[ServiceKey, object]], ...] = (
+        (IMPORT, world.imports),
+        (EXPORT, world.exports),
+    )
+    problems = tuple(
+        Problem(kind, key, ProblemReason.RESERVED, text)
+        for kind, objects in kinds
+        for key in filter(is_reserved, objects)
+    )
+    if not problems:
+        return world, ()
+    imports = {key: found for key, found in world.imports.items() if not is_reserved(key)}
+    exports = {key: found for key, found in world.exports.items() if not is_reserved(key)}
+    return replace(world, imports=imports, exports=exports), problems
 
 
 def _one_of_each_name(world: World) -> tuple[World, tuple[Problem, ...]]:
@@ -178,15 +225,21 @@ def _import_inputs(
     ports = tuple(allocation.ports.get(ImportedPort(*name, port.port)) for port in imported.view.ports)
     # Only whether pods are ready counts, and what the data path has written itself does not.
     slices = tuple(found for found in world.slices_of(name) if not found.published)
+    export = world.exports.get(key)
+    own = own_paths(key, imported.view.ports, export, _holders(key, export, allocation))
     return ImportInputs(
-        key, imported, world.policies.get(key), world.services.get(name), slices, ports, envoys
+        key, imported, world.policies.get(key), world.services.get(name), slices, ports, envoys, own
     )
+
+
+def _holders(key: ServiceKey, export: MemberExport | None, allocation: Allocation) -> tuple[ServiceKey, ...]:
+    return tuple(allocation.paths.get(claim, key) for claim in claims_of(export)) if export else ()
 
 
 def _export_inputs(world: World, key: ServiceKey, allocation: Allocation) -> ExportInputs:
     name, export = ServiceName(key.namespace, key.name), world.exports[key]
     slices = tuple(found for found in world.slices_of(name) if not found.published)
-    holders = tuple(allocation.paths.get(claim, key) for claim in claims_of(export))
+    holders = _holders(key, export, allocation)
     return ExportInputs(key, export, world.services.get(name), slices, holders)
 
 
@@ -201,18 +254,22 @@ def _imported(asked: ImportInputs, settings: Settings) -> Imported:
     resources: list[Resource] = []
     problems: list[Problem] = []
     ports: list[SlicePort] = []
-    for listener_port, port in dict(zip(asked.ports, asked.imported.view.ports, strict=True)).items():
+    is_local_ready = _is_local_ready(service, asked.slices)
+    is_shared = is_local_ready and has_local_part(asked.policy)
+    listed = zip(asked.ports, asked.imported.view.ports, asked.own_paths, strict=True)
+    for listener_port, port, own_path in {entry[0]: entry for entry in listed}.values():
         wrong = _why_not(service, port, listener_port)
         if wrong is not None or listener_port is None:
             if wrong is not None:
                 problems.append(Problem(IMPORT, key, wrong[0], f"spec.ports[port={port.port}]: {wrong[1]}"))
             continue
-        behind: Gateways = gateways(key, port, asked.policy)
+        behind: Gateways = gateways(key, port, asked.policy, settings)
         problems += behind.problems
+        used = with_own_gateway(behind.shares, own_path, settings) if is_shared else behind.shares
         resources += egress(
             ImportedPort(key.namespace, key.name, port.port),
             port,
-            behind.shares,
+            used,
             affinity=asked.imported.view.session_affinity,
             listener_port=listener_port,
             settings=settings,
@@ -220,7 +277,7 @@ def _imported(asked: ImportInputs, settings: Settings) -> Imported:
         name = next(own.name for own in service.ports if own.port == port.port and own.protocol == _TCP)
         if behind.shares:
             ports.append(SlicePort(name, listener_port))
-    is_used = uses_imports(asked.policy, local_ready=_is_local_ready(service, asked.slices))
+    is_used = uses_imports(asked.policy, local_ready=is_local_ready)
     content = wanted_slice(ports, asked.proxies if is_used and ports else ())
     return Imported(tuple(resources), content, tuple(problems))
 
@@ -234,7 +291,7 @@ def _why_not(
     if not any(own.port == port.port and own.protocol == _TCP for own in service.ports):
         return ProblemReason.NO_SUCH_PORT, "The Service of this name has no such TCP port here."
     if listener_port is None:
-        return ProblemReason.NO_PORT_LEFT, "All listener ports are in use. Give the agent a larger range."
+        return ProblemReason.NO_PORT_LEFT, _NO_PORT_LEFT
     return None
 
 

@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from towpath.datapath import envoy
-from towpath.datapath.allocation import ImportedPort
+from towpath.datapath.allocation import ImportedPort, tunnel_host
 from towpath.datapath.envoy import Json, Kind, Resource, typed
 from towpath.datapath.problem import IMPORT, Problem, ProblemReason
-from towpath.datapath.protocol import Transport, transport_of, tunnel_host
 from towpath.datapath.shares import Share, shares
 from towpath.datapath.world import MemberPolicy, Settings
 from towpath.model.keys import ServiceKey
 from towpath.model.view import Endpoint, ImportPort
-from towpath.rules.ports import normal_path
+from towpath.rules.gateway import is_routable
+from towpath.rules.paths import normal_path
+from towpath.rules.transport import Transport, transport_of
 
 CLIENT_IP = "ClientIP"
+_ANY_IS_ENOUGH = 10_000
+"""Percent. By the default of 140, with one of two gateways lost, 30 % of all go to the next priority."""
 _HIGHEST_PORT = 65535
 PATH = re.compile(r"/|(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 """A path that can be put in front of another one: without empty segments, spaces and query."""
@@ -47,13 +50,13 @@ class Gateways(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def gateways(key: ServiceKey, port: ImportPort, policy: MemberPolicy | None) -> Gateways:
+def gateways(key: ServiceKey, port: ImportPort, policy: MemberPolicy | None, settings: Settings) -> Gateways:
     """Return the gateways in use for a port."""
     usable: dict[tuple[str, int], Endpoint] = {}
     problems: list[Problem] = []
     for index, endpoint in enumerate(port.endpoints):
         by = usable.get(_address(endpoint))
-        why = _why_unusable(endpoint)
+        why = _why_unusable(endpoint, settings)
         if why is None and by is not None:
             text = (
                 f"ip: The gateway is also that of {by.cluster_key}, which is used. Give each cluster its own."
@@ -105,20 +108,29 @@ def _address(endpoint: Endpoint) -> tuple[str, int]:
     return endpoint.target.ip, endpoint.target.port
 
 
-def _why_unusable(endpoint: Endpoint) -> tuple[ProblemReason, str] | None:
+def _why_unusable(endpoint: Endpoint, settings: Settings) -> tuple[ProblemReason, str] | None:
     """Return the reason, the field and a sentence."""
     target = endpoint.target
-    try:
-        is_address = not (found := ip_address(target.ip)).is_unspecified and not found.is_multicast
-    except ValueError:
-        is_address = False
-    if not is_address or "%" in target.ip:
+    found = _address_in(target.ip)
+    if found is None or not (is_routable(found) or (found.is_loopback and _is_local(settings.bind))):
         return ProblemReason.BAD_ADDRESS, f"ip: {target.ip!r} is not the IP address of a gateway."
     if not 1 <= target.port <= _HIGHEST_PORT:
         return ProblemReason.BAD_ADDRESS, f"port: {target.port} is not a port. Use 1 to {_HIGHEST_PORT}."
     if not PATH.fullmatch(normal_path(target.path)):
         return ProblemReason.BAD_PATH, f"path: {target.path!r} is not a path of a URL."
     return None
+
+
+def _address_in(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return None if "%" in text else ip_address(text)
+    except ValueError:
+        return None
+
+
+def _is_local(bind: str) -> bool:
+    address = _address_in(bind)
+    return address is not None and address.is_loopback
 
 
 def _cluster(name: str, affinity: str | None, options: Json, failures: int = 5) -> Resource:
@@ -183,9 +195,11 @@ def _filters() -> list[Json]:
 
 
 def _endpoints(name: str, used: Sequence[Share]) -> Resource:
-    return Resource(
-        Kind.ENDPOINTS, name, {"cluster_name": name, "endpoints": [_locality(share) for share in used]}
-    )
+    """Return the endpoints of a port. A priority is used alone while one of its gateways answers."""
+    body: Json = {"cluster_name": name, "endpoints": [_locality(share) for share in used]}
+    if len({share.priority for share in used}) > 1:
+        body["policy"] = {"overprovisioning_factor": _ANY_IS_ENOUGH}
+    return Resource(Kind.ENDPOINTS, name, body)
 
 
 def _locality(share: Share) -> Json:
@@ -216,7 +230,7 @@ def _routes(name: str, target: str, path: str | None, affinity: str | None) -> R
     elif path is None:
         header = {"key": envoy.PATH_HEADER, "value": "%REQ(:PATH)%"}
         fields["request_headers_to_add"] = [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]
-    found = envoy.routes({"prefix": "/"}, action, **fields)
+    found = envoy.routes({"prefix": "/"}, action, gateways=True, **fields)
     host = {
         "name": "all",
         "domains": ["*"],

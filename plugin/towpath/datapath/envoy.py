@@ -20,9 +20,11 @@ ADDED_HEADERS = ("x-envoy-external-address", "x-envoy-internal")
 """What Envoy tells an application of where a request comes from, beside x-forwarded-for."""
 SAFE_METHODS = "GET|HEAD|OPTIONS"
 """Methods that may be repeated although a gateway may have acted on the first request (RFC 9110, 9.2.1)."""
-_NOT_SENT = "connect-failure,refused-stream,reset-before-request,retriable-headers"
-_UNANSWERED = f"{_NOT_SENT},reset,gateway-error"
+_NOT_SENT = "connect-failure,refused-stream,reset-before-request"
+_UNANSWERED = "reset,gateway-error"
 _DAY = "86400s"
+HEAD_SECONDS = "10s"
+"""Time in which the headers of a request have to arrive."""
 
 
 class Kind(StrEnum):
@@ -95,15 +97,18 @@ def same_protocol() -> Json:
     return {"use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}
 
 
-def retries(*, safe: bool) -> Json:
+def retries(*, safe: bool, gateways: bool) -> Json:
     """Return when a request is tried at another endpoint.
 
-    One that may not be repeated is tried again only if it reached no application.
+    One that may not be repeated is tried again only if it reached no application. ``gateways``: the endpoints
+    are gateways, which say whether it did. An application is not believed.
     """
     previous = "envoy.extensions.retry"
+    causes = [_NOT_SENT, *(["retriable-headers"] if gateways else ()), *([_UNANSWERED] if safe else ())]
+    believed = {"retriable_headers": [{"name": UNSERVED_HEADER, "present_match": True}]} if gateways else {}
     return {
-        "retry_on": _UNANSWERED if safe else _NOT_SENT,
-        "retriable_headers": [{"name": UNSERVED_HEADER, "present_match": True}],
+        "retry_on": ",".join(causes),
+        **believed,
         "num_retries": 3,
         "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
         "retry_priority": {
@@ -122,16 +127,16 @@ def retries(*, safe: bool) -> Json:
     }
 
 
-def routes(match: Json, action: Json, **fields: object) -> list[Json]:
+def routes(match: Json, action: Json, *, gateways: bool, **fields: object) -> list[Json]:
     """Return the routes of requests that match: one for safe methods, one for the others.
 
-    No time-out ends an answer that is still arriving.
+    ``gateways``: they lead to gateways, not to pods. No time-out ends an answer that is still arriving.
     """
     safe = {"name": ":method", "string_match": {"safe_regex": {"regex": SAFE_METHODS}}}
     return [
         {
             "match": {**match, "headers": [safe]} if is_safe else match,
-            "route": {"timeout": "0s", "retry_policy": retries(safe=is_safe), **action},
+            "route": {"timeout": "0s", "retry_policy": retries(safe=is_safe, gateways=gateways), **action},
             **fields,
         }
         for is_safe in (True, False)
@@ -162,6 +167,7 @@ def http_listener(
         preserve_external_request_id=True,
         server_header_transformation="PASS_THROUGH",
         stream_idle_timeout=_DAY,
+        request_headers_timeout=HEAD_SECONDS,
         http_protocol_options={"accept_http_10": True},
         upgrade_configs=upgrades,
         access_log=list(access_log),
@@ -176,15 +182,17 @@ def http_listener(
         rds={"route_config_name": name, "config_source": ads()},
         **options,
     )
-    return listener(name, where, "envoy.filters.network.http_connection_manager", manager)
+    kind = "envoy.filters.network.http_connection_manager"
+    return listener(name, where, kind, manager, limited=tunnels)
 
 
-def listener(name: str, where: Json, network_filter: str, config: Mapping[str, Any]) -> Resource:
-    """Return a listener with one filter."""
+def listener(
+    name: str, where: Json, network_filter: str, config: Mapping[str, Any], *, limited: bool = False
+) -> Resource:
+    """Return a listener with one filter. If ``limited``, its connections count for the limit of all."""
     filters = [{"name": network_filter, "typed_config": dict(config)}]
-    return Resource(
-        Kind.LISTENER, name, {"name": name, "address": where, "filter_chains": [{"filters": filters}]}
-    )
+    body: Json = {"name": name, "address": where, "filter_chains": [{"filters": filters}]}
+    return Resource(Kind.LISTENER, name, body if limited else {**body, "ignore_global_conn_limit": True})
 
 
 def route_table(name: str, hosts: Sequence[Json]) -> Resource:

@@ -8,19 +8,22 @@ path that the client sent, in whichever cluster it runs; ``pathRewrite`` and the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from towpath.datapath import envoy
-from towpath.datapath.allocation import EXACT, PathClaim, claims_of
+from towpath.datapath.allocation import EXACT, PathClaim, claims_of, tunnel_host
 from towpath.datapath.egress import PATH
 from towpath.datapath.envoy import Json, Kind, Resource, typed
 from towpath.datapath.problem import EXPORT, Problem, ProblemReason
-from towpath.datapath.protocol import Transport, transport_of, tunnel_host
 from towpath.datapath.rewrite import Substitution, substitution
 from towpath.datapath.world import Balancer, MemberExport, Settings, Slice
 from towpath.model.export import ExportRule
 from towpath.model.keys import ServiceKey
 from towpath.model.service import EXTERNAL_NAME, Service, ServicePort
+from towpath.rules.gateway import gives_credentials
+from towpath.rules.transport import Transport, transport_of
 
 GATEWAY = "ingress"
 """Name of the gateway's listener and of its routes."""
@@ -105,7 +108,12 @@ def gateway(everything: Iterable[Exported], settings: Settings) -> tuple[Resourc
             "name": "services",
             "domains": ["*"],
             "routes": [*found, _unknown(settings.cluster)],
-            "request_headers_to_remove": [envoy.PATH_HEADER, envoy.PREFIX_HEADER, *envoy.ADDED_HEADERS],
+            "request_headers_to_remove": [
+                envoy.PATH_HEADER,
+                envoy.PREFIX_HEADER,
+                envoy.UNSERVED_HEADER,
+                *envoy.ADDED_HEADERS,
+            ],
         }
     ]
     tunnels = {tunnel.host: tunnel for export in exports for tunnel in export.tunnels}
@@ -129,10 +137,20 @@ def ready_addresses(slices: Iterable[Slice], port: ServicePort) -> list[tuple[st
     for found in slices:
         if found.published or found.address_type == "FQDN":
             continue
+        # Who may write EndpointSlices must not reach by the proxy what no pod of theirs reaches.
+        endpoints = [e for e in found.endpoints if not _gives_credentials(e.address)]
         for number in {p.port for p in found.ports if p.name == port.name and p.protocol == _TCP}:
-            ready |= {(endpoint.address, number) for endpoint in found.endpoints if endpoint.ready}
-            serving |= {(endpoint.address, number) for endpoint in found.endpoints if endpoint.serving}
+            ready |= {(endpoint.address, number) for endpoint in endpoints if endpoint.ready}
+            serving |= {(endpoint.address, number) for endpoint in endpoints if endpoint.serving}
     return sorted(ready or serving)
+
+
+@lru_cache(4096)
+def _gives_credentials(text: str) -> bool:
+    try:
+        return gives_credentials(ip_address(text))
+    except ValueError:
+        return False
 
 
 def _nothing(key: ServiceKey, reason: ProblemReason, text: str) -> Exported:
@@ -220,7 +238,9 @@ def _entries(route: Route) -> Iterator[Json]:
     elif not route.keep and path != "/":
         action["prefix_rewrite"] = "/"
     for match in _matches(route.claim):
-        yield from envoy.routes(match, action, name=route.name)
+        # An application that has the request cannot say that no pod has it.
+        hidden = {"response_headers_to_remove": [envoy.UNSERVED_HEADER]}
+        yield from envoy.routes(match, action, gateways=False, name=route.name, **hidden)
 
 
 def _matches(claim: PathClaim) -> Iterator[Json]:

@@ -13,6 +13,7 @@ IMPORT, EXPORT, POLICY = "ServiceImport", "ServiceExport", "GlobalTrafficPolicy"
 class ProblemReason(StrEnum):
     """Why an object, or a part of it, has no effect on the data path."""
 
+    RESERVED = "ReservedName"
     NO_SERVICE = "NoService"
     HEADLESS = "HeadlessService"
     EXTERNAL_NAME = "ExternalName"

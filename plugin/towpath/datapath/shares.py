@@ -23,7 +23,8 @@ from towpath.model.view import Endpoint
 DEFAULT_WEIGHT = 100
 _LARGEST_WEIGHT = 1 << 20
 """Envoy adds the weights of a cluster's endpoints in 32 bits."""
-
+LAST_PRIORITY = 128
+"""The last priority of Envoy."""
 _TIER_DIGITS = 6
 
 
@@ -40,6 +41,11 @@ def uses_imports(policy: MemberPolicy | None, *, local_ready: bool) -> bool:
     if policy is None or policy.policy.lb_type is Spread.LOCALITY:
         return False
     return policy.policy.lb_type is Spread.ACTIVE_ACTIVE or not local_ready
+
+
+def has_local_part(policy: MemberPolicy | None) -> bool:
+    """Tell whether local pods and Envoy get requests side by side."""
+    return policy is not None and policy.policy.lb_type is Spread.ACTIVE_ACTIVE
 
 
 def shares(endpoints: Sequence[Endpoint], policy: MemberPolicy | None) -> tuple[Share, ...]:
@@ -107,8 +113,11 @@ def _tier(part: str) -> tuple[str, int] | None:
 
 
 def _priorities(endpoints: Sequence[Endpoint], tiers: Mapping[str, int]) -> Mapping[str, int]:
-    """Return the priority of each cluster: without gaps, which Envoy refuses; unlisted clusters come last."""
+    """Return the priority of each cluster: without gaps, which Envoy refuses; unlisted clusters come last.
+
+    Those beyond the last priority of Envoy share that: it would refuse the endpoints of all imports.
+    """
     last = max(tiers.values(), default=-1) + 1
     tier = {endpoint.cluster_key: tiers.get(endpoint.cluster_key, last) for endpoint in endpoints}
-    ranks = {number: rank for rank, number in enumerate(sorted(set(tier.values())))}
+    ranks = {number: min(rank, LAST_PRIORITY) for rank, number in enumerate(sorted(set(tier.values())))}
     return {key: ranks[number] for key, number in tier.items()}

@@ -20,8 +20,6 @@ SLICE_MANAGER = "net.towpath.io"
 """Value of ``endpointslice.kubernetes.io/managed-by`` on the EndpointSlices that the data path publishes."""
 TIERS_ANNOTATION = "towpath.io/failover-tiers"
 """On a GlobalTrafficPolicy: ``CLUSTER-KEY=TIER,...``, the order in which FailOver uses clusters."""
-KEEP_PATH_ANNOTATION = "towpath.io/keep-path"
-"""On a ServiceExport: the gateway passes on the path of the rule instead of taking it off."""
 
 
 class ServiceName(NamedTuple):
@@ -66,10 +64,9 @@ class MemberExport(NamedTuple):
 
 
 class MemberImport(NamedTuple):
-    """A ServiceImport. ``uid`` names the owner of the EndpointSlice."""
+    """A ServiceImport."""
 
     view: View
-    uid: str = ""
 
 
 class MemberPolicy(NamedTuple):
@@ -115,6 +112,8 @@ class Proxy(NamedTuple):
 
 PROXIES = ServiceName("towpath-system", "towpath-net")
 """The Service in front of the node proxies (deploy/datapath)."""
+GATEWAY_SERVICE = "towpath-gateway"
+"""The Service by which other clusters reach the proxies."""
 NO_SLICES: Mapping[str, Slice] = {}
 
 
@@ -138,7 +137,8 @@ class Settings:
     """How the data path of a member is set up: the same on all its nodes.
 
     ``cluster`` names the member in answers and logs, ``proxies`` is the Service in front of the node
-    proxies, and listeners take ports from ``first_port`` on.
+    proxies, and listeners take ports from ``first_port`` on. Only a proxy that listens on loopback itself may
+    have gateways there: then all clusters are on one machine.
     """
 
     cluster: str
@@ -148,3 +148,8 @@ class Settings:
     first_port: int = 20000
     ports: int = 10000
     access_log: str = "/dev/stdout"
+
+    @property
+    def gateway(self) -> ServiceName:
+        """The Service of the gateway port, whose EndpointSlice the agents write."""
+        return ServiceName(self.proxies.namespace, GATEWAY_SERVICE)

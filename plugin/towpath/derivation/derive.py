@@ -12,9 +12,10 @@ that export nothing and are in every scope share one view, whatever their number
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from towpath.model.claim import EVERYWHERE
 from towpath.model.cluster import Fleet, Member
 from towpath.model.condition import Condition
 from towpath.model.export import WHEN_UNREACHABLE
@@ -22,14 +23,21 @@ from towpath.model.keys import ServiceKey
 from towpath.model.view import View
 from towpath.model.world import ExportedService, World
 from towpath.propagation.namespaces import is_reserved
-from towpath.rules import conditions, contention
+from towpath.rules import conditions, contention, late_cache
 from towpath.rules.conflict import disagreements
-from towpath.rules.contention import EVERYWHERE, Lost
+from towpath.rules.contention import Lost
 from towpath.rules.eligibility import drained, why_not_exporting
+from towpath.rules.handover import released
 from towpath.rules.ports import Exporter, United, can_replace, exporter, merge_ports, of_one_type, view_of
-from towpath.rules.reachability import DEFAULT_GRACE, Standing, grace, standing
-from towpath.rules.reasons import Exclusion, ExclusionReason, NotImportedReason
+from towpath.rules.reachability import DEFAULT_GRACE, Standing, grace, kept_until, standing
+from towpath.rules.reasons import ChainReason, Exclusion, ExclusionReason, NotImportedReason
 from towpath.rules.scope import in_scope
+
+STALE_SECONDS = 30.0
+"""How long a member may hold another version of an export before the status says so. Touches come earlier."""
+
+
+_ON_THE_WAY = {ExclusionReason.NOT_APPLIED_YET, ExclusionReason.NOT_REPORTED_YET}
 
 
 @dataclass(frozen=True)
@@ -37,16 +45,25 @@ class Derived:
     """One service: its exporters, why the others are none, and the view of each importing cluster.
 
     ``exporters`` are named in the order of precedence. ``everything`` is the view of a cluster that exports
-    nothing and is in every scope; None if there are no exporters. At ``look_again`` (seconds since 1970)
-    the passing of time alone can change the result; infinite if it can't.
+    nothing and is in every scope; None if there are no exporters. ``brings_service``: an importing cluster
+    has the data path, so that the Service goes where the import goes ("name rule"). At ``look_again``
+    (seconds since 1970) the passing of time alone can change the result; infinite if it can't. ``faults`` are
+    sentences about what keeps changes of export or Service from clusters that have them.
     """
 
     exporters: tuple[str, ...] = ()
     excluded: Mapping[str, Exclusion] = field(default_factory=dict)
     views: Mapping[str, View] = field(default_factory=dict)
     everything: View | None = None
+    brings_service: bool = False
     conditions: tuple[Condition, ...] = ()
     look_again: float = math.inf
+    faults: tuple[str, ...] = ()
+
+    @property
+    def joining(self) -> tuple[str, ...]:
+        """The clusters that are about to export: bound to both objects, and these are on their way."""
+        return tuple(name for name, why in self.excluded.items() if why.reason in _ON_THE_WAY)
 
 
 @dataclass(frozen=True)
@@ -80,7 +97,7 @@ def derive_service(service: ExportedService, fleet: Fleet, lost: Sequence[Lost],
         taken[EVERYWHERE] = Exclusion(ExclusionReason.NAMESPACE_RESERVED)
     elif service.taken_by:
         taken[EVERYWHERE] = contention.name_taken(service.taken_by)
-    excluded, candidates = _candidates(service, fleet.members, taken)
+    excluded, candidates = _candidates(service, fleet.members, taken, now)
     judged = _standing(service, candidates, now)
     excluded.update((name, Exclusion(ExclusionReason.UNREACHABLE)) for name in judged.withdrawn)
     ordered = _oldest_first(service, (e for e in candidates if e.member.name not in judged.withdrawn))
@@ -89,18 +106,36 @@ def derive_service(service: ExportedService, fleet: Fleet, lost: Sequence[Lost],
         names_left = {e.member.name for e in ordered} - {e.member.name for e in exporters}
         excluded.update((name, Exclusion(ExclusionReason.TYPE_CONFLICT)) for name in names_left)
     united = merge_ports(exporters)
+    stale, until = _stale(service, exporters, now)
+    late = late_cache.catching_up(fleet.members, {**service.kept, **_obstacles(service)}, now)
+    faults = (*service.faults, *_kept(service, fleet, late))
     names = tuple(e.member.name for e in exporters)
     everything = view_of(united, names)
+    importers = _importers(service, fleet)
+    views = _views(importers, exporters, united, everything, fleet)
     return Derived(
         names,
         dict(sorted(excluded.items())),
-        _views(_importers(service, fleet), exporters, united, everything, fleet),
+        views,
         everything,
+        not fleet.with_data_path.isdisjoint(views),
         (
-            conditions.valid(service, names, excluded, taken.get(EVERYWHERE), _twins(names, fleet)),
+            conditions.valid(
+                service,
+                names,
+                excluded,
+                taken.get(EVERYWHERE),
+                _twins(names, fleet),
+                stale,
+                out_of_scope=() if views else _others(importers, names, fleet),
+                lost=_lost(service, exporters),
+                without_namespace=_without_namespace(service, fleet) if names else (),
+                faults=faults,
+            ),
             conditions.conflict(disagreements(ordered, united.clashes, lost)),
         ),
-        judged.look_again,
+        min(judged.look_again, until, late_cache.caught_up_at(late.values())),
+        faults,
     )
 
 
@@ -114,6 +149,8 @@ def why_not_importing(
         return NotImportedReason.NOT_SERVED
     if service.namespaced is not None and member.name not in service.namespaced:
         return NotImportedReason.NO_NAMESPACE
+    if member.name in released(service.annotations):
+        return NotImportedReason.RELEASED
     others = [members[name] for name in derived.exporters if name != member.name]
     if not derived.exporters:
         return NotImportedReason.NO_EXPORTER
@@ -124,9 +161,59 @@ def why_not_importing(
     return NotImportedReason.PORTS_CLASH
 
 
+def _stale(service: ExportedService, exporters: Iterable[Exporter], now: float) -> tuple[list[str], float]:
+    """Return the exporters that hold another version of the export for too long, and when the next will."""
+    reached = (e.member.name for e in exporters if e.member.unreachable_since is None)
+    due = {name: service.stale[name] + STALE_SECONDS for name in reached if name in service.stale}
+    late = sorted(name for name, when in due.items() if now >= when)
+    return late, min((when for when in due.values() if now < when), default=math.inf)
+
+
+def _obstacles(service: ExportedService) -> dict[str, str]:
+    return {name: offer.obstacle for name, offer in service.offers.items() if offer.obstacle}
+
+
+def _kept(service: ExportedService, fleet: Fleet, late: Container[str]) -> list[str]:
+    """Return a fault for each cluster that keeps an older version, unless its loss or return is the cause."""
+    return [
+        f"Cluster {name} keeps an older version and exports it. {why.rstrip('. ')}."
+        for name, why in sorted(service.kept.items())
+        if name not in late and not _is_lost(fleet.members.get(name))
+    ]
+
+
+def _is_lost(member: Member | None) -> bool:
+    return member is not None and member.unreachable_since is not None
+
+
+def _lost(service: ExportedService, exporters: Iterable[Exporter]) -> list[str]:
+    """Return the exporters that Karmada cannot reach, each with since when, and until when it is kept."""
+    wait = grace(service.annotations.get(WHEN_UNREACHABLE, ""))
+    allowed = DEFAULT_GRACE if wait is None else wait
+    since = {e.member.name: e.member.unreachable_since for e in exporters}
+    return [
+        f"{name} ({ChainReason.EXPORTER_LOST.value} {kept_until(when, allowed)})"
+        for name, when in sorted(since.items())
+        if when is not None
+    ]
+
+
+def _without_namespace(service: ExportedService, fleet: Fleet) -> list[str]:
+    """Return the members that would import if they had the namespace."""
+    if service.namespaced is None:
+        return []
+    absent = set(fleet.importers[service.key.dialect]).difference(service.namespaced)
+    return sorted(absent.difference(released(service.annotations)))
+
+
 def _twins(exporters: Sequence[str], fleet: Fleet) -> list[tuple[str, ...]]:
     """Return the names of each exporting cluster that has joined under several names."""
     return [same for same in fleet.joined_twice if not set(same).isdisjoint(exporters)]
+
+
+def _others(importers: Iterable[str], exporters: Sequence[str], fleet: Fleet) -> list[str]:
+    """Return the keys of the clusters that could import from another cluster."""
+    return [fleet.members[name].key for name in importers if exporters and (name,) != tuple(exporters)]
 
 
 def exporters_of(service: ExportedService, names: Iterable[str], fleet: Fleet) -> list[Exporter]:
@@ -139,13 +226,15 @@ def exporters_of(service: ExportedService, names: Iterable[str], fleet: Fleet) -
 
 
 def _candidates(
-    service: ExportedService, members: Mapping[str, Member], taken: Mapping[str, Exclusion]
+    service: ExportedService, members: Mapping[str, Member], taken: Mapping[str, Exclusion], now: float
 ) -> tuple[dict[str, Exclusion], list[Exporter]]:
     """Judge each cluster: why it does not export, or what it offers."""
     excluded, candidates = {}, []
     for name, offer in service.offers.items():
         member = members.get(name)
-        reason = why_not_exporting(member, offer, taken.get(EVERYWHERE), taken.get(name))
+        reason = why_not_exporting(
+            member, offer, taken.get(EVERYWHERE), taken.get(name), service.path_root, now
+        )
         if reason is None and member is not None and drained(service, member):
             reason = Exclusion(ExclusionReason.DRAINED)
         if reason is not None:
@@ -160,15 +249,15 @@ def _standing(service: ExportedService, candidates: Sequence[Exporter], now: flo
     lost = {e.member.name: e.member.unreachable_since for e in candidates}
     by_name = {e.member.name: e for e in candidates}
 
-    def can_go(one: str, others: frozenset[str]) -> bool:
-        return can_replace(_oldest_first(service, (by_name[other] for other in others)), by_name[one])
+    def can_go(cluster: str, others: frozenset[str]) -> bool:
+        return can_replace(_oldest_first(service, (by_name[other] for other in others)), by_name[cluster])
 
     return standing(lost, DEFAULT_GRACE if wait is None else wait, now, can_go)
 
 
 def _oldest_first(service: ExportedService, exporters: Iterable[Exporter]) -> list[Exporter]:
-    def age(one: Exporter) -> tuple[str, str]:
-        return (service.offers[one.member.name].created or service.created, one.member.key)
+    def age(exporter: Exporter) -> tuple[str, str]:
+        return (service.offers[exporter.member.name].created or service.created, exporter.member.key)
 
     return sorted(exporters, key=age)
 
@@ -176,9 +265,11 @@ def _oldest_first(service: ExportedService, exporters: Iterable[Exporter]) -> li
 def _importers(service: ExportedService, fleet: Fleet) -> Sequence[str]:
     """Return the members that can have the import ("importer rule")."""
     serving = fleet.importers[service.key.dialect]
-    if service.namespaced is None:
+    left_to_others = released(service.annotations)
+    if service.namespaced is None and not left_to_others:
         return serving
-    return [name for name in serving if name in service.namespaced]
+    spaced = serving if service.namespaced is None else (n for n in serving if n in service.namespaced)
+    return [name for name in spaced if name not in left_to_others]
 
 
 def _views(

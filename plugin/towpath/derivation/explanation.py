@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from towpath.derivation.chain import Link, Verdict, verdict
 from towpath.derivation.derive import Derived, why_not_importing
 from towpath.derivation.warnings import advise
 from towpath.model.cluster import Fleet, Member
@@ -18,7 +19,7 @@ from towpath.model.condition import Condition
 from towpath.model.keys import ServiceKey
 from towpath.model.view import ImportPort
 from towpath.model.world import ExportedService
-from towpath.rules.reasons import Caution, Finding
+from towpath.rules.reasons import Caution, Finding, NotImportedReason
 
 
 class ExportingCluster(NamedTuple):
@@ -79,7 +80,10 @@ class LeftOutCluster(NamedTuple):
 
 @dataclass(frozen=True)
 class Explanation:
-    """One service. Exporters stand in the order of precedence, everything else by name."""
+    """One service. Exporters stand in the order of precedence, everything else by name.
+
+    ``chain`` is empty in a plan.
+    """
 
     key: ServiceKey
     exporters: tuple[ExportingCluster, ...] = ()
@@ -89,6 +93,35 @@ class Explanation:
     conditions: tuple[Condition, ...] = ()
     warnings: tuple[Finding, ...] = ()
     traffic: TrafficState | None = None
+    chain: tuple[Link, ...] = ()
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether every importing cluster has its import."""
+        return all(importer.state == ImportState.IN_PLACE for importer in self.importers)
+
+
+class Standing(NamedTuple):
+    """One service in short: how many clusters import it, how many have their import, and the verdict."""
+
+    key: ServiceKey
+    exporters: tuple[str, ...]
+    importers: int
+    in_place: int
+    conditions: tuple[Condition, ...]
+    verdict: Verdict
+
+    @classmethod
+    def of(cls, explained: Explanation, verdict: Verdict, importers: int, in_place: int) -> Standing:
+        """Return an explanation in short."""
+        exporters = tuple(exporter.cluster for exporter in explained.exporters)
+        return cls(explained.key, exporters, importers, in_place, explained.conditions, verdict)
+
+
+def standing(explained: Explanation) -> Standing:
+    """Return an explanation in short."""
+    in_place = [importer.state for importer in explained.importers].count(ImportState.IN_PLACE)
+    return Standing.of(explained, verdict(explained.chain), len(explained.importers), in_place)
 
 
 def explain(
@@ -104,7 +137,8 @@ def explain(
     ``conditions`` and ``cautions`` are those of the derivation where they are not given.
     """
     members = fleet.members
-    reasons = {name: why_not_importing(service, derived, member, members) for name, member in members.items()}
+    without = sorted(members.keys() - derived.views.keys())
+    reasons = {name: why_not_importing(service, derived, members[name], members) for name in without}
     found = advise(service, derived, fleet) if cautions is None else cautions
     return Explanation(
         service.key,
@@ -118,13 +152,18 @@ def explain(
             for name, view in sorted(derived.views.items())
         ),
         tuple(
-            LeftOutCluster(name, reason.value, reason.text)
-            for name, reason in sorted(reasons.items())
+            LeftOutCluster(name, reason.value, _why_not(reason, members[name]))
+            for name, reason in reasons.items()
             if reason is not None
         ),
         derived.conditions if conditions is None else tuple(conditions),
         tuple(caution.finding for caution in found),
     )
+
+
+def _why_not(reason: NotImportedReason, member: Member) -> str:
+    """Return why a member does not import; the key is what its user has to add."""
+    return f"{member.key}: {reason.text}" if reason is NotImportedReason.OUT_OF_SCOPE else reason.text
 
 
 def document(explanation: Explanation) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from towpath.derivation.derive import Derived
 from towpath.derivation.render import POLICY_API, TOLERATIONS, metadata, selector
 from towpath.model.keys import ServiceKey
-from towpath.model.ownership import EXPORT_PREFIX, TRAFFIC_PREFIX
+from towpath.model.ownership import EXPORT_PREFIX, TRAFFIC_PREFIX, belongs_to
 from towpath.model.world import AppliedPolicy, ExportedService
 
 Object = Mapping[str, Any]
@@ -22,20 +22,18 @@ PRIORITY = -1000
 """Below what users give their own policies."""
 
 
-def becoming(live: Object | None, wanted: Object | None, uid: str, *, selected: bool) -> Object | None:
+def becoming(
+    live: Object | None, wanted: Object | None, others: Collection[str], *, selected: bool
+) -> Object | None:
     """Return what is to be there in the place of a live policy, None for nothing.
 
-    ``uid`` is that of the object which it makes follow; of the other API group's it is left alone. What has
-    nothing to follow for now keeps its policy: without one it would be frozen ("frozen templates").
+    ``others`` are the uids of the other API group's objects of this name: what belongs to them is left alone.
+    What a former object has left is taken over. What has nothing to follow for now keeps its policy: without
+    one it would be frozen ("frozen templates").
     """
-    if live is not None and _owner(live) != uid:
+    if live is not None and belongs_to(live, others):
         return live
     return wanted if wanted is not None or selected else live
-
-
-def _owner(live: Object) -> str:
-    owners = live["metadata"].get("ownerReferences") or [{}]
-    return str(owners[0].get("uid", ""))
 
 
 def export_policy(service: ExportedService, members: Collection[str]) -> dict[str, Any] | None:
@@ -68,3 +66,9 @@ def _policy(prefix: str, key: ServiceKey, kind: str, uid: str, clusters: list[st
             },
         },
     }
+
+
+def selects_api(policy: Object, api_version: str) -> bool:
+    """Tell whether a derived policy is of this dialect: the names of policies are the same in both."""
+    selectors = policy.get("spec", {}).get("resourceSelectors") or ()
+    return any(selector.get("apiVersion") == api_version for selector in selectors)

@@ -7,8 +7,12 @@
   the full list, above all in the exporting clusters, which must not see themselves. Never by index:
   Karmada reads template and policy at different times ("non-atomic reads" in docs/karmada-behaviour.md), and
   a complete value is right with both.
-* Template and override carry ``towpath.io/view``, the digest of the view that they give: what a member
-  reports of it tells whether it has what it should.
+  Where an importing cluster has the data path, ``propagateDeps`` lets Karmada bring the Service along: its
+  name must resolve there (deploy/datapath/karmada.yaml).
+* Where Karmada is to take over what another control plane left in single members, their overrides say so,
+  beside the ports: the policy of the whole service does not.
+* Template and override carry ``towpath.io/view``, the digest of the view that they give. A member reports
+  the digest of the content that it holds (``model.digest``), which tells whether it has what it should.
 
 At most three objects a service, however many clusters, until an OverridePolicy grows so large that it has
 to be cut in several. What is larger than Karmada can carry is refused as a whole, and nothing is written:
@@ -17,10 +21,9 @@ a Work keeps a cluster's override in an annotation, where 256 KiB is the end ("o
 
 from __future__ import annotations
 
-import hashlib
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from towpath.derivation.derive import Derived
@@ -29,7 +32,8 @@ from towpath.model.export import OVERWRITE
 from towpath.model.keys import ServiceKey
 from towpath.model.ownership import MANAGED_BY, VIEW_ANNOTATION, import_policy_name
 from towpath.model.view import View
-from towpath.rules.conditions import too_large
+from towpath.rules.conditions import name_in_use, too_large
+from towpath.rules.handover import NO_HANDOVER, Handover
 
 POLICY_API = "policy.karmada.io/v1alpha1"
 PRIORITY = 1000
@@ -39,11 +43,16 @@ LARGEST_VIEW, LARGEST_POLICY = 200 * 1024, 512 * 1024
 MOST_POLICIES = 32
 """OverridePolicies that one service may have."""
 _ANNOTATION_PATH = f"/metadata/annotations/{VIEW_ANNOTATION.replace('/', '~1')}"
+_OVERWRITING = {
+    "path": "/metadata/annotations/work.karmada.io~1conflict-resolution",
+    "operator": "add",
+    "value": "overwrite",
+}
+"""Lets Karmada take over the import in one member. It wins over the policy ("the template's annotation")."""
 _AROUND = 256
 """Bytes that an override has besides the view, rounded up."""
 _ENVELOPE = 2048
 """Bytes that a policy has besides its overrides, rounded up."""
-_DIGITS = 16
 
 # A member that is not ready keeps its imports: whether they still hold is for us to say, not for a taint.
 TOLERATIONS = [
@@ -75,50 +84,50 @@ class Rendered:
 
 
 class _Rule(NamedTuple):
-    """One view that differs from the full list: digest, rule without its clusters, size in bytes."""
+    """What one cluster gets in place of the template: digest, rule without its clusters, size in bytes."""
 
     digest: str
+    overwrites: bool
     overriders: dict[str, Any]
     size: int
 
-
-def digest(view: View) -> str:
-    """Return what tells one view from another."""
-    return _digest(_json(view))
-
-
-def _digest(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()[:_DIGITS]
+    @property
+    def content(self) -> tuple[str, bool]:
+        """What tells rules apart: clusters with the same share one."""
+        return self.digest, self.overwrites
 
 
 def _json(view: View) -> bytes:
     return view.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
-def render(key: ServiceKey, uid: str, derived: Derived, *, overwrites: bool = False) -> Rendered:
+def render(key: ServiceKey, uid: str, derived: Derived, *, handover: Handover = NO_HANDOVER) -> Rendered:
     """Return the objects that bring every view of a service to its cluster.
 
-    ``uid`` is the ServiceExport's, the owner of all of them. ``overwrites``: imports that others left in
-    members are taken over.
+    ``uid`` is the ServiceExport's, the owner of all of them. ``handover`` tells which imports of others are
+    taken over, and whether members keep theirs.
     """
     full = derived.everything
     if full is None or not derived.views:
         return Rendered()
-    views = {id(view): view for view in derived.views.values() if view is not full}
-    rules = {number: _rule(view) for number, view in views.items()}
-    clusters = {name: rules[id(view)] for name, view in derived.views.items() if view is not full}
-    whole = digest(full)
-    clusters = {name: rule for name, rule in clusters.items() if rule.digest != whole}
+    whole, clusters = full.digest, _rules(derived.views, full, handover.overwrites_in)
     shards = _shards(clusters)
     refused = _too_large(len(_json(full)), clusters, fits=shards is not None)
     if refused:
         return Rendered(refused=refused)
     return Rendered(
         overrides=tuple(_override(key, uid, n, shard) for n, shard in enumerate(shards or ()) if shard),
-        propagation=_propagation(key, uid, sorted(derived.views), overwrites),
+        propagation=_propagation(key, uid, derived, handover),
         service_import=_service_import(key, uid, full),
         digests={n: clusters[n].digest if n in clusters else whole for n in derived.views},
     )
+
+
+def beside(wanted: Rendered, in_use: Collection[str]) -> Rendered:
+    """Return what is written where objects of users have derived names: nothing."""
+    if not in_use or wanted.refused:
+        return wanted
+    return replace(wanted, refused=name_in_use(in_use))
 
 
 def metadata(owner: Mapping[str, str], namespace: str, name: str) -> dict[str, Any]:
@@ -131,7 +140,8 @@ def metadata(owner: Mapping[str, str], namespace: str, name: str) -> dict[str, A
     }
 
 
-def _owned(key: ServiceKey, uid: str, name: str) -> dict[str, Any]:
+def owned(key: ServiceKey, uid: str, name: str) -> dict[str, Any]:
+    """Return the metadata of an object that is derived from the ServiceExport with this uid."""
     owner = {"apiVersion": key.dialect.api_version, "kind": "ServiceExport", "name": key.name, "uid": uid}
     return metadata(owner, key.namespace, name)
 
@@ -150,7 +160,7 @@ def selector(key: ServiceKey, kind: str) -> list[dict[str, str]]:
 
 def import_of(key: ServiceKey, view: View) -> dict[str, Any]:
     """Return a view as the ServiceImport that its cluster gets, without the metadata of any one place."""
-    meta = {"name": key.name, "namespace": key.namespace, "annotations": {VIEW_ANNOTATION: digest(view)}}
+    meta = {"name": key.name, "namespace": key.namespace, "annotations": {VIEW_ANNOTATION: view.digest}}
     return {
         "apiVersion": key.dialect.api_version,
         "kind": "ServiceImport",
@@ -161,30 +171,49 @@ def import_of(key: ServiceKey, view: View) -> dict[str, Any]:
 
 def _service_import(key: ServiceKey, uid: str, view: View) -> dict[str, Any]:
     made = import_of(key, view)
-    return {**made, "metadata": {**_owned(key, uid, key.name), **made["metadata"]}}
+    return {**made, "metadata": {**owned(key, uid, key.name), **made["metadata"]}}
 
 
-def _propagation(key: ServiceKey, uid: str, importers: list[str], overwrites: bool) -> dict[str, Any]:
+def _propagation(key: ServiceKey, uid: str, derived: Derived, handover: Handover) -> dict[str, Any]:
     return {
         "apiVersion": POLICY_API,
         "kind": "PropagationPolicy",
-        "metadata": _owned(key, uid, import_policy_name(key)),
+        "metadata": owned(key, uid, import_policy_name(key)),
         "spec": {
             "priority": PRIORITY,
             "resourceSelectors": selector(key, "ServiceImport"),
             "placement": {
-                "clusterAffinity": {"clusterNames": importers},
+                "clusterAffinity": {"clusterNames": sorted(derived.views)},
                 "clusterTolerations": TOLERATIONS,
             },
-            **({"conflictResolution": OVERWRITE} if overwrites else {}),
+            **({"conflictResolution": OVERWRITE} if handover.overwrites else {}),
+            **({"preserveResourcesOnDeletion": True} if handover.preserves else {}),
+            **({"propagateDeps": True} if derived.brings_service else {}),
         },
     }
 
 
-def _rule(view: View) -> _Rule:
-    text = _json(view)
-    own = _digest(text)
-    return _Rule(own, overriders(view.dump()["ports"], own), len(text) + _AROUND)
+def _rules(views: Mapping[str, View], full: View, overwritten: Collection[str]) -> dict[str, _Rule]:
+    """Return the rule of each cluster that has one: its view differs, or its import is to be taken over."""
+    made: dict[tuple[int, bool], _Rule] = {}
+    clusters: dict[str, _Rule] = {}
+    for name, view in views.items():
+        overwrites = name in overwritten
+        if view is full and not overwrites:
+            continue
+        if (rule := made.get((id(view), overwrites))) is None:
+            rule = made[id(view), overwrites] = _rule(view, overwrites)
+        if overwrites or rule.digest != full.digest:
+            clusters[name] = rule
+    return clusters
+
+
+def _rule(view: View, overwrites: bool) -> _Rule:
+    text, own = _json(view), view.digest
+    changes = overriders(view.dump()["ports"], own)
+    if overwrites:
+        changes["plaintext"].append(_OVERWRITING)
+    return _Rule(own, overwrites, changes, len(text) + _AROUND)
 
 
 def overriders(ports: Sequence[object], view: str) -> dict[str, Any]:
@@ -235,24 +264,24 @@ def _shards(clusters: Mapping[str, _Rule]) -> Sequence[Mapping[str, _Rule]] | No
 
 
 def _bytes(clusters: Mapping[str, _Rule]) -> int:
-    return sum({rule.digest: rule.size for rule in clusters.values()}.values()) + sum(map(len, clusters))
+    return sum({rule.content: rule.size for rule in clusters.values()}.values()) + sum(map(len, clusters))
 
 
 def _override(key: ServiceKey, uid: str, number: int, clusters: Mapping[str, _Rule]) -> dict[str, Any]:
     """Return one rule for each distinct view: clusters that see the same share it."""
-    names: dict[str, list[str]] = {}
+    names: dict[tuple[str, bool], list[str]] = {}
     for name, rule in clusters.items():
-        names.setdefault(rule.digest, []).append(name)
-    views = {rule.digest: rule.overriders for rule in clusters.values()}
+        names.setdefault(rule.content, []).append(name)
+    changes = {rule.content: rule.overriders for rule in clusters.values()}
     return {
         "apiVersion": POLICY_API,
         "kind": "OverridePolicy",
-        "metadata": _owned(key, uid, import_policy_name(key, number)),
+        "metadata": owned(key, uid, import_policy_name(key, number)),
         "spec": {
             "resourceSelectors": selector(key, "ServiceImport"),
             "overrideRules": [
-                {"targetCluster": {"clusterNames": those}, "overriders": views[one]}
-                for one, those in names.items()
+                {"targetCluster": {"clusterNames": same}, "overriders": changes[content]}
+                for content, same in names.items()
             ],
         },
     }

@@ -7,6 +7,9 @@ in between may a cluster see itself, whatever of it Karmada has read by then:
   appears, and they must be there by then.
 * Where there is one, overrides come first, then the template, then clusters that the old template would show
   themselves (``Transition``).
+* Where each cluster that either template would show itself has an override before and after the change, and
+  the importers stay, overrides and template go at once: every mixture is right, and Karmada processes the
+  template for all members once instead of twice.
 * Karmada may use an earlier template for a while ("non-atomic reads" in docs/karmada-behaviour.md), and
   several changes can come in that time. So an override that is not needed any more stays until the members
   report that the change has arrived.
@@ -27,7 +30,7 @@ from typing import Any, NamedTuple
 
 from towpath.derivation.drift import is_terminating, needs_apply
 from towpath.derivation.render import Rendered, overriders
-from towpath.model.ownership import VIEW_ANNOTATION, is_own
+from towpath.model.ownership import VIEW_ANNOTATION, is_marked
 
 Object = Mapping[str, Any]
 Rule = Mapping[str, Any]
@@ -51,7 +54,7 @@ class Write(NamedTuple):
 
 def is_foreign(live: Object | None) -> bool:
     """Tell whether an object is somebody else's."""
-    return live is not None and not is_own(live)
+    return live is not None and not is_marked(live)
 
 
 def stages(
@@ -73,12 +76,18 @@ def stages(
     move = Transition(live, wanted, arrived)
     overrides = [Write(live.overrides.get(name), obj) for name, obj in move.overrides.items()]
     propagation = Write(live.propagation, move.propagation)
+    last = list(_stage([Write(live.service_import, wanted.service_import)]))
     if live.service_import is None:
         yield from _stage([*overrides, propagation])
+        yield from last
     else:
-        yield from _stage(overrides)
-        yield from _stage([propagation])
-    yield from _stage([Write(live.service_import, wanted.service_import)])
+        first = list(_stage(overrides))
+        if first and last and move.is_covered:
+            yield [*first[0], *last[0]]
+        else:
+            yield from first
+            yield from _stage([propagation])
+            yield from last
     yield from _stage([Write(move.propagation, wanted.propagation)])
     if arrived:
         yield from _stage(list(_last(live, move)))
@@ -112,6 +121,20 @@ def _stage(candidates: Sequence[Write]) -> Iterator[Sequence[Write]]:
         yield needed
 
 
+def carried(live: Current) -> dict[str, Sequence[Object]]:
+    """Return the ports that these objects give each cluster that they bring the import to."""
+    full = (live.service_import or {}).get("spec", {}).get("ports") or ()
+    replaced = {
+        cluster: overrider.get("value") or ()
+        for policy in live.overrides.values()
+        for cluster, rule in rule_by_cluster(policy).items()
+        for overrider in rule.get("overriders", {}).get("plaintext") or ()
+        if overrider.get("path") == "/spec/ports"
+    }
+    clusters = clusters_of(live.propagation) if live.service_import is not None else []
+    return {cluster: replaced.get(cluster, full) for cluster in clusters}
+
+
 @dataclass(frozen=True)
 class Transition:
     """The policies as they have to be while the template changes.
@@ -138,9 +161,9 @@ class Transition:
         blank = [_blank(self.wanted)] if first and not self.wanted.overrides else []
         for obj in (*self.wanted.overrides, *blank):
             name = obj["metadata"]["name"]
-            own, there = _by_cluster(obj), _by_cluster(self.live.overrides.get(name))
+            own, there = rule_by_cluster(obj), rule_by_cluster(self.live.overrides.get(name))
             kept = {c: r for c, r in there.items() if c not in own and self._is_kept(c)}
-            made[name] = _with(obj, kept if made else {**kept, **first})
+            made[name] = with_rules(obj, kept if made else {**kept, **first})
         return made
 
     def _is_kept(self, cluster: str) -> bool:
@@ -155,9 +178,11 @@ class Transition:
         template = self.wanted.service_import
         if self.arrived or template is None or self.live.service_import is None:
             return {}
-        overridden = {name for obj in self.live.overrides.values() for name in _by_cluster(obj)}
+        overridden = {name for obj in self.live.overrides.values() for name in rule_by_cluster(obj)}
         once = overridden | _in_template(self.live.service_import)
-        importing, listed = (frozenset(_listed(p)) for p in (self.wanted.propagation, self.live.propagation))
+        importing, listed = (
+            frozenset(clusters_of(p)) for p in (self.wanted.propagation, self.live.propagation)
+        )
         view = template["metadata"]["annotations"][VIEW_ANNOTATION]
         rule = {"overriders": overriders(template["spec"]["ports"], view)}
         return dict.fromkeys(sorted((importing & once | importing - listed) - self._named), rule)
@@ -168,7 +193,7 @@ class Transition:
         final = self.wanted.propagation
         if final is None or self.live.service_import is None:
             return final
-        importing, listed = _listed(final), _listed(self.live.propagation)
+        importing, listed = clusters_of(final), clusters_of(self.live.propagation)
         safe = {*self._named, *self._shielding, *listed}
         unsafe = _in_template(self.live.service_import) - safe
         at_once = [name for name in importing if name not in unsafe]
@@ -177,34 +202,46 @@ class Transition:
         return _listing(final, at_once) if at_once else self.live.propagation
 
     @cached_property
+    def is_covered(self) -> bool:
+        """Whether no cluster can see itself in whichever order overrides and template are written."""
+        if needs_apply(self.live.propagation, self.wanted.propagation):
+            return False
+        shown = _in_template(self.live.service_import) | _in_template(self.wanted.service_import)
+        covered = [
+            _replacing(self.live.overrides.get(policy)) & _replacing(obj)
+            for policy, obj in self.overrides.items()
+        ]
+        return shown.intersection(clusters_of(self.wanted.propagation)) <= frozenset().union(*covered)
+
+    @cached_property
     def _named(self) -> frozenset[str]:
         """The clusters that the wanted overrides name."""
-        return frozenset(name for obj in self.wanted.overrides for name in _by_cluster(obj))
+        return frozenset(name for obj in self.wanted.overrides for name in rule_by_cluster(obj))
 
     @cached_property
     def _shown(self) -> frozenset[str]:
         """The importing clusters of now that stand in the old template or in the new one."""
         both = _in_template(self.live.service_import) | _in_template(self.wanted.service_import)
-        return both & frozenset(_listed(self.live.propagation)) - self._named
+        return both & frozenset(clusters_of(self.live.propagation)) - self._named
 
     @cached_property
     def _staying(self) -> dict[str, Rule]:
         """What importers see now, if the list stays and the new template would show them themselves."""
         if self.propagation is not self.live.propagation or self.live.service_import is None:
             return {}
-        overridden = {name for obj in self.live.overrides.values() for name in _by_cluster(obj)}
+        overridden = {name for obj in self.live.overrides.values() for name in rule_by_cluster(obj)}
         rule = {"overriders": {"plaintext": [_ports(self.live.service_import)]}}
         names = self._shown & _in_template(self.wanted.service_import) - overridden
         return dict.fromkeys(sorted(names), rule)
 
 
-def _with(policy: Object, kept: Mapping[str, Rule]) -> Object:
+def with_rules(policy: Object, kept: Mapping[str, Rule]) -> Object:
     """Return an OverridePolicy with rules for further clusters; those that get the same share one."""
     if not kept:
         return policy
     groups: list[tuple[Rule, list[str]]] = []
     for name, rule in sorted(kept.items()):
-        same = (names for one, names in groups if one.get("overriders") == rule.get("overriders"))
+        same = (names for known, names in groups if known.get("overriders") == rule.get("overriders"))
         names = next(same, None)
         if names is None:
             groups.append((rule, names := []))
@@ -224,7 +261,7 @@ def _ports(template: Object) -> dict[str, Any]:
     return {"path": "/spec/ports", "operator": "replace", "value": template["spec"]["ports"]}
 
 
-def _by_cluster(policy: Object | None) -> dict[str, Rule]:
+def rule_by_cluster(policy: Object | None) -> dict[str, Rule]:
     """Return the rule for each cluster. A live policy may be anything that the CRD allows."""
     rules = (policy or {}).get("spec", {}).get("overrideRules") or ()
     return {
@@ -232,7 +269,20 @@ def _by_cluster(policy: Object | None) -> dict[str, Rule]:
     }
 
 
-def _listed(policy: Object | None) -> list[str]:
+def _replacing(policy: Object | None) -> frozenset[str]:
+    """Return the clusters that get other ports than the template's."""
+    return frozenset(
+        name
+        for name, rule in rule_by_cluster(policy).items()
+        if any(
+            overrider.get("path") == "/spec/ports"
+            for overrider in rule.get("overriders", {}).get("plaintext") or ()
+        )
+    )
+
+
+def clusters_of(policy: Object | None) -> list[str]:
+    """Return the clusters that a live PropagationPolicy names."""
     affinity = (policy or {}).get("spec", {}).get("placement", {}).get("clusterAffinity") or {}
     return list(affinity.get("clusterNames") or ())
 

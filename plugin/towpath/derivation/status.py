@@ -12,23 +12,50 @@ from typing import Any
 from towpath.derivation.derive import Derived
 from towpath.derivation.render import Rendered
 from towpath.model.arrival import Arrival
+from towpath.model.claim import ClaimRecord
 from towpath.model.cluster import Member
-from towpath.model.condition import TRUE, VALID, Condition
+from towpath.model.condition import EXPORT_CONDITIONS, TRUE, VALID, Condition
 from towpath.model.times import rfc3339
 from towpath.rules.conditions import ready
 
 Status = Mapping[str, Any]
+FIELDS = ("offeredTo", "claims")
+"""What Towpath writes into an export's status besides conditions. The CRDs of ErieCanal and FSM lack both."""
 
 
 def export_status(
-    derived: Derived, wanted: Rendered, arrival: Arrival, before: Status, *, generation: int, now: float
+    derived: Derived,
+    wanted: Rendered,
+    arrival: Arrival,
+    claims: Sequence[ClaimRecord],
+    before: Status,
+    *,
+    generation: int,
+    now: float,
 ) -> dict[str, Any]:
     """Return what an export's status should say.
 
-    ``generation`` is the export's, ``before`` what its status says, ``now`` in seconds since 1970.
+    ``claims`` are what it should record, ``generation`` is the export's, ``before`` what its status says,
+    ``now`` in seconds since 1970.
     """
     arrived = wanted.refused or ready(sorted(wanted.digests), arrival)
-    return wanted_status((*derived.conditions, arrived), sorted(derived.views), generation, before, now)
+    says = wanted_status((*derived.conditions, arrived), sorted(derived.views), generation, before, now)
+    return {**says, "claims": [_recorded(claim) for claim in claims]}
+
+
+def recording(claims: Sequence[ClaimRecord], before: Status) -> dict[str, Any]:
+    """Return what an export's status should say where it is to record claims, and nothing else is known."""
+    own = [c for c in before.get("conditions") or () if c.get("type") in EXPORT_CONDITIONS]
+    return {
+        **({"conditions": own} if own else {}),
+        "offeredTo": list(before.get("offeredTo") or ()),
+        "claims": [_recorded(claim) for claim in claims],
+    }
+
+
+def _recorded(claim: ClaimRecord) -> dict[str, Any]:
+    path, kind, since, clusters = claim
+    return {"path": path, "pathType": kind, "since": since, "clusters": list(clusters)}
 
 
 def wanted_status(
@@ -47,10 +74,17 @@ def stated(
     return {"conditions": [_dumped(c, generation, known.get(c.type, {}), stamp) for c in conditions]}
 
 
-def offering(derived: Derived, members: Mapping[str, Member]) -> dict[str, list[dict[str, Any]]]:
-    """Return what a ServiceImport's status should say: who exports, and where that is reached."""
+def offering(derived: Derived, members: Mapping[str, Member]) -> dict[str, Any]:
+    """Return what a ServiceImport's status should say: the exporters with their gateways, and the ports.
+
+    Exporters and ports stand there as text as well, for the columns of kubectl.
+    """
     exporters = sorted(derived.exporters)
-    return {"clusters": [{"cluster": name, "addresses": [_address(members[name])]} for name in exporters]}
+    return {
+        "clusters": [{"cluster": name, "addresses": [_address(members[name])]} for name in exporters],
+        "exporters": ",".join(exporters),
+        "ports": ",".join(str(port.port) for port in derived.everything.ports) if derived.everything else "",
+    }
 
 
 def was_valid(status: Status) -> bool:
@@ -65,7 +99,7 @@ def says(before: Status, wanted: Status) -> bool:
     return all(
         all(known.get(c["type"]) == c for c in value)
         if name == "conditions"
-        else list(before.get(name) or ()) == value
+        else (before.get(name) or type(value)()) == value
         for name, value in wanted.items()
     )
 
@@ -80,8 +114,7 @@ def applied(before: Status, wanted: Status) -> dict[str, Any]:
     known = {c.get("type") for c in there}
     status = {**before, "conditions": [ours.get(c.get("type"), c) for c in there]}
     status["conditions"] += [c for kind, c in ours.items() if kind not in known]
-    if list(before.get("offeredTo") or ()) != wanted["offeredTo"]:
-        status["offeredTo"] = wanted["offeredTo"]
+    status |= {field: wanted[field] for field in FIELDS if before.get(field) != wanted[field]}
     return status
 
 

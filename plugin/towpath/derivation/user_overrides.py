@@ -77,7 +77,7 @@ def _effect(
     if not copy.fault and _content(copy.manifest) == wanted:
         return None
     alone = tuple(_changing(template, target, users, derived, wanted))
-    return ImportOverride(target.name, alone or tuple(policy.what for policy in users), copy.fault)
+    return ImportOverride(target.name, alone or tuple(policy.title for policy in users), copy.fault)
 
 
 def _changing(
@@ -91,10 +91,10 @@ def _changing(
     for policy in users:
         copy = overridden(template, target, [policy, *derived])
         if copy.fault or _content(copy.manifest) != wanted:
-            yield policy.what
+            yield policy.title
 
 
 def _content(manifest: Object) -> object:
-    """Return what a member acts on, and what tells one view from another."""
+    """Return what a member acts on, and whether it reports that (deploy/karmada/interpreter.yaml)."""
     annotations = manifest["metadata"].get("annotations") or {}
-    return manifest.get("kind"), manifest.get("spec"), annotations.get(VIEW_ANNOTATION)
+    return manifest.get("kind"), manifest.get("spec"), VIEW_ANNOTATION in annotations

@@ -1,9 +1,9 @@
 """The addresses of gateways that are given by name: resolved when first seen and every half minute, beside
 the work.
 
-The last good address stays until there is another one: an outage of DNS withdraws no cluster. After a restart
-the last good address is the one in the ServiceImports, so a restart during such an outage withdraws none
-either.
+The last good address stays until there is another one: an outage of DNS withdraws no cluster. An answer that
+no other cluster could reach, such as 127.0.0.1, counts as none. After a restart the last good address is the
+one in the ServiceImports, so a restart during such an outage withdraws none either.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection
 import structlog
 
 from towpath.inventory import dns
+from towpath.rules.gateway import routable
 
 log = structlog.get_logger()
 REFRESH_SECONDS = 30.0
@@ -51,7 +52,7 @@ class GatewayResolver:
     async def refresh(self, *, all_: bool = True) -> None:
         """Resolve all names, or only those that have not been resolved."""
         names = sorted(self._wanted if all_ else self._wanted - self._known.keys())
-        found = await asyncio.gather(*map(self._resolve, names))
+        found = [routable(addresses) for addresses in await asyncio.gather(*map(self._resolve, names))]
         before = dict(self._known)
         self._known = {name: address for name, address in self._known.items() if name in self._wanted}
         for name, addresses in zip(names, found, strict=True):

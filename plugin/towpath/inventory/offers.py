@@ -10,22 +10,38 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from towpath.errors import InvalidObject
 from towpath.karmada import decode
 from towpath.karmada.decode import Binding, StoredExport, StoredService
+from towpath.karmada.decode.metadata import NONE
 from towpath.model.keys import ServiceKey
-from towpath.model.world import Absence, Offer
+from towpath.model.world import Absence, ExportedService, Offer
 from towpath.propagation.overriding import concerning, overridden
 from towpath.propagation.policies import OverridePolicy, Target
 
 _Manifest = dict[str, Any]
 _SUSPENDED = "The PropagationPolicy suspends dispatching."
-_LASTING = (Absence.PENDING, Absence.SUSPENDED, Absence.FAILED)
+_LASTING = (Absence.PENDING, Absence.UNREPORTED, Absence.SUSPENDED, Absence.FAILED)
 """From what passes by itself to what does not."""
+_UNDERWAY = {Absence.PENDING, Absence.UNREPORTED}
+
+
+class Offered(NamedTuple):
+    """The offers by name of the cluster to which an export is bound, the faults, and why clusters keep an
+    older version.
+
+    ``stale`` are the clusters that report another version of the export than Karmada has applied there, as
+    it says, or none: on its way, or lost (*lost write*).
+    """
+
+    offers: dict[str, Offer]
+    faults: tuple[str, ...] = ()
+    kept: Mapping[str, str] = NONE
+    stale: frozenset[str] = frozenset()
 
 
 def offers_of(
@@ -37,15 +53,15 @@ def offers_of(
     overrides: Collection[OverridePolicy],
     targets: Mapping[str, Target],
     exporting: Collection[str] = (),
-) -> tuple[dict[str, Offer], tuple[str, ...]]:
-    """Return the offers by name of the cluster to which the export is bound, and the faults.
+) -> Offered:
+    """Return what each cluster offers.
 
     ``bound`` is the binding of the export and ``serving`` that of the Service, ``overrides`` are the policies
     of users that may concern them, and ``targets`` the members as policies see them. A cluster that is
-    ``exporting`` had both objects, so a later failure or suspension keeps it, with a fault.
+    ``exporting`` had both objects, so a later failure or suspension keeps it.
     """
-    absent = Offer(export.export, None)
-    there = Offer(export.export, service.service, service.going) if service else absent
+    absent = Offer(export.export, None, digest=export.digest)
+    there = replace(absent, service=service.service, going=service.going) if service else absent
     served = serving.clusters if serving else frozenset()
     offers = {cluster: there if cluster in served else absent for cluster in bound.clusters}
     faults: set[str] = set()
@@ -54,35 +70,64 @@ def offers_of(
         for cluster, offer in offers.items():
             offers[cluster] = copies.offer(targets.get(cluster, Target(cluster)), offer)
         faults |= copies.faults
-    for cluster, message in bound.copies.reported.items():
-        if cluster in offers:
-            offers[cluster] = replace(offers[cluster], refused=message)
-    faults.update(_mark_absent(offers, (bound, serving), exporting))
-    return offers, tuple(sorted(faults))
+    _mark_refused(offers, bound.copies.refused)
+    kept = _mark_absent(offers, (bound, serving), exporting)
+    return Offered(offers, tuple(sorted(faults)), kept, frozenset(_stale(offers, bound)))
+
+
+def stale_since(offered: Offered, known: ExportedService | None, now: float) -> dict[str, float]:
+    """Return since when each cluster lacks the present version, if ``known`` is what was found before."""
+    since = dict.fromkeys(offered.stale, now)
+    if known is not None:
+        for cluster, before in known.stale.items():
+            if cluster in since and known.offers[cluster].digest == offered.offers[cluster].digest:
+                since[cluster] = before
+    return since
+
+
+def _stale(offers: Mapping[str, Offer], bound: Binding) -> Iterator[str]:
+    copies = bound.copies
+    for cluster, offer in offers.items():
+        digest = copies.digests.get(cluster, offer.digest)
+        late = cluster in copies.unreported or (cluster in copies.applied and digest != offer.digest)
+        if late and not bound.is_suspended(cluster):
+            yield cluster
+
+
+def _mark_refused(offers: dict[str, Offer], messages: Mapping[str, str]) -> None:
+    """Mark the offers of clusters that refuse the export: mostly one offer, with one message."""
+    marked: dict[str, tuple[Offer, Offer]] = {}
+    for cluster, message in messages.items():
+        if (offer := offers.get(cluster)) is None:
+            continue
+        if message not in marked or marked[message][0] is not offer:
+            marked[message] = (offer, replace(offer, refused=message))
+        offers[cluster] = marked[message][1]
 
 
 def _mark_absent(
     offers: dict[str, Offer], bindings: Iterable[Binding | None], exporting: Collection[str]
-) -> Iterator[str]:
-    """Mark the offers of clusters that do not have both objects; yield a fault for each that keeps them."""
+) -> dict[str, str]:
+    """Mark the offers of clusters that do not have both objects; return why each other one keeps them as
+    they were.
+    """
     found: dict[str, tuple[Absence, str]] = {}
+    kept: dict[str, str] = {}
     for binding in filter(None, bindings):
         held = (c for c in binding.copies.applied & offers.keys() if binding.is_suspended(c))
-        yield from (_kept(cluster, _SUSPENDED) for cluster in held)
+        kept.update(dict.fromkeys(held, _SUSPENDED))
         for cluster in (binding.clusters - binding.copies.applied) & offers.keys():
             absence, message = binding.absence(cluster) or (Absence.PENDING, "")
             known, _ = found.get(cluster, (Absence.PENDING, ""))
             if cluster not in found or _LASTING.index(absence) > _LASTING.index(known):
-                found[cluster] = (absence, f"{binding.kind}: {message}" if message else "")
+                place = binding.kind if message or absence is Absence.UNREPORTED else ""
+                found[cluster] = (absence, f"{place}: {message}" if message else place)
     for cluster, (absence, message) in found.items():
         if cluster not in exporting:
             offers[cluster] = replace(offers[cluster], absence=absence, obstacle=message)
-        elif absence is not Absence.PENDING:
-            yield _kept(cluster, message or _SUSPENDED)
-
-
-def _kept(cluster: str, why: str) -> str:
-    return f"Cluster {cluster} keeps an older version and exports it. {why.rstrip('. ')}."
+        elif absence not in _UNDERWAY:
+            kept[cluster] = message or _SUSPENDED
+    return kept
 
 
 class _Copies:
@@ -134,7 +179,7 @@ class _Copies:
             return plain
         if stored is None:
             return plain
-        return Offer(stored.export, found.service if found else None, plain.going)
+        return Offer(stored.export, found.service if found else None, plain.going, digest=stored.digest)
 
 
 def _manifest(template: bytes, api_version: str, kind: str) -> _Manifest:

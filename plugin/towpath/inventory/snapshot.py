@@ -6,22 +6,37 @@ snapshots. What changes while the pass acts touches the service again, and the n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from towpath.derivation.brought import BroughtService
 from towpath.derivation.derive import Derived
+from towpath.derivation.render import Rendered
+from towpath.derivation.routes import LiveRoute
 from towpath.derivation.stages import Current, is_foreign
 from towpath.inventory.inventory import Inventory
 from towpath.karmada import decode, resources
 from towpath.karmada.client import Resource
 from towpath.karmada.decode import Binding, StoredExport, StoredTraffic
-from towpath.karmada.reflector import Name
+from towpath.karmada.wire import Name
+from towpath.model.claim import ClaimRecord
 from towpath.model.cluster import Fleet
-from towpath.model.keys import ServiceKey
-from towpath.model.ownership import EXPORT_PREFIX, TRAFFIC_PREFIX, import_policy_name
+from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.ownership import (
+    EXPORT_PREFIX,
+    TRAFFIC_PREFIX,
+    belongs_to,
+    import_policy_name,
+    is_ours,
+    route_name,
+    service_policy_name,
+)
 from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.propagation.claims import Claim, claim_of
+from towpath.propagation.policies import OverridePolicy, Target
+from towpath.rules.gateway_route import RouteKind
+from towpath.rules.late_cache import catching_up
 
 Object = Mapping[str, Any]
 
@@ -33,14 +48,43 @@ class ImportState:
     ``binding`` holds what each member reports, and where Karmada fails to write. ``taken_by`` is the API
     version of a ServiceImport that has the binding of this name (shared binding names), and ``claim`` the
     policy that has claimed the template, if it is not the derived one. ``reflecting``: members report digests
-    at all.
+    at all. ``catching_up`` are the members that are Ready again and that Karmada does not know yet, each with
+    since when (seconds since 1970). ``overrides`` are the user's override policies that can reach the
+    template, and ``targets`` the members as policies select them.
     """
 
     binding: Binding
     taken_by: str = ""
     claim: Claim | None = None
     lost: frozenset[str] = frozenset()
+    catching_up: Mapping[str, float] = field(default_factory=dict)
     reflecting: bool = True
+    overrides: tuple[OverridePolicy, ...] = ()
+    targets: Mapping[str, Target] = field(default_factory=dict)
+
+
+class RouteState(NamedTuple):
+    """The routes of one kind: what is there, what Karmada reports of it, and whether a name is a user's."""
+
+    live: LiveRoute
+    binding: Binding
+    is_taken: bool = False
+
+
+class InUse(NamedTuple):
+    """Objects of users that have the names of derived ones: those of the import, and the follow policies."""
+
+    imports: tuple[str, ...] = ()
+    export_policy: str = ""
+    traffic_policy: str = ""
+
+    def prevents(self, wanted: Rendered) -> tuple[str, ...]:
+        """Return the objects because of which nothing can be written."""
+        imports = self.imports if wanted.digests else ()
+        return (*imports, self.export_policy) if self.export_policy else imports
+
+
+NOT_IN_USE = InUse()
 
 
 class Template(NamedTuple):
@@ -62,10 +106,17 @@ class Snapshot:
 
     ``export`` is None also while the ServiceExport is being deleted; then ``deleting`` is the ServiceExport.
 
+    ``claims`` is what the status should record. ``others`` are the uids of the other API group's export and
+    traffic policy of this name: the names of derived policies are the same in both.
+
+    ``brought`` is the Service, None where this export does not decide about it: it does not exist, or an
+    export of the other dialect does. ``service_policy`` is the live policy that changes it. ``routes`` are on
+    the gateways that members have of their own.
+
     ``terminating``: the namespace is being deleted. ``idle``: nothing else waits to be reconciled.
     ``changed_at`` is when the change began that no pass has taken up yet. ``existing`` is the number of
-    derived ServiceImports of all services. ``missing_inputs`` and ``no_exports`` say which lists were empty
-    that should not be.
+    derived ServiceImports of all services, ``lists`` how often everything has been listed. ``missing_inputs``
+    and ``no_exports`` say which lists were empty that should not be.
     """
 
     key: ServiceKey
@@ -73,19 +124,26 @@ class Snapshot:
     fleet: Fleet
     imports: ImportState
     current: Current = field(default_factory=Current)
+    in_use: InUse = NOT_IN_USE
     export: StoredExport | None = None
     deleting: StoredExport | None = None
     service: ExportedService | None = None
     derived: Derived | None = None
+    claims: tuple[ClaimRecord, ...] = ()
+    others: frozenset[str] = frozenset()
     export_policy: Object | None = None
     traffic: StoredTraffic | None = None
     policy: AppliedPolicy | None = None
+    brought: BroughtService | None = None
+    service_policy: Object | None = None
+    routes: Mapping[RouteKind, RouteState] = field(default_factory=dict)
     traffic_policy: Object | None = None
     templates: tuple[Template, ...] = ()
     terminating: bool = False
     idle: bool = True
     changed_at: float | None = None
     existing: int = 0
+    lists: int = 0
     missing_inputs: tuple[str, ...] = ()
     no_exports: bool = False
 
@@ -97,56 +155,147 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
     traffic = watched.traffic[key.dialect].get(key.name, key.namespace)
     template = watched.imports[key.dialect].get(key.name, key.namespace)
     namespace = watched.namespaces.get(key.namespace)
+    sources = watched.sources(key.namespace, key.name)
+    others = frozenset(uid for uid, dialect in sources.items() if dialect is not key.dialect)
     return Snapshot(
         key,
         now,
         world.fleet,
-        _import_state(inventory, key, template),
-        current=_current(inventory, key, template),
+        _import_state(inventory, key, template, now),
+        current=_current(inventory, key, template, sources, others),
+        in_use=in_use(inventory, key),
         export=None if export is None or export.deleting else export,
         deleting=export if export is not None and export.deleting else None,
         service=world.services.get(key),
         derived=world.derived(key, now),
-        export_policy=watched.propagation.get(f"{EXPORT_PREFIX}{key.name}", key.namespace),
+        claims=world.records(key, now),
+        others=others,
+        export_policy=_ours(watched.propagation.get(f"{EXPORT_PREFIX}{key.name}", key.namespace), sources),
         traffic=traffic,
         policy=world.policies.get(key),
-        traffic_policy=watched.propagation.get(f"{TRAFFIC_PREFIX}{key.name}", key.namespace)
-        if traffic
-        else None,
+        traffic_policy=_ours(watched.propagation.get(f"{TRAFFIC_PREFIX}{key.name}", key.namespace), sources),
+        brought=_brought(inventory, key),
+        routes={kind: _route(inventory, key, kind, sources, others) for kind in RouteKind},
+        service_policy=_ours(watched.overrides.get(service_policy_name(key), key.namespace), sources),
         templates=_templates(inventory, key, template, export, traffic),
         terminating=namespace is not None and namespace.terminating,
         idle=idle,
         changed_at=inventory.changed_at.get(key),
         existing=sum(map(len, watched.imports.values())),
+        lists=watched.lists,
         missing_inputs=inventory.missing_inputs,
         no_exports=watched.exports[key.dialect].found_nothing,
     )
 
 
-def import_state(inventory: Inventory, key: ServiceKey) -> ImportState:
+def import_state(inventory: Inventory, key: ServiceKey, now: float) -> ImportState:
     """Return how the derived ServiceImport of one service stands in Karmada."""
-    return _import_state(inventory, key, inventory.watched.imports[key.dialect].get(key.name, key.namespace))
+    template = inventory.watched.imports[key.dialect].get(key.name, key.namespace)
+    return _import_state(inventory, key, template, now)
 
 
-def _import_state(inventory: Inventory, key: ServiceKey, template: Object | None) -> ImportState:
+def _import_state(inventory: Inventory, key: ServiceKey, template: Object | None, now: float) -> ImportState:
     watched = inventory.watched
     uid = template["metadata"]["uid"] if template else ""
     claim = claim_of(template["metadata"].get("annotations") or {}) if template else None
     derived = Claim("PropagationPolicy", key.namespace, import_policy_name(key))
+    binding = watched.binding_of(key.dialect.api_version, "ServiceImport", key, uid)
     return ImportState(
-        watched.binding_of(key.dialect.api_version, "ServiceImport", key, uid),
+        binding,
         watched.taken_by(key, "ServiceImport"),
         None if claim == derived else claim,
         inventory.lost,
+        catching_up(inventory.world.fleet.members, binding.copies.failed, now),
         inventory.reflecting,
+        inventory.policies.reaching(key.dialect.api_version, "ServiceImport", Name(key.namespace, key.name)),
+        inventory.services.targets,
     )
 
 
-def _current(inventory: Inventory, key: ServiceKey, template: Object | None) -> Current:
-    watched, name = inventory.watched, import_policy_name(key)
+def _current(
+    inventory: Inventory,
+    key: ServiceKey,
+    template: Object | None,
+    sources: Collection[str],
+    others: Collection[str],
+) -> Current:
+    """Return the derived objects of a service, without policies of the other API group's."""
+    watched, name, owners = inventory.watched, import_policy_name(key), (sources, others)
     names = (name, *sorted(inventory.numbered.get(Name(key.namespace, key.name), ())))
-    overrides = {n: obj for n in names if (obj := watched.overrides.get(n, key.namespace)) is not None}
-    return Current(template, watched.propagation.get(name, key.namespace), overrides)
+    overrides = {n: obj for n in names if (obj := _own(watched.overrides.get(n, key.namespace), *owners))}
+    return Current(template, _own(watched.propagation.get(name, key.namespace), *owners), overrides)
+
+
+def _brought(inventory: Inventory, key: ServiceKey) -> BroughtService | None:
+    watched, service = inventory.watched, inventory.world.services.get(key)
+    stored = watched.services.get(key.name, key.namespace)
+    others = [d for d in Dialect if d != key.dialect and watched.exports[d].get(key.name, key.namespace)]
+    decides = not service.taken_by if service else not others
+    if stored is None or stored.going or not decides:
+        return None
+    bound = watched.binding_of("v1", "Service", key, stored.uid)
+    copies = bound.copies
+    return BroughtService(
+        stored.uid, stored.template, bound.clusters, bound.brought, copies.applied, copies.failed
+    )
+
+
+def _route(
+    inventory: Inventory,
+    key: ServiceKey,
+    kind: RouteKind,
+    sources: Collection[str],
+    others: Collection[str],
+) -> RouteState:
+    watched, name = inventory.watched, route_name(kind, key.name)
+    route = watched.routes[kind].get(name, key.namespace)
+    kept = (watched.propagation, watched.overrides)
+    live = LiveRoute(
+        None if route is None or is_foreign(route) or belongs_to(route, others) else route,
+        *(_own(policies.get(name, key.namespace), sources, others) for policies in kept),
+    )
+    uid = live.route["metadata"]["uid"] if live.route else ""
+    binding = watched.binding_of(kind.api_version, kind, key._replace(name=name), uid)
+    policies, place = (resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES), Name(key.namespace, name)
+    is_taken = any(watched.is_taken(policy, place, sources, others) for policy in policies)
+    return RouteState(live, binding, is_taken)
+
+
+def _own(obj: Object | None, sources: Collection[str], others: Collection[str]) -> Object | None:
+    """Return an object if it may be changed and is not the other API group's."""
+    ours = _ours(obj, sources)
+    return None if ours is None or belongs_to(ours, others) else ours
+
+
+def _ours(policy: Object | None, sources: Collection[str]) -> Object | None:
+    """Return a policy if it may be changed, None for one of a user that has the label."""
+    return policy if policy is not None and is_ours(policy, sources) else None
+
+
+def in_use(inventory: Inventory, key: ServiceKey) -> InUse:
+    """Return which derived names of a service objects of users have."""
+    watched, service = inventory.watched, inventory.world.services.get(key)
+    template = watched.imports[key.dialect].get(key.name, key.namespace)
+    sources = watched.sources(key.namespace, key.name)
+
+    def taken(resource: Resource, name: str, others: Collection[str] = ()) -> str:
+        is_taken = watched.is_taken(resource, Name(key.namespace, name), sources, others)
+        return f"{resource.kind} {key.namespace}/{name}" if is_taken else ""
+
+    # Of two API groups' exports of a name one alone has imports.
+    others = [uid for uid, dialect in sources.items() if dialect is not key.dialect]
+    imports = (
+        f"ServiceImport {key.namespace}/{key.name}" if is_foreign(template) else "",
+        taken(resources.PROPAGATION_POLICIES, import_policy_name(key), others),
+        taken(resources.OVERRIDE_POLICIES, import_policy_name(key), others),
+        taken(resources.OVERRIDE_POLICIES, service_policy_name(key)),
+    )
+    follows = service is not None and not service.selected
+    return InUse(
+        tuple(filter(None, imports)),
+        taken(resources.PROPAGATION_POLICIES, f"{EXPORT_PREFIX}{key.name}") if follows else "",
+        taken(resources.PROPAGATION_POLICIES, f"{TRAFFIC_PREFIX}{key.name}"),
+    )
 
 
 def _templates(

@@ -2,13 +2,14 @@
 
 A row of the table is a reflector. Effects are methods of the inventory; each says in its name whose change it
 handles and in its docstring which services it touches. Policies that Towpath derives and policies of users
-are the same kinds: a label selector separates them on the apiserver.
+are the same kinds: a label selector separates them on the apiserver, and what has the label without being
+derived counts as a user's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -23,10 +24,12 @@ from towpath.karmada.decode import (
     StoredService,
     StoredTraffic,
 )
-from towpath.karmada.reflector import Name, Reflector
+from towpath.karmada.reflector import Reflector
+from towpath.karmada.wire import Name
 from towpath.model.keys import Dialect, ServiceKey
-from towpath.model.ownership import OTHER_OBJECTS, OWN_OBJECTS
+from towpath.model.ownership import OTHER_OBJECTS, OWN_OBJECTS, belongs_to, is_ours
 from towpath.propagation.policies import OverridePolicy, Policy
+from towpath.rules.gateway_route import RouteKind
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -71,8 +74,14 @@ class Effects(Protocol):
     def import_changed(self, dialect: Dialect, name: Name, old: Object | None, new: Object | None) -> None:
         """A derived ServiceImport changes."""
 
-    def derived_policy_changed(self, name: Name, old: Object | None, new: Object | None) -> None:
-        """A derived policy changes."""
+    def route_changed(self, name: Name, old: Object | None, new: Object | None) -> None:
+        """A derived route changes."""
+
+    def labelled_policy_changed(self, name: Name, old: Object | None, new: Object | None) -> None:
+        """A propagation policy with Towpath's label changes."""
+
+    def labelled_override_changed(self, name: Name, old: Object | None, new: Object | None) -> None:
+        """An override policy with Towpath's label changes."""
 
     def user_policy_changed(self, name: Name, old: Policy | None, new: Policy | None) -> None:
         """A propagation policy of a user changes."""
@@ -110,7 +119,7 @@ class Watched:
         ) -> Mapping[Dialect, Reflector[T]]:
             return {d: watch(resource(d), decoder, partial(effect, d), packed=packed) for d in Dialect}
 
-        whole, derived = decode.whole, effects.derived_policy_changed
+        whole = decode.whole
         policies, cluster_policies = resources.PROPAGATION_POLICIES, resources.CLUSTER_PROPAGATION_POLICIES
         overrides, cluster_overrides = resources.OVERRIDE_POLICIES, resources.CLUSTER_OVERRIDE_POLICIES
         policy, override = effects.user_policy_changed, effects.user_override_changed
@@ -129,30 +138,77 @@ class Watched:
         self.bindings = watch(resources.BINDINGS, decode.binding, effects.binding_changed)
         self.user_policies = [
             watch(policies, decode.policy, policy, selector=OTHER_OBJECTS),
-            watch(cluster_policies, decode.policy, policy, selector=OTHER_OBJECTS),
+            watch(cluster_policies, decode.policy, policy),
         ]
         self.user_overrides = [
             watch(overrides, decode.override, override, selector=OTHER_OBJECTS),
-            watch(cluster_overrides, decode.override, override, selector=OTHER_OBJECTS),
+            watch(cluster_overrides, decode.override, override),
         ]
         self._inputs = tuple(self.reflectors)
         self.imports = each(resources.service_imports, whole, effects.import_changed, packed=True)
-        self.propagation = watch(policies, whole, derived, selector=OWN_OBJECTS, packed=True)
-        self.overrides = watch(overrides, whole, derived, selector=OWN_OBJECTS, packed=True)
+        self.routes = {
+            RouteKind(resource.kind): watch(
+                resource, whole, effects.route_changed, selector=OWN_OBJECTS, packed=True
+            )
+            for resource in (resources.HTTP_ROUTES, resources.INGRESSES)
+        }
+        labelled = effects.labelled_policy_changed
+        self.propagation = watch(policies, whole, labelled, selector=OWN_OBJECTS, packed=True)
+        labelled = effects.labelled_override_changed
+        self.overrides = watch(overrides, whole, labelled, selector=OWN_OBJECTS, packed=True)
 
     async def synced(self) -> None:
         """Wait until every kind has been listed once."""
         await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
+
+    async def read(self) -> None:
+        """List every kind once.
+
+        Exports come last: each is then read once, and not again for each object behind it.
+        """
+        exports: list[Reflector[Any]] = [*self.exports.values(), *self.traffic.values()]
+        others = [reflector for reflector in self.reflectors if reflector not in exports]
+        for group in (others, exports):
+            await asyncio.gather(*(reflector.read() for reflector in group))
+
+    def is_taken(
+        self, resource: Resource, name: Name, sources: Collection[str], others: Collection[str] = ()
+    ) -> bool:
+        """Tell whether a policy of a user has a name that is derived from one of ``sources``.
+
+        What names one of ``others`` as its owner is a user's as well: nothing is derived from them.
+        """
+        is_override = resource == resources.OVERRIDE_POLICIES
+        users: Reflector[Any] = (self.user_overrides if is_override else self.user_policies)[0]
+        labelled = self.overrides if is_override else self.propagation
+        there = labelled.get(name.name, name.namespace)
+        is_users = there is not None and (not is_ours(there, sources) or belongs_to(there, others))
+        return users.get(name.name, name.namespace) is not None or is_users
+
+    def sources(self, namespace: str, name: str) -> dict[str, Dialect]:
+        """Return the uid and the dialect of each export and traffic policy of a name.
+
+        One that is being deleted is left out: what is derived from it goes to the next.
+        """
+        exports = {dialect: reflector.get(name, namespace) for dialect, reflector in self.exports.items()}
+        traffic = {dialect: reflector.get(name, namespace) for dialect, reflector in self.traffic.items()}
+        found = {stored.uid: dialect for dialect, stored in exports.items() if stored and not stored.deleting}
+        return found | {stored.uid: dialect for dialect, stored in traffic.items() if stored}
 
     def relist(self) -> None:
         """List again everything that a derivation reads."""
         for reflector in self._inputs:
             reflector.relist()
 
+    @property
+    def lists(self) -> int:
+        """How often everything that a derivation reads has been listed."""
+        return min(reflector.lists for reflector in self._inputs)
+
     def written(self) -> dict[Resource, Reflector[Any]]:
         """Return where an object that Towpath writes is kept, by its resource."""
         per_dialect = (self.flomesh_clusters, self.exports, self.traffic, self.imports)
-        kept = [reflector for group in per_dialect for reflector in group.values()]
+        kept = [reflector for group in (*per_dialect, self.routes) for reflector in group.values()]
         return {reflector.resource: reflector for reflector in (*kept, self.propagation, self.overrides)}
 
     @property

@@ -48,10 +48,10 @@ def short(error: BaseException) -> str:
     return (str(cause) or type(error).__name__).splitlines()[0]
 
 
-def api_error(status: int, body: bytes, what: str) -> ApiError:
+def api_error(status: int, body: bytes, action: str) -> ApiError:
     """Return the error of an answer; ``what`` is the request."""
     try:
         message = str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         message = body.decode(errors="replace").strip()[:200] or f"HTTP {status}"
-    return _KINDS.get(status, ApiError)(f"{what}: {message}", status)
+    return _KINDS.get(status, ApiError)(f"{action}: {message}", status)

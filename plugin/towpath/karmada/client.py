@@ -106,6 +106,11 @@ class Client:
         return self._connections.cluster
 
     @property
+    def expires(self) -> float | None:
+        """The Unix time at which the credentials expire, None if they do not say it."""
+        return self._connections.expires
+
+    @property
     def problem(self) -> str:
         """Why the apiserver refuses every call, or which permissions are missing; empty if all is well."""
         return self.denials.problem or self._acceptance.problem
@@ -161,21 +166,21 @@ class Client:
             raise Unreachable(f"{self.where}: {short(error)}") from error
         return cast("aiohttp.ClientResponse", answer.response)
 
-    async def _judge(self, response: aiohttp.ClientResponse, what: str) -> None:
+    async def _judge(self, response: aiohttp.ClientResponse, action: str) -> None:
         """Raise if an answer is an error, and note whether the apiserver accepts our credentials."""
         if response.status not in {UNAUTHORIZED, FORBIDDEN}:
             self._acceptance.accepted()
         if response.status >= ERROR:
-            error = await self._error(response, what)
+            error = await self._error(response, action)
             if response.status in {UNAUTHORIZED, FORBIDDEN}:
                 self._acceptance.refused(error)
             raise error
 
-    async def _error(self, response: aiohttp.ClientResponse, what: str) -> ApiError:
+    async def _error(self, response: aiohttp.ClientResponse, action: str) -> ApiError:
         import aiohttp
 
         try:
-            return api_error(response.status, await response.read(), what)
+            return api_error(response.status, await response.read(), action)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unreachable(f"{self.where}: {short(error)}")
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from towpath.errors import Unreachable
+from towpath.karmada import expiry
 from towpath.karmada.login import Login, Source, content, fingerprint, read_login
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ class Connections:
     def where(self) -> str:
         """The apiserver and the source of the credentials, for messages."""
         return f"{self._configuration.host} ({self._source.kubeconfig or 'in-cluster'})"
+
+    @property
+    def expires(self) -> float | None:
+        """The Unix time at which the present credentials expire, None if they do not say it."""
+        if self._login is None:
+            return None
+        certificate = self._login.configuration.cert_file
+        return expiry.of_token(self._login.token) or expiry.of_certificate(content(certificate))
 
     @property
     def cluster(self) -> dict[str, Any]:

@@ -42,9 +42,9 @@ class Denials:
         found = _REFUSAL.search(str(error))
         if found is None:
             return False
-        what = f"{found['verb']} {found['what']}" + (f".{found['group']}" if found["group"] else "")
-        now, last = time.monotonic(), self._seen.get(what)
-        self._seen[what], self._user = now, found["user"]
+        action = f"{found['verb']} {found['what']}" + (f".{found['group']}" if found["group"] else "")
+        now, last = time.monotonic(), self._seen.get(action)
+        self._seen[action], self._user = now, found["user"]
         if (last is None or now - last > RECENT_SECONDS) and self._reporting is None:
             self._reporting = asyncio.get_running_loop().call_later(COLLECT_SECONDS, self._report)
         return True
@@ -57,7 +57,7 @@ class Denials:
 
     def _recent(self) -> list[str]:
         now = time.monotonic()
-        return sorted(what for what, seen in self._seen.items() if now - seen <= RECENT_SECONDS)
+        return sorted(action for action, seen in self._seen.items() if now - seen <= RECENT_SECONDS)
 
     def _report(self) -> None:
         self._reporting = None

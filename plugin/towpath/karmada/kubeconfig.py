@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from towpath.errors import Unreachable
+from towpath.errors import BadKubeconfig
 
 _LISTS = ("clusters", "users", "contexts")
 _PATHS = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
@@ -38,10 +38,10 @@ def paths(text: str | Path) -> list[Path]:
 
 
 def read(text: str | Path) -> Kubeconfig:
-    """Read and merge the files. Raises Unreachable if none exists or one cannot be read."""
+    """Read and merge the files. Raises BadKubeconfig if none exists or one cannot be read."""
     found = [path.expanduser().absolute() for path in paths(text) if path.expanduser().is_file()]
     if not found:
-        raise Unreachable(f"kubeconfig {text}: No such file. Check --kubeconfig and KUBECONFIG.")
+        raise BadKubeconfig(f"kubeconfig {text}: No such file. Check --kubeconfig and KUBECONFIG.")
     merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", **{name: [] for name in _LISTS}}
     referred: list[Path] = []
     for path in found:
@@ -49,13 +49,13 @@ def read(text: str | Path) -> Kubeconfig:
         if not merged.get("current-context") and document.get("current-context"):
             merged["current-context"] = document["current-context"]
         for kind in _LISTS:
-            known = {one.get("name") for one in merged[kind]}
-            for one in _entries(document, kind, path):
-                if one.get("name") not in known:
-                    merged[kind].append(_absolute(kind, one, path.parent))
+            known = {entry.get("name") for entry in merged[kind]}
+            for entry in _entries(document, kind, path):
+                if entry.get("name") not in known:
+                    merged[kind].append(_absolute(kind, entry, path.parent))
     for kind, fields in _PATHS.items():
-        for one in merged[kind]:
-            body = one.get(kind[:-1]) or {}
+        for entry in merged[kind]:
+            body = entry.get(kind[:-1]) or {}
             referred += [Path(body[field]) for field in fields if field in body]
     return Kubeconfig(merged, (*found, *referred))
 
@@ -65,27 +65,27 @@ def _document(path: Path) -> dict[str, Any]:
         document = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise Unreachable(f"kubeconfig {path}: {reason}") from None
+        raise BadKubeconfig(f"kubeconfig {path}: {reason}") from None
     if not isinstance(document, dict):
-        raise Unreachable(f"kubeconfig {path}: The file is not a kubeconfig.")
+        raise BadKubeconfig(f"kubeconfig {path}: The file is not a kubeconfig.")
     return document
 
 
 def _entries(document: dict[str, Any], kind: str, path: Path) -> Iterator[dict[str, Any]]:
     entries: Sequence[Any] = document.get(kind) or ()
-    for one in entries:
-        if not isinstance(one, dict):
-            raise Unreachable(f"kubeconfig {path}: {kind}: The file is not a kubeconfig.")
-        yield one
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise BadKubeconfig(f"kubeconfig {path}: {kind}: The file is not a kubeconfig.")
+        yield entry
 
 
-def _absolute(kind: str, one: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _absolute(kind: str, entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return an entry with its paths made absolute, and the command of an exec plugin if it is a path."""
-    body = dict(one.get(kind[:-1]) or {})
+    body = dict(entry.get(kind[:-1]) or {})
     for field in _PATHS.get(kind, ()):
         if body.get(field):
             body[field] = str(folder / str(body[field]))
     plugin = body.get("exec")
     if isinstance(plugin, dict) and os.sep in str(plugin.get("command", "")):
         body["exec"] = {**plugin, "command": str(folder / str(plugin["command"]))}
-    return {**one, kind[:-1]: body}
+    return {**entry, kind[:-1]: body}

@@ -32,15 +32,13 @@ import socket
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from towpath.errors import ApiError, Conflict, NotFound, UsageError
-from towpath.karmada import resources
-from towpath.karmada.client import Client, Object
-from towpath.model.ownership import MANAGED_BY
+from towpath.errors import ApiError, Conflict, UsageError
+from towpath.karmada.client import Client
+from towpath.karmada.lease import Lease, now
 
 log = structlog.get_logger()
 
@@ -73,7 +71,7 @@ class Leadership:
                 f"{renew_deadline} s, and that two retry periods of {retry_period} s."
             )
         self.identity = identity or f"{socket.gethostname()}_{uuid.uuid4()}"
-        self._lease = _Lease(client, namespace, name, self.identity, lease_duration, renew_deadline / 3)
+        self._lease = Lease(client, namespace, name, self.identity, lease_duration, renew_deadline / 3)
         self._log = log.bind(lease=f"{namespace}/{name}", identity=self.identity)
         self._renew_deadline = renew_deadline
         self._retry_period = retry_period
@@ -84,7 +82,7 @@ class Leadership:
     @property
     def is_leader(self) -> bool:
         """Whether this process leads at this moment, to be checked before each write."""
-        return self._leading and self._lease.is_ours and _now() < self._until
+        return self._leading and self._lease.is_ours and now() < self._until
 
     @property
     def holder(self) -> str:
@@ -103,16 +101,16 @@ class Leadership:
 
     async def _campaign(self) -> None:
         """Return once this process is the leader."""
-        told = ""
+        logged = ""
         while True:
-            again = _now() + self._pause()
+            again = now() + self._pause()
             with self._trying("leader election failed"):
                 if await self._attempt():
                     return
             if self._lease.is_taken:
-                if told != self.holder:
-                    told = self.holder
-                    self._log.info("standing by", holder=told)
+                if logged != self.holder:
+                    logged = self.holder
+                    self._log.info("standing by", holder=logged)
                 again = min(again, self._lease.free_at)
             await _sleep_until(again)
 
@@ -143,7 +141,7 @@ class Leadership:
 
     async def _stop(self, working: asyncio.Task[None]) -> None:
         """Cancel the work and wait for its end, even if cancelled meanwhile."""
-        cancelled, told = None, False
+        cancelled, warned = None, False
         working.cancel()
         while not working.done():
             try:
@@ -151,8 +149,8 @@ class Leadership:
             except asyncio.CancelledError as error:
                 cancelled = error
                 working.cancel()
-            if not told and not working.done() and _now() > self._until + self._to_stop_in:
-                told = True
+            if not warned and not working.done() and now() > self._until + self._to_stop_in:
+                warned = True
                 self._log.error("the work does not stop although another process may lead")
         if cancelled is not None:
             raise cancelled
@@ -163,7 +161,7 @@ class Leadership:
             async with asyncio.timeout_at(self._until) as limit:
                 await asyncio.sleep(self._pause())
                 while True:
-                    again = _now() + self._pause()
+                    again = now() + self._pause()
                     with self._trying("lease not renewed"):
                         if not await self._attempt():
                             return
@@ -183,7 +181,7 @@ class Leadership:
         return True
 
     async def _take(self) -> None:
-        sent = _now()
+        sent = now()
         await self._lease.take()
         self._until = sent + self._renew_deadline
 
@@ -201,107 +199,17 @@ class Leadership:
         return self._retry_period * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
 
     @contextmanager
-    def _trying(self, what: str) -> Iterator[None]:
+    def _trying(self, failure: str) -> Iterator[None]:
         """Log an error in the block once, not with every retry."""
         try:
             yield
         except ApiError as error:
             if str(error) != self._complaint:
                 self._complaint = str(error)
-                self._log.warning(what, error=self._complaint)
+                self._log.warning(failure, error=self._complaint)
         else:
             self._complaint = ""
 
 
-class _Lease:
-    """The Lease as last seen. Calls raise ApiError, after ``deadline`` seconds at the latest."""
-
-    def __init__(
-        self, client: Client, namespace: str, name: str, identity: str, duration: int, deadline: float
-    ) -> None:
-        self._client, self._identity, self._duration, self._deadline = client, identity, duration, deadline
-        self._collection, self._path = (
-            resources.LEASES.path(namespace),
-            resources.LEASES.path(namespace, name),
-        )
-        head = {"apiVersion": resources.LEASES.api_version, "kind": resources.LEASES.kind}
-        self._new: Object = {
-            **head,
-            "metadata": {"name": name, "namespace": namespace, "labels": dict(MANAGED_BY)},
-        }
-        self._lease: Object | None = None  # None: there is none
-        self._spec: Object = {}  # of the last one that there was
-        self._changed_at = 0.0  # when that was first seen
-        self._tried = False  # to take it
-        self.is_certain = False
-        """Whether it is still as last seen, if others follow the rules."""
-
-    @property
-    def holder(self) -> str:
-        return str(self._spec.get("holderIdentity") or "")
-
-    @property
-    def is_ours(self) -> bool:
-        return self.holder == self._identity
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether another candidate holds it, as last seen."""
-        return self.holder not in {"", self._identity} and _now() < self.free_at
-
-    @property
-    def free_at(self) -> float:
-        """When it expires if its holder does not renew it."""
-        return self._changed_at + float(self._spec.get("leaseDurationSeconds") or self._duration)
-
-    async def look(self) -> None:
-        try:
-            self._saw(await self._client.json("GET", self._path, deadline=self._deadline))
-        except NotFound:
-            # Its holder may not know yet that it is gone: what was seen last counts until it expires.
-            self._lease = None
-        self.is_certain = True
-
-    async def take(self) -> None:
-        """Take it, or renew it if it is ours. Raises Conflict if it has changed."""
-        self._tried = True
-        told = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        spec = {**self._spec, "leaseDurationSeconds": self._duration, "renewTime": told}
-        if not self.is_ours:
-            changes = int(self._spec.get("leaseTransitions") or 0) + bool(self._spec)
-            spec |= {"holderIdentity": self._identity, "acquireTime": told, "leaseTransitions": changes}
-        await self._write(spec)
-
-    async def empty(self) -> bool:
-        """Empty it; return False if it was not ours."""
-        while self._tried:
-            if not self.is_certain:
-                await self.look()
-            self._tried = self.is_ours and self._lease is not None
-            if self._tried:
-                with suppress(Conflict):
-                    await self._write({**self._spec, "holderIdentity": "", "leaseDurationSeconds": 1})
-                    self._tried = False
-                    return True
-        return False
-
-    async def _write(self, spec: Object) -> None:
-        self.is_certain = False  # until the answer is here
-        method, path = ("POST", self._collection) if self._lease is None else ("PUT", self._path)
-        body = {**(self._lease or self._new), "spec": spec}
-        self._saw(await self._client.json(method, path, body=body, deadline=self._deadline))
-        self.is_certain = True
-
-    def _saw(self, lease: Object) -> None:
-        spec = lease.get("spec") or {}
-        if self._lease is None or spec != self._spec:
-            self._changed_at = _now()
-        self._lease, self._spec = lease, spec
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
 async def _sleep_until(when: float) -> None:
-    await asyncio.sleep(max(0.0, when - _now()))
+    await asyncio.sleep(max(0.0, when - now()))

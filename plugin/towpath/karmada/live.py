@@ -8,6 +8,7 @@ from typing import Any
 from towpath.errors import NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
+from towpath.karmada.installation import read_marker
 from towpath.model.keys import Dialect
 
 _KINDS: tuple[Resource, ...] = (
@@ -19,6 +20,8 @@ _KINDS: tuple[Resource, ...] = (
     resources.CLUSTER_PROPAGATION_POLICIES,
     resources.OVERRIDE_POLICIES,
     resources.CLUSTER_OVERRIDE_POLICIES,
+    resources.HTTP_ROUTES,
+    resources.INGRESSES,
     *(
         of(dialect)
         for dialect in Dialect
@@ -34,8 +37,13 @@ _KINDS: tuple[Resource, ...] = (
 
 async def read_live(client: Client) -> list[dict[str, Any]]:
     """Return all objects of these kinds; a kind that is not served has none. Raises ApiError."""
-    lists = await asyncio.gather(*(_all(client, resource) for resource in _KINDS))
-    return [obj for objects in lists for obj in objects]
+    marker, *lists = await asyncio.gather(_marker(client), *(_all(client, resource) for resource in _KINDS))
+    return [obj for objects in (marker, *lists) for obj in objects]
+
+
+async def _marker(client: Client) -> list[dict[str, Any]]:
+    found = await read_marker(client)
+    return [{"apiVersion": "v1", "kind": "ConfigMap", **found}] if found else []
 
 
 async def _all(client: Client, resource: Resource) -> list[dict[str, Any]]:

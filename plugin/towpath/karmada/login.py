@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from towpath.errors import Unreachable
+from towpath.errors import BadKubeconfig, Unreachable
 from towpath.karmada import kubeconfig
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Login:
 
 
 async def read_login(source: Source) -> Login:
-    """Read credentials. Raises Unreachable with the reason."""
+    """Read credentials. Raises Unreachable with the reason, BadKubeconfig if it is in the files."""
     from kubernetes.aio import config
     from kubernetes.aio.client.configuration import Configuration
 
@@ -82,7 +82,7 @@ async def read_login(source: Source) -> Login:
         raise
     except Exception as error:  # the loader raises whatever its parsers raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Unreachable(f"{source}: {reason}") from error
+        raise BadKubeconfig(f"{source}: {reason}") from error
     configuration.proxy = configuration.proxy or _proxy(configuration.host)
     if _TOKEN in configuration.api_key:  # a token file ends with a line break
         configuration.api_key[_TOKEN] = configuration.api_key[_TOKEN].strip()
@@ -113,14 +113,14 @@ def _renew_at(expires: float) -> float:
 def fingerprint(files: tuple[Path, ...]) -> tuple[tuple[object, ...], ...]:
     """Return what tells whether files have changed; a symbolic link counts as what it points to."""
 
-    def one(path: Path) -> tuple[object, ...]:
+    def version(path: Path) -> tuple[object, ...]:
         try:
             stat = path.stat()
         except OSError:
             return (str(path),)
         return (str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
-    return tuple(map(one, files))
+    return tuple(map(version, files))
 
 
 def content(path: str | None) -> bytes:

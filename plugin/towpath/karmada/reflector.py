@@ -22,18 +22,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Generic, NamedTuple, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Generic, TypeVar
 
 import msgspec
 import structlog
 
 from towpath.errors import ApiError, Gone, InvalidObject, NotFound, Unreachable
 from towpath.karmada.client import Client, Resource
+from towpath.karmada.nesting import decoded
+from towpath.karmada.wire import Event, Name, Status, events, head, lines, pages
 
 log = structlog.get_logger()
 
@@ -58,54 +59,12 @@ _FAST = 1
 """Level of compression: packed objects repeat so much that a higher level gains little."""
 
 
-class Name(NamedTuple):
-    """Namespace (empty for cluster-scoped kinds) and name of an object."""
-
-    namespace: str
-    name: str
-
-
-class _Meta(msgspec.Struct, gc=False):
-    name: str = ""
-    namespace: str = ""
-    resource_version: str = msgspec.field(name="resourceVersion", default="")
-
-
-class _Head(msgspec.Struct, gc=False):
-    metadata: _Meta
-
-
-class _ListMeta(msgspec.Struct):
-    resource_version: str = msgspec.field(name="resourceVersion", default="")
-    next_page: str = msgspec.field(name="continue", default="")
-
-
-class _Page(msgspec.Struct):
-    metadata: _ListMeta
-    items: list[msgspec.Raw] = []
-
-
-class _Event(msgspec.Struct):
-    type: str
-    object: msgspec.Raw
-
-
-class _Status(msgspec.Struct):
-    code: int = 0
-    message: str = ""
-
-
 class _Kept(msgspec.Struct, Generic[T], gc=False):
     """An object in memory: decoded, or as bytes."""
 
     version: int
     item: T | None
     packed: bytes
-
-
-_pages = msgspec.json.Decoder(_Page)
-_events = msgspec.json.Decoder(_Event)
-_heads = msgspec.json.Decoder(_Head)
 
 
 class Reflector(Generic[T]):
@@ -129,6 +88,8 @@ class Reflector(Generic[T]):
         self.synced = asyncio.Event()
         self.found_nothing = True
         """Whether the last list was empty, or there was none yet."""
+        self.lists = 0
+        """How often the kind has been listed."""
         self._client = client
         self._decode = decode
         self._changed = changed
@@ -158,6 +119,12 @@ class Reflector(Generic[T]):
         if kept is None:
             return None
         return self._decode(zlib.decompress(kept.packed)) if kept.packed else kept.item
+
+    async def read(self) -> None:
+        """List once, without a watch: for a program that ends after its answer. Raises ApiError."""
+        with suppress(NotFound):  # not served, so there are none
+            await self._list()
+        self.synced.set()
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -223,11 +190,11 @@ class Reflector(Generic[T]):
         token: list[tuple[str, str]] = []
         found = False
         while True:
-            page = _pages.decode(await self._client.request("GET", self._path, query=[*query, *token]))
+            page = decoded(pages, await self._client.request("GET", self._path, query=[*query, *token]))
             found = found or bool(page.items)
             pause = time.perf_counter() + _SLICE
             for raw in page.items:
-                name, version = _head(raw)
+                name, version = head(raw)
                 unseen.pop(name, None)
                 self._put(name, bytes(raw), version)
                 if time.perf_counter() > pause:
@@ -239,6 +206,7 @@ class Reflector(Generic[T]):
         for name, version in unseen.items():
             self._remove(name, version)
         self.found_nothing = not found
+        self.lists += 1
         self._version = page.metadata.resource_version
 
     async def _watch(self) -> AsyncIterator[None]:
@@ -252,15 +220,15 @@ class Reflector(Generic[T]):
         ]
         async with self._client.stream(self._path, query=query, silence=SILENCE) as chunks:
             async for line in lines(chunks):
-                self._take(_events.decode(line))
+                self._take(decoded(events, line))
                 yield
 
-    def _take(self, event: _Event) -> None:
+    def _take(self, event: Event) -> None:
         if event.type == "ERROR":
-            status = msgspec.json.decode(event.object, type=_Status)
+            status = msgspec.json.decode(event.object, type=Status)
             kind = Gone if status.code == _GONE else Unreachable
             raise kind(f"watch of {self.resource}: {status.message}", status.code)
-        name, version = _head(event.object)
+        name, version = head(event.object)
         if event.type == "DELETED":
             self._remove(name, version)
         elif event.type != "BOOKMARK":
@@ -273,7 +241,7 @@ class Reflector(Generic[T]):
         Raises Unreachable if it is not an object.
         """
         try:
-            name, version = _head(raw)
+            name, version = head(raw)
         except msgspec.DecodeError as error:
             raise _no_answer(error) from error
         if version > int(self._version or 0):  # else the watch has delivered it, or its deletion
@@ -288,7 +256,7 @@ class Reflector(Generic[T]):
             return  # the event of a write whose answer was stored
         try:
             new = self._decode(raw)
-        except (InvalidObject, msgspec.DecodeError) as error:
+        except (InvalidObject, msgspec.DecodeError, RecursionError) as error:
             # The last good state stays in use: a broken object must not withdraw a service.
             log.error("object ignored", kind=str(self.resource), name="/".join(name), error=str(error))
             return
@@ -314,21 +282,5 @@ class Reflector(Generic[T]):
             self._changed(name, old, None)
 
 
-def _head(raw: bytes | msgspec.Raw) -> tuple[Name, int]:
-    """Return name and version of an object. There are few namespaces: equal ones share one string."""
-    meta = _heads.decode(raw).metadata
-    return Name(sys.intern(meta.namespace), meta.name), int(meta.resource_version)
-
-
 def _no_answer(error: msgspec.DecodeError) -> Unreachable:
     return Unreachable(f"The answer is not an apiserver's: {error}")
-
-
-async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Split a stream into its lines, however long they are."""
-    rest = b""
-    async for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            if line:
-                yield line

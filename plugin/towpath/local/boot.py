@@ -22,14 +22,14 @@ from towpath.errors import NoEnvironment
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.karmada.discovery import Discovery
-from towpath.local import members, objects, ports, processes, programs, store
+from towpath.local import limits, members, objects, ports, processes, programs, store
 from towpath.local.build import Binaries
 from towpath.local.nodes import host
 from towpath.local.nodes.images import ensure_images
 from towpath.local.pki import write_kubeconfig, write_pki
 from towpath.local.spec import (
+    BRIDGED,
     FIXED_PORTS,
-    IMAGE_MIRROR,
     KARMADA,
     PLUGIN,
     SUBNET,
@@ -75,6 +75,7 @@ async def up(
             raise NoEnvironment(
                 f"{root} holds the rest of a failed boot. Run `towpath local down` to remove it."
             )
+        limits.check(root, len(names), nodes=nodes)
         try:
             env = _describe(root, binaries, names, qps, base_port, subnet, nodes=nodes)
             _prepare(env, crds or deployed("crds"))
@@ -142,7 +143,7 @@ def _prepare(env: Environment, crds: Path) -> None:
     shutil.rmtree(env.logs, ignore_errors=True)  # of a boot that failed
     env.logs.mkdir()
     shutil.copytree(crds, env.crds)
-    pki = write_pki(env.pki, node_addresses(env.subnet))
+    pki = write_pki(env.pki, [str(env.gateway), *node_addresses(env.subnet)])
     ca = pki.authority.certificate_pem
     apiserver = env.url("karmada-apiserver")
     write_kubeconfig(env.karmada, context=KARMADA, server=apiserver, ca=ca, identity=pki.admin)
@@ -159,13 +160,14 @@ def _prepare(env: Environment, crds: Path) -> None:
 async def _boot(env: Environment, report: Report) -> None:
     started = time.monotonic()
 
-    def say(what: str) -> None:
-        report(f"{time.monotonic() - started:5.1f} s  {what}")
+    def say(message: str) -> None:
+        report(f"{time.monotonic() - started:5.1f} s  {message}")
 
     await processes.start(env, "etcd")
     say("etcd answers")
     if env.has_nodes:
-        processes.spawn(env, IMAGE_MIRROR)
+        for name in BRIDGED:
+            processes.spawn(env, name)
     for member in env.members.values():
         await members.begin(env, member)
     await processes.start(env, "karmada-apiserver")

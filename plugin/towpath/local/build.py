@@ -2,10 +2,13 @@
 
 What is built is pinned in ``deploy/local/go.mod``: each ``tool`` line there is a program, and
 ``go build tool`` makes them all. The result is kept under a key that covers everything it depends on
-(module files, link flags, Go version, platform), so a second call only compares names:
+(module files, link flags, Go version, platform), and says itself what it was built of. A result of the same
+sources serves whichever Go has built it, so a second call needs no Go. Results that nothing has used for a
+month are removed after a build:
 
     <cache>/towpath/bin/<key>/kube-apiserver, karmada-webhook, ...      the programs
                               karmada/crds/, webhook-configuration.yaml what Karmada installs
+                              .sources                                  what it was built of
 
 Progress is counted, not estimated. ``go list`` says beforehand which packages are missing in Go's own
 cache, and ``go build -v`` names each of them when its compilation begins. Those found in the cache take
@@ -69,6 +72,9 @@ _NO_NETWORK = re.compile(
     r"|x509: |: [45]\d\d |unexpected EOF"
 )
 _TAIL_LINES = 15
+_SOURCES = ".sources"
+KEPT_SECONDS = 30 * 86400.0
+"""How long a result is kept that nothing uses."""
 
 
 @dataclass(frozen=True)
@@ -136,13 +142,16 @@ def ensure_binaries(report: Callable[[BuildProgress], None] = _ignore) -> Binari
         report(BuildProgress(stage, done, total, time.monotonic() - began))
 
     sources = deployed("local")
-    go_mod = (sources / "go.mod").read_text()
     cache = cache_root()
+    module = _Module(sources)
     try:
+        if (built := _built_of(module, cache / "bin")) is not None:
+            os.utime(built)
+            return Binaries(built)
         toolchain = find_toolchain(
-            gomodule.go_version(go_mod), sources / "go-requirements.txt", cache, installing=tell
+            gomodule.go_version(module.go_mod), sources / "go-requirements.txt", cache, installing=tell
         )
-        build = _Build(toolchain, sources, tell)
+        build = _Build(toolchain, module, tell)
         target = cache / "bin" / build.key()
         if not _complete(target):
             make_folder(
@@ -151,6 +160,7 @@ def ensure_binaries(report: Callable[[BuildProgress], None] = _ignore) -> Binari
                 fill=build.fill,
                 waiting=lambda: tell("waiting"),
             )
+            _remove_unused(cache / "bin", time.time())
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise BuildFailed(_no_space([cache])) from error
@@ -167,33 +177,60 @@ def _complete(folder: Path) -> bool:
     return programs and all((folder / path).exists() for path in _IN_KARMADA_MODULE)
 
 
+def _built_of(module: _Module, results: Path) -> Path | None:
+    """Return a complete result of these sources, whichever Go has built it; None if there is none."""
+    digest = module.digest()
+    for stamp in sorted(results.glob(f"[!.]*/{_SOURCES}")):
+        if stamp.read_text() == digest and _complete(stamp.parent):
+            return stamp.parent
+    return None
+
+
+def _remove_unused(results: Path, now: float) -> None:
+    """Remove results that nothing has used for a long time. Each use sets the time of the folder."""
+    for folder in results.glob("[!.]*"):
+        if now - folder.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Module:
+    """The module as go wants it: its two files, and the packages of ours."""
+
+    def __init__(self, folder: Path) -> None:
+        self.go_mod = (folder / "go.mod").read_text()
+        self.files = {
+            str(path.relative_to(folder)): path.read_text()
+            for path in sorted((folder / "go.mod", folder / "go.sum", *folder.glob("*/*.go")))
+        }
+        self.flags = ("-trimpath", f"-ldflags={gomodule.link_flags(self.go_mod)}")
+
+    def digest(self, *compiler: str) -> str:
+        """Return the digest of what a result is built of, with ``compiler`` also of what builds it."""
+        sources = (text for file in self.files.items() for text in file)
+        names = (f"{made}={called}" for made, called in _PROGRAMS.items())
+        parts = (*sources, *self.flags, *compiler, *names)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
 class _Build:
     """One build: what goes into it, and the steps that make it."""
 
-    def __init__(self, toolchain: Toolchain, sources: Path, tell: _Tell) -> None:
+    def __init__(self, toolchain: Toolchain, module: _Module, tell: _Tell) -> None:
         self._toolchain = toolchain
-        self._go_mod = (sources / "go.mod").read_text()
-        # The module as go wants it: its two files, and the packages of ours.
-        self._sources = {
-            str(path.relative_to(sources)): path.read_text()
-            for path in sorted((sources / "go.mod", sources / "go.sum", *sources.glob("*/*.go")))
-        }
-        self._flags = ("-trimpath", f"-ldflags={gomodule.link_flags(self._go_mod)}")
+        self._module = module
+        self._flags = module.flags
         self._tell = tell
 
     def key(self) -> str:
         """Name the result after everything it depends on."""
-        sources = (text for source in self._sources.items() for text in source)
-        parts = (*sources, *self._flags, self._toolchain.version, self._toolchain.platform)
-        names = (f"{made}={called}" for made, called in _PROGRAMS.items())
-        return hashlib.sha256("\0".join((*parts, *names)).encode()).hexdigest()[:16]
+        return self._module.digest(self._toolchain.version, self._toolchain.platform)
 
     def fill(self, folder: Path) -> None:
         """Build everything into an empty folder."""
         work = folder / ".work"
         # go's intermediate files too: so they are on the disk that we name, and go with the folder.
         (work / "tmp").mkdir(parents=True)
-        for name, text in self._sources.items():
+        for name, text in self._module.files.items():
             (work / name).parent.mkdir(exist_ok=True)
             (work / name).write_text(text)
         self._compile(work, folder, self._packages_to_compile(work))
@@ -202,21 +239,22 @@ class _Build:
         module = Path(*self._go(work, ("list", "-f", "{{.Module.Dir}}", _KARMADA_PACKAGE)).output)
         for ours, theirs in _IN_KARMADA_MODULE.items():
             _copy_writable(module / theirs, folder / ours)
+        (folder / _SOURCES).write_text(self._module.digest())
         shutil.rmtree(work)
 
     def _packages_to_compile(self, work: Path) -> frozenset[str]:
         """Download the modules that are missing; return the packages that are not in Go's cache."""
         self._tell("modules")
-        missing = gomodule.missing_modules(self._go_mod, self._toolchain.module_cache)
+        missing = gomodule.missing_modules(self._module.go_mod, self._toolchain.module_cache)
         begun = 0
 
-        def heard(line: str | None) -> None:
+        def on_line(line: str | None) -> None:
             nonlocal begun
             begun += line is not None and line.startswith("go: downloading ")
             self._tell("modules", min(begun, missing), missing if begun else 0)
 
         listed = self._go(
-            work, ("list", "-deps", *self._flags, "-f", _TO_COMPILE, "tool"), heard, _no_modules
+            work, ("list", "-deps", *self._flags, "-f", _TO_COMPILE, "tool"), on_line, _no_modules
         )
         if begun:
             self._tell("modules", missing, missing)
@@ -225,7 +263,7 @@ class _Build:
     def _compile(self, work: Path, folder: Path, packages: frozenset[str]) -> None:
         begun = 0
 
-        def heard(line: str | None) -> None:
+        def on_line(line: str | None) -> None:
             nonlocal begun
             begun += line in packages
             if begun < len(packages) or line in packages:
@@ -237,18 +275,18 @@ class _Build:
             return _no_build([line for line in messages if line not in packages])
 
         output = f"{folder}{os.sep}"  # the separator at its end makes it a folder to go
-        self._go(work, ("build", "-v", *self._flags, "-o", output, "tool"), heard, explain)
+        self._go(work, ("build", "-v", *self._flags, "-o", output, "tool"), on_line, explain)
         self._tell("link", len(_PROGRAMS), len(_PROGRAMS))
 
     def _go(
         self,
         work: Path,
         arguments: Sequence[str],
-        heard: Callable[[str | None], None] = lambda _line: None,
+        on_line: Callable[[str | None], None] = lambda _line: None,
         explain: Callable[[Sequence[str]], str] | None = None,
     ) -> Finished:
         environment = {**self._toolchain.environment(), "GOTMPDIR": str(work / "tmp")}
-        finished = run([self._toolchain.program, *arguments], env=environment, cwd=work, heard=heard)
+        finished = run([self._toolchain.program, *arguments], env=environment, cwd=work, on_line=on_line)
         if finished.code != 0:
             if any(_DISK_FULL.search(line) for line in finished.messages):
                 caches = (work.parent.parent, self._toolchain.build_cache, self._toolchain.module_cache)
@@ -290,5 +328,5 @@ def _no_build(messages: Sequence[str]) -> str:
 
 
 def _with_tail(summary: str, messages: Sequence[str]) -> str:
-    said = [line for line in messages if line.strip() and not line.startswith("go: downloading ")]
-    return "\n".join([f"{summary}:" if said else summary, *said[-_TAIL_LINES:]])
+    lines = [line for line in messages if line.strip() and not line.startswith("go: downloading ")]
+    return "\n".join([f"{summary}:" if lines else summary, *lines[-_TAIL_LINES:]])

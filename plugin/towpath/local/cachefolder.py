@@ -38,7 +38,7 @@ def make_folder(
     ``waiting`` is called again and again while another process holds the lock.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.parent / ".lock", waiting):
+    with locked(target.parent / ".lock", waiting):
         if complete():
             return
         for leftover in target.parent.glob(f"{_UNFINISHED}*"):
@@ -62,7 +62,8 @@ def _replace(target: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _locked(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
+def locked(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock file, across processes; ``waiting`` is called again and again until it is free."""
     # The descriptor is not inherited: programs we start never keep the lock after us.
     with lock.open("a") as held:
         while True:

@@ -1,8 +1,8 @@
 """The walk-through, played step by step on a real Karmada, and checked: it shows what the members hold.
 
 Every step applies one of the text's manifests and waits until the members show what the text says. On a
-local Karmada with nodes the pods run, and the client's call is made. Elsewhere neither is shown, and nothing
-is said about it.
+local Karmada with nodes the pods run, the data path carries the client's calls, and two edits of the policy
+follow. Elsewhere nothing of this is shown, and nothing is said about it.
 
 It refuses to start where it would change something that is already there. ``clearing`` removes what it
 created.
@@ -11,7 +11,7 @@ created.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,8 +22,8 @@ from towpath.karmada.discovery import Discovery
 from towpath.local import walkthrough
 from towpath.local.fleet import Fleet
 from towpath.local.members import is_ready
-from towpath.local.nodes.calls import curl
 from towpath.local.spec import Environment
+from towpath.local.traffic import FEW, MANY, Answered, Caller, answers_by_cluster, edits, meets
 from towpath.local.walkthrough import Seen
 from towpath.model.keys import Dialect
 from towpath.polling import until
@@ -31,6 +31,7 @@ from towpath.setup.install import Installed, install, serves, share_crds
 
 T = TypeVar("T")
 MANAGER = "towpath-demo"
+_POLICY, _POLICIES = "GlobalTrafficPolicy", resources.traffic_policies(Dialect.FLOMESH)
 PATIENCE = 90.0
 """Seconds for one step: on a Karmada that has just got the CRDs its detector needs up to 30 to see them."""
 
@@ -39,7 +40,8 @@ PATIENCE = 90.0
 class Stage:
     """Where the walk-through is played: a Karmada, and the three members that take the parts.
 
-    ``nodes`` is the local Karmada if its members have nodes, None where no pods run or none are looked at.
+    ``nodes`` is the local Karmada if its members have nodes and the data path, None where no pods run or none
+    are looked at.
     """
 
     karmada: Client
@@ -80,12 +82,12 @@ class Stage:
 
 
 async def shows(
-    look: Callable[[], Awaitable[T]], right: Callable[[T], bool], what: str, patience: float = PATIENCE
+    look: Callable[[], Awaitable[T]], right: Callable[[T], bool], expected: str, patience: float = PATIENCE
 ) -> T:
     """Wait until what is seen is right. Raises NotAsTold with what was seen last."""
 
     def otherwise(seen: T) -> NotAsTold:
-        return NotAsTold(f"Expected within {patience:.0f} s: {what}. Last seen: {seen}")
+        return NotAsTold(f"Expected within {patience:.0f} s: {expected}. Last seen: {seen}")
 
     return await until(look, right, patience=patience, otherwise=otherwise)
 
@@ -155,7 +157,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
     """Play the walk-through to its end and return what each member holds then. Raises NotAsTold."""
     first, client, third = stage.members
     say = stage.say
-    want = walkthrough.expected(stage.members)
+    want = walkthrough.expected(stage.members, data_path=stage.nodes is not None)
 
     say("\n1. Gateways of the members: the three Clusters of the text, without their kubeconfigs")
     await stage.apply(walkthrough.CLUSTERS)
@@ -166,25 +168,31 @@ async def play(stage: Stage) -> dict[str, Seen]:
     await stage.apply(walkthrough.HTTPBIN)
     await shows(
         stage.see_all,
-        lambda s: all(s[m].service == want[m].service for m in s),
+        lambda s: [m for m in s if s[m].service] == [first, third],
         f"{first} and {third} have the Service",
     )
     say(f"   the Service is in {first} and {third}")
+    clusters = {}
     if stage.nodes:
         for member in (first, third):
-            say(f"   {member} runs the pods {', '.join(await _pods(stage, member, 'httpbin', 'pipy', 2))}")
+            pods = await _pods(stage, member, "httpbin", "pipy", 2)
+            clusters.update(dict.fromkeys(pods, member))
+            say(f"   {member} runs the pods {', '.join(pods)}")
 
     say("\n3. ServiceExport httpbin, to all three. Its policy reuses the name httpbin, as in the text.")
     await stage.apply(walkthrough.EXPORT)
     seen = await shows(
         stage.see_all,
-        lambda s: all(s[m].imports == want[m].imports and s[m].export for m in s),
+        lambda s: all(
+            s[m].imports == want[m].imports and s[m].export and s[m].service == want[m].service for m in s
+        ),
         "every member imports from the others",
     )
     for member in stage.members:
         others = ", ".join(key.rpartition("/")[2] for key, *_ in seen[member].imports or ())
         say(f"   {member} imports httpbin from {others}")
-    say(f"   {client} gets the ServiceExport too, but has no such Service, so no member imports from it")
+    has = "has the Service by its import alone" if stage.nodes else "has no such Service"
+    say(f"   {client} gets the ServiceExport too, but {has}, so no member imports from it")
 
     say(f"\n4. curl, the client, propagated to {client}")
     await stage.apply(walkthrough.CURL)
@@ -194,31 +202,50 @@ async def play(stage: Stage) -> dict[str, Seen]:
         f"{client} has curl",
     )
     say(f"   {client} has the Deployment curl")
+    caller = None
     if stage.nodes:
-        await _call_in_vain(stage, stage.nodes, client)
+        (pod,) = await _pods(stage, client, "curl", "curl", 1)
+        caller = Caller(stage.nodes, client, pod, clusters)
+        say(f"   {client} runs the pod {pod}, which calls {walkthrough.URL}:")
+        say(f"   {await caller.call_in_vain()}")
 
     say(f"\n5. GlobalTrafficPolicy ActiveActive over {first} and {third}, propagated to {client}")
     await stage.apply(walkthrough.TRAFFIC)
     seen = await shows(stage.see_all, lambda s: s == want, "every member holds what the text describes")
     say(f"   {client} has the traffic policy, and no other member has it")
     say(f"   the policy httpbin now selects this alone, so the export follows its Service: {first}, {third}")
-    return seen
+    if caller is None:
+        return seen
+    await _play_calls(stage, caller)
+    return await stage.see_all()
+
+
+async def _play_calls(stage: Stage, caller: Caller) -> None:
+    """Let the client call, as the text has it and after each edit of its policy."""
+    first, _, third = stage.members
+    answered = await _answered(caller, FEW, {first: 0.5, third: 0.5})
+    stage.say(f"   the pod {caller.pod} calls {walkthrough.URL} {FEW} times:")
+    for pod in answered.pods:
+        stage.say(f"   {pod}    in {caller.clusters[pod]}")
+    (policy,) = (o for o in walkthrough.steps(stage.members)[walkthrough.TRAFFIC] if o["kind"] == _POLICY)
+    for number, edit in enumerate(edits(stage.members), 6):
+        stage.say(f"\n{number}. {edit.title}")
+        await stage.karmada.apply(_POLICIES, edit.of(policy), MANAGER)
+        seen = await _answered(caller, MANY, edit.shares)
+        stage.say(f"   {MANY} calls answered: {answers_by_cluster(seen.by_cluster(caller.clusters))}")
+
+
+async def _answered(caller: Caller, count: int, shares: Mapping[str, float]) -> Answered:
+    right = meets(shares, caller.clusters)
+    return await shows(
+        lambda: caller.call(count), right, f"calls of {caller.member} are shared {dict(shares)}"
+    )
 
 
 async def _pods(stage: Stage, member: str, namespace: str, app: str, count: int) -> list[str]:
     """Return the names of an application's pods once as many as wanted are Ready."""
     return await shows(
-        lambda: stage.fleet.ready_pods(member, namespace, app),
+        lambda: stage.fleet.ready_pods(member, namespace, f"app={app}"),
         lambda pods: len(pods) == count,
         f"{count} pods of {app} are Ready in {member}",
     )
-
-
-async def _call_in_vain(stage: Stage, env: Environment, client: str) -> None:
-    """Make the call of the text before there is a traffic policy. It fails: show how."""
-    (pod,) = await _pods(stage, client, "curl", "curl", 1)
-    stage.say(f"   {client} runs the pod {pod}, which calls {walkthrough.URL}:")
-    call = await curl(env, client, pod, walkthrough.URL)
-    if call.code == 0:
-        raise NotAsTold(f"{client} has no traffic policy yet, but the call was answered: {call.output}")
-    stage.say(f"   {call.errors.splitlines()[0]}")

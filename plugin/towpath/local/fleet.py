@@ -22,8 +22,8 @@ class Fleet:
         except NotFound:
             return None
 
-    async def ready_pods(self, member: str, namespace: str, app: str) -> list[str]:
-        """Return the names of an application's pods in a member that are Ready."""
+    async def ready_pods(self, member: str, namespace: str, selector: str) -> list[str]:
+        """Return the names of the pods in a member that have the labels and are Ready."""
         path = resources.CLUSTERS.path("", member, "proxy") + resources.PODS.path(namespace)
-        found = await self._karmada.json("GET", path, query=[("labelSelector", f"app={app}")])
+        found = await self._karmada.json("GET", path, query=[("labelSelector", selector)])
         return [pod["metadata"]["name"] for pod in found["items"] if is_ready(pod)]

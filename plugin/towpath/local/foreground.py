@@ -36,15 +36,15 @@ def run(
     *,
     env: Mapping[str, str],
     cwd: Path,
-    heard: Callable[[str | None], None],
+    on_line: Callable[[str | None], None],
 ) -> Finished:
-    """Run ``argv`` to its end. ``heard`` gets each line of stderr, and None where none comes for a while."""
+    """Run ``argv`` to its end. ``on_line`` gets each line of stderr, and None after a while without one."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
         argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
     ) as process:
         try:
-            output, messages = _listen(process, heard)
+            output, messages = _listen(process, on_line)
             return Finished(process.wait(), tuple(output), tuple(messages))
         except BaseException:
             _end_group(process)
@@ -52,7 +52,7 @@ def run(
 
 
 def _listen(
-    process: subprocess.Popen[bytes], heard: Callable[[str | None], None]
+    process: subprocess.Popen[bytes], on_line: Callable[[str | None], None]
 ) -> tuple[list[str], list[str]]:
     """Read both pipes until the program has closed them; return the lines of stdout and of stderr."""
     output, messages = _Lines(), _Lines()
@@ -68,9 +68,9 @@ def _listen(
                     open_pipes.unregister(key.fileobj)
                 for line in key.data.take(chunk):
                     if key.data is messages:
-                        heard(line)
+                        on_line(line)
             if not ready:
-                heard(None)
+                on_line(None)
     return output.lines, messages.lines
 
 

@@ -21,7 +21,7 @@ from towpath.local.nodes.configuration import DNS_ADDRESS, files
 from towpath.local.nodes.images import ensure_images
 from towpath.local.nodes.programs import machine_name
 from towpath.local.programs import member_processes
-from towpath.local.spec import IMAGE_MIRROR, NODE_APISERVER_PORT, Environment, Member
+from towpath.local.spec import BRIDGED, NODE_APISERVER_PORT, Environment, Member
 from towpath.model import manifest
 from towpath.polling import accepted, until
 
@@ -200,7 +200,8 @@ async def join_live(env: Environment, name: str, say: Report, *, node: bool = Fa
         if node:
             host.prepare(grown)
             ensure_images(grown)
-            await processes.ensure_running(grown, IMAGE_MIRROR)
+            for process in BRIDGED:
+                await processes.ensure_running(grown, process)
         prepare(grown, member)
         await begin(grown, member)
         async with await Client.connect(env.karmada, user_agent=USER_AGENT) as karmada:

@@ -50,7 +50,7 @@ class Pki:
 def write_pki(folder: Path, nodes: Sequence[str] = ()) -> Pki:
     """Make every certificate and key of an environment and write those that processes read.
 
-    ``nodes`` are all addresses that a node can get: members may join later, when no certificate is issued.
+    ``nodes`` are all addresses on the bridge: members may join later, when no certificate is issued.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = make_authority("towpath-local", validity=VALIDITY)

@@ -81,9 +81,16 @@ def end_all(root: Path, grace: float) -> int:
     for _ in range(_ROUNDS):  # what a process starts while it is being ended is found by the next
         left = list(marked(root))
         if not left:
+            _reap(root)
             return count
         end([process for *_, process in left], grace)
     raise BootFailed(f"Processes of {root} do not end: {', '.join(name for name, *_ in left)}.")
+
+
+def _reap(root: Path) -> None:
+    """Wait for the children of an environment without processes, also for those that others have ended."""
+    for key in [key for key in _started if key[0] == root]:
+        _started.pop(key).wait()
 
 
 def spawn(env: Environment, name: str, *more: str) -> None:
@@ -143,10 +150,10 @@ def _exit_code(env: Environment, name: str) -> int | None:
     return None if name in running(env.root) else -1
 
 
-def _raise_dead(env: Environment, name: str, what: str) -> None:
+def _raise_dead(env: Environment, name: str, problem: str) -> None:
     log = env.log(name)
     full = " because the disk is full" if _DISK_FULL in tail(log, _LINES_OF_A_CRASH) else ""
-    raise BootFailed(f"{name} {what}{full}; the end of {log}:\n{tail(log)}")
+    raise BootFailed(f"{name} {problem}{full}; the end of {log}:\n{tail(log)}")
 
 
 async def wait_ready(env: Environment, name: str, patience: float = PATIENCE) -> None:
@@ -231,7 +238,10 @@ def end(targets: Iterable[psutil.Process], grace: float = 5.0) -> None:
 
 
 def _wait(targets: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait until processes have ended; returns those that have not. A zombie has, whoever reaps it."""
+    """Wait until processes have ended; returns those that have not. A zombie has, whoever reaps it.
+
+    Not so a zombie with further threads: its ports stay open until the last of them has ended.
+    """
     deadline = time.monotonic() + seconds
     while alive := [process for process in targets if _lives(process)]:
         if time.monotonic() > deadline:
@@ -242,7 +252,9 @@ def _wait(targets: Iterable[psutil.Process], seconds: float) -> list[psutil.Proc
 
 def _lives(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and (
+            process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
+        )
     except psutil.NoSuchProcess:
         return False
 

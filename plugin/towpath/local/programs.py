@@ -12,7 +12,7 @@ import sys
 from towpath.local.command import Process, program
 from towpath.local.controlplane import apiserver_without_pods, controller_manager, etcd
 from towpath.local.nodes.programs import node_processes
-from towpath.local.spec import IMAGE_MIRROR, PLUGIN, WEBHOOK, Environment, Member, Qps
+from towpath.local.spec import FORWARDER, IMAGE_MIRROR, PLUGIN, WEBHOOK, Environment, Member, Qps
 
 _KARMADA_CONTROLLERS = (
     "namespace,garbagecollector,serviceaccount-token,ttl-after-finished,bootstrapsigner,tokencleaner,"
@@ -35,7 +35,7 @@ def processes(env: Environment) -> dict[str, Process]:
         "karmada-scheduler": _scheduler(env),
     }
     if env.has_nodes:
-        everything[IMAGE_MIRROR] = _image_mirror(env)
+        everything |= {IMAGE_MIRROR: _image_mirror(env), FORWARDER: _forwarder(env)}
     for member in env.members.values():
         everything |= member_processes(env, member)
     return {**everything, PLUGIN: _plugin(env), WEBHOOK: _towpath_webhook(env)}
@@ -68,6 +68,12 @@ def _image_mirror(env: Environment) -> Process:
     port = env.ports[IMAGE_MIRROR]
     argv = (sys.executable, "-m", "towpath.local.nodes.mirror", str(env.images), str(env.gateway), str(port))
     return Process(argv, f"http://{env.gateway}:{port}/v2/")
+
+
+def _forwarder(env: Environment) -> Process:
+    address, port = str(env.gateway), env.ports["karmada-apiserver"]
+    argv = (sys.executable, "-m", "towpath.local.nodes.forwarder", address, str(port))
+    return Process(argv, f"https://{address}:{port}/readyz")
 
 
 def _aggregated_apiserver(env: Environment) -> Process:

@@ -17,6 +17,9 @@ KARMADA = "karmada"
 PLUGIN = "towpath-plugin"
 WEBHOOK = "towpath-webhook"
 IMAGE_MIRROR = "image-mirror"
+FORWARDER = "karmada-forwarder"
+BRIDGED = (IMAGE_MIRROR, FORWARDER)
+"""What serves the nodes at this host's address on their bridge."""
 FIXED_PORTS = (
     "etcd",
     "etcd-peer",
@@ -130,7 +133,7 @@ class Environment:
 
     @property
     def gateway(self) -> IPv4Address:
-        """The address of this host on the bridge of the nodes."""
+        """The address of this host on the bridge of the nodes, at which pods reach Karmada's apiserver."""
         return self.subnet.network_address + 1
 
     def kubeconfig(self, name: str) -> Path:

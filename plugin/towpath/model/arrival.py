@@ -11,16 +11,21 @@ class Arrival:
     """What is known of how the imports of one service arrive in the members.
 
     ``behind`` are the importers that do not report the view derived for them, ``lost`` the members that
-    Karmada cannot reach, and ``failed`` what it says of those that it cannot write to. ``told``: members
-    report what they hold at all. ``taken_by`` is the API version of an import whose binding has the name of
-    this one's, ``claimed_by`` a policy that has claimed the import in place of ours, and ``overridden`` the
-    user's override policies that change or block the import, by cluster.
+    Karmada cannot reach, and ``failed`` what it says of those that it cannot write to. ``catching_up`` are
+    those of them that are Ready again and that Karmada does not know yet, each with since when (seconds since
+    1970). ``reported``: members report their views at all. ``taken_by`` is the API version of an import whose
+    binding has the name of this one's, ``claimed_by`` a policy that has claimed the import in place of ours,
+    and ``overridden`` the user's override policies that change or block the import, by cluster.
+    ``unrouted`` are the exporters whose own gateway does not serve the service, with the reason and what is
+    known of it.
     """
 
     behind: Collection[str] = ()
     lost: Collection[str] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
-    told: bool = True
+    catching_up: Mapping[str, float] = field(default_factory=dict)
+    reported: bool = True
     taken_by: str = ""
     claimed_by: str = ""
     overridden: Mapping[str, str] = field(default_factory=dict)
+    unrouted: Mapping[str, tuple[str, str]] = field(default_factory=dict)

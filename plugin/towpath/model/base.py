@@ -16,8 +16,8 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
     @classmethod
-    def parse(cls, obj: object, what: str, root: str = "spec") -> Self:
-        """Read a decoded JSON value. ``what`` names the object in errors, ``root`` the field it came from.
+    def parse(cls, obj: object, title: str, root: str = "spec") -> Self:
+        """Read a decoded JSON value. ``title`` names the object in errors, ``root`` the field it came from.
 
         Raises InvalidObject naming the first field that is wrong.
         """
@@ -25,7 +25,7 @@ class Model(BaseModel):
             return cls.model_validate(obj)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            raise InvalidObject(f"{what}: {_place(root, first['loc'])}: {first['msg']}.") from None
+            raise InvalidObject(f"{title}: {_place(root, first['loc'])}: {first['msg']}.") from None
 
     def dump(self) -> dict[str, Any]:
         """Return the JSON form, without what is not set."""

@@ -14,7 +14,10 @@ from towpath.model.keys import DEFAULT, Dialect, cluster_key
 
 GROUP_ANNOTATION = "towpath.io/group"
 GATEWAY_ANNOTATION = "towpath.io/gateway"
+GATEWAY_ROUTE_ANNOTATION = "towpath.io/gateway-route"
 DRAIN_ANNOTATION = "towpath.io/drain"
+DATA_PATH_LABEL, DATA_PATH_NET = "towpath.io/data-path", "net"
+"""On a Karmada Cluster: the member has the data path. A label, because policies select members by labels."""
 DEFAULT_GATEWAY_PORT = 80
 
 
@@ -37,9 +40,12 @@ class Member(Model):
     ``gateway_host`` is empty when nothing names a gateway, and the text that was read when that cannot be
     used. ``resolved`` is the IPv4 address last found for it if it is a DNS name. ``imports`` holds the
     dialects whose ServiceImport the member serves.
+    ``gateway_route`` is the text that says which gateway of its own gets routes, empty without one.
+    ``data_path``: towpath-net carries its calls to other clusters.
     ``uid`` is the identity of the cluster itself (``spec.id``), the same under whatever name it is joined.
     ``unreachable_since`` is the time (seconds since 1970) at which Karmada lost it; None while it is
-    Ready, and while Karmada does not know yet.
+    Ready, and while Karmada does not know yet. ``ready_since`` is the time at which it became Ready, None
+    while it is not.
     """
 
     name: str
@@ -49,9 +55,12 @@ class Member(Model):
     gateway_host: str = ""
     gateway_port: int = DEFAULT_GATEWAY_PORT
     resolved: str = ""
+    gateway_route: str = ""
     imports: frozenset[Dialect] = frozenset()
     drained: bool = False
+    data_path: bool = False
     unreachable_since: float | None = None
+    ready_since: float | None = None
     uid: str = ""
 
     @cached_property
@@ -86,6 +95,11 @@ class Fleet:
         """Names of the members that serve a dialect's ServiceImport, sorted."""
         names = sorted(self.members)
         return {d: tuple(n for n in names if d in self.members[n].imports) for d in Dialect}
+
+    @cached_property
+    def with_data_path(self) -> frozenset[str]:
+        """Names of the members that have the data path."""
+        return frozenset(name for name, member in self.members.items() if member.data_path)
 
     @cached_property
     def joined_twice(self) -> tuple[tuple[str, ...], ...]:

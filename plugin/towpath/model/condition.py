@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 VALID, CONFLICT, READY = "Valid", "Conflict", "Ready"
+EXPORT_CONDITIONS = frozenset({VALID, CONFLICT, READY})
 """Of a ServiceExport."""
 ACCEPTED, RESOLVED = "Accepted", "Resolved"
 """Of a GlobalTrafficPolicy."""

@@ -9,9 +9,23 @@ from towpath.model.base import Model
 WHEN_UNREACHABLE = "towpath.io/when-unreachable"
 """Annotation: what happens to the endpoints of a cluster that Karmada cannot reach ("reachability rule")."""
 
+ALLOW_WITHDRAWAL = "towpath.io/allow-withdrawal"
+"""Annotation: ``true`` lets the deletion guard remove the import of this export whatever else is removed."""
+
 CONFLICT_RESOLUTION = "towpath.io/conflict-resolution"
-"""Annotation: ``Overwrite`` lets Karmada take over ServiceImports that others left in members."""
+"""Annotation: ``Overwrite`` lets Karmada take over ServiceImports that others left in members, and
+``Overwrite=<clusters>`` those in these members.
+"""
 ABORT, OVERWRITE = "Abort", "Overwrite"
+
+RELEASED = "towpath.io/released"
+"""Annotation: the members, separated by commas, whose import Towpath leaves to another control plane."""
+
+PRESERVE_IMPORTS = "towpath.io/preserve-imports"
+"""Annotation: ``true`` lets members keep their imports when Karmada does not carry them any more."""
+
+KEEP_PATH_ANNOTATION = "towpath.io/keep-path"
+"""Annotation: ``true`` lets the gateway pass on the path of the rule instead of taking it off."""
 
 
 class ExportRule(Model):

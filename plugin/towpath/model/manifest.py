@@ -26,6 +26,7 @@ _MAX_MERGED_FIELDS = 100_000
 """Fields that ``<<`` may give one mapping."""
 _MAX_PLAIN_CHARACTERS = 5_000
 """Brackets, or characters in one line, below which libyaml cannot run out of stack."""
+_CHECKED = "towpath_checked"
 _TAG = "tag:yaml.org,2002:"
 _STRINGS = {f"{_TAG}timestamp", f"{_TAG}value"}
 
@@ -52,12 +53,25 @@ class _Loader(_Base):  # type: ignore[misc]
     }
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Carry out ``<<``."""
+        """Refuse keys that stand twice in a mapping, as kubectl does, and carry out ``<<``."""
+        if not hasattr(node, _CHECKED):  # what ``<<`` adds may stand there as well
+            setattr(node, _CHECKED, True)
+            _refuse_repeated(node)
         super().flatten_mapping(node)
         if len(node.value) > _MAX_MERGED_FIELDS:
             raise ConstructorError(
                 None, None, f"'<<' adds more than {_MAX_MERGED_FIELDS} fields", node.start_mark
             )
+
+
+def _refuse_repeated(node: yaml.MappingNode) -> None:
+    keys: set[tuple[str, str]] = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag == f"{_TAG}merge":
+            continue
+        if (key.tag, key.value) in keys:
+            raise ConstructorError(None, None, f'key "{key.value}" already set in map', key.start_mark)
+        keys.add((key.tag, key.value))
 
 
 def _guarded(tag: str) -> Callable[[_Loader, yaml.ScalarNode], object]:
@@ -155,7 +169,7 @@ def _size(value: object, known: dict[int, int], depth: int = 0) -> int:
         raise ValueError(f"Nested deeper than {_MAX_DEPTH} levels, or an anchor contains itself")
     if id(value) not in known:
         inner = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_size(one, known, depth + 1) for one in inner)
+        known[id(value)] = 1 + sum(_size(item, known, depth + 1) for item in inner)
     return known[id(value)]
 
 

@@ -6,6 +6,7 @@ from pydantic import Field, StrictInt
 
 from towpath.model.base import Model
 
+CLUSTER_IP = "ClusterIP"
 EXTERNAL_NAME = "ExternalName"
 HEADLESS = "Headless"
 CLUSTER_SET_IP = "ClusterSetIP"
@@ -39,7 +40,7 @@ class AffinityConfig(Model):
 class Service(Model):
     """Spec of a Service."""
 
-    type: str = "ClusterIP"
+    type: str = CLUSTER_IP
     cluster_ip: str | None = Field(default=None, alias="clusterIP")
     ports: tuple[ServicePort, ...] = ()
     session_affinity: str = NO_AFFINITY

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from towpath.model.claim import ClaimRecord
 from towpath.model.cluster import Member
-from towpath.model.export import CONFLICT_RESOLUTION, OVERWRITE, Export
+from towpath.model.export import Export
 from towpath.model.keys import ServiceKey
 from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
@@ -21,6 +22,7 @@ class Absence(Enum):
     SUSPENDED = auto()
     FAILED = auto()
     PENDING = auto()
+    UNREPORTED = auto()
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Offer:
 
     ``service`` is None where Karmada did not bind the Service, and ``going`` is set while it is being
     deleted. ``created`` is the age of the member's own ServiceExport, empty where it has that of the
-    template. ``refused`` is the message of the member's own controller with ``Valid=False``, None without
+    template. ``digest`` is what the member reports once it holds this export, empty if that is not known.
+    ``refused`` is the message of the member's own controller with ``Valid=False``, None without
     one. ``absence``: the cluster is bound and does not have the objects; ``obstacle`` is Karmada's message.
     """
 
@@ -40,6 +43,7 @@ class Offer:
     refused: str | None = None
     absence: Absence | None = None
     obstacle: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,14 @@ class ExportedService:
     (docs/karmada-behaviour.md, "shared binding names").
     ``frozen``: the Service has lost its policy, so its changes reach no member ("frozen templates").
     ``namespaced`` are the clusters that have its namespace, None for all of them.
-    ``faults`` are sentences about overrides that Karmada cannot apply ("silent override failure") and about
-    clusters that keep an older version. ``has_service``: a Service of the name exists in
-    Karmada. ``service_selected``: a policy selects it.
+    ``faults`` are sentences about overrides that Karmada cannot apply ("silent override failure"), and
+    ``kept`` why clusters that export the service keep an older version. ``has_service``: a Service of the
+    name exists in Karmada. ``service_selected``: a policy selects it. ``stale`` are the clusters that report
+    another version of the export than Karmada has applied there, as it says, with since when (seconds since
+    1970).
+    ``claimed`` are the claims that the status records, None if it was reported without any ("claim rule").
+    ``untouched``: neither changed nor reported since its creation, so it has claimed its paths since then.
+    ``path_root`` is the path at or below which all its paths must be, empty for any path.
     """
 
     key: ServiceKey
@@ -69,14 +78,14 @@ class ExportedService:
     taken_by: str = ""
     frozen: bool = False
     faults: tuple[str, ...] = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
     namespaced: frozenset[str] | None = None
     has_service: bool = True
     service_selected: bool = True
-
-    @property
-    def overwrites(self) -> bool:
-        """Whether Karmada may take over ServiceImports that it has not made."""
-        return self.annotations.get(CONFLICT_RESOLUTION) == OVERWRITE
+    stale: Mapping[str, float] = field(default_factory=dict)
+    claimed: tuple[ClaimRecord, ...] | None = None
+    untouched: bool = False
+    path_root: str = ""
 
     @property
     def age(self) -> tuple[str, ServiceKey]:

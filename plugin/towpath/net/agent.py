@@ -10,16 +10,17 @@ from pathlib import Path
 
 import structlog
 
-from towpath.datapath.allocation import Allocation, merged
-from towpath.datapath.derive import Derived, WantedSlice, derive
+from towpath.datapath.allocation import Allocation, merged, recorded
+from towpath.datapath.derive import Derived, derive
 from towpath.datapath.envoy import Kind
 from towpath.datapath.problem import Problem
 from towpath.datapath.slices import manifest, proxies, slice_name
-from towpath.datapath.world import ServiceName, Settings
+from towpath.datapath.world import ServiceName, Settings, Slice
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.net.allocation_store import store
 from towpath.net.discovery import Discovery, serving
+from towpath.net.draining import drain
 from towpath.net.member import Member
 from towpath.net.metrics import MOST_PROBLEMS, Metrics, ProblemLabels
 from towpath.net.snapshot import Snapshot, snapshot
@@ -47,14 +48,15 @@ class Agent:
         self._client, self._settings, self._node = client, settings, node
         self._writer = Writer(self.metrics)
         self._derived = Derived()
+        self._recorded = Allocation()
         self._snapshot = Snapshot()
         self._reported: frozenset[Problem] = frozenset()
         self.metrics.problems.read_from(self._problem_series)
         self.metrics.resources.read_from(self._resource_series)
 
     def synced(self) -> dict[str, bool]:
-        """Tell what is known of the member."""
-        return self.member.synced()
+        """Tell what is known of the member, and whether Envoy has what follows from it."""
+        return {**self.member.synced(), "Envoy": self.discovery.is_serving}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -74,7 +76,10 @@ class Agent:
         began = time.perf_counter()
         known = self.member.stored()
         allocation = merged(known.allocation if known else Allocation(), self._derived.allocation)
+        before = self._derived.allocation
         self._derived = derive(self.member.world, allocation, self._settings, self._derived)
+        if self._derived.allocation != before:
+            self._recorded = recorded(self._derived.allocation)
         self._snapshot = snapshot(self._derived.resources, self._snapshot, self._left_out)
         await self.discovery.publish(self._snapshot)
         with suppress(TimeoutError):
@@ -109,14 +114,14 @@ class Agent:
         nodes = [proxy.node for proxy in proxies(self.member.world.slices_of(self._settings.proxies))]
         return nodes.index(self._node) if self._node in nodes else len(nodes)
 
-    def _differs(self, name: ServiceName, wanted: WantedSlice) -> bool:
+    def _differs(self, name: ServiceName, wanted: Slice) -> bool:
         held = self.member.published_slice(name)
-        return held is None or held._replace(service="") != wanted.content
+        return held is None or held._replace(service="") != wanted
 
-    async def _apply(self, name: ServiceName, wanted: WantedSlice) -> None:
-        obj = manifest(name, wanted.owner, wanted.uid, wanted.content)
+    async def _apply(self, name: ServiceName, wanted: Slice) -> None:
+        obj = manifest(name, wanted, self.member.installation)
         held = self.member.published_slice(name)
-        if held is not None and held.address_type != wanted.content.address_type:
+        if held is not None and held.address_type != wanted.address_type:
             await self._remove(name)  # the type of addresses cannot be changed
         self.member.slices.learn(await self._client.apply(resources.ENDPOINT_SLICES, obj, MANAGER))
 
@@ -128,12 +133,12 @@ class Agent:
 
     def _is_new(self) -> bool:
         known = self.member.stored()
-        return known is None or known.allocation != self._derived.allocation
+        return known is None or known.allocation != self._recorded
 
     async def _store(self) -> None:
         name, known = self._settings.proxies, self.member.stored()
         version = known.version if known else ""
-        self.member.allocation.learn(await store(self._client, name, self._derived.allocation, version))
+        self.member.allocation.learn(await store(self._client, name, self._recorded, version))
 
     def _left_out(self, kind: Kind) -> None:
         self.metrics.unencodable[kind.name].inc()
@@ -157,10 +162,18 @@ class Agent:
 
 
 async def serve(
-    client: Client, settings: Settings, *, node: str, socket: Path, admin: Path, health: str | None = None
+    client: Client,
+    settings: Settings,
+    *,
+    node: str,
+    socket: Path,
+    admin: Path,
+    health: str | None = None,
+    drain_seconds: float = 0.0,
 ) -> None:
-    """Run the agent until cancelled. ``admin`` is the socket on which Envoy tells its statistics.
+    """Run the agent until cancelled. ``admin`` is the socket of Envoy's admin interface.
 
+    Once cancelled it goes on for ``drain_seconds``, in which Envoy lets its connections go.
     Raises SocketUnusable if the socket or the port cannot be had.
     """
     gc_tuning.collect_rarely()
@@ -185,4 +198,9 @@ async def serve(
                 problem=lambda: client.problem,
             )
             await open_.enter_async_context(server)
-        await running
+        try:
+            await asyncio.wait({running})
+        except asyncio.CancelledError:
+            with suppress(asyncio.CancelledError):  # a second signal ends the drain
+                await drain(admin, drain_seconds)
+            raise

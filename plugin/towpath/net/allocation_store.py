@@ -61,18 +61,21 @@ async def store(client: Client, name: ServiceName, allocation: Allocation, versi
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": name.name, "namespace": name.namespace},
-        "data": {
-            _PORTS: json.dumps({str(key): port for key, port in sorted(allocation.ports.items())}),
-            _PATHS: json.dumps(
-                {str(claim): _text(key) for claim, key in sorted(allocation.paths.items())},
-            ),
-        },
+        "data": data_of(allocation),
     }
     if not version:
         return await client.request("POST", resources.CONFIG_MAPS.path(name.namespace), body=body)
     body["metadata"]["resourceVersion"] = version  # type: ignore[index]
     path = resources.CONFIG_MAPS.path(name.namespace, name.name)
     return await client.request("PATCH", path, body=body, content_type=MERGE)
+
+
+def data_of(allocation: Allocation) -> dict[str, str]:
+    """Return the data of the ConfigMap."""
+    return {
+        _PORTS: json.dumps({str(key): port for key, port in sorted(allocation.ports.items())}),
+        _PATHS: json.dumps({str(claim): _text(key) for claim, key in sorted(allocation.paths.items())}),
+    }
 
 
 def _port(text: str) -> ImportedPort:

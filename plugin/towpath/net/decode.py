@@ -8,7 +8,6 @@ import msgspec
 
 from towpath.datapath.slices import MANAGED_BY_LABEL, SERVICE_LABEL
 from towpath.datapath.world import (
-    KEEP_PATH_ANNOTATION,
     SLICE_MANAGER,
     TIERS_ANNOTATION,
     GatewayExport,
@@ -20,10 +19,17 @@ from towpath.datapath.world import (
     SlicePort,
 )
 from towpath.karmada.decode.metadata import Object
+from towpath.model.export import KEEP_PATH_ANNOTATION
 from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
 from towpath.model.view import View
 from towpath.rules.eligibility import is_set
+
+
+def uid(raw: bytes) -> str | None:
+    """Read the uid of an object; None while it is being deleted."""
+    meta = msgspec.json.decode(raw, type=Object).metadata
+    return None if meta.deletion_timestamp else meta.uid
 
 
 def service_import(raw: bytes) -> MemberImport | None:
@@ -31,8 +37,8 @@ def service_import(raw: bytes) -> MemberImport | None:
     obj = msgspec.json.decode(raw, type=Object)
     if obj.metadata.deletion_timestamp:
         return None
-    view = View.parse(msgspec.json.decode(obj.spec), _what("ServiceImport", obj))
-    return MemberImport(view, obj.metadata.uid)
+    view = View.parse(msgspec.json.decode(obj.spec), _title("ServiceImport", obj))
+    return MemberImport(view)
 
 
 def service_export(raw: bytes) -> MemberExport | None:
@@ -41,7 +47,7 @@ def service_export(raw: bytes) -> MemberExport | None:
     meta = obj.metadata
     if meta.deletion_timestamp:
         return None
-    export = GatewayExport.parse(msgspec.json.decode(obj.spec), _what("ServiceExport", obj))
+    export = GatewayExport.parse(msgspec.json.decode(obj.spec), _title("ServiceExport", obj))
     return MemberExport(
         export, meta.creation_timestamp, is_set(meta.annotations.get(KEEP_PATH_ANNOTATION, ""))
     )
@@ -52,7 +58,7 @@ def traffic_policy(raw: bytes) -> MemberPolicy | None:
     obj = msgspec.json.decode(raw, type=Object)
     if obj.metadata.deletion_timestamp:
         return None
-    policy = TrafficPolicy.parse(msgspec.json.decode(obj.spec), _what("GlobalTrafficPolicy", obj))
+    policy = TrafficPolicy.parse(msgspec.json.decode(obj.spec), _title("GlobalTrafficPolicy", obj))
     return MemberPolicy(policy, obj.metadata.annotations.get(TIERS_ANNOTATION, ""))
 
 
@@ -64,7 +70,7 @@ def service(raw: bytes) -> Service | None:
     spec = msgspec.json.decode(obj.spec)
     if isinstance(spec, dict) and spec.get("clusterIP") != "None":
         spec.pop("clusterIP", None)
-    return Service.parse(spec, _what("Service", obj))
+    return Service.parse(spec, _title("Service", obj))
 
 
 class _Port(msgspec.Struct, gc=False):
@@ -117,5 +123,5 @@ def _endpoint(endpoint: _Endpoint) -> SliceEndpoint:
     return SliceEndpoint(endpoint.addresses[0], is_ready, is_serving, sys.intern(endpoint.node_name or ""))
 
 
-def _what(kind: str, obj: Object) -> str:
+def _title(kind: str, obj: Object) -> str:
     return f"{kind} {obj.metadata.namespace}/{obj.metadata.name}"

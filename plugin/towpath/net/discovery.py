@@ -43,6 +43,11 @@ class Discovery(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
         self._given: dict[Session, Snapshot | None] = {}
         """What the Envoy of each stream has been brought to."""
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether an Envoy is connected that has been brought to a snapshot."""
+        return any(held is not None for held in self._given.values())
+
     async def publish(self, snapshot: Snapshot) -> None:
         """Have every Envoy brought to a snapshot."""
         async with self._turn:

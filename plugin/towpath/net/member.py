@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from towpath.datapath.slices import slice_name
+from towpath.datapath.slices import CLUSTER_ROLE, slice_name
 from towpath.datapath.world import (
     MemberExport,
     MemberImport,
@@ -19,7 +19,8 @@ from towpath.datapath.world import (
 from towpath.errors import InvalidObject
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
-from towpath.karmada.reflector import Name, Reflector
+from towpath.karmada.reflector import Reflector
+from towpath.karmada.wire import Name
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.service import Service
 from towpath.net import decode
@@ -48,6 +49,9 @@ class Member:
             self._reflect(resources.traffic_policies(dialect), decode.traffic_policy, keyed(self._policies))
         self._reflect(resources.SERVICES, decode.service, self._take_service)
         self.slices = self._reflect(resources.ENDPOINT_SLICES, decode.endpoint_slice, self._take_slice)
+        self._role = self._reflect(
+            resources.CLUSTER_ROLES, decode.uid, lambda *_: None, Name("", CLUSTER_ROLE)
+        )
         self.allocation = self._reflect(
             resources.CONFIG_MAPS, stored, lambda *_: None, Name(allocation.namespace, allocation.name)
         )
@@ -69,6 +73,11 @@ class Member:
         """Return what the data path has written for a Service."""
         found = self._slices.get(name, {}).get(slice_name(name))
         return found if found is not None and found.published else None
+
+    @property
+    def installation(self) -> str:
+        """The uid of the agents' ClusterRole; empty if there is none."""
+        return self._role.get(CLUSTER_ROLE, "") or ""
 
     def stored(self) -> StoredAllocation | None:
         """Return the allocation as it is kept, None if there is none."""

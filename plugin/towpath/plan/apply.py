@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from towpath.model.ownership import LAST_APPLIED
 from towpath.plan.objects import Manifest, part
 
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _IDENTITY = ("uid", "creationTimestamp")
 
 
@@ -38,7 +38,7 @@ def over(obj: Manifest, before: Manifest | None, last: Manifest | None) -> Manif
 
 def _last_applied(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
-        found = msgspec.json.decode(part(meta, "annotations").get(_LAST_APPLIED, "{}"))
+        found = msgspec.json.decode(part(meta, "annotations").get(LAST_APPLIED, "{}"))
     except msgspec.DecodeError:
         return {}
     return found if isinstance(found, Mapping) else {}

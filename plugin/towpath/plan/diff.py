@@ -17,6 +17,7 @@ import msgspec
 from towpath.derivation.drift import needs_apply
 from towpath.derivation.followpolicy import becoming
 from towpath.derivation.render import POLICY_API
+from towpath.derivation.routes import LiveRoute, route_stages
 from towpath.derivation.stages import Current, Write, is_foreign, stages
 from towpath.model import manifest
 from towpath.model.keys import ServiceKey
@@ -26,11 +27,13 @@ from towpath.model.ownership import (
     TRAFFIC_PREFIX,
     import_policy_name,
     imported_service,
-    is_own,
+    is_marked,
+    route_name,
 )
 from towpath.model.world import AppliedPolicy, ExportedService
 from towpath.plan.objects import Id, identity
 from towpath.plan.result import Plan, ServicePlan
+from towpath.rules.gateway_route import RouteKind
 
 Object = Mapping[str, Any]
 _NAME_AND_SPEC: Object = {
@@ -91,12 +94,12 @@ def compared(plan: Plan, there: Sequence[Object]) -> tuple[Plan, tuple[str, ...]
 
 
 def derived_in(objects: Iterable[Object]) -> list[Object]:
-    """Return the objects that Towpath may have made: all ServiceImports, and the policies with its label."""
+    """Return the objects that Towpath may have made: all ServiceImports, and the policies with its marks."""
     return [obj for obj in objects if obj["kind"] == "ServiceImport" or _is_ours(obj)]
 
 
 def _is_ours(obj: Object) -> bool:
-    return obj["kind"] in {"PropagationPolicy", "OverridePolicy"} and is_own(obj)
+    return obj["kind"] in {"PropagationPolicy", "OverridePolicy", *RouteKind} and is_marked(obj)
 
 
 def obstacles(plan: Plan, live: Iterable[Object]) -> tuple[str, ...]:
@@ -104,42 +107,59 @@ def obstacles(plan: Plan, live: Iterable[Object]) -> tuple[str, ...]:
     foreign = {identity(obj) for obj in live if obj["kind"] == "ServiceImport" and is_foreign(obj)}
     return tuple(
         f"ServiceImport {key}: Not created by Towpath, so it stays and nothing is written. Delete it."
-        for key in (one.service.key for one in plan.services)
+        for key in (planned.service.key for planned in plan.services)
         if _import_id(key) in foreign
     )
 
 
 def _changes(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Write]:
-    for one in plan.services:
+    for planned in plan.services:
         last: dict[Id, Write] = {}
-        for stage in stages(_live(one, held), one.rendered):
+        for stage in stages(_live(planned, held), planned.rendered):
             for change in stage:
                 last[identity(change.wanted or change.live or {})] = change
+        for change in _of_routes(planned, held):
+            last[identity(change.wanted or change.live or {})] = change
         for which, change in last.items():
             there = held.get(which)
             if there or change.wanted:  # else it comes and goes on the way
                 yield Write(there, change.wanted)
 
 
+def _of_routes(planned: ServicePlan, held: Mapping[Id, Object]) -> Iterator[Write]:
+    """Yield what becomes of the routes on members' own gateways."""
+    service = planned.service
+    for kind in RouteKind:
+        group, name = kind.api_version.partition("/")[0], route_name(kind, service.key.name)
+        places = ((group, kind), (_POLICY_GROUP, "PropagationPolicy"), (_POLICY_GROUP, "OverridePolicy"))
+        live = LiveRoute(*(held.get(Id(place, of, service.key.namespace, name)) for place, of in places))
+        specs = planned.routes.specs.get(kind, {})
+        for stage in route_stages(service.key, service.uid, kind, specs, live, arrived=True):
+            yield from stage
+
+
 def _of_following(plan: Plan, held: Mapping[Id, Object]) -> Iterator[Write]:
     """Yield what becomes of the policies by which exports and traffic policies follow."""
     owners: list[tuple[str, ExportedService | AppliedPolicy, Object | None]] = [
-        *((EXPORT_PREFIX, one.service, one.following) for one in plan.services),
-        *((TRAFFIC_PREFIX, one.applied, one.following) for one in plan.traffic),
+        *((EXPORT_PREFIX, planned.service, planned.following) for planned in plan.services),
+        *((TRAFFIC_PREFIX, planned.applied, planned.following) for planned in plan.traffic),
     ]
     planned: set[Id] = set()
+    uids: dict[tuple[str, str], set[str]] = {}
+    for _, owner, _ in owners:
+        uids.setdefault((owner.key.namespace, owner.key.name), set()).add(owner.uid)
     for prefix, owner, following in owners:
-        key, uid, selected = owner.key, owner.uid, owner.selected
+        key, selected = owner.key, owner.selected
         which = Id(_POLICY_GROUP, "PropagationPolicy", key.namespace, f"{prefix}{key.name}")
         there = held.get(which)
-        become = becoming(there, following, uid, selected=selected)
+        become = becoming(there, following, uids[key.namespace, key.name] - {owner.uid}, selected=selected)
         if which not in planned and needs_apply(there, become):
             planned.add(which)  # of two API groups' one goes by the name
             yield Write(there, become)
 
 
-def _live(one: ServicePlan, held: Mapping[Id, Object]) -> Current:
-    key: ServiceKey = one.service.key
+def _live(planned: ServicePlan, held: Mapping[Id, Object]) -> Current:
+    key: ServiceKey = planned.service.key
     template = held.get(_import_id(key))
     propagation = held.get(Id(_POLICY_GROUP, "PropagationPolicy", key.namespace, import_policy_name(key)))
     overrides = (_sound(obj) for which, obj in held.items() if _is_of(which, key))

@@ -40,7 +40,7 @@ def identity(obj: Mapping[str, Any]) -> Id:
     return Id(group, obj["kind"], meta.get("namespace", ""), meta["name"])
 
 
-def what(obj: Mapping[str, Any]) -> str:
+def title(obj: Mapping[str, Any]) -> str:
     """Return how errors name an object."""
     meta = obj["metadata"]
     name = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]

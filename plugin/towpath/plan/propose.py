@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from towpath.errors import InvalidObject
 from towpath.model import manifest
 from towpath.plan import result
 from towpath.plan.diff import compared
 from towpath.plan.objects import is_namespace
+from towpath.plan.proposal import Proposal
 from towpath.plan.read import read_live, read_on
 from towpath.plan.result import Plan
 from towpath.plan.world import Builder
 from towpath.text import one_line
-
-
-class Proposal(NamedTuple):
-    """Manifests as a text, and how errors call it."""
-
-    source: str
-    text: str
 
 
 class Unreadable(InvalidObject):

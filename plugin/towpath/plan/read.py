@@ -12,23 +12,28 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import jsonpatch
 import msgspec
 
 from towpath.errors import InvalidObject
 from towpath.karmada import decode
 from towpath.karmada.decode import Binding, StoredExport, StoredService, StoredTraffic
+from towpath.karmada.installation import INSTALLATION, NAMESPACE
 from towpath.model.cluster import FlomeshCluster, Member, changed
+from towpath.model.installation import PathScope
 from towpath.model.keys import Dialect, ServiceKey
-from towpath.model.ownership import is_own
+from towpath.model.ownership import is_derived, is_marked
 from towpath.model.service import MAX_PORT
 from towpath.plan.apply import over
-from towpath.plan.objects import Id, Manifest, Named, identity, part, plain, what
-from towpath.plan.schema import Kind, Schema, problems, schema_of
+from towpath.plan.objects import Id, Manifest, Named, identity, part, plain, title
+from towpath.plan.schema import Kind, Problem, Schema, missing_version, problems, schema_of
+from towpath.plan.service_ports import port_problems
 from towpath.propagation.policies import OverridePolicy, Policy, Target, read_override, read_policy
-from towpath.rules.defaults import with_missing
+from towpath.rules.defaults import patch_of_missing
 from towpath.text import one_line
 
 T = TypeVar("T")
+_MARKER = "ConfigMap", INSTALLATION, NAMESPACE
 NO_SCHEMAS: Mapping[Kind, Schema] = {}
 
 
@@ -58,6 +63,8 @@ class Reading:
     """What ``read_on`` has put on top of what was there."""
     edited: set[ServiceKey] = field(default_factory=set)
     """Exports that ``read_on`` has given another spec."""
+    path_scope: PathScope = PathScope.SHARED
+    """Which paths exports may have where Towpath is installed."""
     notes: list[str] = field(default_factory=list)
     """What was passed over and why, for people."""
 
@@ -96,7 +103,7 @@ def read_live(objects: Iterable[Mapping[str, Any]]) -> Reading:
     for obj in objects:
         try:
             read_on(reading, [obj])
-            if obj["kind"] == "ServiceImport" and is_own(obj):
+            if obj["kind"] == "ServiceImport" and is_marked(obj):
                 reading.exporting[_key(identity(plain(obj, "default")))] = decode.exporting(obj)
         except InvalidObject as error:
             reading.notes.append(f"{one_line(str(error))} The object in Karmada is ignored.")
@@ -125,22 +132,33 @@ def read_on(
         take = _READERS.get((group, kind))
         if take is not None:
             made = plain(obj, namespace)
-            one = identity(made)
-            take(reading, one, over(made, reading.templates.get(one), reading.given.get(one)))
-            reading.given[one] = made
+            id_ = identity(made)
+            take(reading, id_, over(made, reading.templates.get(id_), reading.given.get(id_)))
+            reading.given[id_] = made
+        elif (kind, obj["metadata"]["name"], obj["metadata"].get("namespace")) == _MARKER:
+            reading.path_scope = PathScope.of(part(obj, "data"))
         elif kind in _OF_DIALECTS:
             reading.notes.append(
-                f"{one_line(what(obj))}: Ignored, its API group {group!r} is not {' or '.join(Dialect)}."
+                f"{one_line(title(obj))}: Ignored, its API group {group!r} is not {' or '.join(Dialect)}."
             )
 
 
 def _check_schema(obj: Mapping[str, Any], schemas: Mapping[Kind, Schema], namespace: str) -> None:
     """Refuse what the apiserver refuses, after the defaults that Towpath's webhook fills in."""
+    if schemas and (_group_and_kind(obj)) == ("", "Service"):
+        _refuse(obj, port_problems(plain(obj, namespace)))
+    if missing := missing_version(obj, schemas):
+        raise InvalidObject(f"{title(obj)}: {missing}")
     schema = schema_of(obj, schemas)
     if schema is not None:
-        applied = with_missing(plain(obj, namespace))
-        if found := problems(applied, schema):
-            raise InvalidObject(f"{what(applied)}: {'; '.join(map(str, found))}")
+        applied = plain(obj, namespace)
+        applied = jsonpatch.apply_patch(applied, patch_of_missing(applied))
+        _refuse(applied, problems(applied, schema))
+
+
+def _refuse(obj: Mapping[str, Any], found: Iterable[Problem]) -> None:
+    if texts := list(map(str, found)):
+        raise InvalidObject(f"{title(obj)}: {'; '.join(texts)}")
 
 
 def _group_and_kind(obj: Mapping[str, Any]) -> tuple[str, str]:
@@ -150,11 +168,11 @@ def _group_and_kind(obj: Mapping[str, Any]) -> tuple[str, str]:
     raise InvalidObject("Not a Kubernetes object. Set apiVersion, kind and metadata.name.")
 
 
-def _take_member(reading: Reading, one: Id, obj: Manifest) -> None:
+def _take_member(reading: Reading, id_: Id, obj: Manifest) -> None:
     for known in (reading.members, reading.targets):
-        known.pop(one.name, None)
-    reading.silent.discard(one.name)
-    reading.templates[one] = obj
+        known.pop(id_.name, None)
+    reading.silent.discard(id_.name)
+    reading.templates[id_] = obj
     member = _decoded(decode.member, obj)
     if member is None:
         return
@@ -165,52 +183,52 @@ def _take_member(reading: Reading, one: Id, obj: Manifest) -> None:
     reading.targets[member.name] = _decoded(decode.target, obj)
 
 
-def _take_gateway(reading: Reading, one: Id, obj: Manifest) -> None:
+def _take_gateway(reading: Reading, id_: Id, obj: Manifest) -> None:
     stored = _decoded(decode.flomesh_cluster, obj)
-    _put(reading.gateways[Dialect(one.group)], one.name, stored and stored.cluster)
+    _put(reading.gateways[Dialect(id_.group)], id_.name, stored and stored.cluster)
 
 
-def _take_export(reading: Reading, one: Id, obj: Manifest) -> None:
+def _take_export(reading: Reading, id_: Id, obj: Manifest) -> None:
     stored = _decoded(decode.service_export, obj)
     for index, rule in enumerate(stored.export.rules if stored else ()):
         _check_port(obj, f"spec.rules[{index}].portNumber", rule.port_number)
-    reading.templates[one] = obj
-    before = reading.exports.get(_key(one))
+    reading.templates[id_] = obj
+    before = reading.exports.get(_key(id_))
     if before is not None and stored is not None and before.export != stored.export:
-        reading.edited.add(_key(one))
-    _put(reading.exports, _key(one), stored)
+        reading.edited.add(_key(id_))
+    _put(reading.exports, _key(id_), stored)
 
 
-def _take_service(reading: Reading, one: Id, obj: Manifest) -> None:
+def _take_service(reading: Reading, id_: Id, obj: Manifest) -> None:
     stored = _decoded(decode.service, obj)
     for index, port in enumerate(stored.service.ports):
         _check_port(obj, f"spec.ports[{index}].port", port.port)
-    reading.templates[one] = obj
-    reading.services[Named(one.namespace, one.name)] = stored
+    reading.templates[id_] = obj
+    reading.services[Named(id_.namespace, id_.name)] = stored
 
 
-def _take_namespace(reading: Reading, one: Id, obj: Manifest) -> None:
-    reading.templates[one] = obj
+def _take_namespace(reading: Reading, id_: Id, obj: Manifest) -> None:
+    reading.templates[id_] = obj
 
 
-def _take_traffic(reading: Reading, one: Id, obj: Manifest) -> None:
+def _take_traffic(reading: Reading, id_: Id, obj: Manifest) -> None:
     stored = _decoded(decode.traffic_policy, obj)
-    reading.templates[one] = obj
-    _put(reading.traffic, _key(one), stored)
+    reading.templates[id_] = obj
+    _put(reading.traffic, _key(id_), stored)
 
 
-def _take_policy(reading: Reading, one: Id, obj: Manifest) -> None:
-    if not is_own(obj):
-        reading.policies.setdefault(one, []).append(read_policy(obj))
+def _take_policy(reading: Reading, id_: Id, obj: Manifest) -> None:
+    if not is_derived(obj):
+        reading.policies.setdefault(id_, []).append(read_policy(obj))
 
 
-def _take_override(reading: Reading, one: Id, obj: Manifest) -> None:
-    if not is_own(obj):
-        reading.overrides[one] = read_override(obj)
+def _take_override(reading: Reading, id_: Id, obj: Manifest) -> None:
+    if not is_derived(obj):
+        reading.overrides[id_] = read_override(obj)
 
 
-def _take_binding(reading: Reading, one: Id, obj: Manifest) -> None:
-    _put(reading.bindings, one, _decoded(decode.binding, obj))
+def _take_binding(reading: Reading, id_: Id, obj: Manifest) -> None:
+    _put(reading.bindings, id_, _decoded(decode.binding, obj))
 
 
 _READERS: Mapping[tuple[str, str], Callable[[Reading, Id, Manifest], None]] = {
@@ -229,14 +247,14 @@ _READERS: Mapping[tuple[str, str], Callable[[Reading, Id, Manifest], None]] = {
 _OF_DIALECTS = {"ServiceExport", "GlobalTrafficPolicy"}
 
 
-def _key(one: Id) -> ServiceKey:
-    return ServiceKey(Dialect(one.group), one.namespace, one.name)
+def _key(id_: Id) -> ServiceKey:
+    return ServiceKey(Dialect(id_.group), id_.namespace, id_.name)
 
 
 def _check_port(obj: Manifest, place: str, number: int) -> None:
     if not 1 <= number <= MAX_PORT:
         raise InvalidObject(
-            f"{what(obj)}: {place}: Invalid value {number}: must be a number from 1 to {MAX_PORT}."
+            f"{title(obj)}: {place}: Invalid value {number}: must be a number from 1 to {MAX_PORT}."
         )
 
 
@@ -247,9 +265,9 @@ def _decoded(decoder: Callable[[bytes], T], obj: Manifest) -> T:
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$.")
         where = place.removesuffix("`")
-        raise InvalidObject(f"{what(obj)}: {where + ': ' if where else ''}{reason}.") from None
+        raise InvalidObject(f"{title(obj)}: {where + ': ' if where else ''}{reason}.") from None
     except ValueError as error:  # a number beyond what Python reads
-        raise InvalidObject(f"{what(obj)}: {error}.") from None
+        raise InvalidObject(f"{title(obj)}: {error}.") from None
 
 
 def _put(into: dict[Any, T], key: object, value: T | None) -> None:

@@ -11,6 +11,7 @@ from towpath.derivation.explanation import Explanation, explain, finding_documen
 from towpath.derivation.explanation import document as service_document
 from towpath.derivation.followpolicy import export_policy, traffic_policy
 from towpath.derivation.render import Rendered, import_of, render
+from towpath.derivation.routes import NO_ROUTES, Routes, route_objects, routes_of
 from towpath.derivation.user_overrides import cautions_of, import_overrides
 from towpath.derivation.warnings import advise, advise_policy
 from towpath.model.cluster import Fleet
@@ -18,6 +19,8 @@ from towpath.model.condition import Condition
 from towpath.model.world import AppliedPolicy, ExportedService, World
 from towpath.plan.objects import Id
 from towpath.propagation.policies import OverridePolicy, Target
+from towpath.rules.conditions import unrouted
+from towpath.rules.handover import handover
 from towpath.rules.reasons import Caution, InvalidReason
 
 Object = Mapping[str, Any]
@@ -25,23 +28,29 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ServicePlan:
-    """One service. ``following`` is the policy by which its export follows the Service, None if none is."""
+    """One service. ``following`` is the policy by which its export follows the Service, None if none is.
+
+    ``routes`` are those on members' own gateways.
+    """
 
     service: ExportedService
     derived: Derived
     rendered: Rendered
     following: Object | None
     cautions: tuple[Caution, ...]
+    routes: Routes = NO_ROUTES
 
     @property
     def objects(self) -> tuple[Object, ...]:
         """What Towpath would write for it, in order."""
-        return (*((self.following,) if self.following else ()), *self.rendered.objects)
+        following = (self.following,) if self.following else ()
+        return (*following, *route_objects(self.service, self.routes), *self.rendered.objects)
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """What the status of the export would say."""
-        refused = self.rendered.refused
+        problems = {cluster: (reason, "") for cluster, reason in self.routes.problems.items()}
+        refused = self.rendered.refused or (unrouted(problems) if problems else None)
         return (*self.derived.conditions, refused) if refused else self.derived.conditions
 
 
@@ -72,14 +81,14 @@ class Plan:
     def refusals(self) -> tuple[str, ...]:
         """What is impossible: sentences that name the object."""
         services = (
-            f"ServiceExport {one.service.key}: {one.rendered.refused.message}"
-            for one in self.services
-            if one.rendered.refused
+            f"ServiceExport {planned.service.key}: {planned.rendered.refused.message}"
+            for planned in self.services
+            if planned.rendered.refused
         )
         policies = (
-            f"GlobalTrafficPolicy {one.applied.key}: {caution.text}"
-            for one in self.traffic
-            for caution in one.cautions
+            f"GlobalTrafficPolicy {planned.applied.key}: {caution.text}"
+            for planned in self.traffic
+            for caution in planned.cautions
             if isinstance(caution.reason, InvalidReason)
         )
         return (*services, *policies)
@@ -111,9 +120,10 @@ def _service(service: ExportedService, derived: Derived, fleet: Fleet) -> Servic
     return ServicePlan(
         service,
         derived,
-        render(service.key, service.uid, derived, overwrites=service.overwrites),
+        render(service.key, service.uid, derived, handover=handover(service.annotations)),
         export_policy(service, fleet.members),
         advise(service, derived, fleet),
+        routes_of(service, derived, fleet),
     )
 
 
@@ -129,7 +139,7 @@ def _traffic(applied: AppliedPolicy, plan: ServicePlan | None, fleet: Fleet) -> 
 
 def touched(before: Plan, after: Plan, given: Collection[Id]) -> Plan:
     """Return of a plan what manifests touch: what they name, and what differs from the plan without them."""
-    names = {(one.namespace, one.name) for one in given}
+    names = {(id_.namespace, id_.name) for id_ in given}
     services = {planned.service.key: planned for planned in before.services}
     traffic = {planned.applied.key: planned for planned in before.traffic}
     return replace(

@@ -1,9 +1,9 @@
-"""What the apiserver refuses of a custom resource, by its CRD and in its words.
+"""What the apiserver refuses of an object, by the schema of its kind and in its words.
 
 The structural schema is checked as ``apiextensions-apiserver`` does it: defaults first, then types, ranges
 and unknown fields (kubectl validates strictly), then the CEL rules (``cel_rules``) unless something blocks
 them.
-Metadata and status are not checked: the apiserver has its own rules for the first, and drops the second.
+Of metadata only the names of fields are checked, and the status is not: the apiserver drops it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,25 @@ from towpath.plan.cel_rules import Rule, broken, rules_of
 
 Schema = Mapping[str, Any]
 _ROOT = ("apiVersion", "kind", "metadata", "status")
+_METADATA = frozenset(
+    {
+        "annotations",
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "finalizers",
+        "generateName",
+        "generation",
+        "labels",
+        "managedFields",
+        "name",
+        "namespace",
+        "ownerReferences",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    }
+)
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "object": dict,
     "array": list,
@@ -68,10 +87,20 @@ def problems(obj: Mapping[str, Any], schema: Schema) -> list[Problem]:
     """Return all that the apiserver refuses of an object, in the order of the schema's fields."""
     checked = {name: value for name, value in obj.items() if name not in _ROOT}
     filled = with_defaults(checked, schema)
-    found = [*_problems("", filled, schema)]
+    found = [*_problems("", filled, schema), *_of_metadata(obj)]
     if any(problem.blocks for problem in found):
         return found
     return [*found, *_broken("", {**obj, **filled}, schema)]
+
+
+def missing_version(obj: Mapping[str, Any], schemas: Mapping[Kind, Schema]) -> str | None:
+    """Return what kubectl says of a kind that exists in another version alone; None if it exists."""
+    group, _, version = str(obj.get("apiVersion", "")).rpartition("/")
+    kind = str(obj.get("kind", ""))
+    versions = {known.version for known in schemas if (known.group, known.kind) == (group, kind)}
+    if not versions or version in versions:
+        return None
+    return f'no matches for kind "{kind}" in version "{obj["apiVersion"]}"'
 
 
 def with_defaults(value: Any, schema: Schema) -> Any:
@@ -98,7 +127,7 @@ def _problems(field: str, value: Any, schema: Schema) -> Iterator[Problem]:
         return
     enum = schema.get("enum")
     if enum is not None and value not in enum:
-        supported = ", ".join(json.dumps(one) for one in enum)
+        supported = ", ".join(json.dumps(allowed) for allowed in enum)
         yield Problem(field, f"Unsupported value: {json.dumps(value)}: supported values: {supported}")
     if isinstance(value, dict):
         yield from _of_object(field, value, schema)
@@ -108,6 +137,16 @@ def _problems(field: str, value: Any, schema: Schema) -> Iterator[Problem]:
         yield from _of_text(field, value, schema)
     elif kind in {"integer", "number"}:
         yield from _of_number(field, value, schema)
+
+
+def _of_metadata(obj: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in obj.get("metadata", {}):
+        if name not in _METADATA:
+            yield _unknown(f"metadata.{name}")
+
+
+def _unknown(field: str) -> Problem:
+    return Problem("", f'strict decoding error: unknown field "{field}"')
 
 
 def _of_object(field: str, value: Mapping[str, Any], schema: Schema) -> Iterator[Problem]:
@@ -121,7 +160,7 @@ def _of_object(field: str, value: Mapping[str, Any], schema: Schema) -> Iterator
         if name in properties:
             yield from _problems(below, inner, properties[name])
         elif not open_ended:
-            yield Problem("", f'strict decoding error: unknown field "{below}"')
+            yield _unknown(below)
 
 
 def _of_list(field: str, value: list[Any], schema: Schema) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ from towpath.model.cluster import Member, changed
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.times import rfc3339
 from towpath.model.world import Absence, AppliedPolicy, ExportedService, Offer, World
-from towpath.plan.objects import Id, Manifest, Named, what
+from towpath.plan.objects import Id, Manifest, Named, title
 from towpath.plan.read import Reading, read
 from towpath.propagation.claims import claim_of
 from towpath.propagation.namespaces import is_skipped
@@ -26,6 +26,7 @@ from towpath.propagation.overriding import overridden
 from towpath.propagation.placement import place, suspended
 from towpath.propagation.policies import Policy, Target
 from towpath.propagation.selection import Template, claiming, template_of
+from towpath.rules.contention import settled
 from towpath.rules.gateway import is_dns_name, with_flomesh_cluster
 from towpath.text import several
 
@@ -130,7 +131,7 @@ class Builder:
         if key not in reading.edited:
             for cluster in offers.keys() & bound.refused.keys():
                 offers[cluster] = replace(offers[cluster], refused=bound.refused[cluster])
-        return ExportedService(
+        exported = ExportedService(
             key,
             stored.uid or UNKNOWN_UID,
             offers,
@@ -141,15 +142,19 @@ class Builder:
             namespaced=self._namespaced(key.namespace),
             has_service=service is not None,
             service_selected=served.selected,
+            claimed=stored.claims,
+            untouched=stored.untouched and key not in reading.edited,
+            path_root=reading.path_scope.root(key.namespace),
         )
+        return settled(exported)
 
     def _namespaced(self, namespace: str) -> frozenset[str] | None:
         """Return the members that have a namespace, None for all: Karmada creates it in each by default."""
-        one = Id("", "Namespace", "", namespace)
-        template = self._reading.templates.get(one)
+        id_ = Id("", "Namespace", "", namespace)
+        template = self._reading.templates.get(id_)
         if template is None or not is_skipped(template_of(template).labels):
             return None
-        return self._bound(one).clusters
+        return self._bound(id_).clusters
 
     def _offer(self, cluster: str, export: Id, service: Id | None) -> Offer:
         """Return one service as a member gets it, after the user's own overrides."""
@@ -160,7 +165,7 @@ class Builder:
             try:
                 self._offers[text] = _offer_of(copies), ""
             except InvalidObject as error:
-                self._offers[text] = _offer_of([self._reading.templates[one] for one in there]), str(error)
+                self._offers[text] = _offer_of([self._reading.templates[id_] for id_ in there]), str(error)
         offer, wrong = self._offers[text]
         if wrong:
             self._note(
@@ -178,36 +183,36 @@ class Builder:
         return copy.manifest
 
     def _applied(self, key: ServiceKey) -> AppliedPolicy:
-        reading, one = self._reading, Id(key.dialect.value, "GlobalTrafficPolicy", key.namespace, key.name)
-        bound = self._bound(one)
-        uid = str(reading.templates[one]["metadata"].get("uid", UNKNOWN_UID))
+        reading, id_ = self._reading, Id(key.dialect.value, "GlobalTrafficPolicy", key.namespace, key.name)
+        bound = self._bound(id_)
+        uid = str(reading.templates[id_]["metadata"].get("uid", UNKNOWN_UID))
         return AppliedPolicy(key, uid, reading.traffic[key].policy, bound.clusters, bound.selected)
 
-    def _bound(self, one: Id) -> Bound:
+    def _bound(self, id_: Id) -> Bound:
         """Return where a template goes: by its binding, by the policy that claims it, or by one that did."""
-        reading, manifest = self._reading, self._reading.templates[one]
+        reading, manifest = self._reading, self._reading.templates[id_]
         template = template_of(manifest)
         if template.labels.get(_IGNORED):
-            self._note(f"{what(manifest)}: Karmada ignores the object because of its label {_IGNORED}.")
+            self._note(f"{title(manifest)}: Karmada ignores the object because of its label {_IGNORED}.")
             return Bound()
         latest = [versions[-1] for versions in reading.policies.values()]
         policy = _holding(manifest, latest, template) or claiming(latest, template)
         former = None if policy else self._former(template)
         if former:
             self._note(_frozen(former, manifest))
-        binding = reading.bindings.get(_binding_of(one))
+        binding = reading.bindings.get(_binding_of(id_))
         held = binding is not None and (binding.kind, binding.uid) == (
-            one.kind,
+            id_.kind,
             manifest["metadata"].get("uid"),
         )
         if binding is not None and held and not self._moves(policy):
             absent = {name: found for name in binding.clusters if (found := binding.absence(name))}
-            return Bound(binding.clusters, policy is not None, binding.copies.reported, absent)
+            return Bound(binding.clusters, policy is not None, binding.copies.refused, absent)
         deciding = policy or former
         if deciding is None:
-            if one.kind == "Service":
+            if id_.kind == "Service":
                 self._note(
-                    f"{what(manifest)}: No policy selects the object, so Karmada does not propagate it."
+                    f"{title(manifest)}: No policy selects the object, so Karmada does not propagate it."
                 )
             return Bound()
         placed = place(deciding, list(self._targets.values()))
@@ -219,7 +224,7 @@ class Builder:
     def _former(self, template: Template) -> Policy | None:
         """Return a policy that would have claimed a template in an earlier version of it."""
         versions = self._reading.policies.values()
-        return claiming([policy for those in versions for policy in reversed(those[:-1])], template)
+        return claiming([policy for history in versions for policy in reversed(history[:-1])], template)
 
     def _moves(self, policy: Policy | None) -> bool:
         """Tell whether what was given changes what a policy decides, whatever a binding says of before."""
@@ -228,7 +233,7 @@ class Builder:
         versions = self._reading.policies[_id_of(policy)]
         given = self._reading.given
         edited = _id_of(policy) in given and versions[-2:-1] != versions[-1:]
-        return edited or any((one.group, one.kind) == _MEMBER for one in given)
+        return edited or any((id_.group, id_.kind) == _MEMBER for id_ in given)
 
     def _note(self, text: str, cluster: str = "") -> None:
         """Remember a note, once. What it says of a cluster is said of several together."""
@@ -242,9 +247,9 @@ class Builder:
 
 def hosts(reading: Reading) -> frozenset[str]:
     """Return the gateways' names that have to be looked up."""
-    said = {gateway.gateway_host for those in reading.gateways.values() for gateway in those.values()}
-    said |= {member.gateway_host for member in reading.members.values()}
-    return frozenset(host for host in said if is_dns_name(host))
+    named = {gateway.gateway_host for gateways in reading.gateways.values() for gateway in gateways.values()}
+    named |= {member.gateway_host for member in reading.members.values()}
+    return frozenset(host for host in named if is_dns_name(host))
 
 
 def _offer_of(objects: Sequence[Manifest]) -> Offer:
@@ -252,13 +257,13 @@ def _offer_of(objects: Sequence[Manifest]) -> Offer:
     there = read(objects)
     export = next(iter(there.exports.values()), None)
     if export is None:
-        raise InvalidObject(f"{what(objects[0])}: Not a ServiceExport any more.")
+        raise InvalidObject(f"{title(objects[0])}: Not a ServiceExport any more.")
     found = next(iter(there.services.values()), None)
     return Offer(export.export, found.service, found.going) if found else Offer(export.export, None)
 
 
-def _binding_of(one: Id) -> Id:
-    return Id("work.karmada.io", "ResourceBinding", one.namespace, binding_name(one.name, one.kind))
+def _binding_of(id_: Id) -> Id:
+    return Id("work.karmada.io", "ResourceBinding", id_.namespace, binding_name(id_.name, id_.kind))
 
 
 def _id_of(policy: Policy) -> Id:
@@ -276,6 +281,6 @@ def _holding(manifest: Manifest, policies: Iterable[Policy], template: Template)
 
 def _frozen(policy: Policy, manifest: Manifest) -> str:
     return (
-        f"{policy.what}: The policy was applied again and no longer selects {what(manifest)}. Karmada leaves"
-        " the object where it is, and its changes reach no member. Give each policy a name of its own."
+        f"{policy.title}: The policy was applied again and no longer selects {title(manifest)}. Karmada"
+        " leaves the object where it is, and its changes reach no member. Give each policy a name of its own."
     )

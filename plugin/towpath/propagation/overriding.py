@@ -26,12 +26,23 @@ from typing import Any, NamedTuple
 import jsonpatch
 
 from towpath.propagation.placement import matches
-from towpath.propagation.policies import MapOverrider, OverridePolicy, Overriders, PlaintextOverrider, Target
+from towpath.propagation.policies import (
+    MapOverrider,
+    OverridePolicy,
+    Overriders,
+    OverrideRule,
+    PlaintextOverrider,
+    Target,
+)
 from towpath.propagation.selection import Match, Template, best_match, template_of, text_map
 
 _Manifest = dict[str, Any]
 _NOT_UPDATED = "Karmada does not update the object"
 _INDEX = re.compile(r"[+-]?[0-9]{1,18}")
+MAX_OPERATIONS = 256
+"""Operations that are evaluated for one object and one cluster. A tenant decides how many there are."""
+_TOO_MANY = f"More than {MAX_OPERATIONS} operations apply"
+_FEWER = "Towpath evaluates none of them. Replace larger parts of the object at once."
 
 
 class _Inapplicable(Exception):
@@ -79,18 +90,24 @@ def overridden(template_obj: Mapping[str, Any], cluster: Target, overrides: Sequ
     """
     manifest: _Manifest = deepcopy(dict(template_obj))
     notes: list[str] = []
+    left = MAX_OPERATIONS
     wide = [policy for policy in overrides if not policy.namespace]
     for policies in (wide, [policy for policy in overrides if policy.namespace]):
         # Selectors of the second kind see what the first has made of the labels.
         for policy in _in_order(policies, template_of(manifest)):
+            rules = {p: rule for p, rule in policy.rules.items() if matches(rule.target_cluster, cluster)}
+            left -= sum(map(_operations, rules.values()))
+            if left < 0:
+                fault = f"{policy.title}: {_TOO_MANY} in cluster {cluster.name}. {_FEWER}"
+                return Copy(deepcopy(dict(template_obj)), fault, tuple(notes))
             try:
-                manifest, unread = _apply(policy, manifest, cluster)
+                manifest, unread = _apply(rules, manifest)
             except _Inapplicable as error:
                 result = f"{_NOT_UPDATED} in cluster {cluster.name}, and reports it in events only."
-                fault = f"{policy.what}: {error}. {result}"
+                fault = f"{policy.title}: {error}. {result}"
                 return Copy(deepcopy(dict(template_obj)), fault, tuple(notes))
             notes += [
-                f"{policy.what}: {field} is not evaluated. Its changes are not shown." for field in unread
+                f"{policy.title}: {field} is not evaluated. Its changes are not shown." for field in unread
             ]
     return Copy(manifest, unread=tuple(notes))
 
@@ -107,15 +124,20 @@ def _precision(policy: OverridePolicy, template: Template) -> Match | None:
     return best_match(policy.resource_selectors, template) if policy.resource_selectors else Match.ALL
 
 
-def _apply(policy: OverridePolicy, manifest: _Manifest, cluster: Target) -> tuple[_Manifest, list[str]]:
-    """Return the manifest after a policy, and the fields of the policy that were not read."""
+def _operations(rule: OverrideRule) -> int:
+    changes = rule.overriders
+    maps = (*changes.labels_overrider, *changes.annotations_overrider)
+    return len(maps) + len(changes.image_overrider) + len(changes.field_overrider) + len(changes.plaintext)
+
+
+def _apply(rules: Mapping[str, OverrideRule], manifest: _Manifest) -> tuple[_Manifest, list[str]]:
+    """Return the manifest after rules of a policy, and the fields of the policy that were not read."""
     unread: list[str] = []
-    for place, rule in policy.rules.items():
-        if matches(rule.target_cluster, cluster):
-            unread += _images_not_read(rule.overriders, manifest, f"{place}.overriders")
-            manifest = _with_maps(rule.overriders, manifest)
-            unread += _fields_not_read(rule.overriders, manifest, f"{place}.overriders")
-            manifest = _patched(rule.overriders.plaintext, manifest, f"{place}.overriders")
+    for place, rule in rules.items():
+        unread += _images_not_read(rule.overriders, manifest, f"{place}.overriders")
+        manifest = _with_maps(rule.overriders, manifest)
+        unread += _fields_not_read(rule.overriders, manifest, f"{place}.overriders")
+        manifest = _patched(rule.overriders.plaintext, manifest, f"{place}.overriders")
     return manifest, unread
 
 
@@ -174,10 +196,10 @@ def _changed(held: dict[str, str] | None, change: MapOverrider) -> dict[str, str
 def _patched(patch: Sequence[PlaintextOverrider], manifest: _Manifest, place: str) -> _Manifest:
     document: object = manifest
     for index, overrider in enumerate(patch):
-        where = f"{place}.plaintext[{index}]"
         try:
             document = _step(document, overrider)
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
+        except (LookupError, RecursionError):
+            where = f"{place}.plaintext[{index}]"
             path = overrider.path
             raise _Inapplicable(f"{where}: Cannot {overrider.operator} {path!r} in the template") from None
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str) or not document["kind"]:
@@ -186,24 +208,51 @@ def _patched(patch: Sequence[PlaintextOverrider], manifest: _Manifest, place: st
 
 
 def _step(document: object, overrider: PlaintextOverrider) -> object:
-    operation = {
-        "op": overrider.operator,
-        "path": _pointer(document, overrider.path, overrider.operator == "add"),
-        "value": overrider.value,
-    }
-    return jsonpatch.apply_patch(document, [operation])
+    """Apply one operation to the document itself: copies would take seconds. Raises LookupError."""
+    operator, value = overrider.operator, deepcopy(overrider.value)
+    before, *segments = overrider.path.split("/")
+    if not segments:
+        if before or operator == "remove":
+            raise KeyError(before)
+        return value
+    *parents, last = (segment.replace("~1", "/").replace("~0", "~") for segment in segments)
+    found = document
+    for segment in parents:
+        found = _child(found, segment)
+    if isinstance(found, dict):
+        if operator != "add" and last not in found:
+            raise KeyError(last)
+        if operator == "remove":
+            del found[last]
+        else:
+            found[last] = value
+    elif isinstance(found, list):
+        if operator == "add":
+            found.insert(_index(found, last, len(found)), value)
+        elif operator == "replace":
+            found[_index(found, last, len(found) - 1)] = value
+        else:
+            del found[_index(found, last, len(found) - 1)]
+    else:
+        raise KeyError(last)
+    return document
 
 
-def _pointer(document: object, path: str, adding: bool) -> str:
-    """Return a path in the strict words of RFC 6901, from the looser ones of evanphx (findObject, Atoi)."""
-    if path and "/" not in path:
-        return path
-    found: list[str] = []
-    tokens = [token.replace("~1", "/").replace("~0", "~") for token in path.split("/")[1:]]
-    for position, token in enumerate(tokens, 1):
-        if isinstance(document, list) and _INDEX.fullmatch(token):
-            past_the_end = len(document) + (adding and position == len(tokens))
-            token = str(int(token) + (past_the_end if int(token) < 0 else 0))  # noqa: PLW2901
-        found.append(token)
-        document = jsonpatch.JsonPointer(jsonpatch.path_join([token])).resolve(document, None)
-    return jsonpatch.path_join(found)
+def _child(found: object, segment: str) -> object:
+    if isinstance(found, dict):
+        return found[segment]
+    if isinstance(found, list):
+        return found[_index(found, segment, len(found) - 1)]
+    raise KeyError(segment)
+
+
+def _index(found: Sequence[object], segment: str, highest: int) -> int:
+    """Return an index as evanphx reads it, by Go's Atoi; a negative one counts from the end."""
+    if segment == "-" and highest == len(found):
+        return highest
+    if not _INDEX.fullmatch(segment):
+        raise KeyError(segment)
+    index = int(segment) + (highest + 1 if int(segment) < 0 else 0)
+    if not 0 <= index <= highest:
+        raise IndexError(segment)
+    return index

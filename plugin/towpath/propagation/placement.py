@@ -35,7 +35,7 @@ def place(policy: Policy, fleet: Sequence[Target]) -> Placed:
         *_scheduling(policy, chosen),
         *_suspended(policy, chosen),
     )
-    return Placed(frozenset(target.name for target in chosen), tuple(f"{policy.what}: {n}" for n in notes))
+    return Placed(frozenset(target.name for target in chosen), tuple(f"{policy.title}: {n}" for n in notes))
 
 
 def matches(affinity: ClusterAffinity | None, target: Target) -> bool:
@@ -134,8 +134,8 @@ def _scheduling(policy: Policy, chosen: Sequence[Target]) -> Iterator[str]:
 
 def suspended(policy: Policy, clusters: Iterable[str]) -> list[str]:
     """Return which of these clusters receive nothing from a policy for now, sorted."""
-    some = policy.suspension.dispatching_on_clusters.cluster_names
-    return sorted(name for name in clusters if policy.suspension.dispatching or name in some)
+    listed = policy.suspension.dispatching_on_clusters.cluster_names
+    return sorted(name for name in clusters if policy.suspension.dispatching or name in listed)
 
 
 def _suspended(policy: Policy, chosen: Sequence[Target]) -> Iterator[str]:

@@ -72,16 +72,16 @@ class _Named(Part):
     resource_selectors: tuple[ResourceSelector, ...] = ()
 
     @property
-    def what(self) -> str:
+    def title(self) -> str:
         """How notes and errors call it."""
-        return _what(self.kind, self.namespace, self.name)
+        return _title(self.kind, self.namespace, self.name)
 
     def in_its_namespace(self) -> Self:
         """Return it with selectors that inherit its namespace (pkg/webhook/*/mutating.go)."""
         for index, selector in enumerate(self.resource_selectors):
             if self.namespace and selector.namespace not in {"", self.namespace}:
                 raise InvalidObject(
-                    f"{self.what}: spec.resourceSelectors[{index}].namespace: Invalid value"
+                    f"{self.title}: spec.resourceSelectors[{index}].namespace: Invalid value"
                     f" {selector.namespace!r}: must be the namespace of the policy. Correct or remove it."
                 )
         scoped = [
@@ -182,7 +182,7 @@ def read_policy(obj: object) -> Policy:
     policy = _read(Policy, obj, _CLAIMING)
     if policy.placement.cluster_affinity and policy.placement.cluster_affinities:
         raise InvalidObject(
-            f"{policy.what}: spec.placement: clusterAffinity and clusterAffinities are both set. Remove one."
+            f"{policy.title}: spec.placement: clusterAffinity and clusterAffinities are both set. Remove one."
         )
     return policy
 
@@ -202,13 +202,13 @@ def _read(parsed: type[_P], obj: object, kinds: Mapping[str, bool]) -> _P:
         raise InvalidObject(
             f"{kind} {name}: metadata.namespace: Required value. Set the namespace of the policy."
         )
-    what, spec = _what(kind, namespace, name), rest.get("spec")
+    title, spec = _title(kind, namespace, name), rest.get("spec")
     if not isinstance(spec, Mapping):
-        raise InvalidObject(f"{what}: spec: Required value. Must be an object.")
+        raise InvalidObject(f"{title}: spec: Required value. Must be an object.")
     identity = {"kind": kind, "namespace": namespace, "name": name}
     deleting = metadata.get("deletionTimestamp") is not None
-    return parsed.parse({**spec, **identity, "deleting": deleting}, what).in_its_namespace()
+    return parsed.parse({**spec, **identity, "deleting": deleting}, title).in_its_namespace()
 
 
-def _what(kind: str, namespace: str, name: str) -> str:
+def _title(kind: str, namespace: str, name: str) -> str:
     return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from towpath.reference import metrics, reasons
+from towpath.reference import chart, commands, contract, definitions, metrics, reasons
 
-PAGES = {"metrics": metrics.page, "reasons": reasons.page}
+PAGES = {
+    "chart": chart.page,
+    "cli": commands.page,
+    "crds": definitions.page,
+    "grpc": contract.page,
+    "metrics": metrics.page,
+    "reasons": reasons.page,
+}
 
 if __name__ == "__main__":
     sys.stdout.write(PAGES[sys.argv[1]]())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from towpath.controller.metrics import Metrics as PluginMetrics
 from towpath.net.metrics import Metrics as NetMetrics
+from towpath.page.metrics import Metrics as PageMetrics
 from towpath_webhook.metrics import Metrics as WebhookMetrics
 
 
@@ -17,12 +18,13 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "# Metrics"
     yield ""
-    yield "The plugin, the webhook and the data path serve these metrics at `/metrics`, and `process_*`."
+    yield "Plugin, webhook, data path and page serve these metrics at `/metrics`, and `process_*`."
     yield "`make docs` generates this page from the modules that declare them."
     for title, declared in (
         ("plugin", PluginMetrics().declared),
         ("webhook", WebhookMetrics().declared),
         ("data path (`towpath serve net`)", NetMetrics().declared),
+        ("page (`towpath serve page`)", PageMetrics().declared),
     ):
         yield from (
             "",
@@ -31,6 +33,6 @@ def _lines() -> Iterator[str]:
             "| metric | type | labels | meaning |",
             "| --- | --- | --- | --- |",
         )
-        for one in declared:
-            labels = ", ".join(f"`{label}`" for label in one.labels)
-            yield f"| `{one.name}` | {one.type} | {labels} | {one.meaning} |"
+        for metric in declared:
+            labels = ", ".join(f"`{label}`" for label in metric.labels)
+            yield f"| `{metric.name}` | {metric.type} | {labels} | {metric.meaning} |"

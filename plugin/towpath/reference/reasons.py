@@ -6,13 +6,17 @@ from collections.abc import Iterator
 
 from towpath.rules.reasons import (
     Advice,
+    CallReason,
+    ChainReason,
     ConditionReason,
     Conflicting,
     ExclusionReason,
     InvalidReason,
+    MigrationReason,
     NotImportedReason,
     PolicyReason,
     Reason,
+    RouteReason,
 )
 
 _SECTIONS: tuple[tuple[str, str, type[Reason]], ...] = (
@@ -35,6 +39,26 @@ _SECTIONS: tuple[tuple[str, str, type[Reason]], ...] = (
         "Other reasons of conditions",
         "`Valid=False` has one of these, or the reason of the cluster that came furthest.",
         ConditionReason,
+    ),
+    (
+        "Other broken links",
+        "`towpath explain` and `towpath status` report a broken link with one of the above, or one of these.",
+        ChainReason,
+    ),
+    (
+        "Calls that are not answered",
+        "`towpath verify` calls each exporting cluster. A call that is not answered, or not made, says why.",
+        CallReason,
+    ),
+    (
+        "Routes on members' own gateways",
+        "Reasons of `Ready=False` where `towpath.io/gateway-route` names a gateway of a member.",
+        RouteReason,
+    ),
+    (
+        "Endpoints that a migration waits for",
+        "`towpath migrate` takes over an import when none is missing from Karmada's. Why one would be:",
+        MigrationReason,
     ),
     (
         "Traffic policies and flomesh Clusters",

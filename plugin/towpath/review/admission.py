@@ -5,7 +5,8 @@ members its cluster keys name, which clusters would export, which paths older ex
 Karmada the warnings name the Services that it would leave behind (frozen templates). The webhook judges what
 the object alone shows, and the apiserver refuses what cannot be read.
 
-Nothing is refused here: the order in which a user applies manifests must not matter.
+Only a path that an export of another namespace serves is refused. Within a namespace the order in which a
+user applies manifests must not matter.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,6 +25,7 @@ from towpath.errors import InvalidObject
 from towpath.inventory.inventory import Inventory
 from towpath.karmada import decode
 from towpath.karmada.decode import StoredExport
+from towpath.model.claim import EVERYWHERE, Claim, ClaimRecord
 from towpath.model.cluster import DRAIN_ANNOTATION, Fleet
 from towpath.model.export import Export
 from towpath.model.keys import Dialect, ServiceKey
@@ -32,15 +34,14 @@ from towpath.model.world import ExportedService, Offer
 from towpath.propagation.claims import Claim as PolicyClaim
 from towpath.propagation.policies import Policy, read_policy
 from towpath.propagation.selection import best_match
-from towpath.rules.contention import EVERYWHERE, Lost, claims_of, holder, lost, name_taken
+from towpath.rules.contention import Lost, claims_of, holder, lost, name_taken
 from towpath.rules.export_warnings import by_field, unknown_targets
-from towpath.rules.ports import normal_path
+from towpath.rules.paths import claimed_path
 from towpath.rules.reasons import (
     PLAIN,
     Advice,
     Caution,
     ConditionReason,
-    Exclusion,
     ExclusionReason,
     Finding,
     InvalidReason,
@@ -62,6 +63,13 @@ class Change:
     old: bytes | None = None
 
 
+class Route(NamedTuple):
+    """A path as it is claimed, and its pathType."""
+
+    path: str
+    kind: str
+
+
 _REPORTED_FOR_TEMPLATE = frozenset({Advice.UNKNOWN_TARGET_CLUSTER, Advice.RULE_WITHOUT_PORT})
 """Warnings that need the template alone, and are given whether or not a cluster exports."""
 MAX_MATCHES = 100_000
@@ -78,7 +86,7 @@ class _ExportersOnly(Fleet):
 
 
 def review(change: Change, inventory: Inventory, now: float) -> tuple[Finding, ...]:
-    """Return the warnings about a change, in the order of fields; ``now`` in seconds since 1970."""
+    """Return errors and warnings about a change, in the order of fields; ``now`` in seconds since 1970."""
     rule = _RULES.get((change.group, change.kind))
     if rule is None:
         return ()
@@ -99,20 +107,18 @@ def _export(change: Change, inventory: Inventory, now: float) -> Iterator[Findin
     derived = derive_service(service, _ExportersOnly(fleet.members), (), now)
     advice = (caution for caution in advise(service, derived, fleet) if _needs_world(caution))
     # Unknown keys and ports are reported also where no cluster exports yet.
-    yield from _unknown_keys(stored.export, fleet.keys)
+    yield from (caution.finding for caution in unknown_targets(stored.export, fleet.keys))
     yield from _service_problems(key, stored.export, inventory)
     yield from (caution.finding for caution in advice if caution.reason not in _REPORTED_FOR_TEMPLATE)
-    yield from _taken(_lost(service, inventory.world), stored.export)
+    claims = claims_of(service)
+    yield from (caution.finding for caution in inventory.world.nested(service, claims))
+    had = _routes(_read(decode.any_service_export, change.old).export) if change.old else frozenset()
 
+    def serves(route: Route, by: ServiceKey, clusters: Collection[str]) -> bool:
+        other = inventory.world.derived(by, now) if by.namespace != key.namespace else None
+        return other is not None and route not in had and not {*clusters}.isdisjoint(other.exporters)
 
-def _unknown_keys(export: Export, known: Collection[str]) -> Iterator[Finding]:
-    """Yield the target clusters that are no members, each with the key that was probably meant."""
-    unknown = tuple(unknown_targets(export, known))
-    by_cluster = {key.rpartition("/")[2]: key for key in known} if unknown else {}
-    for caution in unknown:
-        similar = by_cluster.get(caution.detail.rpartition("/")[2])
-        detail = f"{caution.detail}, similar to {similar}" if similar else caution.detail
-        yield caution._replace(detail=detail).finding
+    yield from _taken(_lost(service, claims, inventory.world), stored.export, serves)
 
 
 def _service_problems(key: ServiceKey, export: Export, inventory: Inventory) -> Iterator[Finding]:
@@ -134,8 +140,15 @@ def _service_problems(key: ServiceKey, export: Export, inventory: Inventory) -> 
 
 def _as_exported(key: ServiceKey, stored: StoredExport, inventory: Inventory, now: float) -> ExportedService:
     """Return a service as it would be. An unbound export counts as following its Service."""
+    known = inventory.watched.exports[key.dialect].get(key.name, key.namespace)
+    claims: tuple[ClaimRecord, ...] | None = ()
+    untouched = stored.untouched
+    if known and known.uid == stored.uid:  # a review comes without the status
+        claims, untouched = known.claims, untouched and known.untouched
     created = stored.created or rfc3339(now)
-    service = inventory.exported(key, stored._replace(created=created))
+    service = inventory.services.exported(
+        key, stored._replace(created=created, claims=claims, untouched=untouched)
+    )
     there = inventory.watched.services.get(key.name, key.namespace)
     if service.offers or there is None:
         return service
@@ -143,33 +156,39 @@ def _as_exported(key: ServiceKey, stored: StoredExport, inventory: Inventory, no
     return replace(service, offers=dict.fromkeys(sorted(service.serving), offer))
 
 
-def _lost(service: ExportedService, world: Incremental) -> tuple[Lost, ...]:
+def _lost(service: ExportedService, claims: Collection[Claim], world: Incremental) -> tuple[Lost, ...]:
     """Return what a service would claim and other services would hold."""
-    claims, holders = claims_of(service), {}
+    holders = {}
     for claim in claims:
         held = world.holders.get(claim, service.key)
         rivals = [service] if held == service.key else [service, world.services[held]]
-        holders[claim] = holder(rivals)
+        holders[claim] = holder(claim, rivals)
     return lost(service.key, claims, holders)
 
 
-def _taken(lost: Iterable[Lost], export: Export) -> Iterator[Finding]:
-    """Yield the claims that older exports hold, each path once for all clusters."""
-    clusters: dict[tuple[str, str, ServiceKey], list[str]] = {}
+def _routes(export: Export) -> frozenset[Route]:
+    return frozenset(Route(claimed_path(rule.path), rule.path_type) for rule in export.rules)
+
+
+def _taken(
+    lost: Iterable[Lost], export: Export, is_refused: Callable[[Route, ServiceKey, Collection[str]], bool]
+) -> Iterator[Finding]:
+    """Yield the claims that other exports made earlier, each path once for all clusters."""
+    clusters: dict[tuple[Route, ServiceKey], list[str]] = {}
     for (cluster, path, kind), by in lost:
         if cluster == EVERYWHERE:
             why = name_taken(by.dialect.value)
             field = f"metadata.name ({why.detail})"
             yield Finding(why.reason.value, "metadata.name", f"{field}: {why.reason.text}")
         else:
-            clusters.setdefault((path, kind, by), []).append(cluster)
+            clusters.setdefault((Route(path, kind), by), []).append(cluster)
     for index, rule in enumerate(export.rules):
-        for (path, kind, by), names in clusters.items():
-            if (path, kind) == (normal_path(rule.path), rule.path_type):
-                detail = f"{path} of ServiceExport {by.namespace}/{by.name} in {several(names)}"
-                why = Exclusion(ExclusionReason.PATH_CLAIMED, detail)
-                field = f"spec.rules[{index}].path"
-                yield Finding(why.reason.value, field, f"{field} ({why.detail}): {why.reason.text}")
+        for (route, by), names in clusters.items():
+            if route == (claimed_path(rule.path), rule.path_type):
+                detail = f"{route.path} of ServiceExport {by.namespace}/{by.name} in {several(names)}"
+                reason, field = ExclusionReason.PATH_CLAIMED, f"spec.rules[{index}].path"
+                text = f"{field} ({detail}): {reason.text}"
+                yield Finding(reason.value, field, text, is_refused(route, by, names))
 
 
 def _traffic(change: Change, inventory: Inventory, now: float) -> Iterator[Finding]:
@@ -179,7 +198,7 @@ def _traffic(change: Change, inventory: Inventory, now: float) -> Iterator[Findi
         return
     world = inventory.world
     service, derived = world.services.get(key), world.derived(key, now)
-    applied = inventory.applied(key, policy)
+    applied = inventory.services.applied(key, policy)
     if derived and not applied.selected:  # it follows the imports
         applied = replace(applied, clusters=frozenset(derived.views))
     advice = advise_policy(applied, service, derived, world.fleet)
@@ -196,7 +215,7 @@ def _propagation(change: Change, inventory: Inventory, _: float) -> Iterator[Fin
         return
     selectors = after.resource_selectors if after else ()
     claim = PolicyClaim(before.kind, before.namespace, before.name)
-    claimed = tuple(inventory.services_of(claim))
+    claimed = tuple(inventory.services.claimed_by(claim))
     if len(claimed) * len(selectors) > MAX_MATCHES:
         return  # it would hold up the controller
     dropped = [t for t in claimed if best_match(selectors, t) is None]

@@ -7,36 +7,47 @@ status, from what Karmada reports at the moment, so an explanation is never olde
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from towpath.controller import gateway_route
 from towpath.controller.rollout.decide import arrival_of
+from towpath.derivation.chain import verdict
 from towpath.derivation.derive import Derived
 from towpath.derivation.explanation import (
     Explanation,
     ExportingCluster,
     ImportingCluster,
-    ImportState,
+    Standing,
     TrafficState,
     explain,
 )
-from towpath.derivation.render import Rendered, render
-from towpath.derivation.warnings import advise_policy
+from towpath.derivation.render import Rendered, beside, render
+from towpath.derivation.user_overrides import import_overrides
+from towpath.derivation.warnings import advise, advise_policy
 from towpath.inventory.inventory import Inventory
-from towpath.inventory.snapshot import import_state
+from towpath.inventory.snapshot import take
 from towpath.model.arrival import Arrival
 from towpath.model.cluster import Member
 from towpath.model.condition import Condition
 from towpath.model.export import WHEN_UNREACHABLE
-from towpath.model.keys import ServiceKey
+from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.times import rfc3339
 from towpath.model.world import ExportedService
+from towpath.review.chain import links
+from towpath.review.evidence import Evidence
+from towpath.review.importing import Importing
 from towpath.rules import conditions
+from towpath.rules.contention import claims_of
+from towpath.rules.handover import handover
+from towpath.rules.late_cache import caught_up_at
 from towpath.rules.reachability import DEFAULT_GRACE, grace
-from towpath.rules.reasons import ConditionReason
+from towpath.rules.reasons import ChainReason, Finding
 
 FLOMESH_CLUSTER, ANNOTATION = "flomesh Cluster", "annotation"
 """What can configure the gateway of a member."""
+
+NOTHING_WITHHELD: Mapping[ServiceKey, str] = {}
 
 
 class Explainer:
@@ -49,39 +60,70 @@ class Explainer:
     def __init__(
         self,
         inventory: Inventory,
-        withheld: Container[ServiceKey] = (),
+        withheld: Mapping[ServiceKey, str] = NOTHING_WITHHELD,
         pending_since: Callable[[ServiceKey], float | None] = lambda _: None,
     ) -> None:
         self._inventory, self._withheld, self._pending_since = inventory, withheld, pending_since
 
     def explain(self, key: ServiceKey, now: float) -> tuple[Explanation, float] | None:
         """Return the explanation, and when time alone may change it; None if there is no such export."""
+        found = self._evidence(key, now, lambda _, importers: importers)
+        if found is None:
+            return None
+        world, (evidence, _) = self._inventory.world, found
+        service, derived = evidence.service, evidence.derived
+        cautions = (*advise(service, derived, world.fleet), *world.nested(service, claims_of(service)))
+        explained = replace(
+            evidence.explained,
+            warnings=(*(caution.finding for caution in cautions), *self._namesakes(key)),
+            traffic=self._traffic(key, service, derived),
+            chain=links(evidence),
+        )
+        caught_up = caught_up_at(evidence.snapshot.imports.catching_up.values())
+        return explained, min(derived.look_again, caught_up)
+
+    def standing(self, key: ServiceKey, now: float) -> Standing | None:
+        """Return how a service stands, which its explanation says too; None if there is no such export."""
+        found = self._evidence(key, now, Importing.first_of_each)
+        if found is None:
+            return None
+        evidence, importing = found
+        views, in_place = evidence.derived.views, importing.in_place(evidence.derived.views)
+        return Standing.of(evidence.explained, verdict(links(evidence)), len(views), in_place)
+
+    def _evidence(
+        self,
+        key: ServiceKey,
+        now: float,
+        chosen: Callable[[Importing, tuple[ImportingCluster, ...]], Iterable[ImportingCluster]],
+    ) -> tuple[Evidence, Importing] | None:
+        """Return what the chain follows from, with the states of the importers that are chosen."""
         world = self._inventory.world
         service, derived = world.services.get(key), world.derived(key, now)
         if service is None or derived is None:
             return None
-        arrival, ready = self._arrival(service, derived)
-        explained = explain(service, derived, world.fleet, conditions=(*derived.conditions, ready))
+        snapshot = take(self._inventory, key, now, idle=True)
+        wanted = render(key, service.uid, derived, handover=handover(service.annotations))
+        wanted = beside(wanted, snapshot.in_use.prevents(wanted))
+        unrouted = gateway_route.unrouted(snapshot, gateway_route.wanted(snapshot))
+        arrival, ready = self._arrival(key, arrival_of(snapshot.imports, wanted, unrouted), wanted)
+        importing = Importing(snapshot, arrival, self._pending_since(key))
         members = world.fleet.members
-        return (
-            replace(
-                explained,
-                exporters=tuple(
-                    _with_loss(exporter, members[exporter.cluster], service)
-                    for exporter in explained.exporters
-                ),
-                importers=tuple(
-                    self._with_state(importer, arrival, members[importer.cluster], key)
-                    for importer in explained.importers
-                ),
-                traffic=self._traffic(key, service, derived),
-            ),
-            derived.look_again,
+        explained = explain(
+            service, derived, world.fleet, conditions=(*derived.conditions, ready), cautions=()
         )
-
-    def ready(self, service: ExportedService, derived: Derived) -> Condition:
-        """Return the condition Ready of a service."""
-        return self._arrival(service, derived)[1]
+        explained = replace(
+            explained,
+            exporters=tuple(
+                _with_loss(exporter, members[exporter.cluster], service) for exporter in explained.exporters
+            ),
+            importers=tuple(map(importing.stated, chosen(importing, explained.importers))),
+        )
+        overrides = import_overrides(wanted, snapshot.imports.overrides, snapshot.imports.targets)
+        withheld = key in self._withheld
+        return Evidence(
+            snapshot, service, derived, wanted, explained, overrides, withheld, arrival.unrouted
+        ), importing
 
     def gateway_sources(self) -> Mapping[str, str]:
         """Return what configures the gateway of each member."""
@@ -91,32 +133,18 @@ class Explainer:
             for name in self._inventory.world.fleet.members
         }
 
-    def _arrival(self, service: ExportedService, derived: Derived) -> tuple[Arrival, Condition]:
-        wanted: Rendered = render(service.key, service.uid, derived, overwrites=service.overwrites)
-        arrival = arrival_of(import_state(self._inventory, service.key), wanted.digests)
-        if service.key in self._withheld:
-            return arrival, conditions.withheld()
+    def _arrival(self, key: ServiceKey, arrival: Arrival, wanted: Rendered) -> tuple[Arrival, Condition]:
+        if (mostly := self._withheld.get(key)) is not None:
+            return arrival, conditions.withheld(mostly)
         return arrival, wanted.refused or conditions.ready(sorted(wanted.digests), arrival)
 
-    def _with_state(
-        self, importer: ImportingCluster, arrival: Arrival, member: Member, key: ServiceKey
-    ) -> ImportingCluster:
-        """Return an importer with the state of its import."""
-        name, lost = importer.cluster, member.unreachable_since
-        if not arrival.told:
-            return _stated(importer, ImportState.UNKNOWN, ConditionReason.NOT_REPORTED)
-        if name not in arrival.behind:
-            return importer._replace(state=ImportState.IN_PLACE.value)
-        if lost is not None:
-            return _stated(importer, ImportState.LOST, ConditionReason.CLUSTER_LOST, lost)
-        if name in arrival.failed:
-            failed = conditions.ready([name], replace(arrival, behind=(name,), lost=()))
-            return importer._replace(
-                state=ImportState.FAILED.value, reason=str(failed.reason), text=arrival.failed[name]
-            )
-        since = self._pending_since(key)
-        waiting = conditions.ready([name], replace(arrival, behind=(name,), lost=(), failed={}))
-        return _stated(importer, ImportState.PENDING, waiting, since)
+    def _namesakes(self, key: ServiceKey) -> Iterator[Finding]:
+        """Yield a warning for the export of the other API group, if there is one of this name."""
+        for dialect in Dialect:
+            if dialect is not key.dialect and key._replace(dialect=dialect) in self._inventory.world.services:
+                reason = ChainReason.NAMESAKE
+                text = f"metadata.name (ServiceExport of {dialect}): {reason.text}"
+                yield Finding(reason.value, "metadata.name", text)
 
     def _traffic(self, key: ServiceKey, service: ExportedService, derived: Derived) -> TrafficState | None:
         world = self._inventory.world
@@ -130,18 +158,6 @@ class Explainer:
             tuple(sorted(applied.clusters)),
             (conditions.accepted(cautions), conditions.resolved(cautions)),
         )
-
-
-def _stated(
-    importer: ImportingCluster,
-    state: ImportState,
-    why: ConditionReason | Condition,
-    since: float | None = None,
-) -> ImportingCluster:
-    reason, text = (why.reason, why.message) if isinstance(why, Condition) else (why.value, why.text)
-    return importer._replace(
-        state=state.value, since="" if since is None else rfc3339(since), reason=str(reason), text=text
-    )
 
 
 def _with_loss(exporter: ExportingCluster, member: Member, service: ExportedService) -> ExportingCluster:

@@ -5,6 +5,7 @@ imported on the first call: the import takes 0.1 s, and most commands never call
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,13 +16,19 @@ from towpath.errors import ApiError, NotFound, Unreachable, UsageError
 if TYPE_CHECKING:
     import grpc.aio
 
-    from towpath.proto.v1alpha1.inventory_pb2 import ListClustersResponse
+    from towpath.proto.v1alpha1.inventory_pb2 import (
+        ListClustersResponse,
+        ListServicesResponse,
+        WatchFleetResponse,
+    )
     from towpath.proto.v1alpha1.service_pb2 import Explanation
     from towpath.rpc.credentials import Files
 
 DEADLINE_SECONDS = 10.0
 """Deadline of a call: the plugin answers from memory."""
 HEALTH_DEADLINE_SECONDS = 2.0
+SILENCE_SECONDS = 45.0
+"""A fleet's stream is heard of every 15 s, so this long nothing comes only if the connection is dead."""
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _OPTIONS = (
     # A service of a large fleet exceeds gRPC's default limit of 4 MiB.
@@ -58,6 +65,18 @@ async def list_clusters(address: str, files: Files | None = None) -> ListCluster
         return await InventoryStub(channel).ListClusters(ListClustersRequest(), timeout=DEADLINE_SECONDS)
 
 
+async def list_services(
+    address: str, namespace: str = "", files: Files | None = None
+) -> ListServicesResponse:
+    """Return a summary of each exported service of a namespace, or of all. Raises Unreachable."""
+    from towpath.proto.v1alpha1.inventory_pb2 import ListServicesRequest
+    from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
+
+    request = ListServicesRequest(namespace=namespace)
+    async with _plugin(address, files) as channel:
+        return await InventoryStub(channel).ListServices(request, timeout=DEADLINE_SECONDS)
+
+
 async def explain(
     address: str, namespace: str, name: str, dialect: str = "", files: Files | None = None
 ) -> Explanation:
@@ -71,6 +90,39 @@ async def explain(
     request = ExplainRequest(namespace=namespace, name=name, dialect=dialect)
     async with _plugin(address, files) as channel:
         return (await PlannerStub(channel).Explain(request, timeout=DEADLINE_SECONDS)).explanation
+
+
+async def watch_service(
+    address: str, namespace: str, name: str, dialect: str = "", files: Files | None = None
+) -> AsyncIterator[Explanation]:
+    """Yield the explanation of a service now and after each change. Raises NotFound, Unreachable."""
+    from towpath.proto.v1alpha1.inventory_pb2 import WatchServiceRequest
+    from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
+
+    request = WatchServiceRequest(namespace=namespace, name=name, dialect=dialect)
+    async with _plugin(address, files) as channel:
+        async for answer in InventoryStub(channel).WatchService(request):
+            yield answer.explanation
+
+
+async def watch_fleet(address: str, files: Files | None = None) -> AsyncIterator[WatchFleetResponse]:
+    """Yield the cluster set, in several parts, and then what changes of it. Raises Unreachable.
+
+    A plugin that has not been heard of for ``SILENCE_SECONDS`` counts as unreachable.
+    """
+    from towpath.proto.v1alpha1.inventory_pb2 import WatchFleetRequest
+    from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
+
+    async with _plugin(address, files) as channel:
+        parts = aiter(InventoryStub(channel).WatchFleet(WatchFleetRequest()))
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    part = await anext(parts)
+            except TimeoutError:
+                message = f"The plugin at {address} has been silent for {SILENCE_SECONDS:g} s."
+                raise Unreachable(message) from None
+            yield part
 
 
 @asynccontextmanager

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from towpath.derivation.derive import Derived
+from towpath.derivation.chain import Link, LinkState, Step, verdict
 from towpath.derivation.explanation import (
     Explanation,
     ExportingCluster,
     ImportingCluster,
+    ImportState,
     LeftOutCluster,
+    Standing,
     TrafficState,
+    standing,
 )
 from towpath.model.cluster import Fleet, Member
 from towpath.model.condition import Condition
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.times import rfc3339
 from towpath.model.view import Endpoint, ImportPort, Target
-from towpath.model.world import ExportedService
 from towpath.plan.result import Plan, ServicePlan, TrafficPlan, explained
 from towpath.proto.v1alpha1 import inventory_pb2, planner_pb2
 from towpath.proto.v1alpha1 import service_pb2 as pb
 from towpath.rules.reasons import Caution, Finding
+
+_MAX_REVISION = (1 << 64) - 1
 
 
 def cluster(member: Member, gateway_source: str = "") -> pb.Cluster:
@@ -52,7 +57,7 @@ def clusters(members: Mapping[str, Member], sources: Mapping[str, str] | None = 
 def explanation(explained: Explanation) -> pb.Explanation:
     """Return an explained service."""
     key = explained.key
-    return pb.Explanation(
+    message = pb.Explanation(
         namespace=key.namespace,
         name=key.name,
         dialect=key.dialect,
@@ -64,8 +69,40 @@ def explanation(explained: Explanation) -> pb.Explanation:
         ],
         not_importing=[pb.Exclusion(**left_out._asdict()) for left_out in explained.not_importing],
         conditions=conditions(explained.conditions),
-        warnings=[pb.Finding(**finding._asdict()) for finding in explained.warnings],
+        warnings=[pb.Finding(reason=f.reason, field=f.field, text=f.text) for f in explained.warnings],
         traffic_policy=_traffic(explained.traffic) if explained.traffic else None,
+    )
+    return with_chain(message, explained.chain) if explained.chain else message
+
+
+def with_chain(message: pb.Explanation, chain: Sequence[Link]) -> pb.Explanation:
+    """Return an explanation with this chain, and its verdict, in the place of its own."""
+    state, first = verdict(chain)
+    made = pb.Explanation()
+    made.CopyFrom(message)
+    for field in ("chain", "first"):
+        made.ClearField(field)
+    made.chain.extend(map(_link, chain))
+    made.state = state
+    if first is not None:
+        made.first.CopyFrom(_link(first))
+    return made
+
+
+def _link(link: Link) -> pb.Link:
+    return pb.Link(**link._asdict())
+
+
+def link_of(link: pb.Link) -> Link:
+    """Read a link of a chain from a message."""
+    return Link(
+        Step(link.step),
+        link.subject,
+        LinkState(link.state),
+        link.cluster,
+        link.reason,
+        link.text,
+        link.since,
     )
 
 
@@ -109,6 +146,7 @@ def explanation_of(answer: pb.Explanation) -> Explanation:
         tuple(map(_condition_of, answer.conditions)),
         tuple(Finding(finding.reason, finding.field, finding.text) for finding in answer.warnings),
         _traffic_of(answer.traffic_policy) if answer.HasField("traffic_policy") else None,
+        tuple(map(link_of, answer.chain)),
     )
 
 
@@ -132,19 +170,37 @@ def _port_of(port: pb.Port) -> ImportPort:
     )
 
 
-def summary(
-    service: ExportedService, derived: Derived, conditions_: Iterable[Condition]
-) -> inventory_pb2.ServiceSummary:
-    """Return one derived service in short."""
-    key = service.key
+def summary(short: Standing) -> inventory_pb2.ServiceSummary:
+    """Return how a service stands."""
+    key, (state, first) = short.key, short.verdict
     return inventory_pb2.ServiceSummary(
         namespace=key.namespace,
         name=key.name,
         dialect=key.dialect,
-        exporters=derived.exporters,
-        importers=len(derived.views),
-        conditions=conditions(conditions_),
+        exporters=short.exporters,
+        importers=short.importers,
+        conditions=conditions(short.conditions),
+        in_place=short.in_place,
+        state=state,
+        first=_link(first) if first else None,
     )
+
+
+def fleet_service(explained: Explanation) -> inventory_pb2.FleetService:
+    """Return an explained service as a part of the cluster set."""
+    importers = explained.importers
+    return inventory_pb2.FleetService(
+        summary=summary(standing(explained)),
+        importing=[importer.cluster for importer in importers],
+        behind=[importer.cluster for importer in importers if importer.state != ImportState.IN_PLACE],
+        revision=revision(explained),
+    )
+
+
+def revision(explained: Explanation) -> int:
+    """Return a number that differs if anything but the ports differs: to hash those takes the longest."""
+    importers = tuple(importer._replace(ports=()) for importer in explained.importers)
+    return hash(replace(explained, importers=importers)) & _MAX_REVISION
 
 
 def conditions(of_status: Iterable[Condition]) -> list[pb.Condition]:

@@ -10,14 +10,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from grpc.aio import ServicerContext
 
 from towpath.derivation.explanation import ImportState
-from towpath.derivation.index import Incremental
+from towpath.inventory.inventory import Inventory
 from towpath.model.keys import ServiceKey
 from towpath.proto.v1alpha1 import inventory_pb2 as pb
 from towpath.proto.v1alpha1 import inventory_pb2_grpc
 from towpath.proto.v1alpha1.service_pb2 import Explanation
 from towpath.review.explanation import Explainer
+from towpath.review.lookup import in_order
 from towpath.rpc import convert
 from towpath.rpc.errors import not_found, not_in_sync, stopping
+from towpath.rpc.fleet import BATCH_SIZE, FleetWatch
 from towpath.rpc.service_lookup import service_key
 from towpath.rpc.watching import Watches
 
@@ -25,22 +27,24 @@ EXPORT_GONE = "EXPORT_GONE"
 _ROLLOUT_SECONDS = 1.0
 """How often a followed service is looked at while an import is not in place: reports of members change no
 derivation, so nothing else tells of them."""
-_BATCH_SIZE = 20
-"""Services that are derived before the event loop runs other tasks."""
 
 
 class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
     """Answers from a world. Every call fails until that is ``in_sync``."""
 
-    def __init__(self, world: Incremental, explainer: Explainer, in_sync: Callable[[], bool]) -> None:
-        self._world = world
+    def __init__(self, inventory: Inventory, explainer: Explainer, in_sync: Callable[[], bool]) -> None:
+        self._inventory = inventory
+        self._world = inventory.world
         self._explainer = explainer
         self._in_sync = in_sync
-        self._watches = Watches(world)
+        self._watches = Watches(inventory.world)
+        self._fleet_watches: set[FleetWatch] = set()
 
     def stop(self) -> None:
         """End every stream."""
         self._watches.stop()
+        for watch in self._fleet_watches:
+            watch.stop()
 
     async def ListClusters(  # noqa: N802 - named by the contract
         self,
@@ -60,14 +64,12 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
         """Return a summary of each service."""
         self._check()
         world, now = self._world, time.time()
-        keys = [key for key in world.services if request.namespace in {"", key.namespace}]
         answer = pb.ListServicesResponse()
-        for number, key in enumerate(sorted(keys, key=lambda key: (key.namespace, key.name, key.dialect)), 1):
-            service, derived = world.services.get(key), world.derived(key, now)
-            if service is not None and derived is not None:
-                stated = (*derived.conditions, self._explainer.ready(service, derived))
-                answer.services.append(convert.summary(service, derived, stated))
-            if not number % _BATCH_SIZE:
+        for number, key in enumerate(in_order(world, request.namespace), 1):
+            standing = self._explainer.standing(key, now)
+            if standing is not None:
+                answer.services.append(convert.summary(standing))
+            if not number % BATCH_SIZE:
                 await asyncio.sleep(0)
         return answer
 
@@ -92,6 +94,24 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
                         await changed.wait()
                 except TimeoutError:
                     pass  # a grace period may have ended
+        raise stopping()
+
+    async def WatchFleet(  # noqa: N802 - named by the contract
+        self,
+        request: pb.WatchFleetRequest,
+        context: ServicerContext[pb.WatchFleetRequest, AsyncIterator[pb.WatchFleetResponse]],
+    ) -> AsyncIterator[pb.WatchFleetResponse]:
+        """Send the whole cluster set, and what changes of it."""
+        self._check()
+        if self._watches.is_stopped:
+            raise stopping()
+        watch = FleetWatch(self._inventory, self._explainer)
+        self._fleet_watches.add(watch)
+        try:
+            async for response in watch.responses():
+                yield response
+        finally:
+            self._fleet_watches.discard(watch)
         raise stopping()
 
     def _explain(self, key: ServiceKey) -> tuple[Explanation, float]:

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import msgspec
 
-from towpath.plan.propose import Proposal
+from towpath.plan.proposal import Proposal
 from towpath.proto.v1alpha1 import planner_pb2 as pb
 from towpath.rpc.errors import StatusError, invalid_request
 

@@ -11,7 +11,7 @@ from grpc.aio import ServicerContext
 
 from towpath.derivation.index import Incremental
 from towpath.errors import ApiError
-from towpath.plan.propose import Proposal
+from towpath.plan.proposal import Proposal
 from towpath.proto.v1alpha1 import planner_pb2 as pb
 from towpath.proto.v1alpha1 import planner_pb2_grpc
 from towpath.review.explanation import Explainer

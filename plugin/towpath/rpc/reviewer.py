@@ -95,9 +95,12 @@ class ReviewerServicer(reviewer_pb2_grpc.ReviewerServicer):
         )
         change = Change(request.group, request.kind, request.namespace, request.name, obj, old)
         found = review(change, self._inventory, time.time())
-        return pb.ReviewAdmissionResponse(
-            warnings=[Finding(reason=f.reason, field=f.field, text=f.text) for f in found]
-        )
+        response = pb.ReviewAdmissionResponse()
+        for f in found:
+            (response.errors if f.is_error else response.warnings).append(
+                Finding(reason=f.reason, field=f.field, text=f.text)
+            )
+        return response
 
     async def AggregateStatus(  # noqa: N802 - named by the contract
         self,

@@ -103,7 +103,7 @@ class PluginServer:
             return self._is_in_sync
 
         explainer = explainer or Explainer(inventory)
-        self._inventory = InventoryServicer(inventory.world, explainer, in_sync)
+        self._inventory = InventoryServicer(inventory, explainer, in_sync)
         self._planner = PlannerServicer(inventory.world, explainer, live, in_sync)
         self._reviewer = ReviewerServicer(inventory, aggregation, in_sync)
         self._health = HealthServicer(("", *SERVICES))

@@ -14,7 +14,7 @@ Types and reasons of a ServiceExport are those of mcs-api v0.5. Messages have th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from towpath.model.arrival import Arrival
 from towpath.model.cluster import Member
@@ -35,12 +35,15 @@ from towpath.rules.conflict import Disagreement
 from towpath.rules.reasons import (
     Advice,
     Caution,
+    ChainReason,
     ConditionReason,
     Exclusion,
     ExclusionReason,
     InvalidReason,
+    NotImportedReason,
     PolicyReason,
     Reason,
+    RouteReason,
 )
 from towpath.text import several
 
@@ -51,12 +54,11 @@ _MAX_QUOTED_CHARACTERS = 300
 _ALREADY_EXISTS = "already exists"
 """What Karmada reports of an object that it did not create (execution_controller.go)."""
 _FROM_FIRST_TO_LAST = list(ExclusionReason)
-_AT_FIRST = {
-    ConditionReason.NO_SERVICE,
-    ConditionReason.SERVICE_NOT_PROPAGATED,
-    ConditionReason.NOT_PROPAGATED,
-    ExclusionReason.NOT_APPLIED_YET,
-}
+NOWHERE = frozenset(
+    {ConditionReason.NO_SERVICE, ConditionReason.SERVICE_NOT_PROPAGATED, ConditionReason.NOT_PROPAGATED}
+)
+"""Reasons of Valid that no cluster has ServiceExport and Service."""
+_AT_FIRST = {*NOWHERE, ExclusionReason.NOT_APPLIED_YET, ExclusionReason.NOT_REPORTED_YET}
 """Reasons that pass by themselves while Karmada processes a new service."""
 _UNRESOLVED = {Advice.NOT_EXPORTED, Advice.UNKNOWN_KEY, Advice.NOT_AN_EXPORTER}
 
@@ -67,17 +69,42 @@ def valid(
     excluded: Mapping[str, Exclusion],
     everywhere: Exclusion | None = None,
     twins: Iterable[Sequence[str]] = (),
+    stale: Sequence[str] = (),
+    out_of_scope: Sequence[str] = (),
+    lost: Iterable[str] = (),
+    without_namespace: Sequence[str] = (),
+    faults: Sequence[str] = (),
 ) -> Condition:
     """Return whether any cluster exports the service. ``everywhere`` prevents it in all clusters.
 
-    ``twins`` are the names of exporting clusters that have joined under several names.
+    ``twins`` are the names of exporting clusters that have joined under several names, and ``stale`` the
+    exporting clusters that hold another version of the ServiceExport for too long. ``out_of_scope`` are the
+    keys of the clusters that could import, if none is in scope. ``lost`` are the exporting clusters that
+    Karmada cannot reach, each with its times, and ``without_namespace`` the members that cannot import.
+    ``faults`` are sentences about what keeps changes from the members.
 
     Where no cluster exports, the reason is that of the cluster that came furthest: the last obstacle.
     """
     if everywhere:
         return _condition(VALID, FALSE, everywhere.reason, everywhere.text)
     joined_twice = (f"{', '.join(names)}: {Advice.JOINED_TWICE.text}" for names in twins)
-    details = (_left_out(excluded), *_not_carried(service), *joined_twice)
+    lagging = f"{several(stale, _MAX_EXPORTERS_NAMED)}: {Advice.STALE_EXPORT.text}" if stale else ""
+    keys = several(out_of_scope)
+    nowhere = f"{keys}: {Advice.NO_IMPORTER_IN_SCOPE.text}" if out_of_scope else ""
+    unreached = (f"{cluster}: {ChainReason.EXPORTER_LOST.text}" for cluster in lost)
+    absent = NotImportedReason.NO_NAMESPACE
+    names = several(without_namespace, _MAX_IMPORTERS_NAMED)
+    missing = f"Not imported by {names} ({absent.value}): {absent.text}" if names else ""
+    details = (
+        _left_out(excluded),
+        *unreached,
+        Advice.FROZEN.text if service.frozen else "",
+        *faults,
+        *joined_twice,
+        lagging,
+        nowhere,
+        missing,
+    )
     if exporters:
         return _condition(
             VALID,
@@ -127,18 +154,37 @@ def ready(importers: Sequence[str], arrival: Arrival) -> Condition:
     if prevented := _prevented(arrival):
         reason, about = prevented
         return _condition(READY, FALSE, reason, f"{about}: {reason.text}")
-    if not arrival.told:
+    if not arrival.reported:
         return _condition(READY, UNKNOWN, ConditionReason.NOT_REPORTED)
+    trouble = arrival.failed.keys() - arrival.catching_up.keys()
     progress = f"{len(importers) - len(behind)} of {len(importers)} importing clusters have the import."
     if not behind:
-        return _condition(READY, TRUE, ConditionReason.EXPORTED, progress)
-    if failed := {name: arrival.failed[name] for name in behind if name in arrival.failed}:
+        served = _condition(READY, TRUE, ConditionReason.EXPORTED, progress)
+        return unrouted(arrival.unrouted) if arrival.unrouted else served
+    if failed := {name: arrival.failed[name] for name in behind if name in trouble}:
         return _condition(READY, FALSE, *_not_applied(progress, failed))
     waiting = f"Waiting for {several(behind, _MAX_IMPORTERS_NAMED)}."
     if set(behind) <= set(arrival.lost):
         lost = ConditionReason.CLUSTER_LOST
         return _condition(READY, FALSE, lost, progress, waiting, lost.text)
+    if names := [name for name in behind if name in arrival.catching_up]:
+        late = ConditionReason.CATCHING_UP
+        return _condition(READY, FALSE, late, progress, waiting, f"{several(names)}: {late.text}")
     return _condition(READY, FALSE, ConditionReason.PENDING, progress, waiting)
+
+
+def unrouted(found: Mapping[str, tuple[str, str]]) -> Condition:
+    """Return Ready where an exporter's own gateway does not serve the service: the reason, and what is known.
+
+    What passes by itself is told last.
+    """
+    worst = min(found.values(), key=lambda why: why[0] == RouteReason.PENDING)
+    clusters = sorted(name for name, why in found.items() if why == worst)
+    reason, detail = RouteReason.of(worst[0]), worst[1].rstrip(". ")
+    quoted = f"{detail[:_MAX_QUOTED_CHARACTERS]}." if detail else ""
+    return _condition(
+        READY, FALSE, reason, f"{several(clusters, _MAX_EXPORTERS_NAMED)}: {reason.text}", quoted
+    )
 
 
 def being_deleted() -> Condition:
@@ -146,9 +192,20 @@ def being_deleted() -> Condition:
     return _condition(VALID, FALSE, ConditionReason.BEING_DELETED)
 
 
-def withheld() -> Condition:
-    """Return Ready while the deletion guard keeps an import."""
-    return _condition(READY, FALSE, ConditionReason.WITHHELD)
+def withheld(mostly: str = "") -> Condition:
+    """Return Ready while the deletion guard keeps an import.
+
+    ``mostly`` is the namespace of most imports that would be removed, empty after an empty list.
+    """
+    reason = ConditionReason.WITHHELD
+    cause = f"Most of the imports are in namespace {mostly}." if mostly else ""
+    return _condition(READY, FALSE, reason, reason.text, cause)
+
+
+def name_in_use(objects: Iterable[str]) -> Condition:
+    """Return Ready where objects of users have the names of derived ones."""
+    reason = ConditionReason.NAME_IN_USE
+    return _condition(READY, FALSE, reason, f"{several(objects)}: {reason.text}")
 
 
 def too_large(problem: str) -> Condition:
@@ -222,13 +279,6 @@ def _not_applied(progress: str, failed: Mapping[str, str]) -> tuple[str, ...]:
     others = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
     quoted = message[:_MAX_QUOTED_CHARACTERS].rstrip(". ")
     return reason, progress, reason.text, f"{name}{others}: {quoted}."
-
-
-def _not_carried(service: ExportedService) -> Iterator[str]:
-    """Yield what keeps changes of a service from its members, though Karmada reports success."""
-    if service.frozen:
-        yield Advice.FROZEN.text
-    yield from service.faults
 
 
 def _left_out(excluded: Mapping[str, Exclusion]) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from towpath.model.claim import EVERYWHERE
 from towpath.model.service import ServicePort
-from towpath.rules.contention import EVERYWHERE, Lost
+from towpath.rules.contention import Lost
 from towpath.rules.ports import Clash, Exporter
 from towpath.rules.reasons import Conflicting
 
@@ -65,7 +66,7 @@ def disagreements(
     if len({(id(e.export), id(e.service)) for e in exporters}) > 1:  # else all have the very same template
         for field in FIELDS:
             yield from _differing(field, exporters, clashes)
-    yield from (_path(one) for one in lost if one.claim.cluster != EVERYWHERE)
+    yield from (_path(loss) for loss in lost if loss.claim.cluster != EVERYWHERE)
 
 
 def _differing(
@@ -101,6 +102,6 @@ def _path(lost: Lost) -> Disagreement:
     (cluster, path, _), by = lost
     return Disagreement(
         Conflicting.PATH,
-        f'Conflicting path. "{path}" on the gateway of "{cluster}" belongs to older service export'
+        f'Conflicting path. "{path}" on the gateway of "{cluster}" was claimed earlier by service export'
         f' "{by.namespace}/{by.name}".',
     )

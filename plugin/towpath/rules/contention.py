@@ -3,72 +3,153 @@
 * Karmada's bindings ignore the API group ("shared binding names" in docs/karmada-behaviour.md), and so would
   derived policies: of two exports of one namespace and name the older counts, in every cluster.
 * A gateway routes by path. ErieCanal and FSM refuse an export as a whole if another Ingress of the cluster
-  has its path and pathType already. The older export keeps it.
+  has its path and pathType already. The export that claimed the path first keeps it.
 
-Each such thing is a ``Claim``, and the oldest claimant holds it, whether or not it exports in the end: so
+Each such thing is a ``Claim``, and the earliest claimant holds it, whether or not it exports in the end: so
 who holds what depends on the claims alone, and a change in one service touches only those that claim the
 same.
+
+When a claim began is in the status of its export (``records``), which only Towpath writes. A claim that is
+not recorded there yet is later than all that are. A status that records nothing, because its CRD or an older
+version of Towpath did not, stands for claims since the creation.
+
+A claim is recorded before it is served (``is_to_record``), and a record keeps its path until it is removed
+(``occupied_by``). So nothing that others create or edit takes what an export serves, in any order and after
+any restart. Of exports that serve nothing yet one that was neither changed nor reported since its creation
+comes first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
+from towpath.model.claim import EVERYWHERE, Claim, ClaimRecord
 from towpath.model.keys import ServiceKey
 from towpath.model.service import EXTERNAL_NAME
-from towpath.model.world import ExportedService
-from towpath.rules.ports import normal_path
+from towpath.model.times import rfc3339, seconds
+from towpath.model.world import ExportedService, Offer
+from towpath.rules.paths import claimed_path, is_within
 from towpath.rules.reasons import Exclusion, ExclusionReason
 
-EVERYWHERE = ""
-
-
-class Claim(NamedTuple):
-    """Something that only one service can have in a cluster, ``EVERYWHERE`` for the name."""
-
-    cluster: str
-    what: str
-    kind: str
+NOT_RECORDED = "~"
+"""Sorts after all times: the beginning of a claim that the status does not hold yet."""
 
 
 class Lost(NamedTuple):
-    """A claim that an older service holds."""
+    """A claim that another service made earlier."""
 
     claim: Claim
     holder: ServiceKey
 
 
 def claims_of(service: ExportedService) -> frozenset[Claim]:
-    """Return what a service claims. An export without a Service gets no path on its cluster's gateway."""
+    """Return what a service claims.
+
+    A path is claimed where the Service has the port of its rule. Once that is recorded, the claim lasts while
+    the export reaches the cluster with the rule: a Service that is created again finds its path. A path
+    outside of ``path_root`` claims nothing, so it is free for the namespace that it begins with.
+    """
     return frozenset(_claims(service))
 
 
 def _claims(service: ExportedService) -> Iterator[Claim]:
     yield Claim(EVERYWHERE, f"{service.key.namespace}/{service.key.name}", "name")
-    paths: dict[int, list[tuple[str, str]]] = {}
+    routes: dict[tuple[int, int], list[tuple[str, str, bool]]] = {}
+    recorded = bool(service.claimed)
     for cluster, offer in service.offers.items():
-        if offer.service is None or offer.service.type == EXTERNAL_NAME:
-            continue
-        same = id(offer.export)
-        if same not in paths:  # mostly all clusters have the same
-            paths[same] = [(normal_path(rule.path), rule.path_type) for rule in offer.export.rules]
-        for path, kind in paths[same]:
-            yield Claim(cluster, path, kind)
+        same = id(offer.export), id(offer.service)
+        if same not in routes:  # mostly all clusters have the same
+            routes[same] = _routes(offer, service.path_root)
+        for path, kind, served in routes[same]:
+            if served or (recorded and _record(service, cluster, path, kind)):
+                yield Claim(cluster, path, kind)
 
 
-def holder(claimants: Iterable[ExportedService]) -> ServiceKey:
+def occupied_by(service: ExportedService) -> frozenset[Claim]:
+    """Return what a service keeps from others: what it claims, and what its status still records.
+
+    The pass that takes up the end of a claim removes the record. An export that returns to a path before
+    that has never given it up, and nobody else has served it.
+    """
+    return claims_of(service) | _recorded_in(service.claimed or ())
+
+
+def settled(service: ExportedService) -> ExportedService:
+    """Return a service as it is when its record holds nothing that it no longer claims."""
+    if not service.claimed:
+        return service
+    made = claims_of(service)
+    rest = (
+        record._replace(clusters=tuple(c for c in record.clusters if Claim(c, *record[:2]) in made))
+        for record in service.claimed
+    )
+    return replace(service, claimed=tuple(record for record in rest if record.clusters))
+
+
+def _recorded_in(records: Iterable[ClaimRecord]) -> frozenset[Claim]:
+    return frozenset(Claim(c, path, kind) for path, kind, _, clusters in records for c in clusters)
+
+
+def _routes(offer: Offer, root: str) -> list[tuple[str, str, bool]]:
+    """Return path and pathType of each rule within a root, and whether the Service has its port."""
+    service = offer.service
+    exists = service is not None and service.type != EXTERNAL_NAME
+    ports = {port.port for port in service.ports} if service and exists else ()
+    return [
+        (claimed_path(rule.path), rule.path_type, rule.port_number in ports)
+        for rule in offer.export.rules
+        if is_within(rule.path, root)
+    ]
+
+
+def _record(service: ExportedService, cluster: str, path: str, kind: str) -> ClaimRecord | None:
+    for record in service.claimed or ():
+        if record.path == path and record.path_type == kind and cluster in record.clusters:
+            return record
+    return None
+
+
+def since(service: ExportedService, claim: Claim) -> str:
+    """Return since when a service makes one of its claims; ``NOT_RECORDED`` sorts after all times."""
+    if service.claimed is None or claim.cluster == EVERYWHERE:
+        return service.created
+    record = _record(service, *claim)
+    return record.since if record else NOT_RECORDED
+
+
+def holder(claim: Claim, claimants: Iterable[ExportedService]) -> ServiceKey:
     """Return which of several services has what they all claim."""
-    return min(claimants, key=lambda service: service.age).key
+    return min(claimants, key=lambda service: (_order(service, claim), service.age)).key
+
+
+def _order(service: ExportedService, claim: Claim) -> tuple[str, str, bool]:
+    """Return since when a service makes a claim. In a cluster that is new its other clusters count."""
+    began = since(service, claim)
+    if began != NOT_RECORDED:
+        return began, "", False
+    same = (claim.name, claim.kind)
+    others = (record.since for record in service.claimed or () if (record.path, record.path_type) == same)
+    return began, min(others, default=NOT_RECORDED), not service.untouched
+
+
+def is_to_record(service: ExportedService, records: Iterable[ClaimRecord]) -> bool:
+    """Tell whether a claim has begun or ended that the status does not say."""
+    return service.claimed is not None and _recorded_in(records) != _recorded_in(service.claimed)
 
 
 def holders(services: Mapping[ServiceKey, ExportedService]) -> dict[Claim, ServiceKey]:
     """Return who has each claim that is made."""
-    claimants: dict[Claim, list[ExportedService]] = {}
-    for service in services.values():
-        for claim in claims_of(service):
-            claimants.setdefault(claim, []).append(service)
-    return {claim: holder(those) for claim, those in claimants.items()}
+    held: dict[Claim, ServiceKey] = {}
+    contended: dict[Claim, list[ExportedService]] = {}
+    for key, service in services.items():
+        for claim in occupied_by(service):
+            first = held.setdefault(claim, key)
+            if first != key:
+                contended.setdefault(claim, [services[first]]).append(service)
+    held.update((claim, holder(claim, claimants)) for claim, claimants in contended.items())
+    return held
 
 
 def lost(key: ServiceKey, claims: Iterable[Claim], holders: Mapping[Claim, ServiceKey]) -> tuple[Lost, ...]:
@@ -77,8 +158,36 @@ def lost(key: ServiceKey, claims: Iterable[Claim], holders: Mapping[Claim, Servi
     Without its name it has nothing else to lose: then that is the only one.
     """
     gone = sorted(Lost(claim, holders[claim]) for claim in claims if holders[claim] != key)
-    name = [one for one in gone if one.claim.cluster == EVERYWHERE]
+    name = [loss for loss in gone if loss.claim.cluster == EVERYWHERE]
     return tuple(name or gone)
+
+
+def records(
+    service: ExportedService, claims: Iterable[Claim], holding: Mapping[Claim, ExportedService], now: float
+) -> tuple[ClaimRecord, ...]:
+    """Return what the status of an export should record at ``now`` (seconds since 1970) of its claims.
+
+    ``holding`` are the services that hold those of the claims that are lost. A lost claim begins after
+    that of its holder, whatever the clocks say, so it is recorded when that is.
+    """
+    clusters: dict[tuple[str, str, str], list[str]] = {}
+    for claim in claims:
+        if claim.cluster == EVERYWHERE:
+            continue
+        began = since(service, claim)
+        if began == NOT_RECORDED:
+            began = _beginning(claim, holding.get(claim), now)
+        if began:
+            clusters.setdefault((claim.name, claim.kind, began), []).append(claim.cluster)
+    return tuple(ClaimRecord(*route, tuple(sorted(names))) for route, names in sorted(clusters.items()))
+
+
+def _beginning(claim: Claim, holder: ExportedService | None, now: float) -> str:
+    """Return the beginning of a claim that is new; empty if it cannot be recorded yet."""
+    if holder is None:
+        return rfc3339(now)
+    held = seconds(since(holder, claim))
+    return "" if held is None else rfc3339(max(now, held + 1.0))
 
 
 def name_taken(by: str) -> Exclusion:
@@ -89,10 +198,10 @@ def name_taken(by: str) -> Exclusion:
 def exclusions(lost: Iterable[Lost]) -> dict[str, Exclusion]:
     """Return what lost claims mean: why a cluster does not export, under ``EVERYWHERE`` why none does."""
     excluded: dict[str, Exclusion] = {}
-    for (cluster, what, _), by in lost:
+    for (cluster, name, _), by in lost:
         if cluster == EVERYWHERE:
             excluded[cluster] = name_taken(by.dialect.value)
         else:
-            detail = f"{what} of ServiceExport {by.namespace}/{by.name}"
+            detail = f"{name} of ServiceExport {by.namespace}/{by.name}"
             excluded.setdefault(cluster, Exclusion(ExclusionReason.PATH_CLAIMED, detail))
     return excluded

@@ -8,17 +8,37 @@ the exclusion can quote it.
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import NamedTuple
 
 from towpath.model.cluster import DEFAULT_GATEWAY_PORT, FlomeshCluster, Member, changed
 from towpath.model.service import MAX_PORT
 from towpath.rules.reasons import Exclusion, ExclusionReason
 
+REMEMBERED_GATEWAYS = 4096
+"""Gateways that are judged once and not again for every service: more than a fleet has."""
 _MAX_NAME_CHARACTERS = 253
-_BROADCAST = IPv4Address(2**32 - 1)
+_UNROUTABLE = tuple(
+    map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"))
+)
+"""This network, loopback, link-local, multicast, and reserved with broadcast (RFC 6890)."""
+_METADATA = frozenset(
+    map(
+        ip_address,
+        (
+            *("100.100.100.200", "168.63.129.16", "192.0.0.192"),  # Alibaba, Azure, Oracle
+            *("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"),  # AWS and its pods, Google
+            *("fd00:c1::a9fe:a9fe", "fd00:42::42"),  # Oracle, Scaleway
+        ),
+    )
+)
+"""Where clouds give nodes their credentials, beside ``_METADATA_NETWORK``."""
+_METADATA_NETWORK = IPv4Network("169.254.0.0/16")
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _DNS_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_PORT = re.compile(r"[0-9]{1,5}")
 _LOCALHOST = re.compile(r"(.*\.)?localhost")
 _SEPARATOR = re.compile(r"[,;\s]")
 
@@ -40,11 +60,10 @@ def parse_gateway(text: str) -> Gateway:
     host, colon, digits = text.partition(":")
     if colon and not _is_port(digits):
         return Gateway(text, problem=ExclusionReason.GATEWAY_PORT)
-    host = host.removesuffix(".")
     problem = _problem_of_host(host)
     if problem is not None:
         return Gateway(text, problem=problem)
-    return Gateway(host, int(digits) if colon else DEFAULT_GATEWAY_PORT)
+    return Gateway(host.removesuffix("."), int(digits) if colon else DEFAULT_GATEWAY_PORT)
 
 
 def with_flomesh_cluster(member: Member, cluster: FlomeshCluster) -> Member:
@@ -58,6 +77,7 @@ def with_flomesh_cluster(member: Member, cluster: FlomeshCluster) -> Member:
     return changed(member, **fields, resolved="")
 
 
+@lru_cache(REMEMBERED_GATEWAYS)
 def is_dns_name(host: str) -> bool:
     """Tell whether a gateway's host is a name that has to be resolved."""
     gateway = parse_gateway(host)
@@ -66,28 +86,49 @@ def is_dns_name(host: str) -> bool:
 
 def why_no_gateway(member: Member) -> Exclusion | None:
     """Return why other clusters cannot connect to the member's gateway, None if they can."""
-    gateway = parse_gateway(member.gateway_host)
+    return _why_not_usable(member.gateway_host, member.gateway_ip)
+
+
+@lru_cache(REMEMBERED_GATEWAYS)
+def _why_not_usable(host: str, ip: str) -> Exclusion | None:
+    gateway = parse_gateway(host)
     if gateway.problem is not None:
         return Exclusion(gateway.problem, gateway.host)
-    if gateway.host != member.gateway_host:
-        return Exclusion(ExclusionReason.GATEWAY_MALFORMED, f"{member.gateway_host} in gatewayHost")
-    address = _ipv4(member.gateway_ip)
+    if gateway.host != host:
+        return Exclusion(ExclusionReason.GATEWAY_MALFORMED, f"{host} in gatewayHost")
+    address = _ipv4(ip)
     if address is None:
         return Exclusion(ExclusionReason.GATEWAY_UNRESOLVED, gateway.host)
     if not is_routable(address):
-        return Exclusion(ExclusionReason.GATEWAY_NOT_ROUTABLE, member.gateway_ip)
+        return Exclusion(ExclusionReason.GATEWAY_NOT_ROUTABLE, ip)
     return None
 
 
-def is_routable(address: IPv4Address) -> bool:
-    """Tell whether an address can lead from one cluster to another."""
-    return not (
-        address.is_loopback
-        or address.is_unspecified
-        or address.is_multicast
-        or address.is_link_local
-        or address == _BROADCAST
-    )
+def is_routable(address: IPv4Address | IPv6Address) -> bool:
+    """Tell whether an address can lead from one cluster to another. Of IPv6 the data path takes some."""
+    if gives_credentials(address):
+        return False
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _UNROUTABLE)
+    # What is mapped from IPv4 is reserved, and so is loopback.
+    special = (address.is_unspecified, address.is_reserved, address.is_multicast, address.is_link_local)
+    return not any(special)
+
+
+def gives_credentials(address: IPv4Address | IPv6Address) -> bool:
+    """Tell whether a cloud gives a node its credentials at an address, for who asks from the node."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address in _METADATA or (mapped or address) in _METADATA_NETWORK
+
+
+def routable(addresses: Iterable[str]) -> frozenset[str]:
+    """Return the addresses that can lead from one cluster to another."""
+    return frozenset(a for a in addresses if (address := _ipv4(a)) is not None and is_routable(address))
+
+
+def why_not_host(host: str) -> ExclusionReason | None:
+    """Return what is wrong with the host of a gateway, without a port; None if it is good."""
+    return _problem_of_text(host) or _problem_of_host(host)
 
 
 def _problem_of_text(text: str) -> ExclusionReason | None:
@@ -105,7 +146,7 @@ def _problem_of_text(text: str) -> ExclusionReason | None:
 
 def _problem_of_host(host: str) -> ExclusionReason | None:
     """Return what is wrong with a host alone."""
-    address, name = _ipv4(host), host.lower()
+    address, name = _ipv4(host), host.lower().removesuffix(".")
     if address is not None:
         return None if is_routable(address) else ExclusionReason.GATEWAY_NOT_ROUTABLE
     if name.rpartition(".")[2].isdigit() or len(name) > _MAX_NAME_CHARACTERS or not _DNS_NAME.fullmatch(name):
@@ -114,7 +155,7 @@ def _problem_of_host(host: str) -> ExclusionReason | None:
 
 
 def _is_port(digits: str) -> bool:
-    return digits.isascii() and digits.isdigit() and 1 <= int(digits) <= MAX_PORT
+    return _PORT.fullmatch(digits) is not None and 1 <= int(digits) <= MAX_PORT
 
 
 def _ipv4(text: str) -> IPv4Address | None:

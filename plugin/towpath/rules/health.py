@@ -23,7 +23,8 @@ def why_unhealthy(obj: Mapping[str, Any]) -> str:
     status = obj.get("status")
     conditions = status.get("conditions") if isinstance(status, dict) else None
     return " ".join(
-        f"{one['type']}={one['status']}: {one.get('message') or one.get('reason') or 'without a reason'}"
-        for one in (conditions if isinstance(conditions, list) else ())
-        if isinstance(one, dict) and (one.get("type"), one.get("status")) in _BAD
+        f"{condition['type']}={condition['status']}:"
+        f" {condition.get('message') or condition.get('reason') or 'without a reason'}"
+        for condition in (conditions if isinstance(conditions, list) else ())
+        if isinstance(condition, dict) and (condition.get("type"), condition.get("status")) in _BAD
     )

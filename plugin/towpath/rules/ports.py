@@ -10,12 +10,14 @@ another number, and a port without a name beside others, of which no Service cou
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from towpath.model.cluster import Member
 from towpath.model.export import Export
 from towpath.model.service import NO_AFFINITY, Service, ServicePort
 from towpath.model.view import Endpoint, ImportPort, Target, View
+from towpath.rules.paths import normal_path
 
 _TCP = "TCP"
 
@@ -63,16 +65,21 @@ def exporter(member: Member, export: Export, service: Service) -> Exporter:
         if port.port not in ports or (port.protocol == _TCP != ports[port.port].protocol):
             ports[port.port] = port
     paths = {rule.port_number: rule.path for rule in export.rules}
-    offered = [(ports[number], _endpoint(member, path)) for number, path in paths.items() if number in ports]
+    gateway = (member.key, member.gateway_host, member.gateway_ip, member.gateway_port)
+    offered = [
+        (ports[number], _endpoint(*gateway, path)) for number, path in paths.items() if number in ports
+    ]
     return Exporter(member, export, service, tuple(offered))
 
 
 def of_one_type(ordered: Sequence[Exporter]) -> list[Exporter]:
     """Return those that have the type of the oldest, which comes first."""
-    return [one for one in ordered if one.service.import_type == ordered[0].service.import_type]
+    return [
+        exporter for exporter in ordered if exporter.service.import_type == ordered[0].service.import_type
+    ]
 
 
-def can_replace(others: Sequence[Exporter], one: Exporter) -> bool:
+def can_replace(others: Sequence[Exporter], exporter: Exporter) -> bool:
     """Tell whether without one exporter the others, oldest first, would still give all that it gives.
 
     Every port of it, to every cluster that it is meant for. Another cluster that is itself left out, by its
@@ -82,25 +89,16 @@ def can_replace(others: Sequence[Exporter], one: Exporter) -> bool:
     by_name = {other.member.name: other for other in left}
     offers = {port.port: names for port, names in merge_ports(left).ports}
     return all(
-        any(_is_wider(by_name[name].export, one.export) for name, _ in offers.get(port.port, ()))
-        for port, _ in one.offered
+        any(_is_wider(by_name[name].export, exporter.export) for name, _ in offers.get(port.port, ()))
+        for port, _ in exporter.offered
     )
 
 
-def _is_wider(other: Export, one: Export) -> bool:
+def _is_wider(other: Export, export: Export) -> bool:
     """Tell whether another export is meant for all clusters that one is meant for."""
     if not other.target_clusters:
         return True
-    return bool(one.target_clusters) and set(one.target_clusters) <= set(other.target_clusters)
-
-
-def normal_path(path: str) -> str:
-    """Return the path as FSM needs it: a leading ``/``, none at the end, never empty.
-
-    FSM puts it in front of the request's path, and takes an empty one as "speak mTLS to the gateway"
-    (outbound-http-load-balancing.js:147), so the root is ``/`` itself.
-    """
-    return "/" + path.strip("/")
+    return bool(export.target_clusters) and set(export.target_clusters) <= set(other.target_clusters)
 
 
 def merge_ports(exporters: Sequence[Exporter]) -> United:
@@ -109,15 +107,15 @@ def merge_ports(exporters: Sequence[Exporter]) -> United:
     names: dict[str, ServicePort] = {}
     offers: dict[int, list[tuple[str, Endpoint]]] = {}
     clashes = []
-    for one in exporters:
-        for port, endpoint in one.offered:
+    for exporter in exporters:
+        for port, endpoint in exporter.offered:
             older = _clashing(port, known, names)
             if older is not None:
-                clashes.append(Clash(one.member.name, port, older))
+                clashes.append(Clash(exporter.member.name, port, older))
                 continue
             known.setdefault(port.port, port)
             names.setdefault(port.name, port)
-            offers.setdefault(port.port, []).append((one.member.name, endpoint))
+            offers.setdefault(port.port, []).append((exporter.member.name, endpoint))
     ports = tuple(
         UnitedPort(port, tuple(sorted(offers[number], key=_by_key))) for number, port in known.items()
     )
@@ -171,11 +169,10 @@ def _common(oldest: Exporter) -> View:
     )
 
 
-def _endpoint(member: Member, path: str) -> Endpoint:
-    target = Target(
-        host=member.gateway_host, ip=member.gateway_ip, port=member.gateway_port, path=normal_path(path)
-    )
-    return Endpoint(cluster_key=member.key, target=target)
+@lru_cache(maxsize=4096)
+def _endpoint(key: str, host: str, ip: str, port: int, path: str) -> Endpoint:
+    """Return an endpoint, the same one again: a service is derived several times around each change."""
+    return Endpoint(cluster_key=key, target=Target(host=host, ip=ip, port=port, path=normal_path(path)))
 
 
 def _import_port(port: ServicePort, endpoints: Iterable[Endpoint]) -> ImportPort:

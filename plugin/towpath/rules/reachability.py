@@ -17,8 +17,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
+
+from towpath.model.export import WHEN_UNREACHABLE
+from towpath.model.times import rfc3339
+from towpath.rules.reasons import Advice, Caution
 
 KEEP = math.inf
 DEFAULT_GRACE = 300.0
@@ -51,7 +55,19 @@ def grace(annotation: str) -> float | None:
     return None
 
 
-def _always(_one: str, _others: frozenset[str]) -> bool:
+def kept_until(since: float, grace: float) -> str:
+    """Return since when a cluster is lost, and until when its grace lasts."""
+    return f"since {rfc3339(since)}, kept" + (f" until {rfc3339(since + grace)}" if grace < KEEP else "")
+
+
+def misspelled(annotation: str) -> Iterator[Caution]:
+    """Yield the warning about an annotation that ``grace`` cannot read."""
+    if grace(annotation) is None:
+        detail = f"{annotation!r}: must be Keep, Withdraw or WithdrawAfter=<duration>"
+        yield Caution(Advice.BAD_ANNOTATION, f"metadata.annotations[{WHEN_UNREACHABLE}]", detail)
+
+
+def _always(_name: str, _others: frozenset[str]) -> bool:
     return True
 
 

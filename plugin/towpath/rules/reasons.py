@@ -8,7 +8,7 @@ Each entry is a word for programs and a text for people: the problem in one sent
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class Reason(StrEnum):
@@ -22,6 +22,11 @@ class Reason(StrEnum):
         member._value_ = value
         member.text = f"{problem} {fix}" if fix else problem
         return member
+
+    @classmethod
+    def of(cls, word: str) -> Self:
+        """Return the reason of a word."""
+        return next(reason for reason in cls if reason == word)
 
 
 class ExclusionReason(Reason):
@@ -47,6 +52,16 @@ class ExclusionReason(Reason):
         "NotAppliedYet",
         "Karmada has not applied the ServiceExport and the Service in the cluster yet.",
     )
+    NOT_REPORTED_YET = (
+        "NotReportedYet",
+        "Karmada reports the object as applied, and the cluster does not report it.",
+        "Annotate the object to have Karmada apply it again.",
+    )
+    CATCHING_UP = (
+        "CatchingUp",
+        "The cluster is Ready again, and Karmada does not know yet that it holds the objects.",
+        "Wait two minutes. Karmada finds them by itself.",
+    )
     SUSPENDED = (
         "Suspended",
         "The PropagationPolicy suspends dispatching to the cluster, which never received the objects.",
@@ -68,9 +83,14 @@ class ExclusionReason(Reason):
         "No rule of the ServiceExport names a port of the Service.",
         "Set portNumber to a port of the Service.",
     )
+    PATH_OUTSIDE = (
+        "PathOutsideNamespace",
+        "Towpath is installed with --paths namespaced, and the path does not begin with the namespace.",
+        "Set a path that begins with /<namespace>/.",
+    )
     PATH_CLAIMED = (
         "PathClaimed",
-        "An older ServiceExport already uses this path on the cluster's gateway.",
+        "Another ServiceExport claimed this path on the cluster's gateway earlier.",
         "Set another path in the rule.",
     )
     REFUSED_IN_MEMBER = (
@@ -115,7 +135,7 @@ class ExclusionReason(Reason):
     )
     GATEWAY_NOT_ROUTABLE = (
         "GatewayNotRoutable",
-        "The address of the gateway is a loopback, unspecified, link-local, multicast or broadcast address.",
+        "The address of the gateway is a loopback, link-local, multicast, broadcast or reserved address.",
         "Set an address that other clusters can reach.",
     )
     DRAINED = (
@@ -125,7 +145,7 @@ class ExclusionReason(Reason):
     )
     UNREACHABLE = (
         "Unreachable",
-        "Karmada cannot reach the cluster for longer than towpath.io/when-unreachable allows.",
+        "Karmada lost the cluster before it exported, or for longer than towpath.io/when-unreachable allows.",
         "The endpoints return when the cluster is Ready.",
     )
     TYPE_CONFLICT = (
@@ -148,12 +168,17 @@ class NotImportedReason(Reason):
         "The namespace does not exist in the member cluster, because Karmada does not propagate it there.",
         "Propagate it there, or remove its label namespace.karmada.io/skip-auto-propagation.",
     )
+    RELEASED = (
+        "Released",
+        "The annotation towpath.io/released leaves the import of this cluster to another control plane.",
+        "Run `towpath migrate apply` to take it over.",
+    )
     NO_EXPORTER = "NoExporter", "No cluster exports the service."
     ONLY_EXPORTER = "OnlyExporter", "The cluster is the only one that exports the service."
     OUT_OF_SCOPE = (
         "OutOfScope",
         "No other exporter lists this cluster in targetClusters.",
-        "Add its cluster key, or remove targetClusters.",
+        "Add its cluster key to targetClusters, or remove targetClusters.",
     )
     PORTS_CLASH = (
         "PortsClash",
@@ -172,7 +197,7 @@ class Conflicting(Reason):
     INTERNAL_TRAFFIC_POLICY = "InternalTrafficPolicyConflict", "The Services differ in internalTrafficPolicy."
     TRAFFIC_DISTRIBUTION = "TrafficDistributionConflict", "The Services differ in trafficDistribution."
     SERVICE_ACCOUNT = "ServiceAccountConflict", "The ServiceExports differ in serviceAccountName."
-    PATH = "PathConflict", "An older ServiceExport of another service uses the same path on the same gateway."
+    PATH = "PathConflict", "Another ServiceExport claimed the same path on the same gateway earlier."
 
 
 class ConditionReason(Reason):
@@ -208,6 +233,11 @@ class ConditionReason(Reason):
         "Karmada cannot reach the cluster.",
         "The import arrives when the cluster is Ready.",
     )
+    CATCHING_UP = (
+        "CatchingUp",
+        "The cluster is Ready again, and Karmada does not know yet that it holds the import.",
+        "Wait two minutes. Karmada finds it by itself.",
+    )
     NOT_REPORTED = (
         "NotReported",
         "No member cluster reports the import that it has.",
@@ -216,7 +246,7 @@ class ConditionReason(Reason):
     WITHHELD = (
         "WithdrawalWithheld",
         "Deletion withheld: too many imports would be removed at once, or Karmada returned an empty list.",
-        "Retrying.",
+        "Annotate the ServiceExport with towpath.io/allow-withdrawal: true to delete the import at once.",
     )
     VIEW_TOO_LARGE = (
         "ViewTooLarge",
@@ -239,11 +269,211 @@ class ConditionReason(Reason):
         "A ServiceImport of another API group has the same name, and Karmada cannot tell them apart.",
         "Delete or rename one.",
     )
+    NAME_IN_USE = (
+        "DerivedNameInUse",
+        "Towpath derives an object of this name, and another one exists, so nothing is written.",
+        "Delete or rename the other object.",
+    )
     CLAIMED_ELSEWHERE = (
         "ClaimedElsewhere",
         "Another policy controls the placement of this ServiceImport.",
         "Exclude ServiceImports from it.",
     )
+
+
+class ChainReason(Reason):
+    """Why a link of a service's chain is broken, or what an answer leaves out, where none of the reasons
+    above says it."""
+
+    NOT_CARRIED = (
+        "NotCarried",
+        "Changes to the ServiceExport or the Service do not reach every cluster.",
+        "Correct the override policy or the suspension.",
+    )
+    EXPORTER_LOST = (
+        "ExporterLost",
+        "Karmada cannot reach the cluster, and its endpoints stay until the grace ends.",
+        "Restore the connection, or drain the cluster.",
+    )
+    NAMESAKE = (
+        "Namesake",
+        "Another ServiceExport has the same name, and this answer is not about it.",
+        "Name its API group with --dialect to see it, and delete or rename one.",
+    )
+    NOT_WRITTEN = (
+        "NotWritten",
+        "The object in Karmada differs from what is derived.",
+        "Check with `towpath check` that a plugin runs.",
+    )
+    NOT_BOUND = (
+        "NotBound",
+        "Karmada has not bound the ServiceImport to the cluster yet.",
+        "If that lasts, read the log of karmada-scheduler.",
+    )
+    GATEWAY_DOWN = (
+        "GatewayDown",
+        "No pod of the data path is ready in the exporting cluster, so its gateway does not answer.",
+        "Check the DaemonSet towpath-net in the namespace towpath-system there.",
+    )
+    NOT_READ = (
+        "NotRead",
+        "The cluster cannot be read, so nothing is known of its pods and its gateway.",
+        "Name a context of the cluster in --members, or allow the user to use Karmada's cluster proxy.",
+    )
+    SERVICE_NOT_APPLIED = (
+        "ServiceNotApplied",
+        "Karmada cannot apply the Service in the cluster, so its name does not resolve there.",
+        "Remove the cause that Karmada reports.",
+    )
+    SERVICE_ON_ITS_WAY = (
+        "ServiceOnItsWay",
+        "Karmada has not applied the Service in the cluster yet, so its name does not resolve there.",
+        "If that lasts, read the ResourceBinding of the Service.",
+    )
+
+
+class CallReason(Reason):
+    """Why a call of ``towpath verify`` was not answered, or could not be made."""
+
+    NO_DATA_PATH = (
+        "NoDataPath",
+        "Towpath carries no calls of pods in this cluster, so none is made there.",
+        "Run `towpath install --data-path`, or test with a client of its own mesh.",
+    )
+    CLUSTER_LOST = (
+        "ClusterLost",
+        "Karmada cannot reach the cluster, so no pod is created there.",
+        "Restore the connection.",
+    )
+    NO_ACCESS = (
+        "NoAccess",
+        "The apiserver of the cluster does not run the pod.",
+        "Name a context of the cluster in --members, or allow the user to use Karmada's cluster proxy.",
+    )
+    NO_NODE = "NoNode", "The cluster has no Ready node, so no pod can run there.", "Add a node."
+    POD_NOT_RUN = (
+        "PodNotRun",
+        "The pod that makes the calls does not run to its end.",
+        "Correct what the cluster reports, or name another image with --image.",
+    )
+    NO_ANSWER = (
+        "NoAnswer",
+        "The gateway of the exporting cluster does not answer.",
+        "Check that it runs, and that the nodes of the calling cluster reach its address and port.",
+    )
+    NO_ROUTE = (
+        "NoRoute",
+        "The gateway of the exporting cluster has no route to the service.",
+        "Check the ServiceExport and the Service in the exporting cluster.",
+    )
+    NO_READY_POD = (
+        "NoReadyPod",
+        "The Service has no ready pod in the exporting cluster.",
+        "Check the pods that the Service selects there.",
+    )
+    POD_NOT_REACHED = (
+        "PodNotReached",
+        "The gateway of the exporting cluster cannot connect to a pod of the Service.",
+        "Check targetPort of the Service, and the network policies there.",
+    )
+    SERVER_ERROR = (
+        "ServerError",
+        "The answer is an error of the gateway or of the application.",
+        "Check the application, or name a path that it serves with --path.",
+    )
+    NOT_FOUND = (
+        "NotFound",
+        "The gateway of the exporting cluster does not tell whether it or the application lacks the path.",
+        "Name a path that the application serves with --path.",
+    )
+    NAME_NOT_ANSWERED = (
+        "NameNotAnswered",
+        "A call to the name of the Service is not answered.",
+        "Read the log of the pod towpath-net on the node, and compare with the calls to each gateway.",
+    )
+
+
+class RouteReason(Reason):
+    """Why calls do not reach a service by the gateway that a member has of its own ("route rule")."""
+
+    MALFORMED = (
+        "RouteMalformed",
+        "The annotation towpath.io/gateway-route of the Karmada Cluster cannot be read.",
+        "Set HTTPRoute/<namespace>/<gateway>, or Ingress/<class>.",
+    )
+    NO_HTTP_PORT = (
+        "NoHTTPPort",
+        "The cluster exports no HTTP port, and routes carry HTTP only.",
+        "Export an HTTP port.",
+    )
+    TOO_MANY_RULES = "TooManyRules", "An HTTPRoute has at most 16 rules.", "Export fewer ports."
+    PATH_STAYS = (
+        "PathStays",
+        "An Ingress cannot take the path of the rule off.",
+        "Annotate the ServiceExport with towpath.io/keep-path: true, or use an HTTPRoute.",
+    )
+    NOT_ACCEPTED = (
+        "RouteNotAccepted",
+        "The gateway of the cluster does not accept the route.",
+        "Correct the Gateway there, or towpath.io/gateway-route of the Karmada Cluster.",
+    )
+    NOT_APPLIED = (
+        "RouteNotApplied",
+        "Karmada cannot apply the route in the cluster.",
+        "Remove the cause that Karmada reports.",
+    )
+    NAME_IN_USE = (
+        "RouteNameInUse",
+        "A policy of a user has the name of a derived one.",
+        "Delete or rename the policy.",
+    )
+    PENDING = (
+        "RoutePending",
+        "The gateway of the cluster has not reported the route yet.",
+        "If that lasts, check that the cluster serves the kind of the route, and that its gateway runs.",
+    )
+
+
+class MigrationReason(Reason):
+    """Why an endpoint that another control plane has written would be missing from Karmada's import."""
+
+    NO_EXPORT = (
+        "NoExport",
+        "Karmada has no ServiceExport of this name.",
+        "Apply the ServiceExport and its Service to Karmada, with a policy for every cluster that exports.",
+    )
+    OTHER_GROUP = (
+        "OtherAPIGroup",
+        "Karmada has the ServiceExport in another API group than the member has the import.",
+        "Apply it in the group of the import: flomesh.io up to FSM 1.2, multicluster.flomesh.io from 1.3 on.",
+    )
+    UNKNOWN_CLUSTER = (
+        "UnknownCluster",
+        "No member of Karmada has this cluster key.",
+        "Join the cluster, or set region and zone of its Karmada Cluster and towpath.io/group as in the key.",
+    )
+    EXCLUDED = "Excluded", "The cluster does not export the service."
+    NOT_PROPAGATED = (
+        "NotPropagated",
+        "Karmada does not propagate the ServiceExport and the Service to the cluster.",
+        "Add the cluster to their policy.",
+    )
+    MOVED = (
+        "OtherAddress",
+        "The cluster exports with another address or path.",
+        "Set its gateway with `towpath gateway set`, or the path of the rule, as the member has it.",
+    )
+    OTHER_PORT = (
+        "OtherPort",
+        "The cluster exports other ports.",
+        "Add a rule for the port to the ServiceExport.",
+    )
+    NOT_OFFERED = (
+        "NotOffered",
+        "The cluster exports the service, and not to this member.",
+        "Remove targetClusters, which ErieCanal ignores, or agree on the port in all clusters.",
+    )
+    NOT_IMPORTED = "NotImported", "Karmada carries no import to this member."
 
 
 class PolicyReason(Reason):
@@ -291,6 +521,11 @@ class Advice(Reason):
         "FSM forwards the bytes of this port unchanged to an HTTP gateway, which cannot route them.",
         "Export an HTTP port.",
     )
+    OTHER_PROTOCOL = (
+        "OtherProtocol",
+        "Gateways route HTTP only, and the name or the number of the port is that of another protocol.",
+        "Export an HTTP port, or set its appProtocol to http.",
+    )
     UNROUTED_PROTOCOL = (
         "UnroutedProtocol",
         "FSM creates no route for this appProtocol.",
@@ -299,7 +534,7 @@ class Advice(Reason):
     NOT_TCP = "NotTCP", "Gateways support TCP only.", "Export a TCP port."
     EXACT_PATH = (
         "ExactPath",
-        "FSM puts the path of the rule before the path of the request, so pathType Exact never matches.",
+        "Importing clusters put the path of the rule before that of the request, so Exact never matches.",
         "Set pathType to Prefix.",
     )
     ROOT_PATH = (
@@ -307,10 +542,35 @@ class Advice(Reason):
         "FSM puts the path of the rule before the path of the request, so requests arrive with '//'.",
         "Set another path than '/'.",
     )
+    PATH_NESTED = (
+        "PathNested",
+        "A gateway sends requests below a path to the longest path that matches, here of another namespace.",
+        "Set a path that neither contains the other nor is in it.",
+    )
+    NO_TUNNEL = (
+        "NoTunnel",
+        "The bytes of this port travel in a tunnel of towpath-net, which other gateways do not have.",
+        "Use the data path in all exporting clusters, or export an HTTP port.",
+    )
+    HEADLESS_EXPORTER = (
+        "HeadlessExporter",
+        "The Service is headless in a cluster with towpath-net, so its clients there use local pods only.",
+        "Use a Service with a cluster IP in the exporting clusters.",
+    )
     TARGET_PORT_DIFFERS = (
         "TargetPortDiffers",
         "The sidecar of FSM admits the gateway by the port of the Service.",
         "In a mesh, set port and targetPort to the same number.",
+    )
+    NO_IMPORTER_IN_SCOPE = (
+        "NoImporterInScope",
+        "No cluster in targetClusters can import the service.",
+        "Add the key of a cluster to targetClusters.",
+    )
+    STALE_EXPORT = (
+        "StaleExport",
+        "Karmada reports the ServiceExport as applied, and the cluster holds another version or none.",
+        "Retrying.",
     )
     FROZEN = (
         "Frozen",
@@ -319,7 +579,7 @@ class Advice(Reason):
     )
     SHARED_GATEWAY = (
         "SharedGateway",
-        "Several clusters have the same gateway address and port, and FSM keeps only the last one.",
+        "Several clusters have the same gateway address and port, and only one of them receives traffic.",
         "Set a gateway of its own for each cluster.",
     )
     JOINED_TWICE = (
@@ -341,7 +601,7 @@ class Advice(Reason):
     NOT_EXPORTED = "NotExported", "No cluster exports a service with this name, so the policy has no effect."
     LOCALITY_TARGET = (
         "LocalityTarget",
-        "FSM ignores targets when lbType is Locality and uses the local cluster only.",
+        "The targets are ignored when lbType is Locality, and only the local cluster is used.",
         "Set lbType to FailOver or ActiveActive.",
     )
     UNKNOWN_KEY = (
@@ -352,6 +612,7 @@ class Advice(Reason):
     NOT_AN_EXPORTER = (
         "TargetDoesNotExport",
         "The cluster does not export the service, so it receives no traffic.",
+        "Use the key of an exporter.",
     )
     REPEATED_KEY = (
         "RepeatedClusterKey",
@@ -365,12 +626,12 @@ class Advice(Reason):
     )
     WEIGHT_ZERO = (
         "WeightZero",
-        "FSM treats weight 0 as 100, so the cluster receives traffic.",
+        "The weight 0 counts as 100, so the cluster receives traffic.",
         "To exclude the cluster, remove it from targets.",
     )
     WEIGHT_IGNORED = (
         "WeightIgnored",
-        "FSM uses weights only when lbType is ActiveActive.",
+        "Weights count only when lbType is ActiveActive, or inside a failover tier of towpath-net.",
         "Remove the weight.",
     )
     UNEQUAL_GATEWAY_PORTS = (
@@ -401,7 +662,6 @@ PLAIN = frozenset(
     {
         Advice.REPEATED_RULE,
         Advice.EXACT_PATH,
-        Advice.ROOT_PATH,
         Advice.LOCALITY_TARGET,
         Advice.REPEATED_KEY,
         Advice.WEIGHT_ZERO,
@@ -455,6 +715,7 @@ class Finding(NamedTuple):
     reason: str
     field: str
     text: str
+    is_error: bool = False
 
 
 class Caution(NamedTuple):

@@ -12,7 +12,7 @@ runs the Service, that takes part and has no key.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from towpath.model.cluster import Member
@@ -20,8 +20,11 @@ from towpath.model.keys import is_cluster_key, why_not_cluster_key
 from towpath.model.traffic import Spread, TrafficPolicy, TrafficTarget
 from towpath.rules.ports import Exporter
 from towpath.rules.reasons import PLAIN, Advice, Caution, InvalidReason
+from towpath.rules.scope import with_meant
+from towpath.text import several
 
 _DEFAULT_WEIGHT = 100
+_OF_FSM = frozenset({Advice.UNEQUAL_GATEWAY_PORTS, Advice.FAIL_OVER_OLD_FSM, Advice.FAIL_OVER_PORT})
 
 
 def impossible(policy: TrafficPolicy) -> tuple[Caution, ...]:
@@ -54,16 +57,19 @@ def surprises(
     """Return what is legal and surprises, in the order of fields.
 
     ``consumers`` are the members that have the policy, ``exporters`` those whose endpoints they import,
-    ``known`` the cluster keys of all members, and ``local`` the names of those that run the Service.
+    ``known`` the cluster keys of all members, and ``local`` the names of those that run the Service. What is
+    true of FSM alone is said of the consumers that have it, and of all while none is known.
     """
-    by_key = {one.member.key: one for one in exporters}
+    with_fsm = tuple(member for member in consumers if not member.data_path)
+    by_key = {exporter.member.key: exporter for exporter in exporters}
     case = _Case(policy, tuple(consumers), by_key, frozenset(known), frozenset(local))
+    only_fsm = None if consumers and not with_fsm else replace(case, consumers=with_fsm)
     found = [
         Caution(reason, field, detail)
         for reason, field, rule in _POLICY_RULES[policy.lb_type]
-        if (detail := rule(case)) is not None
+        if (about := only_fsm if reason in _OF_FSM else case) and (detail := rule(about)) is not None
     ]
-    return (*found, *_of_targets(case))
+    return (*found, *_of_targets(case, only_fsm))
 
 
 def surprises_alone(policy: TrafficPolicy) -> tuple[Caution, ...]:
@@ -91,7 +97,7 @@ class _Case:
     @cached_property
     def used(self) -> Mapping[str, tuple[int, int]]:
         """Gateway port and weight of each exporter that a target names, by cluster key."""
-        ports = {key: one.member.gateway_port for key, one in self.exporters.items()}
+        ports = {key: exporter.member.gateway_port for key, exporter in self.exporters.items()}
         named = {target.cluster_key: target.weight or _DEFAULT_WEIGHT for target in self.policy.targets}
         return {key: (ports[key], weight) for key, weight in named.items() if key in ports}
 
@@ -100,13 +106,13 @@ class _Case:
         """By targetPort the names of the clusters that have the policy and run the Service, by key."""
         found: dict[int | str, dict[str, str]] = {}
         for member in self.consumers:
-            one = self.exporters.get(member.key) if member.name in self.local else None
-            for port in one.service.ports if one else ():
+            exporter = self.exporters.get(member.key) if member.name in self.local else None
+            for port in exporter.service.ports if exporter else ():
                 found.setdefault(port.target_port or port.port, {})[member.key] = member.name
         return found
 
 
-def _of_targets(case: _Case) -> Iterator[Caution]:
+def _of_targets(case: _Case, only_fsm: _Case | None) -> Iterator[Caution]:
     ignored = case.policy.lb_type is Spread.LOCALITY
     counting = {target.cluster_key: index for index, target in enumerate(case.policy.targets)}
     for index, target in enumerate(case.policy.targets):
@@ -116,7 +122,8 @@ def _of_targets(case: _Case) -> Iterator[Caution]:
             yield Caution(Advice.REPEATED_KEY, f"{field}.clusterKey", target.cluster_key)
             continue
         for reason, part, rule in _TARGET_RULES[case.policy.lb_type]:
-            if (detail := rule(case, target)) is not None:
+            about = only_fsm if reason in _OF_FSM else case
+            if about is not None and (detail := rule(about, target)) is not None:
                 yield Caution(reason, field + part, detail)
 
 
@@ -143,14 +150,14 @@ def _unequal_gateway_ports(case: _Case) -> str | None:
 
 
 def _unknown_key(case: _Case, target: TrafficTarget) -> str | None:
-    return None if target.cluster_key in case.known else target.cluster_key
+    return None if target.cluster_key in case.known else with_meant(target.cluster_key, case.known)
 
 
 def _not_an_exporter(case: _Case, target: TrafficTarget) -> str | None:
     """Where nothing exports at all, that is said once and not of each target."""
     key = target.cluster_key
     idle = key in case.known and key not in case.own and key not in case.exporters
-    return key if idle and case.exporters else None
+    return f"{key}; the exporters are {several(case.exporters)}" if idle and case.exporters else None
 
 
 def _own_key(case: _Case, target: TrafficTarget) -> str | None:

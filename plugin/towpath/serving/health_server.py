@@ -16,20 +16,16 @@ no TLS and no authentication: listen on an address that only the intended client
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from towpath.errors import SocketUnusable
-from towpath.serving.host_port import parse_host_port
+from towpath.serving.listening import LOGGER, Connections, listen
 
 log = structlog.get_logger()
 
@@ -74,17 +70,18 @@ class HealthServer:
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            logger=_LOGGER,
+            logger=LOGGER,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             lingering_time=GRACE_SECONDS,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
             shutdown_timeout=GRACE_SECONDS,
         )
+        self._connections = Connections(self._runner)
         self._listener: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        bound = _listen(self._address)
+        bound = listen(self._address, "--health")
         self.port = bound.getsockname()[1]
         try:
             await self._runner.setup()
@@ -105,10 +102,7 @@ class HealthServer:
         await self._runner.cleanup()
 
     def _connection(self) -> asyncio.Protocol:
-        server = self._runner.server
-        if server is None or len(server.connections) >= MAX_CONNECTIONS:
-            return _ClosedAtOnce()
-        return server()
+        return self._connections.accept(MAX_CONNECTIONS)
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         try:
@@ -134,37 +128,7 @@ class HealthServer:
         return web.Response(status=200 if is_ready else 503, text="\n".join(lines) + "\n")
 
 
-class _ClosedAtOnce(asyncio.Protocol):
-    """A connection beyond the limit."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
-
-
 async def _set_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "towpath"
     response.headers["Cache-Control"] = "no-store"
     response.headers["Vary"] = "Accept, Accept-Encoding"
-
-
-def _listen(address: str) -> socket.socket:
-    host, port = parse_host_port(address, "--health")
-    is_dual_stack = not host and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if is_dual_stack or ":" in host else socket.AF_INET
-    try:
-        found = socket.getaddrinfo(host or None, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        return socket.create_server(found[0][4], family=family, dualstack_ipv6=is_dual_stack)
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (while ")[0]  # the rest repeats the address
-    except UnicodeError:
-        reason = "No such host name"
-    raise SocketUnusable(f"cannot listen on {address}: {reason}")
-
-
-def _is_server_error(record: logging.LogRecord) -> bool:
-    """Filter out errors of clients: the client has received them."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
-_LOGGER = logging.getLogger(__name__)
-_LOGGER.addFilter(_is_server_error)

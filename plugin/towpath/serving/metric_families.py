@@ -116,6 +116,22 @@ class MetricSet:
         self.declared.append(Declared(name, "histogram", labels, meaning))
         return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
 
+    def describe_credentials(self) -> None:
+        """Declare when the credentials of a process end; ``report_credentials`` says it."""
+        self._credentials: Gauges[tuple[()]] = self.gauges(
+            "towpath_credentials_expiry_timestamp_seconds",
+            "Unix time at which the credentials for the Karmada apiserver expire.",
+        )
+
+    def report_credentials(self, expires: Callable[[], float | None]) -> None:
+        """Report the time that the function returns; a time that is not known is left out."""
+
+        def read() -> Mapping[tuple[()], float]:
+            at = expires()
+            return {} if at is None else {(): at}
+
+        self._credentials.read_from(read)
+
     def describe_process(self) -> None:
         """Declare what every process reports: its version, and the resources that it uses."""
         build: Gauges[tuple[str, str]] = self.gauges(

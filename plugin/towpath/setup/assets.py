@@ -14,13 +14,15 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _CHECKOUT = {
     "crds": "deploy/crds",
     "karmada": "deploy/karmada",
+    "datapath": "deploy/datapath",
     "local": "deploy/local",
+    "schemas": "deploy/schemas",
     "walkthrough": "examples/walkthrough",
 }
 
 
 def deployed(folder: str) -> Path:
-    """Return the folder of shipped files named ``crds``, ``karmada``, ``local`` or ``walkthrough``.
+    """Return the folder of shipped files with one of the names above.
 
     Raises MissingTool if this installation of Towpath lacks it.
     """

@@ -1,16 +1,15 @@
-"""Credentials of the plugin and of the webhook, as kubeconfig files.
+"""Credentials of the plugin and of the webhook, as files with fixed names.
 
 Each gets a ServiceAccount in Karmada, which ``deploy/karmada/rbac.yaml`` binds to its permissions, and a
-token for it. A token needs neither a CA key nor a signer, so this works on every Karmada, and deleting the
-ServiceAccount revokes it, which a client certificate does not allow. The token expires: running the command
-again writes new files, which a running process reads without a restart.
+token for it in a kubeconfig. A token needs neither a CA key nor a signer, so this works on every Karmada, and
+deleting the ServiceAccount revokes it, which a client certificate does not allow. The token expires: running
+the command again makes new files, which a running process reads without a restart.
+
+``credential_store`` keeps the files, ``plugin_tls`` adds the certificates between webhook and plugin.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -25,17 +24,17 @@ TOKEN_SECONDS = 365 * 24 * 3600
 """How long a token should be valid; the apiserver may grant less."""
 
 
-class Written(NamedTuple):
-    """A kubeconfig file, and when the token in it expires (RFC 3339)."""
+class CredentialFile(NamedTuple):
+    """The content of a file, and when what it holds expires (RFC 3339)."""
 
-    path: Path
+    name: str
+    content: bytes
     expires: str
 
 
-async def write_kubeconfigs(client: Client, folder: Path) -> tuple[list[Installed], list[Written]]:
-    """Create the ServiceAccounts and write ``plugin.kubeconfig`` and ``webhook.kubeconfig``."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    done, written = [], []
+async def issue_kubeconfigs(client: Client) -> tuple[list[Installed], list[CredentialFile]]:
+    """Create the ServiceAccounts, and kubeconfigs named ``plugin.kubeconfig`` and ``webhook.kubeconfig``."""
+    done, files = [], []
     for part in PARTS:
         account = f"towpath-{part}"
         metadata = {"name": account, "namespace": NAMESPACE}
@@ -50,10 +49,9 @@ async def write_kubeconfigs(client: Client, folder: Path) -> tuple[list[Installe
                 "spec": {"expirationSeconds": TOKEN_SECONDS},
             },
         )
-        path = folder / f"{part}.kubeconfig"
-        _write(path, kubeconfig(account, client.cluster, token["status"]["token"]))
-        written.append(Written(path, token["status"]["expirationTimestamp"]))
-    return done, written
+        content = kubeconfig(account, client.cluster, token["status"]["token"]).encode()
+        files.append(CredentialFile(f"{part}.kubeconfig", content, token["status"]["expirationTimestamp"]))
+    return done, files
 
 
 def kubeconfig(user: str, cluster: dict[str, Any], token: str) -> str:
@@ -69,15 +67,3 @@ def kubeconfig(user: str, cluster: dict[str, Any], token: str) -> str:
         },
         sort_keys=False,
     )
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file in one step, readable by its owner only."""
-    handle, fresh = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        Path(fresh).replace(path)
-    except BaseException:
-        Path(fresh).unlink(missing_ok=True)
-        raise

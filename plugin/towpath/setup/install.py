@@ -21,8 +21,9 @@ from towpath.errors import NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.discovery import Discovery
-from towpath.karmada.installation import INSTALLATION, NAMESPACE
+from towpath.karmada.installation import INSTALLATION, NAMESPACE, read_marker
 from towpath.model import manifest
+from towpath.model.installation import PATHS, PathScope
 from towpath.model.keys import Dialect
 from towpath.model.ownership import MANAGED_BY, is_own
 from towpath.polling import accepted
@@ -33,6 +34,7 @@ SHARING = resources.CLUSTER_PROPAGATION_POLICIES
 """The kind of policy by which Karmada propagates the CRDs to members that lack them."""
 _SERVED_WITHIN_SECONDS = 30.0
 """How long an apiserver may take to serve the kind of a new CRD."""
+_NAMESPACED_PATHS = "towpath-namespaced-paths"
 _MANIFESTS = ("rbac.yaml", "interpreter.yaml", "admission-policies.yaml")
 
 
@@ -48,10 +50,13 @@ class Installed(NamedTuple):
     namespace: str = ""
 
 
-async def install(client: Client, crds: Path | None = None, *, dry: bool = False) -> list[Installed]:
+async def install(
+    client: Client, crds: Path | None = None, *, paths: PathScope | None = None, dry: bool = False
+) -> list[Installed]:
     """Install CRDs (Towpath's, or those of a folder), permissions, admission policies and interpreters.
 
-    Waits until all kinds are served. A ``dry`` run reports what would be done and writes nothing.
+    ``paths`` says which paths exports may have: without it, the setting stays as it is. Waits until all kinds
+    are served. A ``dry`` run reports what would be done and writes nothing.
     """
     definitions = manifest.load(crds or deployed("crds"))
     done = await asyncio.gather(
@@ -59,13 +64,29 @@ async def install(client: Client, crds: Path | None = None, *, dry: bool = False
     )
     if not dry:
         await asyncio.gather(*(served(client, definition) for definition in definitions))
-    rest = [obj for name in _MANIFESTS for obj in manifest.load(deployed("karmada") / name)]
-    return [*done, *await put_all(client, [*rest, _marker()], dry=dry)]
+    if paths is None:
+        paths = PathScope.of((await read_marker(client) or {}).get("data") or {})
+    return [*done, *await put_all(client, [*objects_of(paths), _marker(paths)], dry=dry)]
 
 
-def _marker() -> Object:
+def objects_of(paths: PathScope) -> list[Object]:
+    """Return what an installation has besides the CRDs and its marker."""
+    shipped = (obj for name in _MANIFESTS for obj in manifest.load(deployed("karmada") / name))
+    return [_scoped(obj, paths) for obj in shipped]
+
+
+def _scoped(obj: Object, paths: PathScope) -> Object:
+    """Let the policy about namespaced paths refuse nothing unless paths are namespaced."""
+    binding = ("ValidatingAdmissionPolicyBinding", _NAMESPACED_PATHS)
+    if (obj["kind"], obj["metadata"]["name"]) != binding or paths is PathScope.NAMESPACED:
+        return obj
+    return {**obj, "spec": {**obj["spec"], "validationActions": ["Audit"]}}
+
+
+def _marker(paths: PathScope) -> Object:
     metadata = {"name": INSTALLATION, "namespace": NAMESPACE}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"version": __version__}}
+    data = {"version": __version__, PATHS: paths.value}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 async def share_crds(client: Client, *, dry: bool = False) -> list[Installed]:
@@ -86,14 +107,17 @@ def serves(cluster: Object, dialect: Dialect) -> bool:
 
 
 async def put_all(client: Client, objects: Iterable[Object], *, dry: bool = False) -> list[Installed]:
-    """Put several objects, in order."""
+    """Put several objects: in order, or, in a ``dry`` run that changes nothing, side by side."""
     discovery = Discovery(client)
-    done = []
-    for obj in objects:
+
+    async def put_one(obj: Object) -> Installed:
         # Karmada may have been installed a moment ago, with some of its kinds not served yet.
         resource = await accepted(partial(discovery.of, obj), patience=_SERVED_WITHIN_SECONDS)
-        done.append(await put(client, resource, obj, dry=dry))
-    return done
+        return await put(client, resource, obj, dry=dry)
+
+    if dry:
+        return await asyncio.gather(*map(put_one, objects))
+    return [await put_one(obj) for obj in objects]
 
 
 async def put(client: Client, resource: Resource, obj: Object, *, dry: bool = False) -> Installed:
@@ -105,13 +129,16 @@ async def put(client: Client, resource: Resource, obj: Object, *, dry: bool = Fa
         live = None
     if live is not None and not is_own(live):
         return Installed(resource, name, "kept", namespace)
-    if dry and live is None:
-        return Installed(resource, name, "created", namespace)
     labelled = {
         **obj,
         "metadata": {**obj["metadata"], "labels": {**obj["metadata"].get("labels", {}), **MANAGED_BY}},
     }
-    after = json.loads(await client.apply(resource, labelled, MANAGER, dry=dry))
+    try:
+        after = json.loads(await client.apply(resource, labelled, MANAGER, dry=dry))
+    except NotFound:
+        if not dry:
+            raise
+        after = {}  # what it needs has not been created either: a namespace, or a role
     return Installed(resource, name, _how(live, after), namespace)
 
 

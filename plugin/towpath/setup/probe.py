@@ -31,16 +31,16 @@ async def check(client: Client, settings: Settings, bundle: bytes, patience: flo
     configuration = configurations.probe(settings, bundle, nonce)
     where = settings.dump()
 
-    def otherwise(said: str) -> Unreachable:
+    def otherwise(text: str) -> Unreachable:
         return Unreachable(
-            f"The apiserver cannot call the webhook at {where.get('url') or where['service']}: {said}. Start "
+            f"The apiserver cannot call the webhook at {where.get('url') or where['service']}: {text}. Start "
             "`towpath serve webhook` there and run `towpath install` again. The registration is unchanged."
         )
 
     await client.apply(resources.MUTATING_WEBHOOKS, configuration, MANAGER)
     try:
         await until(
-            lambda: _attempt(client, nonce), lambda said: not said, patience=patience, otherwise=otherwise
+            lambda: _attempt(client, nonce), lambda text: not text, patience=patience, otherwise=otherwise
         )
     finally:
         await client.delete(resources.MUTATING_WEBHOOKS, configuration["metadata"]["name"])

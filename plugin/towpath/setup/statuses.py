@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from towpath.derivation.status import FIELDS
 from towpath.errors import Conflict, NotFound
 from towpath.karmada import resources
 from towpath.karmada.client import MERGE, Client, Object, Resource
@@ -22,7 +23,6 @@ _CONDITIONS = {
     resources.traffic_policies: (ACCEPTED, RESOLVED),
     resources.flomesh_clusters: (MANAGED,),
 }
-_FIELDS = ("offeredTo",)
 
 
 async def clear_statuses(client: Client) -> dict[Resource, int]:
@@ -61,8 +61,8 @@ def cleared(status: Mapping[str, Any], types: tuple[str, ...]) -> dict[str, Any]
     A patch that would leave nothing removes the conditions and fields one by one all the same.
     """
     conditions = status.get("conditions") or []
-    others = [one for one in conditions if one.get("type") not in types]
-    patch: dict[str, Any] = {field: None for field in _FIELDS if field in status}
+    others = [condition for condition in conditions if condition.get("type") not in types]
+    patch: dict[str, Any] = {field: None for field in FIELDS if field in status}
     if len(others) < len(conditions):
         patch["conditions"] = others or None
     return patch or None

@@ -1,12 +1,16 @@
 """Removing Towpath from a Karmada: everything it created, and nothing of its users.
 
+Derived objects are recognized as the plugin recognizes them: the label alone proves nothing, since any user
+can set it.
+
 It works whether or not Towpath's processes run. The order makes it safe:
 
 1. the marker of the installation, so that running plugins stop writing;
 2. the webhook's configurations, so that it is not called and every object can be edited;
-3. permissions and the admission policies that narrow them;
-4. the imports, and their policies only when Karmada has removed the imports from the members: without its
-   OverridePolicy a member would see the full list.
+3. the data path, from every member, and its labels on members;
+4. permissions and the admission policies that narrow them;
+5. the imports and the routes, and their policies only when Karmada has removed them from the members: without
+   its OverridePolicy a member would see the full list.
 
 ServiceExports and traffic policies stay, and the CRDs with them unless asked for.
 """
@@ -21,8 +25,9 @@ from towpath.karmada import resources
 from towpath.karmada.client import MERGE, Client, Object, Resource
 from towpath.karmada.installation import INSTALLATION, NAMESPACE
 from towpath.model.keys import Dialect
-from towpath.model.ownership import EXPORT_PREFIX, OWN_OBJECTS, TRAFFIC_PREFIX
+from towpath.model.ownership import EXPORT_PREFIX, OWN_OBJECTS, TRAFFIC_PREFIX, is_derived, is_marked, is_own
 from towpath.polling import until
+from towpath.setup.data_path import remove_data_path
 from towpath.setup.install import SHARING, Installed
 from towpath.setup.statuses import clear_statuses
 from towpath.setup.webhook import unregister
@@ -39,6 +44,20 @@ _PERMISSIONS = (
     resources.ADMISSION_POLICY_BINDINGS,
     resources.ADMISSION_POLICIES,
 )
+_RECOGNIZED_BY = {
+    "ServiceImport": is_marked,
+    "PropagationPolicy": is_derived,
+    "OverridePolicy": is_derived,
+    "HTTPRoute": is_marked,
+    "Ingress": is_marked,
+}
+"""What tells a derived object of a kind from a user's with the same label."""
+_CARRIED = (
+    *map(resources.service_imports, Dialect),
+    resources.HTTP_ROUTES,
+    resources.INGRESSES,
+)
+"""What Karmada carries to members."""
 _CLAIMS = ("propagationpolicy.karmada.io/permanent-id", "clusterpropagationpolicy.karmada.io/permanent-id")
 """Labels of a binding that belongs to a policy."""
 _USERS_KINDS = (resources.service_exports, resources.traffic_policies, resources.flomesh_clusters)
@@ -57,12 +76,14 @@ async def uninstall(
         for item in items:
             report(item)
 
-    reported(await _one(client, resources.CONFIG_MAPS, INSTALLATION, dry=dry))
+    reported(await _by_name(client, resources.CONFIG_MAPS, INSTALLATION, dry=dry))
     reported(await unregister(client, dry=dry))
+    reported(await remove_data_path(client, STEP_SECONDS, dry=dry))
     for resource in _PERMISSIONS:
         reported(await _clear(client, resource, dry=dry))
-    reported(await _one(client, resources.SECRETS, SECRET, dry=dry))  # nothing creates it again from here on
-    reported(await _imports(client, dry=dry))
+    # From here on, nothing creates the Secret again.
+    reported(await _by_name(client, resources.SECRETS, SECRET, dry=dry))
+    reported(await _carried(client, dry=dry))
     for resource in (resources.OVERRIDE_POLICIES, resources.CUSTOMIZATIONS, resources.LEASES):
         reported(await _clear(client, resource, dry=dry))
     reported(await _propagation(client, dry=dry))
@@ -86,7 +107,7 @@ async def users_objects(client: Client) -> dict[Resource, int]:
     return counts
 
 
-async def _one(client: Client, resource: Resource, name: str, *, dry: bool) -> list[Installed]:
+async def _by_name(client: Client, resource: Resource, name: str, *, dry: bool) -> list[Installed]:
     """Delete one object of Towpath's namespace."""
     try:
         await client.get(resource, name, NAMESPACE)
@@ -98,7 +119,7 @@ async def _one(client: Client, resource: Resource, name: str, *, dry: bool) -> l
 
 
 async def _clear(client: Client, resource: Resource, *, dry: bool) -> list[Installed]:
-    """Delete every object of a kind that carries Towpath's label, and wait until all have gone."""
+    """Delete every object of a kind that is Towpath's, and wait until all have gone."""
     objects = {_named(obj): obj for obj in await _ours(client, resource)}
     refusals: list[str] = []
 
@@ -136,23 +157,24 @@ def _named(obj: Object) -> _Name:
 
 async def _ours(client: Client, resource: Resource) -> list[Object]:
     try:
-        return await client.list(resource, selector=OWN_OBJECTS)
+        labelled = await client.list(resource, selector=OWN_OBJECTS)
     except NotFound:
         return []  # the kind is not served: there can be none
+    return list(filter(_RECOGNIZED_BY.get(resource.kind, is_own), labelled))
 
 
-async def _imports(client: Client, *, dry: bool) -> list[Installed]:
-    """Delete the imports and wait until Karmada has removed them from the members."""
+async def _carried(client: Client, *, dry: bool) -> list[Installed]:
+    """Delete imports and routes, and wait until Karmada has removed them from the members."""
     done: list[Installed] = []
-    for dialect in Dialect:
-        done += await _clear(client, resources.service_imports(dialect), dry=dry)
-    gone = {("ServiceImport", item.namespace, item.name) for item in done}
+    for resource in _CARRIED:
+        done += await _clear(client, resource, dry=dry)
+    gone = {(item.resource.kind, item.namespace, item.name) for item in done}
 
     def otherwise(left: list[Object]) -> Unreachable:
-        first = _named(left[0])
+        first = left[0]["spec"]["resource"]
         return Unreachable(
-            f"ServiceImport {first.namespace}/{first.name}: Karmada has not removed it from the members in "
-            f"{STEP_SECONDS:.0f} s. Check that Karmada's controllers run, and uninstall again."
+            f"{first['kind']} {first.get('namespace', '')}/{first['name']}: Karmada has not removed it from "
+            f"the members in {STEP_SECONDS:.0f} s. Check that Karmada's controllers run, and uninstall again."
         )
 
     if not dry and gone:
@@ -164,7 +186,7 @@ async def _imports(client: Client, *, dry: bool) -> list[Installed]:
 
 async def _bindings(client: Client, of: Collection[tuple[str, str, str]]) -> list[Object]:
     """Return the bindings of some objects of ours, each given by kind, namespace and name."""
-    served = {dialect.api_version for dialect in Dialect}
+    served = {resource.api_version for resource in _CARRIED}
 
     def is_of(resource: Object) -> bool:
         named = resource["kind"], resource.get("namespace", ""), resource["name"]
@@ -216,7 +238,7 @@ async def release(client: Client, policies: Sequence[Object]) -> None:
 
 async def bindings_of_crds(client: Client, policies: Sequence[Object]) -> list[Object]:
     """Return the bindings of the CRDs that policies select."""
-    selected = {one["name"] for policy in policies for one in policy["spec"]["resourceSelectors"]}
+    selected = {selector["name"] for policy in policies for selector in policy["spec"]["resourceSelectors"]}
     if not selected:
         return []
     found = await client.list(resources.CLUSTER_BINDINGS)

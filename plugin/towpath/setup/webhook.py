@@ -78,13 +78,18 @@ async def _write(
     lua = _lua()
     if settings.interpreter is Interpreter.LUA:
         done += await put_all(client, lua, dry=dry)
-    done += [await _put(client, one, dry=dry) for one in configurations.configurations(settings, bundle)]
+    done += [
+        await _put(client, configuration, dry=dry)
+        for configuration in configurations.configurations(settings, bundle)
+    ]
     if settings.interpreter is not Interpreter.WEBHOOK:
         interpreting = CONFIGURATIONS[configurations.INTERPRETING]
         done += await _take_out(client, interpreting, configurations.NAME, dry=dry)
     if settings.interpreter is not Interpreter.LUA:
-        for one in lua:
-            done += await _take_out(client, resources.CUSTOMIZATIONS, one["metadata"]["name"], dry=dry)
+        for customization in lua:
+            done += await _take_out(
+                client, resources.CUSTOMIZATIONS, customization["metadata"]["name"], dry=dry
+            )
     return done
 
 
@@ -119,14 +124,14 @@ async def _restored_on_failure(client: Client) -> AsyncIterator[None]:
     """Put the registration back as it was if the block fails or is interrupted."""
     places = [(resources.CONFIG_MAPS, SETTINGS, NAMESPACE)]
     places += [(resource, configurations.NAME, "") for resource in CONFIGURATIONS.values()]
-    places += [(resources.CUSTOMIZATIONS, one["metadata"]["name"], "") for one in _lua()]
+    places += [(resources.CUSTOMIZATIONS, customization["metadata"]["name"], "") for customization in _lua()]
     before = [_Before(*place, await _find(client, *place)) for place in places]
     try:
         yield
     except BaseException:
         # Interpreters and configurations first: the settings decide what the webhook makes of them.
-        for one in reversed(before):
-            await asyncio.shield(_restore(client, one))
+        for object_ in reversed(before):
+            await asyncio.shield(_restore(client, object_))
         raise
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 
 import pytest
 
-from tests.support.cli import towpath
+from tests.support.checkout import TOP
+from tests.support.cli import assert_one_line, towpath
+from towpath.cli import program
 from towpath.cli.output import show, table
 
 KEY = "region-one/zone-one/group-one/a-cluster-with-a-rather-long-name"
@@ -58,3 +61,24 @@ def test_there_is_completion() -> None:
     script = towpath(env={"_TOWPATH_COMPLETE": "source_bash"}).stdout
     assert "complete" in script
     assert "_TOWPATH_COMPLETE" in script
+
+
+def test_kubectl_finds_the_command_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/kubectl-towpath", "status"])
+    assert program() == "kubectl towpath"
+    scripts = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts["kubectl-towpath"] == scripts["towpath"]
+
+
+@pytest.mark.parametrize(
+    ("gateway", "problem"),
+    [
+        ("https://gw.example.com", "The gateway is a URL"),
+        ("10.0.0.1,10.0.0.2", "several addresses"),
+        ("127.0.0.1", "loopback"),
+        ("gw:0", "from 1 to 65535"),
+    ],
+)
+def test_a_gateway_that_cannot_work_is_refused(gateway: str, problem: str) -> None:
+    done = towpath("gateway", "set", "cluster-1", gateway, env={"KUBECONFIG": "none"})
+    assert_one_line(done, f"Invalid gateway '{gateway}'", problem, code=2)

@@ -150,14 +150,14 @@ def test_a_plan_may_be_made_for_another_time(at: str, expected: list[str]) -> No
     assert [exporter["cluster"] for exporter in exporters] == expected
 
 
-def test_what_is_impossible_is_an_error_in_every_form(folder: Path) -> None:
+def test_an_impossible_plan_is_an_error_in_every_format(folder: Path) -> None:
     write(folder / "traffic.yaml", TRAFFIC)
     for form in ("table", "yaml", "json"):
         done = towpath("plan", "-f", folder, *RESOLVED, "-o", form)
         assert_one_line(done, "GlobalTrafficPolicy shop/web: spec.targets: Required value: ", code=2)
 
 
-def test_what_surprises_is_a_warning(folder: Path) -> None:
+def test_a_surprising_spec_is_a_warning(folder: Path) -> None:
     write(
         folder / "traffic.yaml", TRAFFIC.replace("FailOver", "ActiveActive, targets: [{clusterKey: d/d/d/x}]")
     )
@@ -213,10 +213,10 @@ spec:
 
 
 def test_nothing_in_a_file_reaches_the_terminal_as_a_command(tmp_path: Path) -> None:
-    evil = SHOP.replace("name: http", 'name: "\\e[31m\\nx"')
+    evil = SHOP.replace("name: http", 'name: http, appProtocol: "\\e[31m\\nx"')
     assert evil != SHOP
     done = towpath("plan", "-f", write(tmp_path / "e.yaml", CLUSTERS, evil, EXPORT), *RESOLVED)
-    assert r"80/TCP \x1b[31m\nx" in done.stdout
+    assert r"80/TCP http, \x1b[31m\nx" in done.stdout
     assert "\x1b" not in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""Which changes of conditions are worth an event, and that nobody is told too much."""
+"""Which changes of conditions are worth an event, and how often an event is repeated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def status(*conditions: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "expected"),
     [
         ([], ["Valid=True/Valid", "Conflict=False/NoConflicts", "Ready=False/Pending"], []),
         ([], ["Valid=False/NoService"], ["Warning NoService"]),
@@ -50,10 +50,10 @@ def status(*conditions: str) -> dict[str, Any]:
         (["Valid=True/Valid"], [], []),
     ],
 )
-def test_news_is_what_became_another(before: list[str], after: list[str], told: list[str]) -> None:
-    found = [f"{one.type} {one.reason}" for one in news_of(status(*before), status(*after))]
+def test_news_is_what_became_another(before: list[str], after: list[str], expected: list[str]) -> None:
+    found = [f"{news.type} {news.reason}" for news in news_of(status(*before), status(*after))]
 
-    assert found == told
+    assert found == expected
 
 
 def test_another_message_alone_is_no_news() -> None:
@@ -72,8 +72,8 @@ class Sink:
         self.sent: list[dict[str, Any]] = []
         self.arrived = asyncio.Event()
 
-    async def send(self, one: dict[str, Any]) -> None:
-        self.sent.append(one)
+    async def send(self, body: dict[str, Any]) -> None:
+        self.sent.append(body)
         self.arrived.set()
 
     @property
@@ -82,10 +82,10 @@ class Sink:
 
 
 def test_the_same_is_not_emitted_again_for_a_while() -> None:
-    sink, one = Sink(), News("Normal", "Valid", "Exported.")
+    sink, news = Sink(), News("Normal", "Valid", "Exported.")
     for now in (0.0, DEDUP_WINDOW_SECONDS - 1, DEDUP_WINDOW_SECONDS + 1):
-        sink.events.emit(WEB, one, now)
-    sink.events.emit(HOST, one, 0.0)
+        sink.events.emit(WEB, news, now)
+    sink.events.emit(HOST, news, 0.0)
 
     assert sink.waiting == 3
 
@@ -118,7 +118,7 @@ async def test_while_karmada_is_busy_events_wait(monkeypatch: pytest.MonkeyPatch
     assert sink.sent[0]["reason"] == "Valid"
 
 
-def test_what_is_remembered_does_not_grow_without_end() -> None:
+def test_memory_does_not_grow_with_deleted_objects() -> None:
     sink = Sink()
     for number in range(3000):
         subject = Subject("v1", "ServiceExport", "shop", f"web-{number}", "uid")

@@ -1,4 +1,4 @@
-"""The metrics: what is declared, what is told, and the page about them."""
+"""The metrics: declarations, samples, and the page that documents them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ PAGE = TOP / "docs" / "metrics.md"
 COUNTED = {"counter": "_total", "histogram": "_seconds"}
 
 
-def told(of: Metrics) -> dict[str, float]:
-    """Return every series of ours as Prometheus reads it, with its labels in the order of their names."""
+def samples(of: Metrics) -> dict[str, float]:
+    """Return every series of Towpath as Prometheus reads it, with its labels in the order of their names."""
     return {
         sample.name + "".join(f",{value}" for _, value in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(generate_latest(of.registry).decode())
@@ -58,20 +58,20 @@ def test_everything_that_is_reported_is_on_the_page() -> None:
         family.name: family for family in of.registry.collect() if not family.name.startswith("process_")
     }
 
-    assert {one.name.removesuffix("_total") for one in of.declared} == set(families)
-    for one in of.declared:
-        assert families[one.name.removesuffix("_total")].documentation == one.meaning
+    assert {metric.name.removesuffix("_total") for metric in of.declared} == set(families)
+    for metric in of.declared:
+        assert families[metric.name.removesuffix("_total")].documentation == metric.meaning
 
 
 def test_names_follow_the_conventions_of_prometheus() -> None:
-    for one in Metrics().declared:
-        assert re.fullmatch(r"towpath_[a-z_]+", one.name)
-        assert one.name.endswith(COUNTED.get(one.type, "")), one.name
-        assert one.meaning.endswith(".")
-        assert "|" not in one.meaning, "it would break the page's table"
+    for metric in Metrics().declared:
+        assert re.fullmatch(r"towpath_[a-z_]+", metric.name)
+        assert metric.name.endswith(COUNTED.get(metric.type, "")), metric.name
+        assert metric.meaning.endswith(".")
+        assert "|" not in metric.meaning, "it would break the page's table"
 
 
-def test_what_is_counted_is_reported_with_its_labels() -> None:
+def test_a_counter_is_reported_with_its_labels() -> None:
     of = Metrics()
     of.writes[WriteLabels("ServiceImport", Verb.APPLY)].inc()
     of.writes[WriteLabels("ServiceImport", Verb.APPLY)].inc()
@@ -80,7 +80,7 @@ def test_what_is_counted_is_reported_with_its_labels() -> None:
     of.export_to_member.observe(0.7)
     of.queue_depth.set(4)
     of.leader.set(1)
-    series = told(of)
+    series = samples(of)
 
     assert series["towpath_writes_total,ServiceImport,apply"] == 2
     assert series["towpath_write_failures_total,Conflict,OverridePolicy,delete"] == 1
@@ -91,15 +91,15 @@ def test_what_is_counted_is_reported_with_its_labels() -> None:
     assert not [name for name in series if "_created" in name]
 
 
-def test_what_is_no_longer_true_is_no_longer_told() -> None:
+def test_an_outdated_condition_is_not_reported() -> None:
     of = Metrics()
     left_out: dict[str, float] = {"NoGateway": 3, "Drained": 1}
     of.left_out.read_from(lambda: left_out)
-    assert told(of)["towpath_clusters_left_out,NoGateway"] == 3
+    assert samples(of)["towpath_clusters_left_out,NoGateway"] == 3
     left_out = {"Drained": 2}
     of.exports.read_from(lambda: {ConditionLabels("Valid", "True"): 5})
     of.clusters.read_from(lambda: {ClusterState.READY: 2, ClusterState.LOST: 0})
-    series = told(of)
+    series = samples(of)
 
     assert {name: value for name, value in series.items() if "left_out" in name} == {
         "towpath_clusters_left_out,Drained": 2
@@ -108,29 +108,29 @@ def test_what_is_no_longer_true_is_no_longer_told() -> None:
     assert series["towpath_clusters,lost"] == 0
 
 
-def test_what_is_asked_for_is_set_when_somebody_looks() -> None:
+def test_a_metric_is_computed_when_it_is_collected() -> None:
     of = Metrics()
     due = ["a", "b"]
     of.queue_depth.set_function(lambda: len(due))
-    assert told(of)["towpath_queue_depth"] == 2
+    assert samples(of)["towpath_queue_depth"] == 2
     due.clear()
-    assert told(of)["towpath_queue_depth"] == 0
+    assert samples(of)["towpath_queue_depth"] == 0
 
 
 def test_a_refusal_of_the_guard_is_seen_from_the_first() -> None:
-    series = told(Metrics())
+    series = samples(Metrics())
 
     assert [series[f"towpath_guard_refusals_total,{refusal}"] for refusal in Refusal] == [0, 0, 0]
 
 
 def test_two_processes_in_one_do_not_mix() -> None:
-    one, other = Metrics(), Metrics()
-    one.leader.set(1)
+    first, other = Metrics(), Metrics()
+    first.leader.set(1)
 
-    assert told(other)["towpath_leader"] == 0
+    assert samples(other)["towpath_leader"] == 0
 
 
-def test_it_is_told_what_runs() -> None:
+def test_the_running_processes_are_listed() -> None:
     body = generate_latest(Metrics().registry)
 
     assert f'version="{__version__}"' in body.decode()

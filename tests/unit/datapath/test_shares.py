@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.support.members import ck, gateway, imported, policy
-from towpath.datapath.shares import shares, uses_imports
+from towpath.datapath.shares import LAST_PRIORITY, shares, uses_imports
 from towpath.datapath.world import MemberPolicy
 
 ENDPOINTS = (
@@ -50,7 +50,10 @@ CASES: tuple[tuple[str, MemberPolicy | None, Mapping[str, tuple[int, int]]], ...
 
 @pytest.mark.parametrize(("how", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_shares(how: MemberPolicy | None, expected: Mapping[str, tuple[int, int]]) -> None:
-    found = {one.endpoint.cluster_key: (one.priority, one.weight) for one in shares(ENDPOINTS, how)}
+    found = {
+        endpoint_share.endpoint.cluster_key: (endpoint_share.priority, endpoint_share.weight)
+        for endpoint_share in shares(ENDPOINTS, how)
+    }
     assert found == {ck(name): share for name, share in expected.items()}
 
 
@@ -68,3 +71,11 @@ def test_when_requests_leave_the_cluster(
 ) -> None:
     assert uses_imports(how, local_ready=False) is without_pods
     assert uses_imports(how, local_ready=True) is with_pods
+
+
+def test_tiers_stay_within_the_priorities_of_envoy() -> None:
+    names = [f"c{number}" for number in range(140)]
+    tiers = ",".join(f"{ck(name)}={number}" for number, name in enumerate(names))
+    many = imported(*(gateway(name, f"10.0.0.{number}") for number, name in enumerate(names)))
+    found = shares(many.view.ports[0].endpoints, policy("FailOver", tiers=tiers))
+    assert {part.priority for part in found} == {*range(LAST_PRIORITY + 1)}

@@ -1,4 +1,4 @@
-"""What each cluster imports: examples, and what holds in every world."""
+"""The imports of each cluster: examples, and properties of every world."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.support.worlds import (
     condition,
     derived,
     endpoints,
-    export,
     fleet,
     key_of,
     member,
     offered,
     port,
+    scoped,
     service,
 )
 from tests.support.worlds import world as world_of
@@ -34,53 +34,53 @@ from towpath.derivation.derive import Derived, derive, exporters_of, why_not_imp
 from towpath.derivation.render import Rendered, render
 from towpath.derivation.warnings import advise
 from towpath.model.cluster import Fleet, Member
-from towpath.model.export import Export
+from towpath.model.export import RELEASED, WHEN_UNREACHABLE, Export
 from towpath.model.keys import Dialect
+from towpath.model.times import seconds
 from towpath.model.world import Offer, World
-from towpath.rules.ports import normal_path
-from towpath.rules.reasons import Advice, NotImportedReason
+from towpath.rules.paths import normal_path
+from towpath.rules.reasons import Advice, ChainReason, NotImportedReason
 
 
-def views(one: Derived) -> dict[str, dict[int, list[str]]]:
-    return {name: endpoints(view) for name, view in one.views.items()}
+def views(result: Derived) -> dict[str, dict[int, list[str]]]:
+    return {name: endpoints(view) for name, view in result.views.items()}
 
 
-def scoped(*names: str) -> Offer:
-    return replace(WEB, export=export((80, "/web"), targets=tuple(map(key_of, names))))
+@pytest.mark.parametrize(
+    ("offers", "members", "imports", "everything"),
+    [
+        pytest.param({"a": WEB}, "ab", {"b": "a"}, "a", id="a single exporter imports nothing"),
+        pytest.param({"a": WEB, "c": WEB}, "abc", {"a": "c", "b": "ac", "c": "a"}, "ac", id="all from all"),
+        pytest.param(
+            {"a": scoped("b"), "d": WEB},
+            "abcd",
+            {"a": "d", "b": "ad", "c": "d"},
+            "ad",
+            id="target clusters limit the importers",
+        ),
+        pytest.param(
+            {"a": scoped("b"), "b": scoped("a")},
+            "abc",
+            {"a": "b", "b": "a"},
+            "ab",
+            id="the template has the full list even if no view has",
+        ),
+    ],
+)
+def test_a_cluster_imports_from_others_and_never_from_itself(
+    offers: dict[str, Offer], members: str, imports: dict[str, str], everything: str
+) -> None:
+    seen = derived(offers, fleet(*members))
 
-
-def test_a_cluster_imports_from_others_and_never_from_itself() -> None:
-    seen = derived({"a": WEB, "c": WEB}, fleet("a", "b", "c"))
-
-    assert views(seen) == {"a": {80: ["c"]}, "b": {80: ["a", "c"]}, "c": {80: ["a"]}}
+    assert views(seen) == {name: {80: list(exporters)} for name, exporters in imports.items()}
     assert seen.everything is not None
-    assert endpoints(seen.everything) == {80: ["a", "c"]}
-
-
-def test_a_single_exporter_imports_nothing() -> None:
-    assert views(derived({"a": WEB}, fleet("a", "b"))) == {"b": {80: ["a"]}}
+    assert endpoints(seen.everything) == {80: list(everything)}
 
 
 def test_members_that_do_not_serve_the_import_api_are_left_out() -> None:
     members = fleet("a", "c") | {"b": member("b", imports=frozenset({Dialect.MULTICLUSTER}))}
 
     assert list(derived({"a": WEB}, members).views) == ["c"]
-
-
-def test_target_clusters_limit_who_imports() -> None:
-    seen = derived({"a": scoped("b"), "d": WEB}, fleet("a", "b", "c", "d"))
-
-    assert views(seen) == {"a": {80: ["d"]}, "b": {80: ["a", "d"]}, "c": {80: ["d"]}}
-    assert seen.everything is not None
-    assert endpoints(seen.everything) == {80: ["a", "d"]}, "what no cluster out of scope has"
-
-
-def test_the_full_list_is_there_even_if_nobody_sees_it() -> None:
-    seen = derived({"a": scoped("b"), "b": scoped("a")}, fleet("a", "b", "c"))
-
-    assert views(seen) == {"a": {80: ["b"]}, "b": {80: ["a"]}}
-    assert seen.everything is not None
-    assert endpoints(seen.everything) == {80: ["a", "b"]}
 
 
 def test_the_oldest_export_wins_by_age_and_then_by_key() -> None:
@@ -101,6 +101,7 @@ def test_the_oldest_export_wins_by_age_and_then_by_key() -> None:
 UNIMPORTED: list[tuple[NotImportedReason | None, Mapping[str, Offer], Member]] = [
     (NotImportedReason.NOT_SERVED, {"b": WEB}, member("a", imports=frozenset())),
     (NotImportedReason.NO_NAMESPACE, {"b": WEB}, member("a")),
+    (NotImportedReason.RELEASED, {"b": WEB}, member("a")),
     (NotImportedReason.NO_EXPORTER, {"b": Offer(WEB.export, None)}, member("a")),
     (NotImportedReason.ONLY_EXPORTER, {"a": WEB}, member("a")),
     (NotImportedReason.OUT_OF_SCOPE, {"a": WEB, "b": scoped("c")}, member("a")),
@@ -116,13 +117,23 @@ UNIMPORTED: list[tuple[NotImportedReason | None, Mapping[str, Offer], Member]] =
 ]
 
 
+def test_a_scope_that_leaves_no_importer_names_the_keys_to_add() -> None:
+    alone, nobody = derived({"a": WEB}, fleet("a")), derived({"a": scoped("z")}, fleet("a", "b", "c"))
+
+    warning = f"{key_of('b')}, {key_of('c')}: {Advice.NO_IMPORTER_IN_SCOPE.text}"
+    assert nobody.conditions[0].message == f"Exported by a. {warning}"
+    assert alone.conditions[0].message == "Exported by a."
+
+
 @pytest.mark.parametrize(("reason", "offers", "importer"), UNIMPORTED)
 def test_a_member_that_does_not_import_has_one_reason(
     reason: NotImportedReason | None, offers: Mapping[str, Offer], importer: Member
 ) -> None:
     members = fleet("b", "c") | {"a": importer}
     places = frozenset("bc") if reason is NotImportedReason.NO_NAMESPACE else None
-    exported, seen = offered(offers, namespaced=places), derived(offers, members, namespaced=places)
+    annotations = {RELEASED: "a"} if reason is NotImportedReason.RELEASED else {}
+    exported = offered(offers, namespaced=places, annotations=annotations)
+    seen = derived(offers, members, namespaced=places, annotations=annotations)
 
     assert why_not_importing(exported, seen, importer, members) is reason
     assert ("a" not in seen.views) == bool(reason)
@@ -130,6 +141,34 @@ def test_a_member_that_does_not_import_has_one_reason(
 
 def test_the_table_has_every_reason_not_to_import() -> None:
     assert {reason for reason, _, _ in UNIMPORTED} == {*NotImportedReason, None}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "times"),
+    [
+        ({}, "since 2026-01-01T00:00:00Z, kept until 2026-01-01T00:05:00Z"),
+        ({WHEN_UNREACHABLE: "Keep"}, "since 2026-01-01T00:00:00Z, kept"),
+        (
+            {WHEN_UNREACHABLE: "WithdrawAfter=1h"},
+            "since 2026-01-01T00:00:00Z, kept until 2026-01-01T01:00:00Z",
+        ),
+    ],
+)
+def test_a_lost_exporter_in_its_grace_is_reported(annotations: dict[str, str], times: str) -> None:
+    since = seconds("2026-01-01T00:00:00Z")
+    assert since is not None
+    members = fleet("b", "c") | {"a": member("a", unreachable_since=since)}
+    seen = derived({"a": WEB, "b": WEB}, members, since, annotations=annotations)
+
+    message = f"a (ExporterLost {times}): {ChainReason.EXPORTER_LOST.text}"
+    assert seen.conditions[0].message == f"Exported by a, b. {message}"
+
+
+def test_members_without_the_namespace_are_reported() -> None:
+    seen = derived({"a": WEB}, fleet("a", "b", "c"), namespaced=frozenset("ab"))
+
+    message = f"Not imported by c (NoNamespace): {NotImportedReason.NO_NAMESPACE.text}"
+    assert seen.conditions[0].message == f"Exported by a. {message}"
 
 
 def test_only_members_that_have_the_namespace_import() -> None:
@@ -164,32 +203,34 @@ def test_a_cluster_joined_under_several_names_is_reported() -> None:
     assert not any(c.reason is Advice.JOINED_TWICE for c in advise(exported, seen, Fleet(fleet("a", "b"))))
 
 
-def test_a_cluster_that_has_joined_twice_is_told() -> None:
+def test_a_cluster_that_joined_twice_is_reported() -> None:
     """The case 10: it imports from itself under its other name."""
     members = {n: member(n, uid=i) for n, i in (("east", "1"), ("east-alias", "1"), ("west", "2"), ("x", ""))}
-    said = condition(derived({"east": WEB}, members), "Valid")
+    first = condition(derived({"east": WEB}, members), "Valid")
     other = condition(derived({"west": WEB}, members), "Valid")
 
-    assert (said.reason, other.reason) == ("Valid", "Valid")
-    assert "east, east-alias: One cluster is joined to Karmada under several names" in said.message
+    assert (first.reason, other.reason) == ("Valid", "Valid")
+    assert "east, east-alias: One cluster is joined to Karmada under several names" in first.message
     assert "joined" not in other.message
     found = advise(offered({"east": WEB}), derived({"east": WEB}, members), Fleet(members))
     assert [c.detail for c in found if c.reason is Advice.JOINED_TWICE] == ["east, east-alias"]
 
 
-def test_what_a_cluster_exports_can_be_asked_for_again() -> None:
+def test_the_exports_of_a_cluster_can_be_read_again() -> None:
     members = fleet("a", "b")
-    one = offered({"a": WEB, "b": HEADLESS, "c": WEB})
-    seen = derived(one.offers, members)
+    exported = offered({"a": WEB, "b": HEADLESS, "c": WEB})
+    seen = derived(exported.offers, members)
 
-    [again] = exporters_of(one, seen.exporters, Fleet(members))
+    [again] = exporters_of(exported, seen.exporters, Fleet(members))
     assert again.member is members["a"]
     assert [number.port for number, _ in again.offered] == [80]
 
 
 def rendered(world: World) -> dict[str, Rendered]:
     made = derive(world)
-    return {str(key): render(key, one.uid, made.services[key]) for key, one in world.services.items()}
+    return {
+        str(key): render(key, exported.uid, made.services[key]) for key, exported in world.services.items()
+    }
 
 
 @given(worlds, st.randoms(use_true_random=False))
@@ -198,8 +239,8 @@ def test_the_order_in_which_things_were_seen_does_not_matter(world: World, rando
     other = turned(world, random)
 
     assert derive(other) == derive(world)
-    assert {key: json.dumps(one.objects) for key, one in rendered(other).items()} == {
-        key: json.dumps(one.objects) for key, one in rendered(world).items()
+    assert {key: json.dumps(result.objects) for key, result in rendered(other).items()} == {
+        key: json.dumps(result.objects) for key, result in rendered(world).items()
     }
 
 
@@ -228,8 +269,10 @@ def listed_otherwise(offer: Offer, random: Random) -> Offer:
 @FEW
 def test_the_order_of_ports_and_target_clusters_does_not_matter(world: World, random: Random) -> None:
     services = {
-        key: replace(one, offers={name: listed_otherwise(o, random) for name, o in one.offers.items()})
-        for key, one in world.services.items()
+        key: replace(
+            exported, offers={name: listed_otherwise(o, random) for name, o in exported.offers.items()}
+        )
+        for key, exported in world.services.items()
     }
 
     assert derive(replace(world, services=services)) == derive(world)
@@ -244,28 +287,29 @@ def turned_rules(offer: Offer) -> Offer:
 @FEW
 def test_the_order_of_rules_is_only_the_order_of_ports(world: World) -> None:
     def ports(view: Any) -> Any:
-        return {one["port"]: one for one in view.dump()["ports"]}
+        return {entry["port"]: entry for entry in view.dump()["ports"]}
 
     services = {
-        key: replace(one, offers={name: turned_rules(offer) for name, offer in one.offers.items()})
-        for key, one in world.services.items()
+        key: replace(exported, offers={name: turned_rules(offer) for name, offer in exported.offers.items()})
+        for key, exported in world.services.items()
         if all(
-            len(o.export.rules) == len({r.port_number for r in o.export.rules}) for o in one.offers.values()
+            len(o.export.rules) == len({r.port_number for r in o.export.rules})
+            for o in exported.offers.values()
         )
     }
     world = replace(world, services={key: world.services[key] for key in services})
     before, after = derive(world), derive(replace(world, services=services))
-    for key, one in after.services.items():
+    for key, result in after.services.items():
         was = before.services[key]
-        assert (one.exporters, one.excluded) == (was.exporters, was.excluded)
-        assert {n: ports(v) for n, v in one.views.items()} == {n: ports(v) for n, v in was.views.items()}
+        assert (result.exporters, result.excluded) == (was.exporters, was.excluded)
+        assert {n: ports(v) for n, v in result.views.items()} == {n: ports(v) for n, v in was.views.items()}
 
 
 @given(worlds)
 @FEW
 def test_no_view_holds_its_own_cluster(world: World) -> None:
-    for one in derive(world).services.values():
-        for name, view in one.views.items():
+    for result in derive(world).services.values():
+        for name, view in result.views.items():
             own = world.members[name].key
             assert own not in {e.cluster_key for p in view.ports for e in p.endpoints}
 
@@ -273,15 +317,15 @@ def test_no_view_holds_its_own_cluster(world: World) -> None:
 @given(worlds)
 @FEW
 def test_the_exporter_of_an_endpoint_has_the_importer_in_scope(world: World) -> None:
-    by_key = {one.key: one for one in world.members.values()}
-    for key, one in derive(world).services.items():
-        for name, view in one.views.items():
+    by_key = {member.key: member for member in world.members.values()}
+    for key, result in derive(world).services.items():
+        for name, view in result.views.items():
             assert key.dialect in world.members[name].imports
             for number, endpoint in ((p.port, e) for p in view.ports for e in p.endpoints):
                 exporter = by_key[endpoint.cluster_key]
                 offer = world.services[key].offers[exporter.name]
                 targets, target = offer.export.target_clusters, endpoint.target
-                assert exporter.name in one.exporters
+                assert exporter.name in result.exporters
                 assert not targets or world.members[name].key in targets
                 assert (target.ip, target.port) == (exporter.gateway_ip, exporter.gateway_port)
                 assert target.path == normal_path(last_path(offer.export, number))
@@ -297,33 +341,33 @@ def last_path(export: Export, number: int) -> str:
 @given(worlds)
 @FEW
 def test_every_cluster_takes_part_or_has_a_reason(world: World) -> None:
-    for key, one in derive(world).services.items():
+    for key, result in derive(world).services.items():
         service = world.services[key]
-        assert sorted([*one.exporters, *one.excluded]) == sorted(service.offers)
-        assert (one.everything is None) == (not one.exporters)
+        assert sorted([*result.exporters, *result.excluded]) == sorted(service.offers)
+        assert (result.everything is None) == (not result.exporters)
         for name, importer in world.members.items():
-            reason = why_not_importing(service, one, importer, world.members)
-            assert (name in one.views) == (reason is None)
+            reason = why_not_importing(service, result, importer, world.members)
+            assert (name in result.views) == (reason is None)
 
 
 @given(worlds)
 @FEW
 def test_a_pure_importer_in_every_scope_sees_every_endpoint(world: World) -> None:
-    for key, one in derive(world).services.items():
-        exports = [world.services[key].offers[name].export for name in one.exporters]
-        for name, view in one.views.items():
+    for key, result in derive(world).services.items():
+        exports = [world.services[key].offers[name].export for name in result.exporters]
+        for name, view in result.views.items():
             in_all = all(
                 world.members[name].key in (e.target_clusters or [world.members[name].key]) for e in exports
             )
-            if in_all and name not in one.exporters:
-                assert view == one.everything
+            if in_all and name not in result.exporters:
+                assert view == result.everything
 
 
 @given(worlds)
 @FEW
 def test_a_view_makes_a_valid_service_with_sorted_endpoints(world: World) -> None:
-    for one in derive(world).services.values():
-        for view in one.views.values():
+    for result in derive(world).services.values():
+        for view in result.views.values():
             numbers, names = [p.port for p in view.ports], [p.name or "" for p in view.ports]
             assert len(set(numbers)) == len(numbers) > 0
             assert len(set(names)) == len(names)
@@ -339,19 +383,21 @@ def test_both_dialects_give_the_same_but_for_the_group(world: World) -> None:
     swap = {Dialect.FLOMESH: Dialect.MULTICLUSTER, Dialect.MULTICLUSTER: Dialect.FLOMESH}
     other = World(
         {
-            name: one.model_copy(update={"imports": frozenset(swap[dialect] for dialect in one.imports)})
-            for name, one in world.members.items()
+            name: member.model_copy(
+                update={"imports": frozenset(swap[dialect] for dialect in member.imports)}
+            )
+            for name, member in world.members.items()
         },
         {
-            (renamed := key._replace(dialect=swap[key.dialect])): replace(one, key=renamed)
-            for key, one in world.services.items()
+            (renamed := key._replace(dialect=swap[key.dialect])): replace(exported, key=renamed)
+            for key, exported in world.services.items()
         },
         now=world.now,
     )
     made, remade = derive(world).services, derive(other).services
 
-    for (key, one), (renamed, same) in zip(made.items(), remade.items(), strict=True):
-        assert same == one
-        text = json.dumps(render(key, "uid", one).objects)
+    for (key, result), (renamed, same) in zip(made.items(), remade.items(), strict=True):
+        assert same == result
+        text = json.dumps(render(key, "uid", result).objects)
         mine, theirs = (f'"{dialect.api_version}"' for dialect in (key.dialect, renamed.dialect))
         assert json.dumps(render(renamed, "uid", same).objects) == text.replace(mine, theirs)

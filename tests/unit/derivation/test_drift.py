@@ -35,7 +35,7 @@ LIVE: dict[str, Any] = {
 }
 
 
-def test_what_others_added_and_defaulted_is_no_difference() -> None:
+def test_fields_of_others_and_defaults_are_no_difference() -> None:
     assert matches(LIVE, WANTED)
 
 

@@ -1,4 +1,4 @@
-"""Propagation that nobody wrote: exports follow their Service, traffic policies the imports."""
+"""Propagation without a user policy: exports follow their Service, traffic policies the imports."""
 
 from __future__ import annotations
 
@@ -117,13 +117,13 @@ def test_a_follow_policy_names_sorted_members_and_at_least_one(
         *(clusters(export_policy(service, turned)) for service in world.services.values()),
         clusters(traffic_policy(applied, made.get(applied.key))),
     ]
-    for some in names:
-        assert some is None or (some and some == sorted(set(some) & world.members.keys()))
+    for listed in names:
+        assert listed is None or (listed and listed == sorted(set(listed) & world.members.keys()))
 
 
 @given(worlds)
 @FEW
-def test_who_is_named_is_whom_it_follows(world: World) -> None:
+def test_the_named_template_is_the_one_followed(world: World) -> None:
     for key, service in world.services.items():
         follows = clusters(export_policy(service, world.members))
         assert (follows is None) == (service.selected or not service.serving & world.members.keys())

@@ -26,6 +26,7 @@ from tests.support.strategies import (
 from tests.support.worlds import HEADLESS, KEY, WEB, export, fleet, member, offered, service
 from towpath.derivation.derive import Derived, derive
 from towpath.derivation.index import Incremental
+from towpath.model.claim import ClaimRecord
 from towpath.model.cluster import Fleet, Member
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import ExportedService, Offer, World
@@ -38,8 +39,8 @@ EARLY = st.sampled_from([0.0, 1.0, 90.0, 100.0, 200.0, 300.0])
 def built(world: World) -> Incremental:
     made = Incremental()
     made.put_members(world.members)
-    for key, one in world.services.items():
-        made.put_service(key, one)
+    for key, entry in world.services.items():
+        made.put_service(key, entry)
     return made
 
 
@@ -48,41 +49,41 @@ def derivations(made: Incremental, now: float) -> dict[ServiceKey, Derived | Non
 
 
 def anew(made: Incremental, now: float) -> dict[ServiceKey, Derived | None]:
-    """Derive everything from what the incremental world holds."""
+    """Derive everything from the content of the incremental world."""
     seen = derive(World(made.fleet.members, made.services, now=now)).services
     return {key: seen.get(key) for key in KEYS}
 
 
 @st.composite
 def _step(draw: st.DrawFn) -> tuple[str, Any, Any]:
-    what = draw(st.sampled_from(["service", "offer", "service", "gone", "member", "left", "fleet", "time"]))
-    match what:
+    kind = draw(st.sampled_from(["service", "offer", "service", "gone", "member", "left", "fleet", "time"]))
+    match kind:
         case "service":
             key = draw(st.sampled_from(KEYS))
-            return what, key, draw(exported(key))
+            return kind, key, draw(exported(key))
         case "offer":
-            return what, draw(st.sampled_from(NAMES)), draw(offers)
+            return kind, draw(st.sampled_from(NAMES)), draw(offers)
         case "gone":
-            return what, draw(st.sampled_from(KEYS)), None
+            return kind, draw(st.sampled_from(KEYS)), None
         case "member":
             name = draw(st.sampled_from(NAMES))
-            return what, name, draw(MEMBERS[name])
+            return kind, name, draw(MEMBERS[name])
         case "left":
-            return what, draw(st.sampled_from(NAMES)), None
+            return kind, draw(st.sampled_from(NAMES)), None
         case "fleet":
-            return what, None, draw(fleets)
+            return kind, None, draw(fleets)
         case _:
-            return what, None, draw(EARLY)
+            return kind, None, draw(EARLY)
 
 
 def take(made: Incremental, step: tuple[str, Any, Any]) -> set[ServiceKey]:
-    """Make one change; return what may have changed by it."""
-    what, which, new = step
-    match what:
+    """Make one change; return the services that it may change."""
+    kind, which, new = step
+    match kind:
         case "service" | "gone":
             return made.put_service(which, new)
         case "member" | "left":
-            rest = {name: one for name, one in made.fleet.members.items() if name != which}
+            rest = {name: member for name, member in made.fleet.members.items() if name != which}
             return made.put_members(rest | ({which: new} if new else {}))
         case "fleet":
             return made.put_members(new)
@@ -90,10 +91,10 @@ def take(made: Incremental, step: tuple[str, Any, Any]) -> set[ServiceKey]:
             if not made.services:
                 return set()
             key = min(made.services)
-            one = made.services[key]
-            changed = {name: offer for name, offer in one.offers.items() if name != which}
+            entry = made.services[key]
+            changed = {name: offer for name, offer in entry.offers.items() if name != which}
             changed.update({name: offer for name, offer in new.items() if name == which})
-            return made.put_service(key, replace(one, offers=changed))
+            return made.put_service(key, replace(entry, offers=changed))
     return set()
 
 
@@ -117,15 +118,32 @@ def test_incremental_results_equal_a_fresh_derivation(
 
 @given(worlds, st.lists(_step(), max_size=8))
 @FEWER
-def test_what_nobody_asks_for_in_between_is_right_as_well(
-    world: World, steps: list[tuple[str, Any, Any]]
-) -> None:
+def test_changes_between_two_reads_are_right_as_well(world: World, steps: list[tuple[str, Any, Any]]) -> None:
     made, now = built(world), world.now
     for number, step in enumerate(steps):
         take(made, step)
         if number % 3 == 0:
             made.derived(KEY, now)
     assert derivations(made, now) == anew(made, now)
+
+
+def test_a_record_keeps_its_path_until_it_is_removed() -> None:
+    """Whoever waits for the path is touched then."""
+    record = ClaimRecord("/web", "Prefix", "2026-01-01T00:00:00Z", ("a",))
+    left = replace(offered({"a": Offer(export((80, "/elsewhere")), service(80))}), claimed=(record,))
+    waiting = replace(offered({"a": WEB}, key=OTHER), claimed=())
+    made = built(World(fleet("a", "b"), {KEY: left, OTHER: waiting}, now=0.0))
+
+    assert not built_of(made, OTHER).exporters
+    assert built_of(made, KEY).exporters == ("a",)
+    assert OTHER in made.put_service(KEY, replace(left, claimed=()))
+    assert built_of(made, OTHER).exporters == ("a",)
+
+
+def built_of(made: Incremental, key: ServiceKey) -> Derived:
+    derived = made.derived(key, 0.0)
+    assert derived is not None
+    return derived
 
 
 @given(worlds, st.randoms(use_true_random=False))
@@ -149,8 +167,8 @@ def test_a_service_that_comes_and_goes_leaves_no_trace(
 ) -> None:
     made = built(world)
     before, claims = derivations(made, world.now), dict(made.holders)
-    key, one = added
-    made.put_service(key, one)
+    key, entry = added
+    made.put_service(key, entry)
     derivations(made, world.now)
     made.put_service(key, world.services.get(key))
 
@@ -173,12 +191,12 @@ def test_a_member_that_comes_and_goes_leaves_no_trace(world: World, added: Membe
 @given(worlds, st.sampled_from(NAMES), offers)
 @FEW
 def test_an_offer_that_comes_and_goes_leaves_no_trace(
-    world: World, name: str, some: dict[str, Offer]
+    world: World, name: str, copies: dict[str, Offer]
 ) -> None:
     made = built(world)
-    before, (key, one) = derivations(made, world.now), next(iter(world.services.items()))
-    take(made, ("offer", name, some))
-    made.put_service(key, replace(one, offers={**one.offers, name: WEB}))
+    before, (key, entry) = derivations(made, world.now), next(iter(world.services.items()))
+    take(made, ("offer", name, copies))
+    made.put_service(key, replace(entry, offers={**entry.offers, name: WEB}))
     derivations(made, world.now)
     for each, was in world.services.items():
         made.put_service(each, was)
@@ -192,8 +210,8 @@ def test_putting_what_is_there_touches_nothing(world: World) -> None:
     made = built(world)
 
     assert made.put_members(dict(world.members)) == set()
-    for key, one in world.services.items():
-        assert made.put_service(key, replace(one)) == set()
+    for key, entry in world.services.items():
+        assert made.put_service(key, replace(entry)) == set()
 
 
 def test_known_results_are_those_asked_for_since_the_change() -> None:
@@ -263,9 +281,12 @@ ELSEWHERE = Offer(export((80, "/elsewhere")), service(80))
             {KEY, OTHER, ABROAD},
             id="another key and another dialect",
         ),
+        pytest.param(
+            {**fleet("a", "b"), "c": member("c", data_path=True)}, {KEY, OTHER, ABROAD}, id="the data path"
+        ),
     ],
 )
-def test_a_change_of_a_member_touches_whom_it_concerns(
+def test_a_change_of_a_member_touches_only_its_services(
     members: Mapping[str, Member], touched: set[ServiceKey]
 ) -> None:
     made = Incremental()
@@ -278,7 +299,7 @@ def test_a_change_of_a_member_touches_whom_it_concerns(
     assert isinstance(made.fleet, Fleet)
 
 
-def test_what_has_gone_is_touched_no_more() -> None:
+def test_a_deleted_service_is_not_touched_any_more() -> None:
     made = Incremental()
     made.put_service(KEY, offered({"a": WEB}))
     made.put_service(KEY, offered({"b": WEB}))
@@ -295,14 +316,16 @@ def test_a_change_touches_services_that_win_or_lose_by_it() -> None:
     made.put_members(fleet("a", "b"))
     older, old = "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z"
     names = [KEY._replace(name=name) for name in ("one", "two", "three")]
-    one, two, three = names
-    made.put_service(one, offered({"a": WEB}, key=one, created=old))
-    made.put_service(three, offered({"a": ELSEWHERE}, key=three, created=old))
+    first, second, third = names
+    made.put_service(first, offered({"a": WEB}, key=first, created=old))
+    made.put_service(third, offered({"a": ELSEWHERE}, key=third, created=old))
 
-    assert made.put_service(two, offered({"a": WEB}, key=two, created="2026-06-01T00:00:00Z")) == {two}
-    assert made.put_service(two, offered({"a": WEB}, key=two, created=older)) == {one, two}
-    assert made.put_service(one, offered({"b": WEB}, key=one, created=old)) == {one}
-    assert made.put_service(two, None) == {two}
+    assert made.put_service(second, offered({"a": WEB}, key=second, created="2026-06-01T00:00:00Z")) == {
+        second
+    }
+    assert made.put_service(second, offered({"a": WEB}, key=second, created=older)) == {first, second}
+    assert made.put_service(first, offered({"b": WEB}, key=first, created=old)) == {first}
+    assert made.put_service(second, None) == {second}
 
 
 @given(of_one_service.flatmap(lambda world: st.tuples(st.just(world), moved(world))))
@@ -311,7 +334,7 @@ def test_one_world_becomes_another(both: tuple[World, World]) -> None:
     first, second = both
     made = built(first)
     made.put_members(second.members)
-    for key, one in second.services.items():
-        made.put_service(key, one)
+    for key, entry in second.services.items():
+        made.put_service(key, entry)
 
     assert derivations(made, second.now) == anew(made, second.now)

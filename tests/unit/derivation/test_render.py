@@ -1,4 +1,4 @@
-"""The objects that carry views: what they hold, and that Karmada makes the views of them again."""
+"""The objects that carry views: their content, and that Karmada makes the views from them again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from tests.support.strategies import FEW, worlds
-from tests.support.worlds import KEY, UID, WEB, derived, export, fleet, key_of, service
+from tests.support.worlds import KEY, UID, WEB, derived, export, fleet, key_of, member, service
 from towpath.derivation import render as module
 from towpath.derivation.derive import Derived, derive
 from towpath.derivation.render import (
@@ -21,7 +21,6 @@ from towpath.derivation.render import (
     MOST_POLICIES,
     PRIORITY,
     Rendered,
-    digest,
     render,
 )
 from towpath.model.condition import READY
@@ -35,14 +34,14 @@ def rendered(offers: Mapping[str, Offer], *names: str) -> Rendered:
     return render(KEY, UID, derived(offers, fleet(*names)))
 
 
-def rules(one: Rendered) -> list[dict[str, Any]]:
-    return [rule for policy in one.overrides for rule in policy["spec"]["overrideRules"]]
+def rules(output: Rendered) -> list[dict[str, Any]]:
+    return [rule for policy in output.overrides for rule in policy["spec"]["overrideRules"]]
 
 
-def overridden(one: Rendered, cluster: str) -> dict[str, Any]:
+def overridden(output: Rendered, cluster: str) -> dict[str, Any]:
     """Return the import as Karmada sends it to a cluster."""
-    template = dict(one.service_import or {})
-    for rule in rules(one):
+    template = dict(output.service_import or {})
+    for rule in rules(output):
         if cluster in rule["targetCluster"]["clusterNames"]:
             patch = [{"op": p["operator"], **p} for p in rule["overriders"]["plaintext"]]
             template = jsonpatch.apply_patch(template, patch)
@@ -52,53 +51,65 @@ def overridden(one: Rendered, cluster: str) -> dict[str, Any]:
 @given(worlds)
 @FEW
 def test_template_and_overrides_give_the_views_and_digests(world: World) -> None:
-    for key, one in derive(world).services.items():
-        objects = render(key, UID, one)
-        for cluster, view in one.views.items():
+    for key, result in derive(world).services.items():
+        objects = render(key, UID, result)
+        for cluster, view in result.views.items():
             sent = overridden(objects, cluster)
             assert sent["spec"] == view.dump()
-            assert sent["metadata"]["annotations"] == {VIEW_ANNOTATION: digest(view)}
+            assert sent["metadata"]["annotations"] == {VIEW_ANNOTATION: view.digest}
+
+
+@pytest.mark.parametrize(("importer", "brought"), [("b", True), ("a", False)])
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
+def test_a_service_comes_along_to_the_data_path(importer: str, kind: str, brought: bool) -> None:
+    members = {**fleet("a", "b"), importer: member(importer, data_path=True)}
+    offer = Offer(export((80, "/web")), service(80, kind=kind))
+
+    policy = render(KEY, UID, derived({"a": offer}, members)).propagation
+
+    assert policy is not None
+    assert policy["spec"].get("propagateDeps", False) is brought
 
 
 @given(worlds)
 @FEW
 def test_cluster_lists_are_never_empty_and_rules_are_unique(world: World) -> None:
-    for key, one in derive(world).services.items():
-        objects = render(key, UID, one)
+    for key, result in derive(world).services.items():
+        objects = render(key, UID, result)
         named = [name for rule in rules(objects) for name in rule["targetCluster"]["clusterNames"]]
 
-        assert (objects.propagation is None) == (objects.service_import is None) == (not one.views)
+        assert (objects.propagation is None) == (objects.service_import is None) == (not result.views)
         if objects.propagation:
             affinity = objects.propagation["spec"]["placement"]["clusterAffinity"]
-            assert affinity == {"clusterNames": sorted(one.views)}
+            assert affinity == {"clusterNames": sorted(result.views)}
             assert affinity["clusterNames"]
         assert all(rule["targetCluster"]["clusterNames"] for rule in rules(objects))
         assert len(set(named)) == len(named)
-        assert set(named) <= set(one.views)
+        assert set(named) <= set(result.views)
         assert all(policy["spec"]["overrideRules"] for policy in objects.overrides)
 
 
 @given(worlds)
 @FEW
 def test_only_views_that_differ_from_the_template_are_overridden(world: World) -> None:
-    for key, one in derive(world).services.items():
-        named = {n for rule in rules(render(key, UID, one)) for n in rule["targetCluster"]["clusterNames"]}
-        assert named == {name for name, view in one.views.items() if view != one.everything}
+    for key, result in derive(world).services.items():
+        named = {n for rule in rules(render(key, UID, result)) for n in rule["targetCluster"]["clusterNames"]}
+        assert named == {name for name, view in result.views.items() if view != result.everything}
 
 
 @given(worlds)
 @FEW
 def test_two_views_have_one_digest_only_if_they_are_equal(world: World) -> None:
-    views = [view for one in derive(world).services.values() for view in one.views.values()]
+    views = [view for result in derive(world).services.values() for view in result.views.values()]
     for view in views:
-        assert [digest(view) == digest(other) for other in views] == [view == other for other in views]
+        assert [view.digest == other.digest for other in views] == [view == other for other in views]
 
 
 def test_without_exporters_or_importers_nothing_may_exist() -> None:
     scoped = Offer(export((80, "/web"), targets=("x/y/z/nobody",)), service(80))
 
-    for one in (Derived(), derived({"a": scoped}, fleet("a", "b")), derived({"a": WEB}, fleet("a"))):
-        assert render(KEY, UID, one) == Rendered()
+    for result in (Derived(), derived({"a": scoped}, fleet("a", "b")), derived({"a": WEB}, fleet("a"))):
+        assert render(KEY, UID, result) == Rendered()
     assert Rendered().objects == ()
 
 
@@ -135,7 +146,7 @@ def test_a_policys_name_tells_its_service(number: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["theirs", "web", "towpath-export-web", "my-towpath-import-web", ""])
-def test_other_names_are_no_policys_of_ours(name: str) -> None:
+def test_other_names_are_not_those_of_derived_policies(name: str) -> None:
     assert imported_service(name) is None
 
 
@@ -181,23 +192,23 @@ def size_of(rule: Mapping[str, Any]) -> int:
     return len(json.dumps(rule["overriders"], separators=(",", ":"), ensure_ascii=False).encode())
 
 
-def refused(one: Rendered) -> str:
-    assert one.objects == ()
-    assert one.refused is not None
-    assert one.refused[:3] == (READY, "False", ConditionReason.VIEW_TOO_LARGE)
-    return one.refused.message
+def refused(output: Rendered) -> str:
+    assert output.objects == ()
+    assert output.refused is not None
+    assert output.refused[:3] == (READY, "False", ConditionReason.VIEW_TOO_LARGE)
+    return output.refused.message
 
 
 KIB = 1024
 
 
 def largest(made: Callable[[int], Rendered], fits: Callable[[Rendered], object]) -> int:
-    """Return the longest path, of at most 400 KiB, with which what is made still fits."""
+    """Return the longest path, of at most 400 KiB, with which the output still fits."""
     return bisect.bisect_left(range(400 * KIB), True, key=lambda size: not fits(made(size + 1)))
 
 
-def is_written(one: Rendered) -> bool:
-    return one.refused is None
+def is_written(output: Rendered) -> bool:
+    return output.refused is None
 
 
 def test_an_override_too_large_for_a_work_names_its_cluster() -> None:
@@ -211,10 +222,10 @@ def test_an_override_too_large_for_a_work_names_its_cluster() -> None:
 
 
 def test_a_full_list_without_overrides_may_be_larger() -> None:
-    one = with_paths(LARGEST_VIEW + KIB, among="b")
+    output = with_paths(LARGEST_VIEW + KIB, among="b")
 
-    assert one.refused is None
-    assert one.overrides == ()
+    assert output.refused is None
+    assert output.overrides == ()
 
 
 def test_a_full_list_that_is_too_large_stops_all() -> None:
@@ -238,23 +249,23 @@ def clusters(policy: Mapping[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize(("number", "size", "fewest"), [(5, 10, 1), (8, 10, 2), (12, 12, 4), (16, 12, 6)])
 def test_overrides_too_large_for_one_policy_are_split(number: int, size: int, fewest: int) -> None:
-    one = with_paths(*[size * KIB] * number, among="b")
-    total = sum(map(size_of, rules(one)))
+    output = with_paths(*[size * KIB] * number, among="b")
+    total = sum(map(size_of, rules(output)))
 
-    assert fewest <= len(one.overrides) <= total // LARGEST_POLICY * 2 + 1
-    assert sorted(name for policy in one.overrides for name in clusters(policy)) == [
+    assert fewest <= len(output.overrides) <= total // LARGEST_POLICY * 2 + 1
+    assert sorted(name for policy in output.overrides for name in clusters(policy)) == [
         f"m{n:02}" for n in range(number)
     ]
-    assert {policy["metadata"]["name"] for policy in one.overrides} <= {
+    assert {policy["metadata"]["name"] for policy in output.overrides} <= {
         import_policy_name(KEY, shard) for shard in range(MOST_POLICIES)
     }
-    assert [name.rpartition("/")[2] for name in endpoint_keys(one, "m00")] == [
+    assert [name.rpartition("/")[2] for name in endpoint_keys(output, "m00")] == [
         f"m{n:02}" for n in range(1, number)
     ]
 
 
-def endpoint_keys(one: Rendered, cluster: str) -> list[str]:
-    [number] = overridden(one, cluster)["spec"]["ports"]
+def endpoint_keys(output: Rendered, cluster: str) -> list[str]:
+    [number] = overridden(output, cluster)["spec"]["ports"]
     return [endpoint["clusterKey"] for endpoint in number["endpoints"]]
 
 
@@ -274,7 +285,7 @@ def test_no_override_policy_is_larger_than_it_may_be() -> None:
     def three(size: int) -> Rendered:
         return with_paths(85 * KIB, 85 * KIB, size)
 
-    longest = largest(three, lambda one: len(one.overrides) == 1)
+    longest = largest(three, lambda output: len(output.overrides) == 1)
 
     assert len(three(longest + 1).overrides) == 2
     [policy] = three(longest).overrides

@@ -1,4 +1,4 @@
-"""What is written, in which order, and what members would see in between."""
+"""Writes, their order, and the views of members in between."""
 
 from __future__ import annotations
 
@@ -15,9 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.strategies import FEW, moved, of_one_service
-from tests.support.worlds import KEY, UID, WEB, Store, derived, export, fleet, key_of, member, port, service
+from tests.support.worlds import (
+    KEY,
+    UID,
+    WEB,
+    Store,
+    derived,
+    export,
+    fleet,
+    member,
+    port,
+    scoped,
+    service,
+)
 from towpath.derivation.derive import derive
-from towpath.derivation.render import Rendered, digest, render
+from towpath.derivation.render import Rendered, render
 from towpath.derivation.stages import Current, Write, is_foreign, stages
 from towpath.model.cluster import Member
 from towpath.model.ownership import MANAGED_BY
@@ -25,8 +37,8 @@ from towpath.model.world import Offer, World
 
 
 def rendered(world: World) -> Rendered:
-    [(key, one)] = world.services.items()
-    return render(key, one.uid, derive(world).services[key])
+    [(key, exported)] = world.services.items()
+    return render(key, exported.uid, derive(world).services[key])
 
 
 def nobody_sees_itself(store: Store, own: Mapping[str, set[str]]) -> None:
@@ -36,19 +48,19 @@ def nobody_sees_itself(store: Store, own: Mapping[str, set[str]]) -> None:
 
 def keys_in(*worlds: World) -> dict[str, set[str]]:
     """Return the keys that each member has in any of these worlds."""
-    every = [one for world in worlds for one in world.members.values()]
-    return {one.name: {other.key for other in every if other.name == one.name} for one in every}
+    every = [member for world in worlds for member in world.members.values()]
+    return {member.name: {other.key for other in every if other.name == member.name} for member in every}
 
 
 def content(obj: Mapping[str, Any] | None) -> tuple[object, object]:
-    """Return what an object says, without what others added."""
+    """Return the content of an object, without the fields that others added."""
     assert obj is not None
     spec = {name: value for name, value in obj["spec"].items() if name != "defaulted"}
     return spec, obj["metadata"].get("annotations")
 
 
 def holds(store: Store, wanted: Rendered) -> bool:
-    """Tell whether there is what is wanted, and nothing else that would have an effect."""
+    """Return whether the desired objects exist, and no other object that would have an effect."""
     live = store.live()
     if wanted.service_import is None:
         return live.service_import is None
@@ -88,7 +100,7 @@ def test_the_stages_reach_the_wanted_state_and_then_are_none(
 @given(two, st.randoms(use_true_random=False))
 @FEW
 def test_at_no_moment_of_a_move_a_cluster_sees_itself(worlds: Sequence[World], random: Random) -> None:
-    """Whatever the order within a stage, what stands in one may be written at the same time."""
+    """The order within a stage does not matter: its writes may happen at the same time."""
     own, [before, after] = keys_in(*worlds), map(rendered, worlds)
     store = settled(before)
     nobody_sees_itself(store, own)
@@ -105,7 +117,7 @@ def test_at_no_moment_of_a_move_a_cluster_sees_itself(worlds: Sequence[World], r
 def test_a_pass_may_end_anywhere_and_the_next_goes_on_from_there(
     worlds: Sequence[World], random: Random
 ) -> None:
-    """Writes fail one by one, processes end: what has been written by then is where the next begins."""
+    """Writes fail one by one, processes end: the next pass begins with what has been written by then."""
     store, own = Store(), keys_in(*worlds)
     for world in worlds:
         for _ in store.bring(rendered(world), lambda stage: random.sample(stage, len(stage))):
@@ -134,10 +146,6 @@ def every_state(before: Rendered, after: Rendered) -> Iterator[Store]:
     for order in permutations(range(widest)):
         store = deepcopy(start)
         yield from (store for _ in store.bring(after, partial(in_order, order)))
-
-
-def scoped(*names: str) -> Offer:
-    return replace(WEB, export=export((80, "/web"), targets=tuple(map(key_of, names))))
 
 
 def large(number: int, size: int) -> dict[str, Offer]:
@@ -177,7 +185,7 @@ MOVES: list[tuple[str, Side, Side]] = [
 @pytest.mark.parametrize(("_case", "before", "after"), MOVES, ids=[case for case, *_ in MOVES])
 def test_in_a_typical_move_no_cluster_ever_sees_itself(_case: str, before: Side, after: Side) -> None:
     members = {**before[1], **after[1]}
-    own = {name: {one.key} for name, one in members.items()}
+    own = {name: {member.key} for name, member in members.items()}
     [first, second] = (render(KEY, UID, derived(*each)) for each in (before, after))
     assert first != second
 
@@ -224,7 +232,23 @@ def test_an_unneeded_override_is_deleted_after_the_template() -> None:
     ]
 
 
-def test_where_nobody_imports_only_the_template_goes() -> None:
+def test_overrides_and_template_go_at_once_where_exporters_stay() -> None:
+    moved = replace(WEB, export=export((80, "/moved")))
+    after = render(KEY, UID, derived({"a": moved, "b": moved}, ALL))
+    live = settled(BOTH).live()
+    [name] = live.overrides
+    gone = replace(live, overrides={})
+    empty = deepcopy(live.overrides[name])
+    empty["spec"]["overrideRules"][0]["overriders"] = {}
+    blank = replace(live, overrides={name: empty})
+
+    assert kinds(stages(live, after)) == [{"OverridePolicy", "ServiceImport"}]
+    assert (
+        kinds(stages(gone, after)) == kinds(stages(blank, after)) == [{"OverridePolicy"}, {"ServiceImport"}]
+    )
+
+
+def test_without_importers_only_the_template_is_deleted() -> None:
     store = settled(BOTH)
 
     assert kinds(stages(store.live(), NONE)) == [{"-ServiceImport"}]
@@ -240,7 +264,7 @@ def test_policies_of_a_former_export_follow_their_template() -> None:
     assert kinds(stages(without, NONE, export=UID)) == []
 
 
-def test_what_is_too_large_leaves_everything_as_it_is() -> None:
+def test_an_object_that_is_too_large_changes_nothing() -> None:
     big = Offer(export((80, "/" + "x" * 300 * 1024)), service(80))
     refused = render(KEY, UID, derived({"a": big, "b": big}, ALL))
 
@@ -259,9 +283,27 @@ def test_a_foreign_import_is_never_touched(labels: Any, wanted: Rendered) -> Non
     assert list(stages(replace(settled(BOTH).live(), service_import=foreign), wanted)) == []
 
 
-def test_ours_is_what_says_so() -> None:
+LABELLED = {"name": "towpath-import-web", "labels": {**MANAGED_BY, "more": ""}}
+EXPORT = {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceExport", "name": "web", "uid": "1"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "foreign"),
+    [
+        (LABELLED, False),
+        ({**LABELLED, "ownerReferences": [EXPORT]}, False),
+        ({**LABELLED, "labels": {}}, True),
+        ({**LABELLED, "name": "mine"}, True),
+        ({**LABELLED, "ownerReferences": [{**EXPORT, "name": "cart"}]}, True),
+        ({**LABELLED, "ownerReferences": [{**EXPORT, "kind": "ConfigMap"}]}, True),
+        ({**LABELLED, "ownerReferences": [{**EXPORT, "apiVersion": "multicluster.x-k8s.io/v1alpha1"}]}, True),
+        ({**LABELLED, "ownerReferences": [EXPORT, {**EXPORT, "kind": "ConfigMap"}]}, True),
+    ],
+)
+def test_ownership_follows_from_label_name_and_owner(metadata: dict[str, Any], foreign: bool) -> None:
     assert not is_foreign(None)
-    assert not is_foreign({"metadata": {"labels": {**MANAGED_BY, "more": ""}}})
+    assert is_foreign({"kind": "PropagationPolicy", "metadata": metadata}) is foreign
+    assert is_foreign({"kind": "OverridePolicy", "metadata": metadata}) is foreign
 
 
 GOING = "2026-01-01T00:00:00Z"
@@ -269,7 +311,7 @@ GOING = "2026-01-01T00:00:00Z"
 
 @pytest.mark.parametrize("kind", ["ServiceImport", "PropagationPolicy", "OverridePolicy"])
 @pytest.mark.parametrize("wanted", [ONLY_A, NONE, render(KEY, UID, derived(dict.fromkeys("abc", WEB), ALL))])
-def test_what_waits_for_its_finalizers_is_left_alone(kind: str, wanted: Rendered) -> None:
+def test_an_object_waiting_for_finalizers_is_left_alone(kind: str, wanted: Rendered) -> None:
     store = settled(BOTH)
     for (each, _), obj in store.objects.items():
         if each == kind:
@@ -289,7 +331,7 @@ def test_a_terminating_override_with_a_needed_rule_is_kept() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ServiceImport", "PropagationPolicy", "OverridePolicy"])
-def test_what_was_deleted_is_made_again_and_nothing_else(kind: str) -> None:
+def test_a_deleted_object_is_created_again_and_no_other(kind: str) -> None:
     store = settled(BOTH)
     store.objects = {place: obj for place, obj in store.objects.items() if place[0] != kind}
 
@@ -310,7 +352,7 @@ def test_what_was_deleted_is_made_again_and_nothing_else(kind: str) -> None:
         ("OverridePolicy", lambda obj: obj["spec"].pop("overrideRules")),
     ],
 )
-def test_what_was_changed_is_put_right_and_nothing_else(kind: str, change: Callable[[Any], Any]) -> None:
+def test_a_changed_object_is_restored_and_no_other(kind: str, change: Callable[[Any], Any]) -> None:
     store = settled(BOTH)
     [obj] = [obj for (each, _), obj in store.objects.items() if each == kind]
     change(obj)
@@ -318,7 +360,7 @@ def test_what_was_changed_is_put_right_and_nothing_else(kind: str, change: Calla
     assert kinds(stages(store.live(), BOTH)) == [{kind}]
 
 
-def test_what_was_added_stays() -> None:
+def test_fields_added_by_others_stay() -> None:
     store = settled(BOTH)
     for obj in store.objects.values():
         obj["metadata"]["annotations"] = {**obj["metadata"].get("annotations", {}), "theirs": "yes"}
@@ -328,13 +370,13 @@ def test_what_was_added_stays() -> None:
 
 
 def test_a_field_that_a_port_has_no_more_is_written() -> None:
-    """Within a list nothing tells whose a field is: the digest beside it does."""
+    """Within a list a field has no visible owner: the digest beside it decides."""
     ports = port(80, "http", app="http"), port(80, "http")
-    offers = (replace(WEB, service=service(one)) for one in ports)
-    before, after = (derived({"a": one, "b": one}, ALL) for one in offers)
+    offers = (replace(WEB, service=service(entry)) for entry in ports)
+    before, after = (derived({"a": offer, "b": offer}, ALL) for offer in offers)
     store = settled(render(KEY, UID, before))
 
-    assert digest(before.views["c"]) != digest(after.views["c"])
+    assert before.views["c"].digest != after.views["c"].digest
     assert {kind for stage in kinds(stages(store.live(), render(KEY, UID, after))) for kind in stage} == {
         "OverridePolicy",
         "ServiceImport",

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from towpath.derivation.status import says, wanted_status
+from tests.support.worlds import WEB, derived, fleet
+from towpath.derivation.status import offering, says, wanted_status
 from towpath.model.arrival import Arrival
 from towpath.model.condition import Condition
 from towpath.rules.conditions import ready
@@ -15,13 +16,15 @@ VALID = Condition("Valid", "True", "Valid", "Exported by a.")
 AT = 1_700_000_000.0
 STAMP, LATER = "2023-11-14T22:13:20Z", "2023-11-14T22:14:20Z"
 
+EXISTS = 'serviceimports.flomesh.io "web" already exists'
+
 
 def written(*conditions: Condition, before: Any = None, now: float = AT) -> dict[str, Any]:
     return wanted_status(conditions, ["b"], 3, before or {}, now)
 
 
 @pytest.mark.parametrize(
-    ("importers", "behind", "lost", "told", "status", "reason"),
+    ("importers", "behind", "lost", "reported", "status", "reason"),
     [
         ([], [], [], True, "False", "NotImported"),
         (["a"], ["a"], [], False, "Unknown", "NotReported"),
@@ -33,19 +36,19 @@ def written(*conditions: Condition, before: Any = None, now: float = AT) -> dict
     ],
 )
 def test_ready_is_what_members_say(
-    importers: list[str], behind: list[str], lost: list[str], told: bool, status: str, reason: str
+    importers: list[str], behind: list[str], lost: list[str], reported: bool, status: str, reason: str
 ) -> None:
-    said = ready(importers, Arrival(behind, lost, told=told))
+    condition = ready(importers, Arrival(behind, lost, reported=reported))
 
-    assert (said.type, said.status, said.reason) == ("Ready", status, reason)
-    assert said.message.endswith(".")
+    assert (condition.type, condition.status, condition.reason) == ("Ready", status, reason)
+    assert condition.message.endswith(".")
 
 
 def test_a_message_names_a_few_of_the_clusters_it_waits_for() -> None:
     behind = [f"m{number:03}" for number in range(200)]
 
-    said = ready(["a", "b"], Arrival(["b"]))
-    assert said.message == "1 of 2 importing clusters have the import. Waiting for b."
+    condition = ready(["a", "b"], Arrival(["b"]))
+    assert condition.message == "1 of 2 importing clusters have the import. Waiting for b."
     assert ready(behind, Arrival(behind)).message.endswith("m009 and 190 more.")
 
 
@@ -73,6 +76,16 @@ def test_a_message_names_a_few_of_the_clusters_it_waits_for() -> None:
             "1 of 2 importing clusters have the import. Blocked in b. A ServiceImport",
         ),
         (
+            Arrival(["b"], failed={"b": EXISTS}, catching_up={"b": AT}),
+            "CatchingUp",
+            "1 of 2 importing clusters have the import. Waiting for b. b: The cluster is Ready again",
+        ),
+        (
+            Arrival(["a", "b"], failed={"a": "denied", "b": EXISTS}, catching_up={"b": AT}),
+            "NotApplied",
+            "0 of 2 importing clusters have the import. Karmada cannot apply the import",
+        ),
+        (
             Arrival(["a", "b"], lost=["a", "b"], failed={"a": "dial tcp: refused", "b": "dial tcp: refused"}),
             "NotApplied",
             "0 of 2 importing clusters have the import. Karmada cannot apply the import",
@@ -84,11 +97,11 @@ def test_a_message_names_a_few_of_the_clusters_it_waits_for() -> None:
         ),
     ],
 )
-def test_what_keeps_imports_from_arriving_is_reported(arrival: Arrival, reason: str, message: str) -> None:
-    said = ready(["a", "b"], arrival)
+def test_the_cause_of_a_missing_import_is_reported(arrival: Arrival, reason: str, message: str) -> None:
+    condition = ready(["a", "b"], arrival)
 
-    assert (said.status, said.reason) == ("False", reason)
-    assert said.message.startswith(message)
+    assert (condition.status, condition.reason) == ("False", reason)
+    assert condition.message.startswith(message)
 
 
 def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
@@ -113,3 +126,14 @@ def test_nothing_is_written_when_nothing_changed() -> None:
     assert not says({}, first)
     assert not says(first, written(VALID._replace(reason="Other"), before=first))
     assert not says({**first, "offeredTo": []}, first)
+
+
+def test_a_status_of_an_import_has_exporters_and_ports_as_text() -> None:
+    """An apiserver prints only the first match of a JSON path."""
+    members = fleet("a", "b", "c")
+    seen = offering(derived({"b": WEB, "a": WEB}, members), members)
+
+    assert [exporter["cluster"] for exporter in seen["clusters"]] == ["a", "b"]
+    assert (seen["exporters"], seen["ports"]) == ("a,b", "80")
+    assert says(seen, seen)
+    assert not says({**seen, "ports": ""}, seen)

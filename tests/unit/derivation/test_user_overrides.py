@@ -76,9 +76,12 @@ def test_a_user_override_without_effect_is_not_reported(harmless: OverridePolicy
     assert effects(harmless) == []
 
 
-def test_the_digest_of_the_view_must_stay() -> None:
-    forged = {"operator": "replace", "value": {"towpath.io/view": "0"}}
-    assert effects(policy(annotationsOverrider=[forged])) == [ImportOverride("b", (WHAT,))]
+def test_without_the_view_annotation_a_member_reports_nothing() -> None:
+    """Its value does not matter: a member reports the digest of the content that it holds."""
+    view = {"towpath.io/view": "0"}
+    removed = [{"operator": "remove", "value": view}]
+    assert effects(policy(annotationsOverrider=removed)) == [ImportOverride("b", (WHAT,))]
+    assert effects(policy(annotationsOverrider=[{"operator": "replace", "value": view}])) == []
 
 
 def test_only_policies_that_do_something_are_named() -> None:

@@ -13,7 +13,7 @@ from towpath.inventory.gateway_dns import GatewayResolver
 
 
 class Names:
-    """What DNS says, and how often the addresses changed."""
+    """The answers of DNS, and how often the addresses changed."""
 
     def __init__(self, found: Mapping[str, set[str]], remembered: Mapping[str, str]) -> None:
         self.found: dict[str, set[str]] = dict(found)
@@ -31,37 +31,47 @@ class Names:
         return frozenset(self.found.get(name, ()))
 
 
-async def test_a_name_is_looked_up_and_followed() -> None:
+@pytest.mark.parametrize(
+    ("first", "later", "address", "changes"),
+    [
+        pytest.param({"10.0.0.1"}, {"10.0.0.2"}, "10.0.0.2", 2, id="another address"),
+        pytest.param(
+            {"10.0.0.5", "10.0.0.7"},
+            {"10.0.0.1", "10.0.0.5"},
+            "10.0.0.5",
+            1,
+            id="of several the former one is kept",
+        ),
+        pytest.param({"10.0.0.1"}, set(), "10.0.0.1", 1, id="not found any more"),
+    ],
+)
+async def test_a_name_is_looked_up_and_followed(
+    first: set[str], later: set[str], address: str, changes: int
+) -> None:
+    names = Names({"gw": first}, {})
+    names.resolver.want({"gw"})
+    await names.resolver.refresh()
+    names.found["gw"] = later
+    await names.resolver.refresh()
+
+    assert names.resolver.address("gw") == address
+    assert names.changes == changes
+
+
+@pytest.mark.parametrize("bad", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "0.1.2.3", "240.0.0.1"])
+async def test_an_unusable_answer_counts_as_not_found(bad: str) -> None:
     names = Names({"gw": {"10.0.0.1"}}, {})
     names.resolver.want({"gw"})
     await names.resolver.refresh()
-    names.found["gw"] = {"10.0.0.2"}
-    await names.resolver.refresh()
-
-    assert names.resolver.address("gw") == "10.0.0.2"
-    assert names.changes == 2
-
-
-async def test_of_several_addresses_the_former_one_is_kept() -> None:
-    names = Names({"gw": {"10.0.0.5", "10.0.0.7"}}, {})
-    names.resolver.want({"gw"})
-    await names.resolver.refresh()
-    names.found["gw"] = {"10.0.0.1", "10.0.0.5"}
-    await names.resolver.refresh()
-
-    assert names.resolver.address("gw") == "10.0.0.5"
-    assert names.changes == 1
-
-
-async def test_a_name_that_is_not_found_any_more_keeps_its_address() -> None:
-    names = Names({"gw": {"10.0.0.1"}}, {})
-    names.resolver.want({"gw"})
-    await names.resolver.refresh()
-    names.found.clear()
-    await names.resolver.refresh()
+    names.found["gw"] = {bad}
+    with capture_logs() as logs:
+        await names.resolver.refresh()
 
     assert names.resolver.address("gw") == "10.0.0.1"
-    assert names.changes == 1
+    assert [line["event"] for line in logs] == ["gateway name not resolved"]
+    names.found["gw"] = {bad, "10.0.0.2"}
+    await names.resolver.refresh()
+    assert names.resolver.address("gw") == "10.0.0.2"
 
 
 @pytest.mark.parametrize(("remembered", "address"), [({"gw": "10.0.0.9"}, "10.0.0.9"), ({}, "")])
@@ -108,7 +118,7 @@ async def test_names_are_really_looked_up() -> None:
 async def test_a_name_that_stays_unfound_is_reported_once() -> None:
     names = Names({}, {})
     names.resolver.want({"gw"})
-    with capture_logs() as told:
+    with capture_logs() as logs:
         for _ in range(3):
             await names.resolver.refresh()
         names.found["gw"] = {"10.0.0.1"}
@@ -116,4 +126,4 @@ async def test_a_name_that_stays_unfound_is_reported_once() -> None:
         names.found.clear()
         await names.resolver.refresh()
 
-    assert [one["kept"] for one in told] == ["", "10.0.0.1"]
+    assert [entry["kept"] for entry in logs] == ["", "10.0.0.1"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.support.inventories import (
@@ -11,6 +13,7 @@ from tests.support.inventories import (
     claimed,
     cluster,
     clusters,
+    deleting,
     export,
     exported,
     forget,
@@ -24,12 +27,13 @@ from tests.support.inventories import (
 )
 from towpath.derivation.derive import why_not_importing
 from towpath.inventory.inventory import Due, Inventory
-from towpath.karmada.reflector import Name
+from towpath.karmada.wire import Name
+from towpath.model.installation import PathScope
 from towpath.model.keys import Dialect, GatewayKey
-from towpath.rules.reasons import NotImportedReason
+from towpath.model.times import rfc3339
+from towpath.rules.reasons import Exclusion, ExclusionReason, NotImportedReason
 
-OTHER = key()._replace(dialect=Dialect.MULTICLUSTER)
-BOTH = {key(), OTHER}
+OTHER = key("gone")._replace(dialect=Dialect.MULTICLUSTER)
 WORLD = [*clusters("a", "b"), *exported("web", "a"), *exported("cart", "a")]
 FLOMESH_CLUSTER: Object = {
     "apiVersion": "flomesh.io/v1alpha1",
@@ -39,10 +43,19 @@ FLOMESH_CLUSTER: Object = {
 }
 IMPORT: Object = {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceImport", "metadata": metadata("web")}
 OURS = {"app.kubernetes.io/managed-by": "towpath"}
-DERIVED = propagation("towpath-import-web")
-DERIVED = {**DERIVED, "metadata": {**DERIVED["metadata"], "labels": OURS}}
-FOLLOW = {**DERIVED, "metadata": {**DERIVED["metadata"], "name": "towpath-export-web"}}
-NOT_DERIVED = {**DERIVED, "metadata": {**DERIVED["metadata"], "name": "something"}}
+GROUP = Dialect.FLOMESH.api_version
+
+
+def labelled(name: str, kind: str, owner: str = "web", selected: str = "web") -> Object:
+    """Return a PropagationPolicy with Towpath's label."""
+    policy = propagation(name, {"apiVersion": GROUP, "kind": kind, "name": selected})
+    owners = [{"apiVersion": GROUP, "kind": "ServiceExport", "name": owner, "uid": "uid-of-web"}]
+    return {**policy, "metadata": {**policy["metadata"], "labels": OURS, "ownerReferences": owners}}
+
+
+DERIVED = labelled("towpath-import-web", "ServiceImport")
+FOLLOW = labelled("towpath-export-web", "ServiceExport")
+LEFT = labelled("towpath-import-gone", "ServiceImport", owner="gone", selected="gone")
 NAMESPACE: Object = {
     "apiVersion": "v1",
     "kind": "Namespace",
@@ -87,11 +100,13 @@ OVERRIDE: Object = {
         (policy(), {key()}),
         (service("web", {"port": 81}), {key()}),
         (binding(claimed(export(), propagation("user")), "a", "b"), {key()}),
-        (binding(IMPORT, "b", reported={"b": {"view": "1"}}), BOTH),
-        (IMPORT, BOTH),
-        (DERIVED, BOTH),
-        (FOLLOW, BOTH),
-        (NOT_DERIVED, set()),
+        (binding(IMPORT, "b", reported={"b": {"view": "1"}}), {key()}),
+        (IMPORT, {key()}),
+        (DERIVED, {key()}),
+        (FOLLOW, {key()}),
+        (LEFT, {key("gone"), OTHER}),
+        (labelled("something", "ServiceExport"), {key()}),
+        (labelled("something", "ServiceExport", selected="none"), set()),
         (EVERY, {key(), key("cart")}),
         (OVERRIDE, {key(), key("cart")}),
         (NAMESPACE, set()),
@@ -110,7 +125,50 @@ def test_a_change_touches(change: Object, touched: set[Due]) -> None:
     assert found == touched
 
 
-def test_what_says_the_same_touches_nothing() -> None:
+def test_the_end_of_an_export_in_deletion_touches_it() -> None:
+    """What an orphaning deletion has left is due then, and no other change may come."""
+    found: set[Due] = set()
+    inventory = Inventory(NoCalls(), found.add)  # type: ignore[arg-type]
+    tell(inventory, *WORLD, deleting(export()))
+    found.clear()
+    forget(inventory, export())
+
+    assert found == {key()}
+
+
+def test_namespaced_paths_leave_out_clusters_at_once() -> None:
+    found: set[Due] = set()
+    inventory = Inventory(NoCalls(), found.add)  # type: ignore[arg-type]
+    tell(inventory, *WORLD)
+    found.clear()
+    inventory.put_path_scope(PathScope.NAMESPACED)
+
+    derived = inventory.world.derived(key(), 0.0)
+    assert derived
+    assert {why.reason for why in derived.excluded.values()} == {ExclusionReason.PATH_OUTSIDE}
+    assert key() in found
+    found.clear()
+    inventory.put_path_scope(PathScope.NAMESPACED)
+    assert not found
+
+
+def test_namespaced_paths_hold_after_a_users_override() -> None:
+    rule = [{"path": "/spec/rules/0/path", "operator": "replace", "value": "/bank/web"}]
+    overrides = [{"targetCluster": {"clusterNames": ["b"]}, "overriders": {"plaintext": rule}}]
+    selectors = [{"apiVersion": GROUP, "kind": "ServiceExport"}]
+    spec = {"resourceSelectors": selectors, "overrideRules": overrides}
+    led_out = {**propagation("led-out"), "kind": "OverridePolicy", "spec": spec}
+    own = export("web", (80, "/shop/web"))
+    inventory = knowing(*clusters("a", "b"), *exported("web", "a", "b"), own, led_out)
+    inventory.put_path_scope(PathScope.NAMESPACED)
+
+    derived = inventory.world.derived(key(), 0.0)
+    assert derived
+    assert derived.exporters == ("a",)
+    assert derived.excluded == {"b": Exclusion(ExclusionReason.PATH_OUTSIDE, "/bank/web")}
+
+
+def test_an_equal_object_touches_nothing() -> None:
     found: set[Due] = set()
     inventory = Inventory(NoCalls(), found.add)  # type: ignore[arg-type]
     tell(inventory, *WORLD)
@@ -176,3 +234,40 @@ def test_a_member_without_the_namespace_has_its_reason() -> None:
 
     found = why_not_importing(service, derived, members["c"], members)
     assert found is NotImportedReason.NO_NAMESPACE
+
+
+async def test_a_clock_that_is_set_moves_what_was_seen_lost() -> None:
+    """So that a pass at the new time does not withdraw the cluster."""
+    inventory = knowing(*clusters("a", "b"), *exported("web", "a", "b"))
+    await inventory.members.complete()
+    now = time.time()
+    gone = cluster("a")
+    lost = {"type": "Ready", "status": "False", "lastTransitionTime": rfc3339(now)}
+    gone["status"]["conditions"] = [lost]
+    tell(inventory, gone)
+
+    made = inventory.world.derived(key(), now + 86_400)
+    assert made is not None
+    assert made.exporters == ("a", "b")
+
+
+@pytest.mark.parametrize("name", ["o", "towpath-import-web"])
+def test_the_label_hides_no_override_of_a_user(name: str) -> None:
+    meta = {**OVERRIDE["metadata"], "name": name, "labels": OURS}
+    forged = {**OVERRIDE, "metadata": meta}
+    inventory = knowing(*WORLD, forged)
+    assert inventory.world.services[key()].offers["a"].export.rules[0].path == "/x"
+
+    allowed = {**forged, "spec": {**OVERRIDE["spec"], "resourceSelectors": [SELECTED]}}
+    tell(inventory, allowed)
+    assert inventory.world.services[key()].offers["a"].export.rules[0].path == "/web"
+
+
+def test_the_label_hides_no_policy_of_a_user() -> None:
+    inventory = knowing(*clusters("a"), *exported("web", "a"))
+    assert not inventory.world.services[key()].selected
+    tell(inventory, labelled("mine", "ServiceExport"))
+    assert inventory.world.services[key()].selected
+
+
+SELECTED = {"apiVersion": GROUP, "kind": "ServiceImport", "name": "none"}

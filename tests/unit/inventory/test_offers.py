@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.support import inventories as stored
-from towpath.inventory.offers import offers_of
+from towpath.inventory.offers import Offered, offers_of
 from towpath.karmada import decode
 from towpath.karmada.decode import Binding, Copies
 from towpath.model.keys import Dialect, ServiceKey
@@ -35,14 +35,19 @@ def override(path: str, value: object, *, kind: str = "Service", **target: Any) 
     )
 
 
-def offers(*overrides: OverridePolicy, refused: dict[str, str] | None = None) -> tuple[dict[str, Offer], Any]:
+Found = tuple[dict[str, Offer], tuple[str, ...]]
+
+
+def offers(*overrides: OverridePolicy, refused: dict[str, str] | None = None) -> Found:
     export = decode.service_export(msgspec.json.encode(stored.export()))
     service = decode.service(msgspec.json.encode(stored.service()))
     assert export is not None
-    every, copies = frozenset("abc"), Copies(refused or {}, frozenset("abc"))
+    every = frozenset("abc")
+    copies = Copies(refused=refused or {}, applied=every)
     bound = Binding(KEY.dialect.api_version, "ServiceExport", export.uid, every, copies)
     serving = Binding("v1", "Service", service.uid, frozenset("ab"), Copies(applied=frozenset("ab")))
-    return offers_of(KEY, export, bound, service, serving, overrides, TARGETS)
+    offered = offers_of(KEY, export, bound, service, serving, overrides, TARGETS)
+    return offered.offers, offered.faults
 
 
 def paths(offered: dict[str, Offer]) -> dict[str, str]:
@@ -104,7 +109,7 @@ def test_a_refusal_by_a_cluster_survives_overrides() -> None:
 
 REFUSED = {"clusterName": "a", "applied": False, "appliedMessage": "provided port is already allocated"}
 APPLIED = {"clusterName": "a", "applied": True}
-KEPT = "Cluster a keeps an older version and exports it. The PropagationPolicy suspends dispatching."
+KEPT = {"a": "The PropagationPolicy suspends dispatching."}
 SUSPENDED = {"dispatchingOnClusters": {"clusterNames": ["a"]}}
 
 
@@ -136,14 +141,13 @@ def test_a_cluster_offers_what_it_has(
     obstacle: str,
     had: bool,
 ) -> None:
-    """Once a cluster has exported, a later failure keeps it, with a fault that quotes Karmada."""
+    """Once a cluster has exported, a later failure keeps it, and Karmada says why."""
     export, service = stored.export(), stored.service()
     bindings = bound_to_a(export, *of_export), bound_to_a(service, *of_service)
-    found, faults = _offers(export, service, *bindings, {"a"} if had else ())
+    found, _, kept, _ = _offers(export, service, *bindings, {"a"} if had else ())
 
     assert (found["a"].absence, found["a"].obstacle) == ((None, "") if had else (absence, obstacle))
-    kept = f"Cluster a keeps an older version and exports it. {obstacle}."
-    assert faults == ((kept,) if had and absence is Absence.FAILED else ())
+    assert kept == ({"a": obstacle} if had and absence is Absence.FAILED else {})
 
 
 @pytest.mark.parametrize("suspension", [SUSPENDED, {"dispatching": True}])
@@ -151,15 +155,58 @@ def test_a_suspended_cluster_does_not_offer_what_it_never_had(suspension: stored
     export, service = stored.export(), stored.service()
     bindings = bound_to_a(export, suspension=suspension), bound_to_a(service, suspension=suspension)
 
-    found, faults = _offers(export, service, *bindings, ())
-    assert (found["a"].absence, faults) == (Absence.SUSPENDED, ())
-    found, faults = _offers(export, service, *bindings, {"a"})
-    assert (found["a"].absence, len(faults)) == (None, 1)
+    found, _, kept, _ = _offers(export, service, *bindings, ())
+    assert (found["a"].absence, kept) == (Absence.SUSPENDED, {})
+    found, _, kept, _ = _offers(export, service, *bindings, {"a"})
+    assert (found["a"].absence, kept) == (None, KEPT)
 
     # Karmada goes on to report what was applied before.
     bindings = bound_to_a(export, APPLIED, suspension=suspension), bound_to_a(service, APPLIED)
-    found, faults = _offers(export, service, *bindings, {"a"})
-    assert (found["a"].absence, faults) == (None, (KEPT,))
+    found, _, kept, stale = _offers(export, service, *bindings, {"a"})
+    assert (found["a"].absence, kept, stale) == (None, KEPT, frozenset())
+
+
+UNREPORTED = {**APPLIED, "health": "Unknown"}
+
+
+@pytest.mark.parametrize(
+    ("of_export", "of_service", "lost", "stale"),
+    [
+        (UNREPORTED, APPLIED, "ServiceExport", {"a"}),
+        (APPLIED, UNREPORTED, "Service", set()),
+        (APPLIED, {**UNREPORTED, "health": "Unhealthy"}, "", set()),
+        ({**UNREPORTED, "status": {"digest": "1"}}, APPLIED, "", {"a"}),
+    ],
+)
+def test_a_lost_write_is_no_copy_whatever_karmada_reports(
+    of_export: stored.Object, of_service: stored.Object, lost: str, stale: set[str]
+) -> None:
+    """Karmada reports a write that timed out as applied; the member reports no copy, or an older one."""
+    export, service = stored.export(), stored.service()
+    found = _offers(export, service, bound_to_a(export, of_export), bound_to_a(service, of_service), ())
+
+    absence = Absence.UNREPORTED if lost else None
+    assert (found.offers["a"].absence, found.offers["a"].obstacle) == (absence, lost)
+    assert found.stale == stale
+
+
+def test_each_member_reports_the_export_after_its_overrides() -> None:
+    export, service = stored.export(), stored.service()
+    plain = decode.any_service_export(msgspec.json.encode(export))
+    changed = {**export, "spec": {"rules": [{"portNumber": 80, "path": "/edge"}]}}
+    edge = decode.any_service_export(msgspec.json.encode(changed))
+    held = [{**APPLIED, "clusterName": name, "status": {"digest": edge.digest}} for name in "ab"]
+    bound = bound_to_a(export, *held)._replace(clusters=frozenset("ab"))
+    found = offers_of(
+        KEY,
+        plain,
+        bound,
+        decode.service(msgspec.json.encode(service)),
+        bound_to_a(service, *held)._replace(clusters=frozenset("ab")),
+        [override("/spec/rules/0/path", "/edge", kind="ServiceExport", clusterNames=["b"])],
+        TARGETS,
+    )
+    assert found.stale == {"a"}
 
 
 def test_a_service_brought_by_the_import_alone_does_not_count() -> None:
@@ -176,7 +223,7 @@ def test_a_service_brought_by_the_import_alone_does_not_count() -> None:
 
 def _offers(
     export: stored.Object, service: stored.Object, bound: Binding, serving: Binding, had: Collection[str]
-) -> tuple[dict[str, Offer], tuple[str, ...]]:
+) -> Offered:
     of_export = decode.service_export(msgspec.json.encode(export))
     assert of_export is not None
     of_service = decode.service(msgspec.json.encode(service))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from towpath.inventory.policies import PoliciesByNamespace, is_selected
-from towpath.karmada.reflector import Name
+from towpath.inventory.policies import UserPolicies
+from towpath.karmada.wire import Name
 from towpath.propagation.policies import Policy, read_policy
 from towpath.propagation.selection import Template
 
@@ -18,18 +18,18 @@ def policy(called: str, namespace: str = "shop", /, *, deleting: bool = False, *
     metadata: dict[str, Any] = {"name": called, "namespace": namespace}
     if deleting:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    one = {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceExport", **selector}
+    selected = {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceExport", **selector}
     return read_policy(
         {
             "kind": "PropagationPolicy" if namespace else "ClusterPropagationPolicy",
             "metadata": metadata,
-            "spec": {"resourceSelectors": [one]},
+            "spec": {"resourceSelectors": [selected]},
         }
     )
 
 
 @pytest.mark.parametrize(
-    ("one", "selected"),
+    ("policy", "selected"),
     [
         (policy("kind"), True),
         (policy("name", name="web"), True),
@@ -42,18 +42,19 @@ def policy(called: str, namespace: str = "shop", /, *, deleting: bool = False, *
         (policy("going", deleting=True), False),
     ],
 )
-def test_a_policy_selects_what_karmada_would_give_it(one: Policy, selected: bool) -> None:
-    policies = PoliciesByNamespace[Policy]()
-    policies.put(Name(one.namespace, one.name), one)
+def test_a_policy_selects_what_karmada_would_give_it(policy: Policy, selected: bool) -> None:
+    policies = UserPolicies()
+    policies.propagation.put(Name(policy.namespace, policy.name), policy)
 
-    assert is_selected(policies, WEB) == selected
+    assert policies.select(WEB) == selected
 
 
 def test_a_policy_is_replaced_and_forgotten() -> None:
-    policies = PoliciesByNamespace[Policy]()
+    users = UserPolicies()
+    policies = users.propagation
     policies.put(Name("shop", "p"), policy("p"))
     policies.put(Name("shop", "p"), policy("p", name="db"))
-    assert not is_selected(policies, WEB)
+    assert not users.select(WEB)
     assert policies
 
     policies.put(Name("shop", "p"), None)

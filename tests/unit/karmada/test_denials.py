@@ -64,7 +64,7 @@ async def test_a_refusal_of_admission_is_no_missing_permission() -> None:
     assert not found.problem
 
 
-async def test_what_is_no_longer_refused_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_permission_granted_again_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Denials()
     assert found.note(ApiError(refusal("patch", SERVICES), 403))
     assert "patch services" in found.problem

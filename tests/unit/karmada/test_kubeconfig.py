@@ -26,10 +26,10 @@ def write(path: Path, context: str, server: str, **user: Any) -> Path:
 
 
 def test_the_first_value_wins_and_missing_files_are_skipped(tmp_path: Path) -> None:
-    one = write(tmp_path / "a" / "one", "one", "https://one")
-    two = write(tmp_path / "b" / "two", "two", "https://two")
-    again = write(tmp_path / "c" / "again", "one", "https://other")
-    listed = os.pathsep.join(map(str, (tmp_path / "absent", one, two, again)))
+    first = write(tmp_path / "a" / "one", "one", "https://one")
+    second = write(tmp_path / "b" / "two", "two", "https://two")
+    third = write(tmp_path / "c" / "again", "one", "https://other")
+    listed = os.pathsep.join(map(str, (tmp_path / "absent", first, second, third)))
 
     merged = read(listed).document
 
@@ -56,7 +56,7 @@ def test_a_file_whose_name_has_a_colon_is_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- a", "clusters: [a]", "{", "clusters: {a: b}"])
-def test_what_is_no_kubeconfig_is_refused_by_name(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_kubeconfig_is_refused_by_name(text: str, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(text)
     with pytest.raises(Unreachable, match=r"kubeconfig .*config"):

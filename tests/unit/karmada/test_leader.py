@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(60)
 
 LEASE, DEADLINE, RETRY = 2, 1.4, 0.1
 CALM: dict[str, Any] = {"lease_duration": 30, "renew_deadline": 20.0}
-"""Times for tests in which nobody shall lose: a busy machine may stand still for a second."""
+"""Times for tests in which no candidate may lose: a busy machine may stand still for a second."""
 SLACK = 2.0
 """Seconds that a busy machine may add."""
 PATIENCE = 15.0
@@ -54,7 +54,7 @@ class Write(NamedTuple):
 
 @dataclass
 class Apiserver:
-    """Keeps Leases as the real one does. Candidates are told apart by their User-Agent."""
+    """Keeps Leases as the real one does. The User-Agent identifies a candidate."""
 
     leases: dict[str, Object] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Apiserver:
         return spec
 
     def put(self, spec: Object, **metadata: Any) -> None:
-        """Store the Lease, as somebody does who is no candidate."""
+        """Store the Lease, as a client that is no candidate does."""
         self.version += 1
         metadata = {
             "name": "towpath",
@@ -86,12 +86,12 @@ class Apiserver:
         self.leases[PATH] = {"metadata": metadata, "spec": spec}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        who = request.headers["User-Agent"]
-        self.asked.append(who)
-        if who in self.silent:
+        candidate = request.headers["User-Agent"]
+        self.asked.append(candidate)
+        if candidate in self.silent:
             await asyncio.Event().wait()
-        if who in self.broken:
-            return self._refuse(request, self.broken[who])
+        if candidate in self.broken:
+            return self._refuse(request, self.broken[candidate])
         stored = self.leases.get(request.path)
         if request.method == "GET":
             return web.json_response(stored) if stored else self._refuse(request, 404)
@@ -104,8 +104,8 @@ class Apiserver:
         self.version += 1
         lease["metadata"] = {"uid": f"u{self.version}", **meta, "resourceVersion": str(self.version)}
         self.leases[path] = lease
-        self.writes.append(Write(now(), who, lease["spec"]))
-        if who in self.mute:
+        self.writes.append(Write(now(), candidate, lease["spec"]))
+        if candidate in self.mute:
             await asyncio.Event().wait()
         await asyncio.sleep(self.late)
         return web.json_response(lease)
@@ -172,15 +172,15 @@ class Election:
                 reigns.append((began, now()))
 
         running = asyncio.create_task(leadership.lead(watched))
-        one = Candidate(leadership, running, reigns, self.at_work, self.errors)
-        self.candidates[name] = one
-        return one
+        candidate = Candidate(leadership, running, reigns, self.at_work, self.errors)
+        self.candidates[name] = candidate
+        return candidate
 
     async def leads(self, name: str, work: module.Work = for_ever, **times: Any) -> Candidate:
         """Let one join, and wait until it leads."""
-        one = await self.joins(name, work, **times)
-        await until(lambda: one.leads)
-        return one
+        candidate = await self.joins(name, work, **times)
+        await until(lambda: candidate.leads)
+        return candidate
 
 
 @pytest.fixture
@@ -190,7 +190,11 @@ async def election(tmp_path: Path) -> AsyncIterator[Election]:
         election = Election(apiserver, kubeconfig)
         yield election
         await asyncio.gather(
-            *(one.resign() for one in election.candidates.values() if not one.running.done())
+            *(
+                candidate.resign()
+                for candidate in election.candidates.values()
+                if not candidate.running.done()
+            )
         )
         for client in election.clients:
             await client.close()
@@ -238,7 +242,10 @@ async def test_renewing_costs_one_request_and_moves_only_renew_time(election: El
     await until(lambda: len(writes) == 6)
 
     changes = {
-        key for one, next_one in pairwise(w.spec for w in writes) for key in one if one[key] != next_one[key]
+        key
+        for spec, next_spec in pairwise(w.spec for w in writes)
+        for key in spec
+        if spec[key] != next_spec[key]
     }
     assert changes == {"renewTime"}
     assert len(asked) == 7, "one look, six writes"
@@ -503,7 +510,7 @@ async def test_a_process_stopped_for_long_knows_it_may_not_write(
 ) -> None:
     a = await election.leads("a")
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(module, "_now", lambda: loop.time() + DEADLINE)
+    monkeypatch.setattr(module, "now", lambda: loop.time() + DEADLINE)
 
     assert a.leads
     assert not a.leadership.is_leader, "before the event loop had time for anything"
@@ -523,13 +530,13 @@ async def test_work_that_does_not_stop_is_reported_and_waited_for(
     a = await election.joins("a", stubborn, lease_duration=1, renew_deadline=0.6)
     await until(lambda: a.leads)
     election.apiserver.silent.add("a")
-    said: list[str] = []
+    output: list[str] = []
 
-    def told() -> bool:
-        said.append(capsys.readouterr().out)
-        return "does not stop" in "".join(said)
+    def is_reported() -> bool:
+        output.append(capsys.readouterr().out)
+        return "does not stop" in "".join(output)
 
-    await until(told)
+    await until(is_reported)
     asked = len(election.apiserver.asked)
     assert a.leads
     stopped.set()
@@ -543,9 +550,9 @@ async def test_trouble_is_reported_once(election: Election, capsys: pytest.Captu
     election.apiserver.broken.clear()
     await until(lambda: a.leads)
 
-    said = capsys.readouterr().out
-    assert said.count("leader election failed") == 1
-    assert "no: 403" in said
+    output = capsys.readouterr().out
+    assert output.count("leader election failed") == 1
+    assert "no: 403" in output
 
 
 @pytest.mark.parametrize(("lease", "deadline", "retry"), [(10, 10.0, 2.0), (15, 3.0, 2.0), (15, 10.0, 0.0)])

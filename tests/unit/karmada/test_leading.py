@@ -17,6 +17,7 @@ from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.karmada.installation import NOT_INSTALLED, Installation
 from towpath.karmada.leading import Leading, Unopposed, WhileInstalled
+from towpath.model.installation import PathScope
 
 HELD = {"holderIdentity": "other", "leaseDurationSeconds": 1000, "renewTime": "1"}
 
@@ -72,7 +73,7 @@ async def unopposed(folder: Path, leases: Leases) -> AsyncIterator[tuple[Unoppos
     assert not worker.is_at_work
 
 
-async def test_without_a_lease_a_plugin_works_while_nobody_holds_one(tmp_path: Path) -> None:
+async def test_without_a_lease_a_plugin_works_while_none_is_held(tmp_path: Path) -> None:
     leases = Leases()
     with structlog.testing.capture_logs() as logs:
         async with unopposed(tmp_path, leases) as (leading, worker):
@@ -130,11 +131,11 @@ class Marker:
     def __init__(self, *, there: bool) -> None:
         self.events: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self.there = there
+        self.data: dict[str, str] | None = None
 
     def obj(self, version: int) -> dict[str, Any]:
-        return {
-            "metadata": {"name": "towpath", "namespace": "karmada-system", "resourceVersion": str(version)}
-        }
+        metadata = {"name": "towpath", "namespace": "karmada-system", "resourceVersion": str(version)}
+        return {"metadata": metadata, "data": self.data}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         assert request.path == "/api/v1/namespaces/karmada-system/configmaps"
@@ -176,6 +177,22 @@ async def test_work_stops_at_uninstall_and_resumes_at_install(tmp_path: Path) ->
         await marker.events.put(("ADDED", 3))
         await until(worker.state, bool)
         assert not there.problem
+
+
+async def test_work_begins_with_the_scope_of_paths(tmp_path: Path) -> None:
+    marker, scopes = Marker(there=True), list[PathScope]()
+    marker.data = {"paths": "namespaced"}
+
+    async def known() -> list[PathScope]:
+        return scopes
+
+    async with answered_by(marker.answer, tmp_path) as client, installed(client) as (there, _, worker):
+        there.scope_known = scopes.append
+        await until(worker.state, bool)
+        assert scopes == [PathScope.NAMESPACED]
+        marker.data = {"paths": "shared"}
+        await marker.events.put(("MODIFIED", 2))
+        await until(known, lambda scopes: scopes[1:] == [PathScope.SHARED])
 
 
 async def test_before_an_installation_nothing_is_written(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from tests.support.kubeconfig import kubeconfig
 from towpath.errors import InvalidObject
 from towpath.karmada import reflector as module
 from towpath.karmada.client import Client, Resource
-from towpath.karmada.reflector import Name, Reflector
+from towpath.karmada.reflector import Reflector
+from towpath.karmada.wire import Name
 
 THINGS = Resource("example.test", "v1", "things", "Thing")
 
@@ -71,11 +72,11 @@ class Apiserver:
     lists: list[Answer]
     watches: list[Answer]
     asked: list[dict[str, str]] = field(default_factory=list)
-    told: asyncio.Event = field(default_factory=asyncio.Event)
+    progress: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(dict(request.query))
-        self.told.set()
+        self.progress.set()
         script = self.watches if "watch" in request.query else self.lists
         return await (script.pop(0) if len(script) > 1 else script[0])(request)
 
@@ -96,17 +97,17 @@ Change = tuple[str, str | None, str | None]
 
 @dataclass
 class Seen:
-    """A running reflector and the changes it told of."""
+    """A running reflector and the changes that it reported."""
 
     reflector: Reflector[str]
     changes: list[Change]
-    told: asyncio.Event
+    progress: asyncio.Event
 
     async def until(self, right: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
             while not right():
-                self.told.clear()
-                await self.told.wait()
+                self.progress.clear()
+                await self.progress.wait()
 
 
 @asynccontextmanager
@@ -120,11 +121,11 @@ async def reflecting(apiserver: Apiserver, folder: Path, *, packed: bool = False
     port = runner.addresses[0][1]
     config = kubeconfig(folder, f"http://127.0.0.1:{port}")
     changes: list[Change] = []
-    told = apiserver.told
+    progress = apiserver.progress
 
     def changed(name: Name, old: str | None, new: str | None) -> None:
         changes.append((name.name, old, new))
-        told.set()
+        progress.set()
 
     async with await Client.connect(config, user_agent="tests") as client:
         reflector = Reflector(client, THINGS, decode, changed, packed=packed)
@@ -132,7 +133,7 @@ async def reflecting(apiserver: Apiserver, folder: Path, *, packed: bool = False
         try:
             async with asyncio.timeout(10):
                 await reflector.synced.wait()
-            yield Seen(reflector, changes, told)
+            yield Seen(reflector, changes, progress)
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -239,6 +240,24 @@ async def test_an_object_that_cannot_be_read_keeps_its_last_good_state(tmp_path:
         assert seen.reflector.get("a", "ns") == "1"
 
 
+def nested(body: bytes) -> bytes:
+    """Return a body with a value as deep as an apiserver stores it, deeper than Python's stack."""
+    return body.replace(b'"deep"', b"[" * 9_000 + b"]" * 9_000)
+
+
+async def test_an_object_of_any_depth_hides_no_other(tmp_path: Path) -> None:
+    async def listed(_: web.Request) -> web.Response:
+        items = [thing("a", 1, "deep"), thing("b", 2, "1")]
+        body = json.dumps({"metadata": {"resourceVersion": "7"}, "items": items}).encode()
+        return web.Response(body=nested(body), content_type="application/json")
+
+    events = nested(event("ADDED", thing("c", 8, "deep"))), event("ADDED", thing("d", 9, "2"))
+    async with reflecting(Apiserver([listed], [stream(*events, stay=True)]), tmp_path) as seen:
+        await seen.until(lambda: len(seen.changes) == 2)
+
+    assert seen.changes == [("b", None, "1"), ("d", None, "2")]
+
+
 async def test_an_older_event_restores_no_object(tmp_path: Path) -> None:
     going, older = event("MODIFIED", thing("a", 8, "")), event("MODIFIED", thing("a", 7, "2"))
     after = event("ADDED", thing("b", 9, "3"))
@@ -285,7 +304,7 @@ async def test_a_long_list_lets_others_have_their_turn(
     assert turns - before >= 198, "one after each object"
 
 
-async def test_what_we_wrote_while_a_list_was_read_stays(tmp_path: Path) -> None:
+async def test_objects_written_during_a_list_stay(tmp_path: Path) -> None:
     """The list is of a moment before the write, and does not have it."""
     written = asyncio.Event()
 
@@ -335,7 +354,7 @@ async def test_a_late_answer_to_a_write_restores_no_deleted_object(
         assert not seen.reflector.items()
 
 
-async def test_who_asks_for_a_list_while_there_is_no_watch_gets_it(tmp_path: Path) -> None:
+async def test_a_list_requested_without_a_watch_is_read(tmp_path: Path) -> None:
     apiserver = Apiserver([page(7), page(8, thing("a", 1, "1"))], [status(500), stream(stay=True)])
     async with reflecting(apiserver, tmp_path) as seen:
         seen.reflector.interrupted = lambda _: seen.reflector.relist()
@@ -347,7 +366,7 @@ async def test_a_list_that_was_wrong_is_put_right_by_another(tmp_path: Path) -> 
     async with reflecting(apiserver, tmp_path) as seen:
         found_nothing = [seen.reflector.found_nothing]
         await seen.until(lambda: len(apiserver.watched_from) == 1)
-        for _ in range(2):  # who asks twice gets it once
+        for _ in range(2):  # a second request gets the same answer
             seen.reflector.relist()
         await seen.until(lambda: len(apiserver.watched_from) == 2)
         found_nothing.append(seen.reflector.found_nothing)
@@ -357,7 +376,7 @@ async def test_a_list_that_was_wrong_is_put_right_by_another(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("where", ["list", "watch"])
-async def test_what_is_no_answer_of_an_apiserver_is_asked_for_again(where: str, tmp_path: Path) -> None:
+async def test_a_malformed_answer_is_requested_again(where: str, tmp_path: Path) -> None:
     async def page_of_a_proxy(_: web.Request) -> web.Response:
         return web.Response(text="<html>\nSorry\n</html>\n", content_type="text/html")
 

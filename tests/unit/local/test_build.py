@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ import pytest
 from tests.support.signals import heeding_sigint
 from towpath.errors import BuildFailed, MissingTool
 from towpath.local import gomodule
-from towpath.local.build import Binaries, BuildProgress, ensure_binaries
+from towpath.local.build import KEPT_SECONDS, Binaries, BuildProgress, ensure_binaries
 from towpath.setup.assets import deployed
 
 GO_MOD = (deployed("local") / "go.mod").read_text()
@@ -55,7 +55,7 @@ esac
 
 
 class FakeGo:
-    """The script, and the files that say what it does."""
+    """The script, and the files that control it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -120,7 +120,7 @@ def left_in(results: Path) -> list[str]:
 def build_in_a_process() -> Iterator[subprocess.Popen[str]]:
     """Run a build that prints its progress in another process, as a user would have."""
     script = (
-        "from towpath.local.build import ensure_binaries\n"
+        "from towpath.local.build import KEPT_SECONDS, ensure_binaries\n"
         "ensure_binaries(lambda progress: print(progress.stage, progress.done, flush=True))"
     )
     with heeding_sigint():
@@ -139,7 +139,7 @@ def wait_for_line(process: subprocess.Popen[str], wanted: str) -> None:
 
 def test_makes_every_program_and_karmadas_files(go: FakeGo, results: Path) -> None:
     binaries = ensure_binaries()
-    assert left_in(binaries.folder) == sorted([*PROGRAMS, "karmada"])
+    assert left_in(binaries.folder) == sorted([*PROGRAMS, ".sources", "karmada"])
     assert all(os.access(binaries.program(name), os.X_OK) for name in PROGRAMS)
     assert binaries.program("etcd").read_text() == "server\n"
     assert binaries.program("karmada-webhook").read_text() == "webhook\n"
@@ -150,15 +150,13 @@ def test_makes_every_program_and_karmadas_files(go: FakeGo, results: Path) -> No
     assert left_in(results) == [".lock", binaries.folder.name]
 
 
-def test_a_second_call_only_asks_go_for_its_version(go: FakeGo) -> None:
+def test_a_second_call_needs_no_go(go: FakeGo, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ensure_binaries()
     go.forget_calls()
-    for folder in [go.karmada_module, *go.karmada_module.rglob("*")]:
-        folder.chmod(0o755)
-    shutil.rmtree(go.karmada_module)
+    monkeypatch.setenv("PATH", "")
     seen: list[BuildProgress] = []
     assert ensure_binaries(seen.append) == first
-    assert go.calls == ["env GOVERSION"]
+    assert not (go.root / "calls").exists()
     assert seen == []
 
 
@@ -168,14 +166,29 @@ def test_a_result_that_lacks_a_program_is_made_anew(go: FakeGo, results: Path) -
     (first.folder / "stray").touch()
     again = ensure_binaries()
     assert again == first
-    assert left_in(again.folder) == sorted([*PROGRAMS, "karmada"])
+    assert left_in(again.folder) == sorted([*PROGRAMS, ".sources", "karmada"])
     assert left_in(results) == [".lock", again.folder.name]
 
 
-def test_another_version_of_go_builds_its_own(go: FakeGo) -> None:
+def test_what_another_version_of_go_has_built_serves(go: FakeGo, results: Path) -> None:
     first = ensure_binaries()
     go.is_version("go1.27.3")
+    assert ensure_binaries().folder == first.folder
+    (first.folder / ".sources").write_text("others")  # then it is looked for by its name alone
     assert ensure_binaries().folder != first.folder
+    assert len(left_in(results)) == 3
+
+
+def test_a_build_removes_what_nothing_has_used_for_long(go: FakeGo, results: Path) -> None:
+    now = time.time()
+    for name, age in [("old", KEPT_SECONDS + 60), ("recent", KEPT_SECONDS - 60)]:
+        (results / name).mkdir(parents=True)
+        os.utime(results / name, (now - age, now - age))
+    made = ensure_binaries().folder
+    assert left_in(results) == sorted([".lock", made.name, "recent"])
+    os.utime(made, (0, 0))
+    ensure_binaries()
+    assert made.stat().st_mtime >= now - 1
 
 
 def test_an_unknown_program_is_missing(go: FakeGo, tmp_path: Path) -> None:
@@ -277,12 +290,12 @@ def test_two_at_once_build_once(go: FakeGo) -> None:
             waiting.set()
 
     with ThreadPoolExecutor() as pool:
-        one = pool.submit(ensure_binaries, first)
+        building = pool.submit(ensure_binaries, first)
         compiling.wait()
-        other = pool.submit(ensure_binaries, second)
+        waiting_build = pool.submit(ensure_binaries, second)
         waiting.wait()
         gate.write_text("go on\n")
-        assert one.result() == other.result()
+        assert building.result() == waiting_build.result()
     assert sum(call.startswith("build") for call in go.calls) == 1
 
 

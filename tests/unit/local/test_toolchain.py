@@ -61,8 +61,8 @@ def requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def find(requirements: Path, tmp_path: Path, seen: list[str] | None = None) -> Toolchain:
-    heard = [] if seen is None else seen
-    return find_toolchain(MINIMUM, requirements, tmp_path / "cache", installing=heard.append)
+    messages = [] if seen is None else seen
+    return find_toolchain(MINIMUM, requirements, tmp_path / "cache", installing=messages.append)
 
 
 def test_go_on_the_path_is_taken_and_never_fetches_another(

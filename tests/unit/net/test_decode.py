@@ -67,7 +67,7 @@ def test_conditions_of_endpoints() -> None:
         (decode.service, {"ports": [{}]}),
     ],
 )
-def test_what_cannot_be_read_is_named(read: Any, spec: object) -> None:
+def test_an_unreadable_object_is_named(read: Any, spec: object) -> None:
     with pytest.raises(InvalidObject, match="shop/web: spec"):
         read(raw(spec or {"x": 1}))
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_read_is_named(read: Any, spec: object) -> None:
 @pytest.mark.parametrize(
     "read", [decode.service_import, decode.service_export, decode.traffic_policy, decode.service]
 )
-def test_what_is_being_deleted_is_gone(read: Any) -> None:
+def test_an_object_that_is_being_deleted_is_gone(read: Any) -> None:
     assert read(raw(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})) is None
 
 

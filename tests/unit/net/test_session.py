@@ -1,4 +1,4 @@
-"""The order in which Envoy learns of a change, and what becomes of its answers."""
+"""The order in which Envoy learns of a change, and how its answers are used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def of(bodies: dict[Kind, dict[str, Json]]) -> Snapshot:
 
 
 class Envoy:
-    """A client of the protocol: accepts all, subscribes to what clusters and listeners name."""
+    """A client of the protocol: accepts all, subscribes to the resources that clusters and listeners name."""
 
     def __init__(self) -> None:
         self.rejected: list[Kind] = []
@@ -52,7 +52,7 @@ class Envoy:
 
     async def take(self, response: discovery_pb2.DiscoveryResponse) -> None:
         kind = next(kind for kind in Kind if kind.url == response.type_url)
-        names = tuple(sorted(_name(kind, one.value) for one in response.resources))
+        names = tuple(sorted(_name(kind, resource.value) for resource in response.resources))
         self.seen.append((kind, names))
         task = asyncio.create_task(self.answer(kind, response.nonce, names))
         self.tasks.add(task)
@@ -95,7 +95,7 @@ async def test_new_before_what_refers_to_it_and_old_after() -> None:
     ]
 
 
-async def test_what_has_not_changed_is_not_sent() -> None:
+async def test_an_unchanged_resource_is_not_sent() -> None:
     envoy = Envoy()
     await envoy.connect()
     await envoy.session.push(of(state("a", "b")))

@@ -35,14 +35,14 @@ class Object:
 
 @asynccontextmanager
 async def running() -> AsyncIterator[Writer]:
-    one = Writer(Metrics())
-    task = asyncio.create_task(one.run())
-    yield one
+    writer = Writer(Metrics())
+    task = asyncio.create_task(writer.run())
+    yield writer
     task.cancel()
 
 
-async def is_there(one: Object) -> bool:
-    return one.is_there
+async def is_there(obj: Object) -> bool:
+    return obj.is_there
 
 
 async def is_idle(writer: Writer) -> bool:
@@ -50,72 +50,72 @@ async def is_idle(writer: Writer) -> bool:
 
 
 async def test_the_first_agent_writes_at_once_and_the_second_one_not() -> None:
-    one = Object()
+    obj = Object()
     async with running() as first, running() as second:
-        second.want([one.as_write()], rank=1)
-        first.want([one.as_write()], rank=0)
-        await until(lambda: is_there(one), bool)
+        second.want([obj.as_write()], rank=1)
+        first.want([obj.as_write()], rank=0)
+        await until(lambda: is_there(obj), bool)
         await until(lambda: is_idle(second), bool)
-    assert len(one.tries) == 1
+    assert len(obj.tries) == 1
 
 
 async def test_the_second_agent_stands_in() -> None:
-    one = Object()
+    obj = Object()
     async with running() as second:
         began = asyncio.get_running_loop().time()
-        second.want([one.as_write()], rank=1)
-        await until(lambda: is_there(one), bool)
-    assert one.tries[0] - began >= module.STEP_SECONDS
+        second.want([obj.as_write()], rank=1)
+        await until(lambda: is_there(obj), bool)
+    assert obj.tries[0] - began >= module.STEP_SECONDS
 
 
 async def test_failures_are_tried_again_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FIRST_PAUSE", 0.05)
-    one = Object(Unreachable("down"), Conflict("changed", 409), Unreachable("down"))
+    obj = Object(Unreachable("down"), Conflict("changed", 409), Unreachable("down"))
     async with running() as first:
-        first.want([one.as_write()], rank=0)
-        await until(lambda: is_there(one), bool)
-    pauses = [later - earlier for earlier, later in zip(one.tries, one.tries[1:], strict=False)]
+        first.want([obj.as_write()], rank=0)
+        await until(lambda: is_there(obj), bool)
+    pauses = [later - earlier for earlier, later in zip(obj.tries, obj.tries[1:], strict=False)]
     assert len(pauses) == 3
     assert all(pause >= 0.05 * 2**n for n, pause in enumerate(pauses))
 
 
-async def test_what_is_wanted_no_more_is_not_written() -> None:
-    one, other = Object(), Object()
+async def test_an_outdated_object_is_not_written() -> None:
+    obj, other = Object(), Object()
     async with running() as second:
-        second.want([one.as_write()], rank=1)
+        second.want([obj.as_write()], rank=1)
         second.want([Write("ConfigMap", "x", lambda: not other.is_there, other.write)], rank=0)
         await until(lambda: is_there(other), bool)
         await until(lambda: is_idle(second), bool)
-    assert one.tries == []
+    assert obj.tries == []
 
 
-async def test_what_is_wanted_changes_while_it_is_written() -> None:
-    one, other = Object(), Object()
+async def test_the_desired_state_changes_during_a_write() -> None:
+    obj, other = Object(), Object()
     async with running() as first:
         began = asyncio.Event()
 
         async def slow() -> None:
             began.set()
             await asyncio.sleep(0)
-            await one.write()
+            await obj.write()
 
-        first.want([Write("EndpointSlice", "shop/web", lambda: not one.is_there, slow)], rank=0)
+        first.want([Write("EndpointSlice", "shop/web", lambda: not obj.is_there, slow)], rank=0)
         await began.wait()
         first.want([Write("ConfigMap", "x", lambda: not other.is_there, other.write)], rank=0)
-        first.want([one.as_write(), Write("ConfigMap", "x", lambda: not other.is_there, other.write)], rank=0)
+        first.want([obj.as_write(), Write("ConfigMap", "x", lambda: not other.is_there, other.write)], rank=0)
         await until(lambda: is_idle(first), bool)
-    assert one.is_there
+    assert obj.is_there
     assert other.is_there
-    assert len(one.tries) == 1
+    assert len(obj.tries) == 1
 
 
-async def test_what_is_wanted_no_more_when_its_turn_comes() -> None:
-    """Many writes become due at once, and those that wait for their turn are wanted no more."""
+async def test_an_object_outdated_before_its_turn_is_not_written() -> None:
+    """Many writes become due at once, and the waiting ones are outdated before their turn."""
     objects = [Object() for _ in range(module._AT_ONCE * 2)]
     async with running() as first:
-        writes = [Write("EndpointSlice", str(n), lambda: True, one.write) for n, one in enumerate(objects)]
+        writes = [Write("EndpointSlice", str(n), lambda: True, obj.write) for n, obj in enumerate(objects)]
         first.want(writes, rank=0)
         await asyncio.sleep(0)
         first.want([], rank=0)
         await until(lambda: is_idle(first), bool)
-    assert sum(len(one.tries) for one in objects) <= module._AT_ONCE
+    assert sum(len(obj.tries) for obj in objects) <= module._AT_ONCE

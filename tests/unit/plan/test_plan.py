@@ -1,4 +1,4 @@
-"""From manifests to a plan, and from a plan to what would change: small files, and what is made of them."""
+"""From manifests to a plan, and from a plan to a diff: small files and their plans."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ MEMBERS = f"{MEMBER_A}---{MEMBER_B}"
 
 
 TOO_DEEP = "file:1: Invalid YAML: (nested deeper than 200 levels|exceeded maximum nesting depth)"
-"""Said by us or, from 6.0.4 on, by PyYAML itself, which then also unites what ``<<`` brings twice."""
+"""Towpath's message or, from 6.0.4 on, PyYAML's, which then also unites what ``<<`` brings twice."""
 EU = "{key: region, operator: In, values: [eu]}"
 
 
@@ -114,8 +114,8 @@ def planned(
 
 
 def service(plan: Plan) -> ServicePlan:
-    [one] = plan.services
-    return one
+    [found] = plan.services
+    return found
 
 
 def exporters(plan: Plan) -> tuple[str, ...]:
@@ -144,6 +144,8 @@ def addresses(plan: Plan) -> dict[str, list[str]]:
         ("a: 1\n---\nb: !!int x\n", "file:3: Invalid YAML: 'x' is not a valid int"),
         ("ü: üüüüü\n\nb: \0\n\n\n\n", "file:3: Invalid YAML: "),
         ("a: !!python/name:os.system x", "file:1: Invalid YAML: could not determine a constructor"),
+        ("a: 1\nb: {c: 1,\n  c: 2}\n", 'file:3: Invalid YAML: key "c" already set in map.'),
+        ("a: 1\n'a': 1\n", 'file:2: Invalid YAML: key "a" already set in map.'),
         ("[1]", "file: document 1: Not a Kubernetes object. Set apiVersion, kind and metadata.name."),
         (f"{EXPORT}---\nkind: ServiceExport\n", "file: document 2: Not a Kubernetes object"),
         ("kind: List\nitems:\n- 1\n", r"file: document 1: items\[0\]: Not a Kubernetes object"),
@@ -181,21 +183,29 @@ def test_text_that_holds_no_objects_is_refused_with_the_place(text: str, error: 
         f"\ufeff{EXPORT}",
         '{"apiVersion": "v1",\t"kind": "Service",\t"metadata": {"name": "\\ud83d\\ude00"}}',
         "kind: List\nitems:\n- {kind: List, items: [{apiVersion: v1, kind: A, metadata: {name: a}}]}\n",
+        "apiVersion: v1\nkind: A\nmetadata: &m {name: a}\na: &a {<<: *m, name: b}\nc: {<<: [*a, *m]}\n",
     ],
-    ids=["yaml", "empty documents", "byte order mark", "json with a tab and a pair of surrogates", "lists"],
+    ids=[
+        "yaml",
+        "empty documents",
+        "byte order mark",
+        "json with a tab and a pair of surrogates",
+        "lists",
+        "merges",
+    ],
 )
 def test_objects_are_found(text: str) -> None:
     assert len(manifest.parse(text, "file")) == 1
 
 
-def test_what_looks_like_a_time_is_text_as_for_kubectl() -> None:
+def test_an_unquoted_time_is_a_string_as_for_kubectl() -> None:
     [obj] = manifest.parse(
         "apiVersion: v1\nkind: A\nmetadata: {name: a, annotations: {d: 2020-99-99, e: =, f: 2020-01-01}}", "f"
     )
     assert obj["metadata"]["annotations"] == {"d": "2020-99-99", "e": "=", "f": "2020-01-01"}
 
 
-def test_what_is_written_is_read_back_without_aliases() -> None:
+def test_written_yaml_has_no_aliases() -> None:
     twice = {"a": ["x\x85y", "=", "2020-01-01", "on", "1e3", "\u2028", "ü"]}
     text = manifest.dump([twice, twice])
     assert "&" not in text
@@ -315,7 +325,7 @@ def test_irrelevant_kinds_are_skipped_whatever_they_contain() -> None:
 
 
 def in_karmada(*texts: str) -> list[Object]:
-    """Return objects as an apiserver has them: each with a uid, and what the last apply said."""
+    """Return objects as an apiserver has them: each with a uid and the last applied configuration."""
     found = objects(*texts)
     for number, obj in enumerate(found):
         last = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(obj)}
@@ -349,7 +359,7 @@ def test_applying_over_a_live_object_keeps_the_fields_of_others() -> None:
     assert obj["metadata"]["uid"] == "u0"
 
 
-def test_what_one_file_sets_another_takes_away() -> None:
+def test_a_later_file_removes_fields_of_an_earlier_one() -> None:
     [obj] = read(EXPORT.replace("shop}", "shop, labels: {a: b}}"), EXPORT).templates.values()
     assert obj["metadata"]["labels"] == {}
 
@@ -379,7 +389,7 @@ def test_an_unreadable_live_object_is_skipped_with_a_note() -> None:
     assert plan.notes[0].endswith("The object in Karmada is ignored.")
 
 
-def test_what_is_being_deleted_is_gone() -> None:
+def test_an_object_that_is_being_deleted_is_gone() -> None:
     traffic = EXPORT.replace("ServiceExport", "GlobalTrafficPolicy")
     there = (MEMBERS, SERVICE, EXPORT, policy(), traffic)
 
@@ -435,7 +445,7 @@ def test_a_clusters_own_overrides_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patch", "said"),
+    ("patch", "text"),
     [
         ("{path: /spec/rules/0/portNumber, operator: replace, value: x}", "spec.rules[0].portNumber: "),
         ("{path: /kind, operator: replace, value: ConfigMap}", "Not a ServiceExport any more."),
@@ -443,24 +453,24 @@ def test_a_clusters_own_overrides_count() -> None:
         ("{path: /metadata/name, operator: remove}", "Not a Kubernetes object. Set apiVersion, kind and"),
     ],
 )
-def test_an_override_that_makes_what_no_apiserver_takes_is_noted(patch: str, said: str) -> None:
+def test_an_override_that_makes_what_no_apiserver_takes_is_noted(patch: str, text: str) -> None:
     plan = planned(CLUSTERS, SERVICE, EXPORT, policy(), override(patch, clusters="b", kind="ServiceExport"))
     (note,) = plan.notes[1:]
-    assert said in note
+    assert text in note
     assert note.endswith(" An OverridePolicy causes this in cluster b, which refuses the object.")
     assert addresses(plan) == addresses(planned(CLUSTERS, SERVICE, EXPORT, policy()))
 
 
 @pytest.mark.parametrize(
-    ("names", "said"), [(1, "in cluster c0,"), (2, "in clusters c0, c1,"), (9, "and 4 more,")]
+    ("names", "text"), [(1, "in cluster c0,"), (2, "in clusters c0, c1,"), (9, "and 4 more,")]
 )
-def test_what_many_clusters_have_alike_is_noted_once(names: int, said: str) -> None:
+def test_equal_notes_of_clusters_are_written_once(names: int, text: str) -> None:
     many = [CLUSTER_A.replace("name: a", f"name: c{n}").replace(".1", f".{n + 1}") for n in range(names)]
     bad = override("{path: /spec/none/of, operator: remove}")
     (note,) = [
         note for note in planned(*many, SERVICE, EXPORT, policy(), bad).notes if "OverridePolicy" in note
     ]
-    assert said in note
+    assert text in note
     assert note.endswith(" and reports it in events only.")
 
 
@@ -497,8 +507,8 @@ NOTES = [
 
 
 @pytest.mark.parametrize(("texts", "note"), NOTES, ids=[note[:40] for _, note in NOTES])
-def test_what_could_not_be_known_is_reported(texts: Sequence[str], note: str) -> None:
-    assert [said for said in planned(*texts).notes if said.startswith(note)]
+def test_an_unknown_result_is_reported(texts: Sequence[str], note: str) -> None:
+    assert [line for line in planned(*texts).notes if line.startswith(note)]
 
 
 def test_where_all_is_known_nothing_is_noted() -> None:
@@ -536,13 +546,13 @@ def test_a_lost_cluster_is_withdrawn_in_time(now: float, expected: tuple[str, ..
 
 
 def running(*texts: str, service: str = "a b", export: str = "a b") -> list[Object]:
-    """Return what a Karmada has once it has bound the Service and the export to these clusters."""
+    """Return the objects of a Karmada that has bound the Service and the export to these clusters."""
     there = in_karmada(MEMBERS, SERVICE, EXPORT, *texts)
     of_service = bound("Service", *service.split(), uid="u2")
     return [*there, of_service, bound("ServiceExport", *export.split(), uid="u3")]
 
 
-def test_what_karmada_decided_counts_while_no_file_changes_it() -> None:
+def test_a_live_binding_counts_unless_a_file_changes_it() -> None:
     spread = policy(placement="{spreadConstraints: [{minGroups: 1}]}")
     live = running(spread, service="a")
 
@@ -618,6 +628,21 @@ def test_a_live_policy_that_no_longer_selects_is_noted() -> None:
     assert [note for note in plan.notes if "no longer selects Service shop/web" in note]
 
 
+def test_a_path_that_a_file_leaves_is_free() -> None:
+    """A plan is what comes of it: the running plugin removes the record."""
+    waiting = [text.replace("web", "api", 1) for text in (SERVICE, EXPORT)]
+    live = running(policy(), *waiting)
+    claim = {"path": "/web", "pathType": "Prefix", "since": "2026-01-01T00:00:00Z", "clusters": ["a", "b"]}
+    live[3]["status"] = {"claims": [claim]}
+    also = policy("api").replace("name: web", "name: api")
+    found = {
+        text: [set(service.derived.exporters) for service in planned(text, also, live=live).services]
+        for text in (EXPORT, EXPORT.replace("/web", "/elsewhere"))
+    }
+
+    assert list(found.values()) == [[set(), {"a", "b"}], [{"a", "b"}, {"a", "b"}]]
+
+
 # A plan as one document
 
 
@@ -633,11 +658,11 @@ def test_a_document_says_all_there_is() -> None:
         ("10.0.0.1", 80),
         ("10.0.0.2", 8080),
     ]
-    [one] = document["services"]
-    assert ([e["cluster"] for e in one["exporters"]], list(one["imports"])) == (["a"], ["b"])
-    assert [(i["cluster"], i["reason"]) for i in one["notImporting"]] == [("a", "OnlyExporter")]
-    assert [c["type"] for c in one["conditions"]] == ["Valid", "Conflict"]
-    assert [obj["kind"] for obj in one["objects"]] == ["PropagationPolicy", "ServiceImport"]
+    [service] = document["services"]
+    assert ([e["cluster"] for e in service["exporters"]], list(service["imports"])) == (["a"], ["b"])
+    assert [(i["cluster"], i["reason"]) for i in service["notImporting"]] == [("a", "OnlyExporter")]
+    assert [c["type"] for c in service["conditions"]] == ["Valid", "Conflict"]
+    assert [obj["kind"] for obj in service["objects"]] == ["PropagationPolicy", "ServiceImport"]
     [traffic] = document["trafficPolicies"]
     assert traffic["clusters"] == ["b"]
     assert traffic["errors"][0]["reason"] == "FailOverTargets"
@@ -661,7 +686,7 @@ def test_the_same_files_give_the_same_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "text"),
     [
         ("", ""),
         ("a", "a"),
@@ -670,8 +695,8 @@ def test_the_same_files_give_the_same_plan() -> None:
         ("g f e d c b a", "a, b, c, d, e and 2 more"),
     ],
 )
-def test_several_names_are_shortened(names: str, said: str) -> None:
-    assert several(names.split()) == said
+def test_several_names_are_shortened(names: str, text: str) -> None:
+    assert several(names.split()) == text
 
 
 # What would change
@@ -685,8 +710,8 @@ def fields(value: object) -> Object:
 
 def written(plan: Plan) -> list[Object]:
     """Return a plan's objects as an apiserver has them once they are written, its fields sorted."""
-    found = [obj for one in plan.services for obj in one.objects]
-    found += [one.following for one in plan.traffic if one.following]
+    found = [obj for service in plan.services for obj in service.objects]
+    found += [traffic.following for traffic in plan.traffic if traffic.following]
     live = [json.loads(json.dumps(obj, sort_keys=True)) for obj in found]
     for obj in live:
         owned = fields({key: obj[key] for key in ("spec",)}) | {
@@ -698,7 +723,7 @@ def written(plan: Plan) -> list[Object]:
 
 
 def changed(plan: Plan, live: Iterable[Object]) -> dict[str, tuple[list[str], list[str]]]:
-    """Return by object the lines that go and those that come."""
+    """Return by object the lines that are removed and added."""
     found = {}
     for text in difference(plan, live):
         head, _, *lines = text.splitlines()
@@ -717,7 +742,7 @@ def test_without_anything_there_all_is_new() -> None:
     assert not any(gone for gone, _ in shown.values())
 
 
-def test_what_is_as_it_should_be_is_not_shown() -> None:
+def test_an_object_without_difference_is_not_shown() -> None:
     assert not difference(planned(*BEFORE), written(planned(*BEFORE)))
 
 
@@ -777,6 +802,19 @@ def test_a_policy_of_towpath_that_was_edited_is_put_right(spec: Object) -> None:
     live = written(planned(*BEFORE))
     live[0]["spec"] = spec
     assert list(changed(planned(*BEFORE), live)) == ["OverridePolicy shop/towpath-import-web"]
+
+
+def test_namespaced_paths_of_the_installation_count_in_a_plan() -> None:
+    marker = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: towpath, namespace: karmada-system}
+data: {paths: namespaced}
+"""
+    within = EXPORT.replace("/web", "/shop/web")
+    assert exporters(planned(marker, CLUSTERS, SERVICE, within, policy()))
+    left_out = service(planned(marker, CLUSTERS, SERVICE, EXPORT, policy())).derived.excluded
+    assert {why.reason.value for why in left_out.values()} == {"PathOutsideNamespace"}
 
 
 def test_a_foreign_import_is_left_alone_with_a_note() -> None:

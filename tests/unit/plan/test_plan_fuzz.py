@@ -1,4 +1,4 @@
-"""Whatever is in the files, and whatever a Karmada holds, ``towpath plan`` makes a plan or says where not.
+"""For any files and any state of Karmada, ``towpath plan`` makes a plan or names the object that prevents it.
 
 The command's own function is called, in this process, with every form of output.
 """
@@ -176,11 +176,11 @@ VALID: list[Object] = [
     obj("ClusterOverridePolicy", "co", RULE, POLICY),
     binding("Service", "service"),
     binding("ServiceExport", "export-flomesh.io"),
-    *(one for group in GROUPS for one in of_dialect(group)),
+    *(copy for group in GROUPS for copy in of_dialect(group)),
 ]
 DERIVED: list[Object] = [
-    obj("PropagationPolicy", f"towpath-{what}-web", CLAIM, POLICY, **OWN)
-    for what in ("import", "export", "traffic")
+    obj("PropagationPolicy", f"towpath-{role}-web", CLAIM, POLICY, **OWN)
+    for role in ("import", "export", "traffic")
 ] + [
     obj("OverridePolicy", f"towpath-import-web{shard}", {"overrideRules": [RULE]}, POLICY, **OWN)
     for shard in ("", ".1")
@@ -356,12 +356,12 @@ def knots(draw: st.DrawFn) -> object:
     """Return values that hold each other, and themselves."""
     lists: list[Any] = [draw(st.sampled_from(["list", "dict"])) for _ in range(draw(st.integers(1, 4)))]
     lists = [[] if kind == "list" else {} for kind in lists]
-    for one in lists:
+    for container in lists:
         for index in draw(st.lists(st.integers(0, len(lists) - 1), max_size=3)):
-            if isinstance(one, list):
-                one.append(lists[index])
+            if isinstance(container, list):
+                container.append(lists[index])
             else:
-                one[f"k{len(one)}"] = lists[index]
+                container[f"k{len(container)}"] = lists[index]
     return lists[0]
 
 
@@ -376,13 +376,13 @@ def deep(draw: st.DrawFn) -> object:
 def places(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
     yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from places(one, (*path, key))
+    for key, item in inner:
+        yield from places(item, (*path, key))
 
 
 def dumped(documents: list[Any]) -> bytes:
     return "---\n".join(
-        yaml.dump(one, Dumper=yaml.SafeDumper, allow_unicode=True) for one in documents
+        yaml.dump(document, Dumper=yaml.SafeDumper, allow_unicode=True) for document in documents
     ).encode()
 
 
@@ -492,5 +492,5 @@ def test_without_a_mistake_there_is_a_plan(planned: Planned) -> None:
     planned(dumped(VALID), VALID + DERIVED)
     made = Builder(read(VALID), {"gw.example.test": "10.7.7.7"}, 0.0)
     [first, *_] = result.make(made.world(), made.notes).services
-    assert [one["kind"] for one in first.objects] == ["OverridePolicy", "PropagationPolicy", "ServiceImport"]
+    assert [obj["kind"] for obj in first.objects] == ["OverridePolicy", "PropagationPolicy", "ServiceImport"]
     assert set(first.derived.views) == {"a", "b"}

@@ -5,37 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.support.checkout import TOP
+from tests.support.crd_cases import ACCEPTED, REFUSED, flow
 from towpath.model import manifest
 from towpath.model.keys import Dialect
-from towpath.plan.schema import Kind, Schema, problems, schema_of, schemas_of
+from towpath.plan.schema import Kind, Schema, missing_version, problems, schema_of, schemas_of
 
-CASES = TOP / "tests" / "integration" / "crd_cases"
 SCHEMAS = schemas_of(manifest.load(TOP / "deploy" / "crds"))
 KINDS = ("Cluster", "GlobalTrafficPolicy", "ServiceExport", "ServiceImport")
 RULE = {"portNumber": 80, "path": "/web", "pathType": "Prefix"}
 KEY = "default/default/default/cluster-1"
 SPREADS = '"Locality", "ActiveActive", "FailOver"'
 PORT, WEIGHT = "spec.rules[0].portNumber", "spec.targets[0].weight"
-
-
-def cases(file: str) -> Any:
-    return yaml.safe_load((CASES / file).read_text())
-
-
-REFUSED = [
-    pytest.param(kind, spec, entry["field"], entry["fix"], id=f"{kind}-{spec}")
-    for kind, entries in cases("refused.yaml").items()
-    for entry in entries
-    for spec in entry["specs"]
-]
-ACCEPTED = [
-    pytest.param(kind, spec, id=f"{kind}-{spec}")
-    for kind, specs in cases("accepted.yaml").items()
-    for spec in specs
-]
 
 
 def refused(kind: str, spec: object, group: str = "flomesh.io", name: str = "web") -> list[str]:
@@ -53,16 +35,16 @@ def test_every_kind_of_both_groups_has_a_schema() -> None:
 
 
 @pytest.mark.parametrize("group", Dialect)
-@pytest.mark.parametrize(("kind", "spec", "field", "fix"), REFUSED)
+@pytest.mark.parametrize(("kind", "spec", "field", "fix"), REFUSED, ids=flow)
 def test_what_the_crds_refuse_is_refused_with_field_and_fix(
     group: str, kind: str, spec: object, field: str, fix: str
 ) -> None:
-    said = refused(kind, spec, group)
-    assert any(one.startswith(f"{field}: ") and fix in one for one in said), said
+    found = refused(kind, spec, group)
+    assert any(problem.startswith(f"{field}: ") and fix in problem for problem in found), found
 
 
 @pytest.mark.parametrize("group", Dialect)
-@pytest.mark.parametrize(("kind", "spec"), ACCEPTED)
+@pytest.mark.parametrize(("kind", "spec"), ACCEPTED, ids=flow)
 def test_what_the_crds_accept_is_accepted(group: str, kind: str, spec: object) -> None:
     assert refused(kind, spec, group) == []
 
@@ -118,7 +100,7 @@ def test_the_words_are_those_of_the_apiserver(kind: str, spec: object, words: st
 
 def test_all_problems_are_named_and_cel_waits_for_types() -> None:
     spec = {"rules": [{"portNumber": 0, "path": "web", "pathType": "Exact"}, {**RULE, "path": 7}], "more": 1}
-    fields = [one.partition(": ")[0] for one in refused("ServiceExport", spec)]
+    fields = [problem.partition(": ")[0] for problem in refused("ServiceExport", spec)]
     assert fields == ["spec.rules[0].portNumber", "spec.rules[1].path", "strict decoding error"]
 
 
@@ -129,8 +111,8 @@ def test_defaults_come_before_rules() -> None:
 
 def test_a_name_that_no_service_can_have_is_refused() -> None:
     assert any(
-        "must be that of the Service" in one
-        for one in refused("ServiceExport", {"rules": [RULE]}, name="1web")
+        "must be that of the Service" in problem
+        for problem in refused("ServiceExport", {"rules": [RULE]}, name="1web")
     )
 
 
@@ -172,3 +154,58 @@ def test_each_part_of_a_schema_is_applied(schema: Schema, value: object, words: 
     ]
     assert len(found) == bool(words)
     assert not words or words in found[0]
+
+
+OTHERS = schemas_of(manifest.load(TOP / "deploy" / "schemas"))
+POLICY = {"resourceSelectors": [{"apiVersion": "v1", "kind": "Service"}]}
+
+
+def refused_of_others(version: str, kind: str, spec: object, **metadata: object) -> list[str]:
+    obj = {"apiVersion": version, "kind": kind, "metadata": {"name": "web", **metadata}, "spec": spec}
+    schema = schema_of(obj, OTHERS)
+    assert schema is not None
+    return [str(problem) for problem in problems(obj, schema)]
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "spec", "words"),
+    [
+        ("v1", "Service", {"portz": []}, 'strict decoding error: unknown field "spec.portz"'),
+        ("v1", "Service", {"type": "Foo"}, "spec.type: Unsupported value: "),
+        (
+            "policy.karmada.io/v1alpha1",
+            "PropagationPolicy",
+            {**POLICY, "placment": {}},
+            'strict decoding error: unknown field "spec.placment"',
+        ),
+        (
+            "policy.karmada.io/v1alpha1",
+            "ClusterPropagationPolicy",
+            {"resourceSelectors": []},
+            "spec.resourceSelectors in body should have at least 1 items",
+        ),
+        (
+            "policy.karmada.io/v1alpha1",
+            "OverridePolicy",
+            {"overrideRules": [{"overriders": {"plaintxt": []}}]},
+            'unknown field "spec.overrideRules[0].overriders.plaintxt"',
+        ),
+    ],
+)
+def test_policies_and_services_are_checked_too(version: str, kind: str, spec: object, words: str) -> None:
+    found = refused_of_others(version, kind, spec)
+    assert len(found) == 1
+    assert words in found[0]
+
+
+def test_unknown_metadata_is_refused() -> None:
+    found = refused_of_others("v1", "Service", {"ports": [{"port": 80, "targetPort": "web"}]}, lables={})
+    assert found == ['strict decoding error: unknown field "metadata.lables"']
+
+
+def test_a_kind_in_another_version_does_not_exist() -> None:
+    export = {"apiVersion": "flomesh.io/v1beta1", "kind": "ServiceExport"}
+    words = 'no matches for kind "ServiceExport" in version "flomesh.io/v1beta1"'
+    assert missing_version(export, SCHEMAS) == words
+    assert missing_version({**export, "apiVersion": "flomesh.io/v1alpha1"}, SCHEMAS) is None
+    assert missing_version({**export, "apiVersion": "example.com/v1"}, SCHEMAS) is None

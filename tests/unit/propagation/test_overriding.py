@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.propagation.test_placement import by_expression, json
 from towpath.errors import InvalidObject
-from towpath.propagation.overriding import Copy, concerning, overridden
+from towpath.propagation.overriding import MAX_OPERATIONS, Copy, concerning, overridden
 from towpath.propagation.policies import OverridePolicy, Target, read_override
 
 A = Target("a", {"env": "prod"}, region="eu")
@@ -23,6 +23,16 @@ SERVICE: dict[str, Any] = {
     "spec": {"type": "ClusterIP", "ports": [{"port": 80}, {"port": 443}]},
 }
 HERE = {"apiVersion": "v1", "kind": "Service"}
+
+
+class Untouched(list[int]):
+    """A list that counts how often it is copied."""
+
+    copies = 0
+
+    def __deepcopy__(self, memo: object) -> Untouched:
+        Untouched.copies += 1
+        return self
 
 
 def op(path: str, value: Any = None, operator: str = "replace") -> dict[str, Any]:
@@ -46,7 +56,7 @@ def override(
 
 
 def became(*policies: OverridePolicy, cluster: Target = A) -> dict[str, Any]:
-    """Return the member's copy, about which nothing had to be said."""
+    """Return the member's copy, which has no notes."""
     copy = overridden(SERVICE, cluster, policies)
     manifest, notes = copy.manifest, copy.notes
     assert notes == ()
@@ -140,7 +150,7 @@ def test_a_policy_is_for_the_templates_that_it_selects(selectors: Any, namespace
         (typed("-", name="a", namespace=""), typed("x", name="b", namespace="")),
     ],
 )
-def test_who_has_the_last_word(loser: OverridePolicy, winner: OverridePolicy) -> None:
+def test_the_order_in_which_overrides_apply(loser: OverridePolicy, winner: OverridePolicy) -> None:
     assert kind_of(loser, winner) == kind_of(winner, loser) == "x"
 
 
@@ -289,6 +299,16 @@ def test_a_patch_that_fails_leaves_the_member_as_it_was(patch: dict[str, Any]) -
     assert note.endswith("Karmada does not update the object in cluster a, and reports it in events only.")
 
 
+def test_a_patch_with_a_value_of_any_depth_is_a_fault() -> None:
+    deep: list[Any] = []
+    for _ in range(900):
+        deep = [deep]
+    copy = overridden(SERVICE, A, [override(rule(op("/spec/x", deep, "add")))])
+
+    assert copy.manifest == SERVICE
+    assert "plaintext[0]: Cannot add '/spec/x'" in copy.fault
+
+
 def test_a_patch_fails_for_the_members_that_it_is_for() -> None:
     policy = override(rule(op("/spec/none"), target={"clusterNames": ["a"]}), rule(op("/spec/type", "x")))
 
@@ -311,7 +331,7 @@ TAG = {"component": "Tag", "operator": "replace", "value": "v2"}
 
 
 @pytest.mark.parametrize(
-    ("overriders", "said"),
+    ("overriders", "expected"),
     [
         ({"imageOverrider": [TAG]}, ""),
         (
@@ -339,19 +359,20 @@ TAG = {"component": "Tag", "operator": "replace", "value": "v2"}
         ),
     ],
 )
-def test_overriders_that_are_not_worked_out(overriders: dict[str, Any], said: str) -> None:
+def test_overriders_that_are_not_worked_out(overriders: dict[str, Any], expected: str) -> None:
     copy = overridden(SERVICE, A, [override(rule(**overriders))])
     manifest, notes = copy.manifest, copy.notes
 
     assert manifest == SERVICE
-    assert len(notes) == bool(said)
+    assert len(notes) == bool(expected)
     assert all(
-        f"OverridePolicy shop/o: spec.overrideRules[0].overriders.{said}" in n or said in n for n in notes
+        f"OverridePolicy shop/o: spec.overrideRules[0].overriders.{expected}" in n or expected in n
+        for n in notes
     )
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ({"overrideRules": {}}, "OverridePolicy shop/o: spec.overrideRules: "),
         (
@@ -369,16 +390,29 @@ def test_overriders_that_are_not_worked_out(overriders: dict[str, Any], said: st
         ({"resourceSelectors": [{**HERE, "namespace": "x"}]}, "spec.resourceSelectors[0].namespace: "),
     ],
 )
-def test_errors_name_object_and_field(spec: dict[str, Any], said: str) -> None:
+def test_errors_name_object_and_field(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidObject) as raised:
         override(**spec) if "overrideRules" not in spec else read(spec)
 
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def read(spec: Any) -> OverridePolicy:
     metadata = {"name": "o", "namespace": "shop"}
     return read_override({"kind": "OverridePolicy", "metadata": metadata, "spec": spec})
+
+
+def test_the_work_for_a_policy_is_bounded() -> None:
+    wide = {**SERVICE, "spec": {**SERVICE["spec"], "externalIPs": Untouched(range(1000))}}
+    for number, fault in ((MAX_OPERATIONS, ""), (MAX_OPERATIONS + 1, "More than")):
+        policies = [
+            override(rule(*[op("/spec/type", "NodePort")] * half), name=f"o{half}")
+            for half in (3, number - 3)
+        ]
+        copy = overridden(wide, A, policies)
+        assert fault in copy.fault
+        assert (copy.manifest["spec"]["type"] == "NodePort") is not bool(copy.fault)
+    assert Untouched.copies <= 3, "each operation copies the object"
 
 
 @given(json)

@@ -107,14 +107,14 @@ LABELLED = {**HERE, "labelSelector": {"matchLabels": {"app": "web"}}}
         (spread("z", "", resourceSelectors=[{**NAMED, "namespace": "shop"}]), spread("a", "")),
     ],
 )
-def test_who_claims_a_template(winner: dict[str, Any], loser: dict[str, Any]) -> None:
+def test_the_policy_that_claims_a_template(winner: dict[str, Any], loser: dict[str, Any]) -> None:
     for order in ((winner, loser), (loser, winner)):
         chosen = claiming([read_policy(obj) for obj in order], WEB)
         assert chosen is not None
         assert chosen.name == winner["metadata"]["name"]
 
 
-def test_nobody_claims_what_no_policy_selects() -> None:
+def test_a_template_that_no_policy_selects_is_unclaimed() -> None:
     assert claiming([], WEB) is None
     assert claiming([policy(resourceSelectors=[])], WEB) is None
     assert claiming([policy(namespace="other")], WEB) is None
@@ -127,7 +127,7 @@ def test_a_policy_on_its_way_out_claims_nothing() -> None:
     assert claiming([read_policy(going)], WEB) is None
 
 
-def test_what_is_in_no_namespace_is_for_cluster_policies() -> None:
+def test_cluster_scoped_objects_are_selected_by_cluster_policies() -> None:
     template = Template("v1", "Service", "", "web")
 
     assert claiming([policy()], template) is None
@@ -211,7 +211,7 @@ def terms(**named: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("affinities", "names", "said"),
+    ("affinities", "names", "text"),
     [
         (terms(one={"clusterNames": ["a"]}, two={"clusterNames": ["b"]}), "a", "'one' is used"),
         (terms(one={"labelSelector": by_expression("x", "Exists")}, two={}), "abc", "'two' is used"),
@@ -220,12 +220,12 @@ def terms(**named: Any) -> list[dict[str, Any]]:
     ],
 )
 def test_of_several_affinities_the_first_that_matches_counts(
-    affinities: list[dict[str, Any]], names: str, said: str
+    affinities: list[dict[str, Any]], names: str, text: str
 ) -> None:
     clusters, notes = placed(clusterAffinities=affinities)
 
     assert clusters == frozenset(names)
-    assert [said in note for note in notes] == [True] * bool(said)
+    assert [text in note for note in notes] == [True] * bool(text)
 
 
 BARE = (Target("a"), Target("b", {"env": "prod"}, region="eu"))
@@ -233,7 +233,7 @@ TAINTED = (Target("a", tainted=True), Target("b"))
 
 
 @pytest.mark.parametrize(
-    ("spec", "fleet", "said"),
+    ("spec", "fleet", "text"),
     [
         (
             {"placement": {"clusterAffinity": {"clusterNames": ["a", "x"]}}},
@@ -285,13 +285,13 @@ TAINTED = (Target("a", tainted=True), Target("b"))
         ),
     ],
 )
-def test_what_only_karmada_knows_is_reported(
-    spec: dict[str, Any], fleet: tuple[Target, ...], said: str
+def test_fields_that_only_karmada_can_evaluate_are_reported(
+    spec: dict[str, Any], fleet: tuple[Target, ...], text: str
 ) -> None:
     notes = place(policy(**spec), fleet).notes
 
-    assert len(notes) == bool(said), notes
-    assert all(note.startswith("PropagationPolicy shop/p: ") and said in note for note in notes)
+    assert len(notes) == bool(text), notes
+    assert all(note.startswith("PropagationPolicy shop/p: ") and text in note for note in notes)
 
 
 def test_suspended_and_tainted_members_stay_selected() -> None:
@@ -327,9 +327,9 @@ fleets = st.lists(st.sampled_from([*FLEET, *(Target(name, tainted=True) for name
 def test_the_order_of_the_fleet_does_not_matter(
     data: st.DataObject, placement: dict[str, Any], fleet: list[Target]
 ) -> None:
-    some = policy(placement=placement)
+    spread_policy = policy(placement=placement)
 
-    assert place(some, fleet) == place(some, data.draw(st.permutations(fleet)))
+    assert place(spread_policy, fleet) == place(spread_policy, data.draw(st.permutations(fleet)))
 
 
 @given(affinities, fleets)
@@ -345,7 +345,7 @@ def test_members_are_only_taken_away_by_more_conditions(
 
 
 @pytest.mark.parametrize(
-    ("obj", "said"),
+    ("obj", "message"),
     [
         (
             {"kind": "Service", "metadata": {"name": "p"}},
@@ -386,11 +386,11 @@ def test_members_are_only_taken_away_by_more_conditions(
         (spread(suspension={"dispatching": "yes"}), "spec.suspension.dispatching: "),
     ],
 )
-def test_errors_name_object_and_field(obj: object, said: str) -> None:
+def test_errors_name_object_and_field(obj: object, message: str) -> None:
     with pytest.raises(InvalidObject) as raised:
         read_policy(obj)
 
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_selectors_inherit_the_namespace_of_their_policy() -> None:

@@ -18,9 +18,9 @@ CONDITION_REASON = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 
 def registries() -> list[type[Reason]]:
     return [
-        one
-        for one in vars(reasons).values()
-        if isinstance(one, type) and issubclass(one, Reason) and one is not Reason
+        value
+        for value in vars(reasons).values()
+        if isinstance(value, type) and issubclass(value, Reason) and value is not Reason
     ]
 
 
@@ -29,7 +29,7 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_every_registry_is_on_the_page() -> None:
-    assert {one for _, _, one in page._SECTIONS} == set(registries())
+    assert {registry for _, _, registry in page._SECTIONS} == set(registries())
 
 
 @pytest.mark.parametrize("registry", registries())

@@ -29,7 +29,7 @@ def problems(text: str) -> list[str]:
     """Return what is wrong with a message."""
     parts = text.split(": ")  # a field or an object may hold a colon itself
     sentences = (": ".join(parts[index:]) for index in range(len(parts)))
-    shape = [] if any(SENTENCES.fullmatch(said) for said in sentences) else ["shape"]
+    shape = [] if any(SENTENCES.fullmatch(sentence) for sentence in sentences) else ["shape"]
     words = [word for word in BANNED if re.search(rf"\b{word}\b", text, re.IGNORECASE)]
     return [*shape, *words, *(["blanks"] if "  " in text or text != text.strip() else [])]
 
@@ -98,7 +98,7 @@ def test_the_condition_of_a_cluster_has_the_shape(member: Member | None) -> None
         Arrival(),
         Arrival(["b"]),
         Arrival(["b"], lost=["b"]),
-        Arrival(["b"], told=False),
+        Arrival(["b"], reported=False),
         Arrival(["b"], taken_by="multicluster.x-k8s.io/v1alpha1"),
         Arrival(["b"], claimed_by="PropagationPolicy shop/all"),
         Arrival(["b"], failed={"b": 'serviceimports "web" already exists in the cluster'}),

@@ -6,11 +6,23 @@ from typing import Any
 
 import pytest
 
-from tests.support.inventories import Object, binding, clusters, exported, key, knowing, propagation, tell
-from towpath.cli.output import explanation as shown
+from tests.support.inventories import (
+    Object,
+    carry,
+    clusters,
+    export,
+    exported,
+    key,
+    knowing,
+    propagation,
+    rendered,
+    tell,
+)
+from towpath.cli.service_output import explanation as shown
 from towpath.derivation.explanation import Explanation, document
-from towpath.derivation.render import Rendered, render
+from towpath.derivation.render import Rendered
 from towpath.inventory.inventory import Inventory
+from towpath.model.keys import Dialect
 from towpath.review.explanation import Explainer
 from towpath.rpc import convert
 
@@ -27,27 +39,11 @@ class Service:
         self.inventory: Inventory = knowing(*(objects or FLEET), USER, *exported("web", "a", "b"))
 
     def rendered(self) -> Rendered:
-        derived = self.inventory.world.derived(key(), NOW)
-        assert derived is not None
-        return render(key(), "uid-of-web", derived)
+        return rendered(self.inventory)
 
     def report(self, **digests: str) -> None:
         """Apply what is derived, and let members report what they hold."""
-        rendered = self.rendered()
-        for obj in rendered.objects:
-            if obj["kind"] == "ServiceImport":
-                claim = {"propagationpolicy.karmada.io/name": "towpath-import-web"}
-                claim["propagationpolicy.karmada.io/namespace"] = "shop"
-                annotations = {**obj["metadata"]["annotations"], **claim}
-                metadata = {**obj["metadata"], "uid": "uid-of-import", "annotations": annotations}
-                tell(self.inventory, {**obj, "metadata": metadata})
-        template = {
-            "apiVersion": "flomesh.io/v1alpha1",
-            "kind": "ServiceImport",
-            "metadata": {"name": "web", "namespace": "shop", "uid": "uid-of-import"},
-        }
-        reported: dict[str, Object] = {name: {"view": digest} for name, digest in digests.items()}
-        tell(self.inventory, binding(template, *digests, reported=reported))
+        carry(self.inventory, digests)
 
     def explained(self, **options: Any) -> Explanation:
         found = Explainer(self.inventory, **options).explain(key(), NOW)
@@ -63,13 +59,29 @@ def conditions(explained: Explanation) -> dict[str, str]:
     return {str(c.type): str(c.reason) for c in explained.conditions}
 
 
+def test_of_two_api_groups_an_answer_names_the_other() -> None:
+    service = Service()
+    later = "2026-02-01T00:00:00Z"
+    twin = export(version=Dialect.MULTICLUSTER.api_version, created=later, uid="uid-of-twin")
+    assert [found for found in service.explained().warnings if found.reason == "Namesake"] == []
+    tell(service.inventory, twin)
+
+    (older,) = (found for found in service.explained().warnings if found.reason == "Namesake")
+    found = Explainer(service.inventory).explain(key()._replace(dialect=Dialect.MULTICLUSTER), NOW)
+
+    assert older.text.startswith("metadata.name (ServiceExport of multicluster.flomesh.io): Another ")
+    assert found is not None
+    (younger,) = (warning for warning in found[0].warnings if warning.reason == "Namesake")
+    assert "(ServiceExport of flomesh.io)" in younger.text
+
+
 def test_before_any_report_the_states_are_unknown() -> None:
     explained = Service().explained()
     assert set(states(explained).values()) == {("Unknown", "NotReported")}
     assert conditions(explained)["Ready"] == "NotReported"
 
 
-def test_what_is_in_place_and_what_waits_since_when() -> None:
+def test_importers_are_in_place_or_pending_since_a_time() -> None:
     service = Service()
     digests = dict(service.rendered().digests)
     service.report(**{**digests, "c": "other"})
@@ -90,7 +102,7 @@ def test_a_service_that_is_everywhere_is_ready() -> None:
     explained = service.explained()
     assert {state for state, _ in states(explained).values()} == {"InPlace"}
     assert conditions(explained)["Ready"] == "Exported"
-    assert conditions(service.explained(withheld={key()}))["Ready"] == "WithdrawalWithheld"
+    assert conditions(service.explained(withheld={key(): ""}))["Ready"] == "WithdrawalWithheld"
 
 
 def test_a_lost_member_is_visible_from_the_first_second() -> None:

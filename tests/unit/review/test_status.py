@@ -1,9 +1,9 @@
-"""The status that Karmada is told of an export, next to what the controller writes of the same world."""
+"""The status of an export that Karmada gets, beside the one that the controller writes for the same world."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.inventories import (
+    GROUP,
     Object,
     aggregated,
     binding,
@@ -21,6 +22,7 @@ from tests.support.inventories import (
     invalid,
     key,
     knowing,
+    metadata,
     tell,
 )
 from tests.support.standin import answered_by
@@ -31,6 +33,7 @@ from towpath.controller.service_export import ServiceExports
 from towpath.inventory.inventory import Inventory
 from towpath.karmada import decode
 from towpath.karmada.client import Client
+from towpath.model.claim import ClaimRecord
 from towpath.model.keys import ServiceKey
 from towpath.review.status import Aggregation, StatusQuestion
 
@@ -69,8 +72,8 @@ def inventory() -> Inventory:
     return knowing(*FLEET, WEB, SERVICE, WEB_BINDING, SERVICE_BINDING)
 
 
-def test_what_members_report_counts_at_once(inventory: Inventory) -> None:
-    aggregation = Aggregation(inventory, ())
+def test_reports_of_members_count_at_once(inventory: Inventory) -> None:
+    aggregation = Aggregation(inventory, {})
     fine = aggregation.status(asked(WEB), NOW)
     assert say(fine) == {
         "Valid": ("True", "Valid", STAMP),
@@ -79,17 +82,17 @@ def test_what_members_report_counts_at_once(inventory: Inventory) -> None:
     }
     assert fine
     assert fine["offeredTo"] == ["a", "b", "c"]
-    one = aggregation.status(asked(WEB, {"a": invalid("no such port")}), NOW)
-    assert one
-    assert "Left out: a (RefusedInMember: no such port)." in one["conditions"][0]["message"]
-    assert one["offeredTo"] == ["a", "c"]
+    status = aggregation.status(asked(WEB, {"a": invalid("no such port")}), NOW)
+    assert status
+    assert "Left out: a (RefusedInMember: no such port)." in status["conditions"][0]["message"]
+    assert status["offeredTo"] == ["a", "c"]
     both = {"a": invalid("no"), "b": invalid("no")}
     assert say(aggregation.status(asked(WEB, both), NOW))["Valid"] == ("False", "RefusedInMember", STAMP)
 
 
-def test_what_is_reported_does_not_stay(inventory: Inventory) -> None:
+def test_an_outdated_report_is_removed(inventory: Inventory) -> None:
     """It is a question, and no news: the world is what the watch brings."""
-    aggregation = Aggregation(inventory, ())
+    aggregation = Aggregation(inventory, {})
     before = inventory.world.derived(key(), NOW)
     aggregation.status(asked(WEB, {"a": invalid("no")}), NOW)
     assert inventory.world.derived(key(), NOW) is before
@@ -99,20 +102,20 @@ def test_a_report_that_is_gone_is_gone() -> None:
     inventory = knowing(
         *FLEET, WEB, SERVICE, binding(WEB, "a", "b", reported={"a": invalid("no")}), SERVICE_BINDING
     )
-    status = Aggregation(inventory, ()).status(asked(WEB, {}), NOW)
+    status = Aggregation(inventory, {}).status(asked(WEB, {}), NOW)
     assert status
     assert "Left out" not in status["conditions"][0]["message"]
 
 
-def test_what_says_so_already_is_left_alone(inventory: Inventory) -> None:
-    aggregation = Aggregation(inventory, ())
+def test_an_equal_status_is_left_alone(inventory: Inventory) -> None:
+    aggregation = Aggregation(inventory, {})
     status = aggregation.status(asked(WEB), NOW)
     assert aggregation.status(asked(with_status(WEB, status)), NOW + 1000) is None
 
 
 def test_the_same_question_gets_the_same_answer(inventory: Inventory) -> None:
     """Also later, while the answer is still on its way to the store."""
-    aggregation = Aggregation(inventory, ())
+    aggregation = Aggregation(inventory, {})
     first = aggregation.status(asked(WEB), NOW)
     assert aggregation.status(asked(WEB), NOW + 1000) == first
     bad = asked(WEB, {"a": invalid("no"), "b": invalid("no")})
@@ -120,19 +123,19 @@ def test_the_same_question_gets_the_same_answer(inventory: Inventory) -> None:
 
 
 def test_times_are_those_of_the_last_change(inventory: Inventory) -> None:
-    aggregation = Aggregation(inventory, ())
+    aggregation = Aggregation(inventory, {})
     both = {"a": invalid("no"), "b": invalid("no")}
     wrong = with_status(WEB, aggregation.status(asked(WEB, both), NOW))
     right = with_status(WEB, aggregation.status(asked(wrong), NOW + 60))
     assert say(right["status"])["Valid"] == ("True", "Valid", "2027-01-15T08:01:00Z")
     assert say(right["status"])["Conflict"][2] == STAMP
-    # It has been right since: what was said before that is no time of this change.
+    # The status has been correct since: an earlier time is not the time of this change.
     again = aggregation.status(asked(right, both), NOW + 120)
     assert say(again)["Valid"] == ("False", "RefusedInMember", "2027-01-15T08:02:00Z")
 
 
 def test_an_old_status_gets_the_times_of_the_newest(inventory: Inventory) -> None:
-    aggregation = Aggregation(inventory, ())
+    aggregation = Aggregation(inventory, {})
     old = with_status(WEB, aggregation.status(asked(WEB), NOW))
     wrong = with_status(
         WEB, aggregation.status(asked(old, {"a": invalid("no"), "b": invalid("no")}), NOW + 60)
@@ -143,18 +146,18 @@ def test_an_old_status_gets_the_times_of_the_newest(inventory: Inventory) -> Non
     assert say(right["status"])["Valid"] == ("True", "Valid", "2027-01-15T08:02:00Z")
 
 
-def test_what_others_have_put_there_stays_in_its_place(inventory: Inventory) -> None:
+def test_conditions_of_others_stay_in_place(inventory: Inventory) -> None:
     there = {"conditions": [FOREIGN], "theirs": 1}
-    status = Aggregation(inventory, ()).status(asked(with_status(WEB, there)), NOW)
+    status = Aggregation(inventory, {}).status(asked(with_status(WEB, there)), NOW)
     assert status
     assert status["conditions"][0] == FOREIGN
     assert [c["type"] for c in status["conditions"]] == ["Their", "Valid", "Conflict", "Ready"]
     assert status["theirs"] == 1
 
 
-def test_what_a_foreign_crd_drops_is_not_said_for_ever(inventory: Inventory) -> None:
+def test_a_status_field_that_a_foreign_crd_drops_is_written_once(inventory: Inventory) -> None:
     """ErieCanal's and FSM's own have no offeredTo."""
-    aggregation = Aggregation(inventory, ())
+    aggregation = Aggregation(inventory, {})
     status = aggregation.status(asked(WEB), NOW)
     assert status
     dropped = {"conditions": status["conditions"]}
@@ -170,18 +173,27 @@ def test_what_a_foreign_crd_drops_is_not_said_for_ever(inventory: Inventory) -> 
         StatusQuestion(key("other"), "uid-of-other", 1, {}, decode.Copies()),
     ],
 )
-def test_what_is_not_known_so_is_not_changed(inventory: Inventory, question: StatusQuestion) -> None:
-    assert Aggregation(inventory, ()).status(question, NOW) is None
+def test_an_unknown_status_is_not_changed(inventory: Inventory, question: StatusQuestion) -> None:
+    assert Aggregation(inventory, {}).status(question, NOW) is None
 
 
 def test_exports_that_are_gone_are_forgotten(inventory: Inventory) -> None:
-    aggregation = Aggregation(inventory, ())
+    aggregation = Aggregation(inventory, {})
     for number in range(300):
-        again = export(uid=f"uid-{number}")
+        again = with_status(export(uid=f"uid-{number}"), {"conditions": [FOREIGN]})
         tell(inventory, again)
         aggregation.status(asked(again), NOW)
     assert len(aggregation._answered) < 150
     assert len(aggregation._rendered) < 150
+
+
+def test_on_the_way_up_karmada_hears_nothing_yet() -> None:
+    """Neither before the controller reports, nor where an export has no status and is not bound."""
+    up = knowing(*FLEET, WEB, SERVICE, WEB_BINDING, SERVICE_BINDING)
+    assert Aggregation(up, {}, {key()}).status(asked(WEB), NOW) is None
+    assert Aggregation(up, {}).status(asked(WEB), NOW) is not None
+    unbound = knowing(*FLEET, WEB, SERVICE, WEB_BINDING)
+    assert Aggregation(unbound, {}).status(asked(WEB), NOW) is None
 
 
 class Store:
@@ -220,6 +232,10 @@ async def store(tmp_path: Path) -> AsyncIterator[tuple[Store, Client]]:
         yield kept, client
 
 
+THEIRS: Object = {"apiVersion": GROUP, "kind": "ServiceImport", "metadata": metadata("web"), "spec": {}}
+"""Of a user: so nothing is written but statuses, and none waits for what is written."""
+
+
 def canonical(status: object) -> bytes:
     return msgspec.json.encode(status, order="sorted")
 
@@ -242,7 +258,7 @@ async def test_karmada_and_the_controller_write_the_same(
 ) -> None:
     kept, client = store
     kept.obj = with_status(WEB, there)
-    inventory = knowing(*FLEET, kept.obj, SERVICE, WEB_BINDING, SERVICE_BINDING, client=client)
+    inventory = knowing(*FLEET, kept.obj, SERVICE, WEB_BINDING, SERVICE_BINDING, THEIRS, client=client)
     exports = ServiceExports()
     reconciler = Reconciler(client, inventory, exports, Metrics(), lambda: True)
     aggregation = Aggregation(inventory, exports.withheld)
@@ -250,27 +266,63 @@ async def test_karmada_and_the_controller_write_the_same(
         now = NOW + 60 * step
         reported = BAD[name]
         question = asked(kept.obj, reported)
-        told = aggregation.status(question, now)
-        assert told is not None, "each step changes something"
+        status = aggregation.status(question, now)
+        assert status is not None, "each step changes something"
         if first == "karmada":  # its own write is there before the binding's event
-            kept.put(told)
+            kept.put(status)
             inventory.watched.exports[key().dialect].learn(msgspec.json.encode(kept.obj))
         tell(inventory, binding(WEB, "a", "b", reported=reported))
         if not step:  # at first it is too early to say that no member reports anything
             await reconciler.reconcile(key(), now - REFLECTION_GRACE_SECONDS, idle=True)
         await reconciler.reconcile(key(), now, idle=True)
-        assert canonical(kept.obj["status"]) == canonical(told)
+        assert canonical(kept.obj["status"]) == canonical(status)
         # And neither has anything to add, to the new status and also to the old one, asked again later.
         assert aggregation.status(asked(kept.obj, reported), now + 30) is None
-        assert canonical(aggregation.status(question, now + 30)) == canonical(told)
+        assert canonical(aggregation.status(question, now + 30)) == canonical(status)
         writes = kept.writes
         await reconciler.reconcile(key(), now + 30, idle=True)
         assert kept.writes == writes
 
 
-@pytest.mark.parametrize("kept", [(), (key(),)])
-def test_an_import_that_may_not_go_is_reported_as_kept(kept: Sequence[ServiceKey]) -> None:
+async def test_claims_begin_with_the_first_import(store: tuple[Store, Client]) -> None:
+    """No status after that changes them."""
+    kept, client = store
+    inventory = knowing(*FLEET, WEB, SERVICE, WEB_BINDING, SERVICE_BINDING, THEIRS, client=client)
+    reconciler = Reconciler(client, inventory, ServiceExports(), Metrics(), lambda: True)
+    await reconciler.reconcile(key(), NOW - REFLECTION_GRACE_SECONDS, idle=True)
+    await reconciler.reconcile(key(), NOW, idle=True)
+
+    claim = {"path": "/web", "pathType": "Prefix", "since": STAMP, "clusters": ["a", "b"]}
+    assert kept.obj["status"]["claims"] == [claim]
+    inventory.watched.exports[key().dialect].learn(msgspec.json.encode(kept.obj))
+    writes = kept.writes
+    await reconciler.reconcile(key(), NOW + 3600, idle=True)
+    assert (kept.obj["status"]["claims"], kept.writes) == ([claim], writes)
+
+
+@pytest.mark.parametrize(
+    ("status", "claims"),
+    [
+        pytest.param({}, (), id="never reported"),
+        pytest.param({"conditions": [FOREIGN]}, None, id="reported without a record"),
+        pytest.param({"conditions": [FOREIGN], "claims": []}, (), id="nothing claimed"),
+        pytest.param({"claims": [{"path": 5}]}, None, id="what a foreign CRD allows"),
+        pytest.param(
+            {"claims": [{"path": "/x", "pathType": "Exact", "since": STAMP, "clusters": ["a"]}]},
+            (ClaimRecord("/x", "Exact", STAMP, ("a",)),),
+            id="recorded",
+        ),
+    ],
+)
+def test_what_a_status_records(status: Object, claims: tuple[ClaimRecord, ...] | None) -> None:
+    stored = decode.service_export(msgspec.json.encode(with_status(WEB, status)))
+    assert stored is not None
+    assert stored.claims == claims
+
+
+@pytest.mark.parametrize("kept", [{}, {key(): ""}])
+def test_an_import_that_may_not_go_is_reported_as_kept(kept: Mapping[ServiceKey, str]) -> None:
     inventory = knowing(*FLEET, WEB, SERVICE, WEB_BINDING)
-    status = Aggregation(inventory, kept).status(asked(WEB), NOW)
+    status = Aggregation(inventory, kept).status(asked(with_status(WEB, {"conditions": [FOREIGN]})), NOW)
     reason = "WithdrawalWithheld" if kept else "NotImported"
     assert say(status)["Ready"] == ("False", reason, STAMP)

@@ -35,7 +35,7 @@ async def reading(
     path: Path, live: Callable[[], Awaitable[list[dict[str, Any]]]]
 ) -> AsyncIterator[PlannerStub]:
     """Serve a plugin that reads Karmada so."""
-    async with PluginServer(KNOWN, Aggregation(KNOWN, ()), live, socket=path) as made:
+    async with PluginServer(KNOWN, Aggregation(KNOWN, {}), live, socket=path) as made:
         made.in_sync()
         async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
             yield PlannerStub(channel)
@@ -115,7 +115,7 @@ async def test_calls_have_a_largest_number(tmp_path: Path, monkeypatch: pytest.M
             stream.cancel()
 
 
-async def test_what_can_be_asked_can_be_found_out(tmp_path: Path) -> None:
+async def test_the_services_are_listed_by_reflection(tmp_path: Path) -> None:
     async with serving(tmp_path / "s", KNOWN) as channel:
         stub: Any = ServerReflectionStub(cast("Any", channel))  # its stubs know no asyncio
         call = stub.ServerReflectionInfo()
@@ -124,7 +124,7 @@ async def test_what_can_be_asked_can_be_found_out(tmp_path: Path) -> None:
         await call.write(ServerReflectionRequest(file_containing_symbol=f"{SERVICES[0]}"))
         described = await call.read()
         await call.done_writing()
-    assert {*SERVICES} < {one.name for one in listed.list_services_response.service}
+    assert {*SERVICES} < {service.name for service in listed.list_services_response.service}
     assert described.file_descriptor_response.file_descriptor_proto
     assert [name.rpartition(".")[2] for name in SERVICES] == ["Planner", "Inventory", "Reviewer"]
 

@@ -1,13 +1,14 @@
-"""The contract on a port: only with certificates of both sides, and with those that are in the files now."""
+"""The contract on a port: only with certificates of both sides, and as the files hold them now."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import grpc
 import grpc.aio
@@ -18,10 +19,11 @@ from tests.support.certificates import HOSTS, authority, identity, replaced, wri
 from tests.support.cli import assert_one_line, towpath
 from tests.support.inventories import clusters, knowing
 from tests.support.plugins import server
+from tests.support.waiting import until
 from towpath.cli.plugin_options import Reached, reached
 from towpath.cli.serve import _port
-from towpath.errors import SocketUnusable, Unreachable, UsageError
-from towpath.rpc import client
+from towpath.errors import ApiError, SocketUnusable, Unreachable, UsageError
+from towpath.rpc import client, interceptor
 from towpath.rpc.credentials import Files
 from towpath.rpc.server import PluginServer, Port
 
@@ -55,7 +57,7 @@ async def address(ours: Files) -> AsyncIterator[str]:
 
 
 async def names(address: str, files: Files | None = None) -> list[str]:
-    return [one.name for one in (await client.list_clusters(address, files)).clusters]
+    return [cluster.name for cluster in (await client.list_clusters(address, files)).clusters]
 
 
 def serial(address: str, theirs: Files) -> int:
@@ -122,7 +124,7 @@ def _credentials(files: Files) -> grpc.ChannelCredentials:
     )
 
 
-async def test_what_is_no_certificate_is_not_taken(address: str, ours: Files, theirs: Files) -> None:
+async def test_a_malformed_certificate_is_not_loaded(address: str, ours: Files, theirs: Files) -> None:
     shown = await asyncio.to_thread(serial, address, theirs)
     replaced(ours.certificate, b"")
     assert await asyncio.to_thread(serial, address, theirs) == shown
@@ -157,7 +159,7 @@ async def _started(made: PluginServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "told"),
+    ("file", "content", "message"),
     [
         ("certificate", None, "tls.crt: No such file or directory"),
         ("certificate", b"x", "tls.crt: The file has no PEM certificate"),
@@ -171,14 +173,14 @@ async def _started(made: PluginServer) -> None:
     ],
 )
 async def test_files_that_are_wrong_from_the_start(
-    ours: Files, file: str, content: bytes | None, told: str
+    ours: Files, file: str, content: bytes | None, message: str
 ) -> None:
     path: Path = getattr(ours, file)
     if content is None:
         path.unlink()
     else:
         path.write_bytes(content)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         await _started(server(KNOWN, port=Port("127.0.0.1:0", ours)))
 
 
@@ -203,7 +205,7 @@ _NAMES = ("CERT", "KEY", "CA")
 
 
 @pytest.mark.parametrize(
-    ("socket", "at", "files", "told"),
+    ("socket", "at", "files", "message"),
     [
         (Path("s"), "h:1", [F, F, F], "--plugin and --socket: Pass only one"),
         (None, "h:1", [F, F, None], "--plugin: Pass --plugin-cert, --plugin-key and --plugin-ca"),
@@ -213,10 +215,10 @@ _NAMES = ("CERT", "KEY", "CA")
         (None, ":1", [F, F, F], "must be HOST:PORT"),
     ],
 )
-def test_what_does_not_say_where_the_plugin_is(
-    socket: Path | None, at: str | None, files: list[Path | None], told: str
+def test_options_that_do_not_locate_the_plugin(
+    socket: Path | None, at: str | None, files: list[Path | None], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         reached(socket, at, *files, option="--socket")
 
 
@@ -239,3 +241,26 @@ def test_a_port_without_certificates_cannot_be_asked_for() -> None:
     for address in ("9443", ":9443", "h:x"):
         with pytest.raises(UsageError, match="must be HOST:PORT"):
             _port(address, file, file, file)
+
+
+async def test_one_client_leaves_calls_to_the_others(
+    address: str, theirs: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One client is one certificate, over any number of connections."""
+    monkeypatch.setattr(interceptor, "MAX_CALLS_OF_CLIENT", 2)
+    others = written(tmp_path / "other", identity(CLIENTS, "page"), SERVERS)
+    streams = [cast("AsyncGenerator[object]", client.watch_fleet(address, theirs)) for _ in range(2)]
+    for stream in streams:
+        await anext(stream)
+    with pytest.raises(ApiError, match="The client has 2 calls already"):
+        await names(address, theirs)
+    assert await names(address, others) == ["a", "b"]
+    await streams.pop().aclose()
+
+    async def answered() -> list[str]:
+        with suppress(ApiError):
+            return await names(address, theirs)
+        return []
+
+    assert await until(answered, bool) == ["a", "b"]
+    await streams.pop().aclose()

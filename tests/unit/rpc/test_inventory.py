@@ -1,4 +1,4 @@
-"""The service Inventory over a real socket: what there is, and how a service changes while somebody looks."""
+"""The service Inventory over a real socket: lists, and a service that changes while a client watches it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def stub(tmp_path: Path, inventory: Inventory) -> AsyncIterator[InventoryS
 
 
 class Watch:
-    """One who follows a service."""
+    """A client that watches a service."""
 
     def __init__(self, stub: InventoryStub, name: str = "web", dialect: str = "") -> None:
         request = pb.WatchServiceRequest(namespace="shop", name=name, dialect=dialect)
@@ -65,7 +65,7 @@ class Watch:
             return (await anext(self._answers)).explanation
 
     async def exporters(self) -> list[str]:
-        return [one.cluster for one in (await self.next()).exporters]
+        return [exporter.cluster for exporter in (await self.next()).exporters]
 
 
 async def test_services_are_listed_in_short(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ async def test_services_are_listed_in_short(tmp_path: Path) -> None:
         everything = await stub.ListServices(pb.ListServicesRequest())
         shop = await stub.ListServices(pb.ListServicesRequest(namespace="shop"))
         none = await stub.ListServices(pb.ListServicesRequest(namespace="x"))
-    assert [f"{one.namespace}/{one.name}" for one in everything.services] == [
+    assert [f"{service.namespace}/{service.name}" for service in everything.services] == [
         "other/api",
         "shop/cart",
         "shop/web",
@@ -89,9 +89,9 @@ async def test_services_are_listed_in_short(tmp_path: Path) -> None:
 
 
 async def test_a_list_of_many_lets_others_have_a_turn() -> None:
-    many = [one for number in range(400) for one in exported(f"web-{number}", "a", "b")]
+    many = [obj for number in range(400) for obj in exported(f"web-{number}", "a", "b")]
     inventory = knowing(*FLEET, *many)
-    servicer = InventoryServicer(inventory.world, Explainer(inventory), lambda: True)
+    servicer = InventoryServicer(inventory, Explainer(inventory), lambda: True)
     call = asyncio.ensure_future(servicer.ListServices(pb.ListServicesRequest(), NO_CONTEXT))
     turns = 0
     while not call.done():
@@ -109,7 +109,7 @@ async def test_a_service_is_reported_now_and_at_every_change(
     tell(inventory, binding(WEB[1], "a"))
     assert await watch.exporters() == ["a"]
     tell(inventory, cluster("d"))
-    assert [one.cluster for one in (await watch.next()).importers] == ["b", "c", "d"]
+    assert [importer.cluster for importer in (await watch.next()).importers] == ["b", "c", "d"]
     tell(inventory, {**WEB[0], "spec": {"rules": [{"portNumber": 80, "path": "/new"}]}})
     assert (await watch.next()).importers[0].ports[0].endpoints[0].path == "/new"
 
@@ -118,12 +118,12 @@ async def test_a_member_that_imports_nothing_is_news_too(stub: InventoryStub, in
     watch = Watch(stub)
     await watch.next()
     tell(inventory, cluster("bare", serves=[]))
-    assert [(one.cluster, one.reason) for one in (await watch.next()).not_importing] == [
+    assert [(idle.cluster, idle.reason) for idle in (await watch.next()).not_importing] == [
         ("bare", "NotServed")
     ]
 
 
-async def test_what_is_no_change_is_not_told(stub: InventoryStub, inventory: Inventory) -> None:
+async def test_an_event_without_change_is_not_sent(stub: InventoryStub, inventory: Inventory) -> None:
     watch = Watch(stub)
     await watch.next()
     tell(inventory, *exported("other", "a"))  # another service
@@ -134,7 +134,7 @@ async def test_what_is_no_change_is_not_told(stub: InventoryStub, inventory: Inv
 
 
 async def test_time_alone_is_a_change_too(stub: InventoryStub, inventory: Inventory) -> None:
-    """The grace of a cluster that Karmada has lost ends while somebody looks."""
+    """The grace of a cluster that Karmada has lost ends while a client watches."""
     lost = cluster("a")
     now = time.time()
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
@@ -146,9 +146,7 @@ async def test_time_alone_is_a_change_too(stub: InventoryStub, inventory: Invent
     assert await watch.exporters() == ["b"]
 
 
-async def test_who_does_not_read_hears_of_many_changes_as_one(
-    stub: InventoryStub, inventory: Inventory
-) -> None:
+async def test_a_slow_reader_gets_many_changes_as_one(stub: InventoryStub, inventory: Inventory) -> None:
     watch = Watch(stub)
     await watch.next()
     for number in range(500):
@@ -187,7 +185,7 @@ async def test_a_stream_ends_when_the_export_goes(stub: InventoryStub, inventory
         ),
     ],
 )
-async def test_what_cannot_be_followed(
+async def test_services_that_cannot_be_watched(
     stub: InventoryStub, name: str, dialect: str, refused: tuple[object, ...]
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -195,7 +193,7 @@ async def test_what_cannot_be_followed(
     assert refusal(caught.value) == refused
 
 
-async def test_watchers_hear_that_the_plugin_stops(tmp_path: Path, inventory: Inventory) -> None:
+async def test_watchers_are_notified_that_the_plugin_stops(tmp_path: Path, inventory: Inventory) -> None:
     async with grpc.aio.insecure_channel(f"unix:{tmp_path / 's'}") as channel:
         made = server(inventory, tmp_path / "s")
         async with made:
@@ -209,8 +207,8 @@ async def test_watchers_hear_that_the_plugin_stops(tmp_path: Path, inventory: In
 
 
 async def test_a_deleted_service_is_forgotten(stub: InventoryStub, inventory: Inventory) -> None:
-    [heard] = inventory.world.listeners
-    followers = heard.__self__._watchers  # type: ignore[attr-defined]
+    [listener] = inventory.world.listeners
+    followers = listener.__self__._watchers  # type: ignore[attr-defined]
     watch, other = Watch(stub), Watch(stub)
     await watch.next()
     await other.next()

@@ -1,4 +1,4 @@
-"""Plans over gRPC: what manifests would make of a Karmada, the same as `towpath plan` says."""
+"""Plans over gRPC: what manifests would change in a Karmada, the same as in `towpath plan`."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ async def plan(tmp_path: Path, live: Sequence[Object], *texts: str, **more: obje
 
 async def test_the_walk_through_is_planned_as_the_command_does_it(tmp_path: Path) -> None:
     answer = await plan(tmp_path, [], *(path.read_text() for path in WALKTHROUGH))
-    [one] = answer.services
-    assert [e.cluster for e in one.explanation.exporters] == ["cluster-1", "cluster-3"]
-    assert [i.cluster for i in one.explanation.importers] == ["cluster-1", "cluster-2", "cluster-3"]
-    objects = [json.loads(text) for text in one.objects]
+    [service] = answer.services
+    assert [e.cluster for e in service.explanation.exporters] == ["cluster-1", "cluster-3"]
+    assert [i.cluster for i in service.explanation.importers] == ["cluster-1", "cluster-2", "cluster-3"]
+    objects = [json.loads(text) for text in service.objects]
     assert [obj["kind"] for obj in objects] == ["OverridePolicy", "PropagationPolicy", "ServiceImport"]
     assert len(objects[-1]["spec"]["ports"][0]["endpoints"]) == 2
     assert [c.name for c in answer.clusters] == ["cluster-1", "cluster-2", "cluster-3"]
@@ -58,12 +58,12 @@ async def test_manifests_are_put_on_top_of_what_is_there(tmp_path: Path) -> None
     assert await plan(tmp_path, LIVE) == before
 
 
-async def test_what_is_impossible_is_reported_of_the_object(tmp_path: Path) -> None:
+async def test_an_impossible_plan_is_reported_for_its_object(tmp_path: Path) -> None:
     wrong = manifest.dump(policy("web", "FailOver"))
     answer = await plan(tmp_path, LIVE, wrong)
-    [one] = answer.traffic_policies
-    assert [e.reason for e in one.errors] == ["FailOverTargets"]
-    assert [w.reason for w in one.warnings] == []
+    [planned] = answer.traffic_policies
+    assert [e.reason for e in planned.errors] == ["FailOverTargets"]
+    assert [w.reason for w in planned.warnings] == []
     [refused] = answer.refusals
     assert refused.startswith(
         "GlobalTrafficPolicy shop/web (flomesh.io): spec.targets: FailOver needs at least"
@@ -74,10 +74,10 @@ async def test_objects_without_a_namespace_get_the_requested_one(tmp_path: Path)
     bare = manifest.dump({**export("web"), "metadata": {"name": "bare"}})
     for asked, there in (("", "default"), ("team", "team")):
         answer = await plan(tmp_path, [], bare, namespace=asked)
-        assert [one.explanation.namespace for one in answer.services] == [there]
+        assert [service.explanation.namespace for service in answer.services] == [there]
 
 
-async def test_names_of_gateways_stand_for_what_the_request_says(tmp_path: Path) -> None:
+async def test_gateway_names_resolve_as_the_request_states(tmp_path: Path) -> None:
     live = [*LIVE[3:], *clusters("b", "c")]
     named = {**clusters("a")[0]}
     named["metadata"] = {**named["metadata"], "annotations": {"towpath.io/gateway": "gw.example:80"}}
@@ -91,7 +91,7 @@ async def test_names_of_gateways_stand_for_what_the_request_says(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("texts", "namespace", "field", "told"),
+    ("texts", "namespace", "field", "problem"),
     [
         (["a: b"], "", "manifests[0].text", "manifests[0]: document 1: Not a Kubernetes object"),
         (["", "{"], "", "manifests[1].text", "manifests[1]:2: Invalid YAML"),
@@ -105,14 +105,14 @@ async def test_names_of_gateways_stand_for_what_the_request_says(tmp_path: Path)
         ([], "No/", "namespace", "Invalid value 'No/': must be the name of a namespace."),
     ],
 )
-async def test_what_cannot_be_planned(
-    tmp_path: Path, texts: list[str], namespace: str, field: str, told: str
+async def test_requests_that_cannot_be_planned(
+    tmp_path: Path, texts: list[str], namespace: str, field: str, problem: str
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await plan(tmp_path, LIVE, *texts, namespace=namespace)
     code, reason, fields = refusal(caught.value)
     assert (code, reason, [*fields]) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", [field])
-    assert told in fields[field]
+    assert problem in fields[field]
 
 
 async def test_a_manifest_is_called_by_its_name(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ LINT, BREAKING = ("lint",), ("breaking", "--against", "proto/base.binpb")
 
 
 @pytest.mark.parametrize(
-    ("args", "line", "instead", "told"),
+    ("args", "line", "instead", "problem"),
     [
         (LINT, "", "", ""),
         (BREAKING, "", "", ""),
@@ -68,7 +68,7 @@ LINT, BREAKING = ("lint",), ("breaking", "--against", "proto/base.binpb")
     ],
 )
 def test_the_contract_is_documented_and_breaks_no_caller(
-    tmp_path: Path, args: tuple[str, ...], line: str, instead: str, told: str
+    tmp_path: Path, args: tuple[str, ...], line: str, instead: str, problem: str
 ) -> None:
     shutil.copytree(TOP / "proto", tmp_path / "proto")
     shutil.copy(TOP / "buf.yaml", tmp_path)
@@ -76,8 +76,8 @@ def test_the_contract_is_documented_and_breaks_no_caller(
     assert line in file.read_text()
     file.write_text(file.read_text().replace(line, instead))
     done = buf(tmp_path, *args)
-    assert told in done.stdout
-    assert (done.returncode != 0, done.stderr) == (bool(told), "")
+    assert problem in done.stdout
+    assert (done.returncode != 0, done.stderr) == (bool(problem), "")
 
 
 @pytest.mark.parametrize("module", ["towpath.rpc.client", "towpath.cli.explain"])

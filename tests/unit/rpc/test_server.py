@@ -167,7 +167,7 @@ async def test_members_are_listed_as_towpath_sees_them(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "dialect", "told"),
+    ("name", "dialect", "message"),
     [
         ("webb", "", "ServiceExport shop/webb does not exist. Did you mean shop/web?"),
         (
@@ -182,10 +182,10 @@ async def test_members_are_listed_as_towpath_sees_them(path: Path) -> None:
         ),
     ],
 )
-async def test_what_is_not_there_is_not_found(address: str, name: str, dialect: str, told: str) -> None:
+async def test_a_missing_service_is_not_found(address: str, name: str, dialect: str, message: str) -> None:
     with pytest.raises(NotFound) as caught:
         await client.explain(address, "shop", name, dialect)
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 async def test_of_two_dialects_the_one_that_counts_is_explained(path: Path) -> None:
@@ -210,7 +210,7 @@ async def test_a_wrong_namespace_is_guessed(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("namespace", "name", "dialect", "told"),
+    ("namespace", "name", "dialect", "message"),
     [
         ("", "web", "", "namespace: The field is required. Set it."),
         ("shop", "", "", "name: The field is required. Set it."),
@@ -223,9 +223,9 @@ async def test_a_wrong_namespace_is_guessed(address: str) -> None:
     ],
 )
 async def test_a_question_without_meaning_is_refused(
-    address: str, namespace: str, name: str, dialect: str, told: str
+    address: str, namespace: str, name: str, dialect: str, message: str
 ) -> None:
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         await client.explain(address, namespace, name, dialect)
 
 
@@ -256,7 +256,7 @@ async def test_nothing_is_answered_before_the_world_is_known(path: Path) -> None
         assert (await client.explain(address, "shop", "web")).exporters
 
 
-async def test_watchers_of_its_health_hear_that_it_stops(path: Path) -> None:
+async def test_health_watchers_are_notified_that_the_plugin_stops(path: Path) -> None:
     async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
         watch = channel.unary_stream(
             "/grpc.health.v1.Health/Watch",
@@ -326,13 +326,13 @@ async def test_paths_where_there_can_be_no_socket(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("keep")
     long = tmp_path / ("x" * socketfile.MAX_PATH_BYTES)
-    for path, told in (
+    for path, message in (
         (precious, "A file that is not a socket exists"),
         (precious / "plugin.sock", "Not a directory"),
         (tmp_path / "missing" / "plugin.sock", "missing: No such file or directory"),
         (long, "The path exceeds 103 bytes"),
     ):
-        with pytest.raises(SocketUnusable, match=told):
+        with pytest.raises(SocketUnusable, match=message):
             await server(WORLD, path).__aenter__()
     assert precious.read_text() == "keep"
     assert names(tmp_path) == [precious.name]
@@ -349,7 +349,7 @@ async def test_a_path_taken_in_the_last_moment_is_left_alone(path: Path) -> None
     assert names(path.parent) == [path.name]
 
 
-async def test_who_never_answers_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_client_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "DEADLINE_SECONDS", 0.2)
     monkeypatch.setattr(client, "HEALTH_DEADLINE_SECONDS", 0.2)
     with socket.socket(socket.AF_UNIX) as silent:
@@ -403,7 +403,7 @@ async def command(*args: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-async def test_the_explain_command_shows_who_and_why(address: str) -> None:
+async def test_the_explain_command_shows_clusters_and_reasons(address: str) -> None:
     code, out, err = await command("explain", "shop/web", "--socket", address.removeprefix("unix:"))
 
     assert (code, err) == (0, "")
@@ -442,14 +442,14 @@ async def test_the_members_command_says_what_is_missing(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "told"),
+    ("args", "code", "message"),
     [
         (["explain", "web"], 2, "error: Invalid service 'web': must be NAMESPACE/NAME.\n"),
         (["explain", "shop/we"], 1, "error: ServiceExport shop/we does not exist. Did you mean shop/web?\n"),
     ],
 )
-async def test_the_commands_fail_in_one_line(address: str, args: list[str], code: int, told: str) -> None:
-    assert await command(*args, "--socket", address.removeprefix("unix:")) == (code, "", told)
+async def test_the_commands_fail_in_one_line(address: str, args: list[str], code: int, message: str) -> None:
+    assert await command(*args, "--socket", address.removeprefix("unix:")) == (code, "", message)
 
 
 async def test_without_a_socket_the_local_karmadas_plugin_is_asked(
@@ -461,5 +461,6 @@ async def test_without_a_socket_the_local_karmadas_plugin_is_asked(
     assert (code, out) == (1, "")
     assert err == (
         f"error: {tmp_path / 'towpath' / 'local'} contains no local Karmada. "
-        "Run `towpath local up` to create one. To ask another plugin, pass --socket or --plugin.\n"
+        "Run `towpath local up` to create one. "
+        "To ask elsewhere, pass --kubeconfig, or --socket or --plugin of a plugin.\n"
     )

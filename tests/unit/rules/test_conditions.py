@@ -1,4 +1,4 @@
-"""What the status of an export says of it."""
+"""The conditions in the status of an export."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ TOO_LARGE = Offer(export((80, "/" + "x" * LARGEST_VIEW)), service(80))
 
 
 def stated(offers: Mapping[str, Offer], members: Mapping[str, Member]) -> list[Condition]:
-    """Return all that is said of a service."""
-    one = derived(offers, members)
-    refused = render(KEY, UID, one).refused
-    return [*one.conditions, *([refused] if refused else [])]
+    """Return all conditions of a service."""
+    result = derived(offers, members)
+    refused = render(KEY, UID, result).refused
+    return [*result.conditions, *([refused] if refused else [])]
 
 
 def valid(
@@ -65,9 +65,9 @@ STATED: list[tuple[ConditionReason, str, str, Mapping[str, Offer]]] = [
 def test_every_reason_has_its_condition(
     reason: ConditionReason, kind: str, status: str, offers: Mapping[str, Offer]
 ) -> None:
-    said = stated(offers, fleet("a", "b", "c"))
+    found = stated(offers, fleet("a", "b", "c"))
 
-    assert [(one.type, one.status) for one in said if one.reason == reason] == [(kind, status)]
+    assert [(c.type, c.status) for c in found if c.reason == reason] == [(kind, status)]
 
 
 LEFT_OUT = "Left out: a (ServiceNotBound); b (NotAMember)."
@@ -84,13 +84,14 @@ NOWHERE: list[tuple[dict[str, object], bool, ConditionReason]] = [
 ]
 """The service, whether the export is bound to a cluster without it, and the cause."""
 OF_STATUS = {
-    *("EXPORTED", "NOT_IMPORTED", "PENDING", "CLUSTER_LOST", "NOT_REPORTED", "WITHHELD"),
+    *("EXPORTED", "NOT_IMPORTED", "PENDING", "CLUSTER_LOST", "NOT_REPORTED", "WITHHELD", "CATCHING_UP"),
     *(
         "BEING_DELETED",
         "LEFT_IN_MEMBER",
         "NOT_APPLIED",
         "IMPORT_NAME_TAKEN",
         "CLAIMED_ELSEWHERE",
+        "NAME_IN_USE",
         "OVERRIDDEN",
     ),
 }
@@ -99,7 +100,7 @@ OF_STATUS = {
 
 def test_the_table_has_every_derived_reason() -> None:
     stated = {reason for reason, *_ in STATED} | {reason for _, _, reason in NOWHERE}
-    assert stated == {one for one in ConditionReason if one.name not in OF_STATUS}
+    assert stated == {known for known in ConditionReason if known.name not in OF_STATUS}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_the_table_has_every_derived_reason() -> None:
         ),
     ],
 )
-def test_valid_says_who_exports_and_who_does_not(
+def test_valid_lists_exporters_and_excluded_clusters(
     exporters: Sequence[str], excluded: Mapping[str, Exclusion], want: tuple[str, str, str]
 ) -> None:
     assert valid(exporters, excluded) == Condition(VALID, *want)
@@ -137,11 +138,11 @@ def test_where_no_cluster_has_both_the_cause_is_named(
     service: dict[str, object], unbound: bool, reason: ConditionReason
 ) -> None:
     excluded = {"a": Exclusion(ExclusionReason.SERVICE_NOT_BOUND)} if unbound else {}
-    said = conditions.valid(offered({}, **service), [], excluded)
+    condition = conditions.valid(offered({}, **service), [], excluded)
 
-    assert (said.status, said.reason) == ("False", reason)
-    assert reason.text in said.message
-    assert conditions.is_transient(said)
+    assert (condition.status, condition.reason) == ("False", reason)
+    assert reason.text in condition.message
+    assert conditions.is_transient(condition)
 
 
 @pytest.mark.parametrize("nearer", list(ExclusionReason)[1:])
@@ -152,15 +153,17 @@ def test_without_exporters_the_nearest_clusters_reason_is_given(
     want = ConditionReason.NOT_PROPAGATED if nearer is ExclusionReason.SERVICE_NOT_BOUND else nearer
 
     for first, second in ((nearer, before), (before, nearer)):
-        said = valid([], {"a": Exclusion(first), "b": Exclusion(second)})
-        assert (said.status, said.reason) == ("False", want)
+        condition = valid([], {"a": Exclusion(first), "b": Exclusion(second)})
+        assert (condition.status, condition.reason) == ("False", want)
 
 
-def test_what_is_in_the_way_everywhere_is_all_that_is_reported() -> None:
-    said = valid([], {"a": Exclusion(ExclusionReason.DRAINED)}, Exclusion(ExclusionReason.NAME_TAKEN, "it"))
+def test_a_reason_for_all_clusters_is_the_only_one_reported() -> None:
+    condition = valid(
+        [], {"a": Exclusion(ExclusionReason.DRAINED)}, Exclusion(ExclusionReason.NAME_TAKEN, "it")
+    )
 
-    assert (said.status, said.reason) == ("False", ExclusionReason.NAME_TAKEN)
-    assert said.message.endswith(f": {ExclusionReason.NAME_TAKEN.text}")
+    assert (condition.status, condition.reason) == ("False", ExclusionReason.NAME_TAKEN)
+    assert condition.message.endswith(f": {ExclusionReason.NAME_TAKEN.text}")
 
 
 @pytest.mark.parametrize(
@@ -175,12 +178,12 @@ def test_no_message_is_longer_than_a_condition_may_have() -> None:
     excluded = {f"m{n:04}": Exclusion(ExclusionReason.REFUSED_IN_MEMBER, "x" * 100) for n in range(1000)}
     many = [Disagreement(Conflicting.PATH, "x" * 100)] * 1000
 
-    for said in (
+    for found in (
         valid([], excluded),
         valid(["a"], excluded),
         conditions.conflict(many),
     ):
-        assert len(said.message) == LONGEST
+        assert len(found.message) == LONGEST
     assert conditions.conflict(many).reason == Conflicting.PATH
 
 
@@ -191,7 +194,7 @@ def test_nothing_to_disagree_on_is_no_conflict() -> None:
 
 
 def test_reasons_are_joined_and_each_is_named_once() -> None:
-    said = conditions.conflict(
+    condition = conditions.conflict(
         [
             Disagreement(Conflicting.TYPE, "One."),
             Disagreement(Conflicting.PATH, "Two."),
@@ -199,25 +202,25 @@ def test_reasons_are_joined_and_each_is_named_once() -> None:
         ]
     )
 
-    assert said == Condition(CONFLICT, "True", "TypeConflict,PathConflict", "One. Two. Three.")
+    assert condition == Condition(CONFLICT, "True", "TypeConflict,PathConflict", "One. Two. Three.")
 
 
-def test_what_stops_changes_is_reported_on_a_valid_export() -> None:
-    troubled = offered({}, frozen=True, faults=("OverridePolicy shop/o: it fails.",))
+def test_a_blocked_change_is_reported_on_a_valid_export() -> None:
+    troubled, faults = offered({}, frozen=True), ("OverridePolicy shop/o: it fails.",)
 
     for exporters, status in ((["a"], "True"), ([], "False")):
-        said = conditions.valid(troubled, exporters, {})
-        assert said.status == status
-        assert said.message.endswith(f" {Advice.FROZEN.text} OverridePolicy shop/o: it fails.")
+        condition = conditions.valid(troubled, exporters, {}, faults=faults)
+        assert condition.status == status
+        assert condition.message.endswith(f" {Advice.FROZEN.text} OverridePolicy shop/o: it fails.")
 
 
 def test_a_name_bound_by_another_api_group_has_no_exporter() -> None:
-    one = derived({"a": WEB}, fleet("a", "b"), taken_by="multicluster.x-k8s.io/v1alpha1")
+    result = derived({"a": WEB}, fleet("a", "b"), taken_by="multicluster.x-k8s.io/v1alpha1")
 
-    assert not one.views
-    said = condition(one, VALID)
-    assert (said.status, said.reason) == ("False", "NameTaken")
-    assert said.message.startswith("ServiceExport of multicluster.x-k8s.io/v1alpha1: ")
+    assert not result.views
+    found = condition(result, VALID)
+    assert (found.status, found.reason) == ("False", "NameTaken")
+    assert found.message.startswith("ServiceExport of multicluster.x-k8s.io/v1alpha1: ")
 
 
 UNKNOWN = Caution(Advice.UNKNOWN_KEY, "spec.targets[0].clusterKey", "a/b/c/d")
@@ -239,11 +242,14 @@ MINUS = Caution(InvalidReason.NEGATIVE_WEIGHT, "spec.targets[0].weight", "-1")
 def test_a_policy_is_accepted_and_resolved(
     cautions: list[Caution], accepted: tuple[str, str], resolved: tuple[str, str]
 ) -> None:
-    for said, want in ((conditions.accepted(cautions), accepted), (conditions.resolved(cautions), resolved)):
-        assert (said.status, said.reason) == want
-        assert REASON.fullmatch(said.reason)
-        assert said.message.endswith(".")
-    assert ("FSM treats weight 0 as 100" in conditions.accepted(cautions).message) == (ZERO in cautions)
+    for found, want in (
+        (conditions.accepted(cautions), accepted),
+        (conditions.resolved(cautions), resolved),
+    ):
+        assert (found.status, found.reason) == want
+        assert REASON.fullmatch(found.reason)
+        assert found.message.endswith(".")
+    assert ("The weight 0 counts as 100" in conditions.accepted(cautions).message) == (ZERO in cautions)
 
 
 @pytest.mark.parametrize(
@@ -261,9 +267,9 @@ def test_a_cluster_is_managed_when_karmada_reaches_its_member(
 
 
 def test_a_service_that_only_some_clusters_have_is_valid() -> None:
-    one = derived({"a": WEB, "b": UNBOUND, "c": WEB}, fleet("a", "b") | {"c": member("c", drained=True)})
+    result = derived({"a": WEB, "b": UNBOUND, "c": WEB}, fleet("a", "b") | {"c": member("c", drained=True)})
 
-    assert condition(one, VALID) == Condition(
+    assert condition(result, VALID) == Condition(
         VALID, "True", "Valid", "Exported by a. Left out: b (ServiceNotBound); c (Drained)."
     )
 
@@ -271,13 +277,13 @@ def test_a_service_that_only_some_clusters_have_is_valid() -> None:
 @given(worlds)
 @FEW
 def test_every_condition_is_one_that_kubernetes_takes(world: World) -> None:
-    for one in derive(world).services.values():
-        assert [said.type for said in one.conditions] == [VALID, CONFLICT]
-        for said in one.conditions:
-            assert said.status in {"True", "False"}
-            assert REASON.fullmatch(said.reason)
-            assert 0 < len(said.message) <= LONGEST
-        assert (condition(one, VALID).status == "True") == bool(one.exporters)
-        assert (condition(one, CONFLICT).status == "False") == (
-            condition(one, CONFLICT).reason == ConditionReason.NO_CONFLICTS
+    for result in derive(world).services.values():
+        assert [c.type for c in result.conditions] == [VALID, CONFLICT]
+        for c in result.conditions:
+            assert c.status in {"True", "False"}
+            assert REASON.fullmatch(c.reason)
+            assert 0 < len(c.message) <= LONGEST
+        assert (condition(result, VALID).status == "True") == bool(result.exporters)
+        assert (condition(result, CONFLICT).status == "False") == (
+            condition(result, CONFLICT).reason == ConditionReason.NO_CONFLICTS
         )

@@ -1,4 +1,4 @@
-"""In what exporters of one service disagree, and what is said of it."""
+"""Fields in which the exporters of one service disagree, and the condition Conflict."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ OLD, NEW = "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
 AGREED = Condition(CONFLICT, "False", ConditionReason.NO_CONFLICTS, "The exporting clusters agree.")
 
 
-def said(oldest: Offer, *others: Offer, members: str = "abcd") -> Condition:
-    """Return what is said of a service that ``a`` exports since long and the others since lately."""
-    offers = dict(zip("bcd", (replace(one, created=NEW) for one in others), strict=False))
+def conflict(oldest: Offer, *others: Offer, members: str = "abcd") -> Condition:
+    """Return the condition Conflict of a service that ``a`` has exported longest."""
+    offers = dict(zip("bcd", (replace(offer, created=NEW) for offer in others), strict=False))
     return condition(derived({**offers, "a": replace(oldest, created=OLD)}, fleet(*members)), CONFLICT)
 
 
@@ -125,10 +125,10 @@ DISAGREEING: list[tuple[Conflicting, Offer, Sequence[Offer], str]] = [
 
 
 @pytest.mark.parametrize(("reason", "oldest", "others", "message"), DISAGREEING)
-def test_what_exporters_disagree_on_is_reported_as_the_kep_does(
+def test_differences_of_exporters_are_reported_as_the_kep_does(
     reason: Conflicting, oldest: Offer, others: Sequence[Offer], message: str
 ) -> None:
-    assert said(oldest, *others) == Condition(CONFLICT, "True", reason.value, message)
+    assert conflict(oldest, *others) == Condition(CONFLICT, "True", reason.value, message)
 
 
 def test_a_path_that_another_service_has_is_a_conflict_too() -> None:
@@ -139,7 +139,7 @@ def test_a_path_that_another_service_has_is_a_conflict_too() -> None:
         CONFLICT,
         "True",
         Conflicting.PATH.value,
-        'Conflicting path. "/web" on the gateway of "a" belongs to older service export "shop/api".',
+        'Conflicting path. "/web" on the gateway of "a" was claimed earlier by service export "shop/api".',
     )
     assert condition(made[older.key], CONFLICT) == AGREED
 
@@ -153,16 +153,16 @@ def test_equal_objects_of_any_kind_are_no_conflict(like: Offer) -> None:
     assert like.service is not None
     copied = Offer(like.export.model_copy(), like.service.model_copy())
 
-    assert said(like, copied, like) == AGREED
+    assert conflict(like, copied, like) == AGREED
 
 
 @pytest.mark.parametrize(("oldest", "others"), [(oldest, others) for _, oldest, others, _ in DISAGREEING])
 def test_a_conflict_clears_by_itself(oldest: Offer, others: Sequence[Offer]) -> None:
-    alike = [replace(one, export=oldest.export, service=oldest.service) for one in others]
+    alike = [replace(offer, export=oldest.export, service=oldest.service) for offer in others]
 
-    assert said(oldest, *others, members="a") == AGREED, "who is no member does not disagree"
-    assert said(oldest, *(replace(one, going=True) for one in others)) == AGREED
-    assert said(oldest, *alike) == AGREED
+    assert conflict(oldest, *others, members="a") == AGREED, "a cluster that is no member does not disagree"
+    assert conflict(oldest, *(replace(offer, going=True) for offer in others)) == AGREED
+    assert conflict(oldest, *alike) == AGREED
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_a_conflict_clears_by_itself(oldest: Offer, others: Sequence[Offer]) -> 
         ),
     ],
 )
-def test_what_no_importer_sees_is_no_conflict(same: Service) -> None:
-    assert said(WEB, replace(WEB, service=same)) == AGREED
+def test_a_difference_that_no_importer_sees_is_no_conflict(same: Service) -> None:
+    assert conflict(WEB, replace(WEB, service=same)) == AGREED
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_what_no_importer_sees_is_no_conflict(same: Service) -> None:
     ],
 )
 def test_exports_may_differ_in_what_is_each_clusters_own(same: object) -> None:
-    assert said(WEB, replace(WEB, export=same)) == AGREED  # type: ignore[arg-type]
+    assert conflict(WEB, replace(WEB, export=same)) == AGREED  # type: ignore[arg-type]
 
 
 def test_everything_is_reported_at_once_in_a_fixed_order() -> None:
@@ -207,11 +207,11 @@ def test_everything_is_reported_at_once_in_a_fixed_order() -> None:
         created=NEW,
     )
     older = offered({"b": WEB}, key=KEY._replace(name="api"), created=OLD)
-    one = offered({"a": WEB, "b": replace(WEB, created=NEW), "c": younger}, created=NEW)
-    made = derive(world(fleet("a", "b", "c", "d"), older, one)).services[KEY]
+    contested = offered({"a": WEB, "b": replace(WEB, created=NEW), "c": younger}, created=NEW)
+    made = derive(world(fleet("a", "b", "c", "d"), older, contested)).services[KEY]
 
     answer = condition(made, CONFLICT)
-    assert answer.reason == ",".join(one.value for one in Conflicting)
+    assert answer.reason == ",".join(reason.value for reason in Conflicting)
     assert answer.reason == (
         "TypeConflict,PortConflict,SessionAffinityConflict,SessionAffinityConfigConflict,"
         "InternalTrafficPolicyConflict,TrafficDistributionConflict,ServiceAccountConflict,PathConflict"
@@ -264,11 +264,11 @@ def test_the_import_has_what_the_oldest_exporter_has(oldest: Offer, imported: Ma
 
 @given(worlds)
 @FEW
-def test_only_exporters_that_differ_disagree(some: World) -> None:
-    for key, one in derive(some).services.items():
-        named = condition(one, CONFLICT).reason.split(",")
-        offers = [some.services[key].offers[name] for name in one.exporters]
-        otherwise = ExclusionReason.TYPE_CONFLICT in reasons(one).values()
+def test_only_exporters_that_differ_disagree(world: World) -> None:
+    for key, result in derive(world).services.items():
+        named = condition(result, CONFLICT).reason.split(",")
+        offers = [world.services[key].offers[name] for name in result.exporters]
+        otherwise = ExclusionReason.TYPE_CONFLICT in reasons(result).values()
         assert len(set(named)) == len(named)
         assert (Conflicting.TYPE in named) == otherwise
         if not otherwise and all(

@@ -1,4 +1,4 @@
-"""Why a cluster does not export: every reason, both ways, and which of several is told."""
+"""Why a cluster does not export: every reason, both ways, and which of several is reported."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from itertools import combinations
 
 import pytest
 
-from tests.support.worlds import HEADLESS, KEY, WEB, export, key_of, member, offered, reasons, service, world
+from tests.support.worlds import (
+    HEADLESS,
+    KEY,
+    WEB,
+    export,
+    fleet,
+    key_of,
+    member,
+    offered,
+    reasons,
+    service,
+    world,
+)
 from towpath.derivation.derive import Derived, derive
 from towpath.derivation.warnings import advise
 from towpath.model.cluster import DRAIN_ANNOTATION, Fleet, Member
 from towpath.model.export import WHEN_UNREACHABLE
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import Absence, ExportedService, Offer
+from towpath.rules import eligibility
 from towpath.rules.eligibility import drain_list, drained, is_set
 from towpath.rules.reasons import Advice, Exclusion, ExclusionReason
 
@@ -32,12 +45,15 @@ class Case:
     other: Offer = YOUNG_WEB
     more: list[ExportedService] = field(default_factory=list)
     key: ServiceKey = KEY
+    path_root: str = ""
 
     def derive(self) -> Derived:
         annotations = {WHEN_UNREACHABLE: "Withdraw"}
         offers = {"a": self.offer, "b": self.other}
-        one = offered(offers, key=self.key, created=NEW, annotations=annotations)
-        return derive(world(self.members, one, *self.more, now=LATER)).services[self.key]
+        exported = offered(
+            offers, key=self.key, created=NEW, annotations=annotations, path_root=self.path_root
+        )
+        return derive(world(self.members, exported, *self.more, now=LATER)).services[self.key]
 
     def reserve(self) -> None:
         self.key = KEY._replace(namespace="kube-system")
@@ -53,9 +69,17 @@ class Case:
         if self.offer.service is not None:
             self.change(service=self.offer.service.model_copy(update=change))
 
+    def is_ready_again(self) -> None:
+        self.member(ready_since=LATER)
+        self.change(absence=Absence.FAILED, obstacle='services "web" already exists')
+
+    def is_outside(self) -> None:
+        self.path_root = "/web"
+        self.change(export=export((80, "/web/x"), (81, "/web/../other")))
+
     def older(self, **key: object) -> None:
-        one = offered({"a": WEB}, key=KEY._replace(**key), created=OLD)  # type: ignore[arg-type]
-        self.more.append(one)
+        exported = offered({"a": WEB}, key=KEY._replace(**key), created=OLD)  # type: ignore[arg-type]
+        self.more.append(exported)
 
     def is_not_as_the_oldest(self) -> None:
         self.other = replace(HEADLESS, created=OLD)
@@ -70,11 +94,17 @@ IN_THE_WAY: dict[ExclusionReason, tuple[str, Callable[[Case], object]]] = {
     ),
     ExclusionReason.SERVICE_NOT_BOUND: ("", lambda case: case.change(service=None)),
     ExclusionReason.NOT_APPLIED_YET: ("", lambda case: case.change(absence=Absence.PENDING)),
+    ExclusionReason.NOT_REPORTED_YET: (
+        "Service",
+        lambda case: case.change(absence=Absence.UNREPORTED, obstacle="Service"),
+    ),
+    ExclusionReason.CATCHING_UP: ("Ready since 1970-01-01T00:16:40Z", Case.is_ready_again),
     ExclusionReason.SUSPENDED: ("", lambda case: case.change(absence=Absence.SUSPENDED)),
     ExclusionReason.APPLY_FAILED: ("no", lambda case: case.change(absence=Absence.FAILED, obstacle="no")),
     ExclusionReason.SERVICE_GOING: ("", lambda case: case.change(going=True)),
     ExclusionReason.EXTERNAL_NAME: ("", lambda case: case.has_service(type="ExternalName")),
     ExclusionReason.NO_MATCHING_PORT: ("", lambda case: case.has_service(ports=service(8080).ports)),
+    ExclusionReason.PATH_OUTSIDE: ("/web/../other", Case.is_outside),
     ExclusionReason.PATH_CLAIMED: (
         "/web of ServiceExport bank/api",
         lambda case: case.older(namespace="bank", name="api"),
@@ -123,9 +153,10 @@ def test_a_cluster_that_does_not_export_has_a_reason(reason: ExclusionReason) ->
 
 
 def pairs() -> list[tuple[ExclusionReason, ExclusionReason]]:
-    gateways = {one for one in ExclusionReason if one.name.startswith(("GATEWAY", "NO_GATEWAY"))}
-    absences = {ExclusionReason.NOT_APPLIED_YET, ExclusionReason.SUSPENDED, ExclusionReason.APPLY_FAILED}
-    # A cluster has only one gateway, and its objects are absent for only one cause.
+    gateways = {reason for reason in ExclusionReason if reason.name.startswith(("GATEWAY", "NO_GATEWAY"))}
+    absences = set(list(ExclusionReason)[list(ExclusionReason).index(ExclusionReason.NOT_APPLIED_YET) :][:5])
+    # A cluster has only one gateway, and its objects are absent for only one cause, be it that it is lost.
+    absences.add(ExclusionReason.UNREACHABLE)
     pairs = combinations(ExclusionReason, 2)
     return [pair for pair in pairs if not gateways.issuperset(pair) and not absences.issuperset(pair)]
 
@@ -134,13 +165,25 @@ def pairs() -> list[tuple[ExclusionReason, ExclusionReason]]:
 def test_of_two_reasons_the_more_fundamental_is_reported(
     first: ExclusionReason, second: ExclusionReason
 ) -> None:
-    """The order is that of the registry, and of the condition that tells who came furthest."""
+    """The order is that of the registry, and of the condition that names the nearest cluster's reason."""
     case = Case()
     # What takes a thing away comes last: there would be nothing to change.
     for reason in (second, first):
         IN_THE_WAY[reason][1](case)
 
     assert reasons(case.derive())["a"] is first
+
+
+@pytest.mark.parametrize("absence", Absence)
+def test_objects_are_absent_where_a_cluster_is_lost(absence: Absence) -> None:
+    """Whatever Karmada says of them follows from the loss, but for what a user has suspended."""
+    case = Case()
+    case.change(absence=absence, obstacle="connection refused")
+    case.member(unreachable_since=0.0)
+
+    is_suspended = absence is Absence.SUSPENDED
+    expected = ExclusionReason.SUSPENDED if is_suspended else ExclusionReason.UNREACHABLE
+    assert case.derive().excluded["a"] == Exclusion(expected)
 
 
 A_RULE = (80, "/web")
@@ -195,19 +238,19 @@ def test_an_export_drains_clusters_by_name_by_key_or_all(
     annotations: Mapping[str, str], which: set[str]
 ) -> None:
     members = {"a": member("a"), "b": member("b")}
-    one = offered({"a": WEB, "b": WEB}, annotations=annotations)
+    exported = offered({"a": WEB, "b": WEB}, annotations=annotations)
 
-    assert {name for name in members if drained(one, members[name])} == which
-    assert reasons(derive(world(members, one)).services[KEY]) == dict.fromkeys(
+    assert {name for name in members if drained(exported, members[name])} == which
+    assert reasons(derive(world(members, exported)).services[KEY]) == dict.fromkeys(
         sorted(which), ExclusionReason.DRAINED
     )
 
 
 @pytest.mark.parametrize("annotation", ["false", "", "b"])
 def test_a_member_that_is_drained_is_so_for_every_service(annotation: str) -> None:
-    one = offered({}, annotations={DRAIN_ANNOTATION: annotation})
+    exported = offered({}, annotations={DRAIN_ANNOTATION: annotation})
 
-    assert drained(one, member("a", drained=True))
+    assert drained(exported, member("a", drained=True))
     assert drained(offered({}), member("a", drained=True))
 
 
@@ -226,11 +269,30 @@ def test_a_drained_cluster_still_imports() -> None:
 @pytest.mark.parametrize(
     ("text", "unknown"), [("a", []), ("true", []), ("false", []), (key_of("a"), []), ("a, x ,y", ["x", "y"])]
 )
-def test_who_drains_a_cluster_that_is_none_is_reported(text: str, unknown: list[str]) -> None:
-    fleet, one = Fleet({"a": member("a")}), offered({"a": WEB}, annotations={DRAIN_ANNOTATION: text})
-    said = advise(one, derive(world(fleet.members, one)).services[KEY], fleet)
+def test_draining_an_unknown_cluster_is_reported(text: str, unknown: list[str]) -> None:
+    cluster_set, exported = (
+        Fleet({"a": member("a")}),
+        offered({"a": WEB}, annotations={DRAIN_ANNOTATION: text}),
+    )
+    warnings = advise(exported, derive(world(cluster_set.members, exported)).services[KEY], cluster_set)
 
-    assert [caution.detail for caution in said if caution.reason is Advice.BAD_ANNOTATION] == [
+    assert [caution.detail for caution in warnings if caution.reason is Advice.BAD_ANNOTATION] == [
         f"{name!r}: must be the name or the key of a member cluster" for name in unknown
     ]
-    assert drain_list(one) == [part.strip() for part in text.split(",") if part not in {"true", "false"}]
+    assert drain_list(exported) == {part.strip() for part in text.split(",") if part not in {"true", "false"}}
+
+
+def test_an_annotation_is_read_once_for_all_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenant decides how long it is, and there may be a thousand members."""
+    read: list[str] = []
+
+    def listed(text: str) -> list[str]:
+        read.append(text)
+        return ["c7"]
+
+    monkeypatch.setattr(eligibility, "listed", listed)
+    members = fleet(*(f"c{number}" for number in range(50)))
+    long = offered(dict.fromkeys(members, WEB), annotations={DRAIN_ANNOTATION: "c7," * 80_000})
+    found = derive(world(members, long)).services[KEY]
+    assert found.excluded["c7"].reason is ExclusionReason.DRAINED
+    assert len(read) == 1

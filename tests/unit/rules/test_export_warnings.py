@@ -1,4 +1,4 @@
-"""What is said about an export that does not do what it says."""
+"""Warnings about an export whose effect is not what it states."""
 
 from __future__ import annotations
 
@@ -22,17 +22,22 @@ ABOUT_EXPORTS = set(list(Advice)[: list(Advice).index(Advice.NOT_EXPORTED)])
 ABOUT_EXPORTS -= {
     Advice.JOINED_TWICE,
     Advice.BAD_ANNOTATION,
+    Advice.STALE_EXPORT,
+    Advice.NO_IMPORTER_IN_SCOPE,
     Advice.FROZEN,
+    Advice.PATH_NESTED,
     Advice.JOINED_TWICE,
     Advice.IMPORT_OVERRIDDEN,
     Advice.IMPORT_OVERRIDE_FAILS,
+    Advice.NO_TUNNEL,
+    Advice.HEADLESS_EXPORTER,
 }
 NAMES = ("alpha", "beta", "gamma")
 KNOWN = frozenset(f"default/default/default/{name}" for name in NAMES)
 
 
-def rules(*some: ExportRule) -> Export:
-    return Export(rules=some)
+def rules(*entries: ExportRule) -> Export:
+    return Export(rules=entries)
 
 
 def rule(number: int, path: str = "/web", kind: str = "Prefix") -> ExportRule:
@@ -57,7 +62,7 @@ def behind(*gateways: tuple[str, int]) -> list[Exporter]:
 
 
 class Row(NamedTuple):
-    """One rule: where it speaks and what it says, and where it is silent."""
+    """One rule: an input with its warning, and inputs without one."""
 
     reason: Advice
     exporters: Sequence[Exporter]
@@ -73,7 +78,7 @@ ROWS = [
         Advice.UNKNOWN_TARGET_CLUSTER,
         having(export((80, "/web"), targets=("default/default/default/beta", "beta")), service(80)),
         "spec.targetClusters[1]",
-        "beta",
+        "beta; the key of beta is default/default/default/beta",
         [FINE, having(export((80, "/web"), targets=tuple(KNOWN)), service(80))],
     ),
     Row(
@@ -102,8 +107,10 @@ ROWS = [
         ],
     ),
     *(
-        Row(Advice.ROOT_PATH, having(rules(rule(80, path)), service(80)), "spec.rules[0].path", said, [FINE])
-        for path, said in [("/", "'/'"), ("", "''"), ("//", "'//'")]
+        Row(
+            Advice.ROOT_PATH, having(rules(rule(80, path)), service(80)), "spec.rules[0].path", detail, [FINE]
+        )
+        for path, detail in [("/", "'/'"), ("", "''"), ("//", "'//'")]
     ),
     Row(
         Advice.SEVERAL_PORTS,
@@ -168,6 +175,43 @@ ROWS = [
             ),
         ],
     ),
+    *(
+        Row(
+            Advice.OTHER_PROTOCOL,
+            having(export((of.port, "/web")), service(of)),
+            "spec.rules[0].portNumber",
+            f"port {of.port} is known for {protocol}",
+            [],
+        )
+        for of, protocol in [
+            (port(80, "redis"), "redis"),
+            (port(80, "https-web"), "https"),
+            (port(80, "my-postgresql"), "postgres"),
+            (port(443), "https"),
+            (port(3306, "db"), "mysql"),
+            (port(9092), "kafka"),
+        ]
+    ),
+    Row(
+        Advice.OTHER_PROTOCOL,
+        having(export((6379, "/web")), service(6379)),
+        "spec.rules[0].portNumber",
+        "port 6379 is known for redis",
+        [
+            FINE,
+            *(
+                having(export((6379, "/web")), service(of))
+                for of in [
+                    port(6379, "http"),
+                    port(6379, "http-redis"),
+                    port(6379, "grpc"),
+                    port(6379, "redis", app_protocol="http"),
+                    port(6379, "tcp-redis"),  # NotHTTP says it
+                    port(6379, protocol="UDP"),  # NotTCP says it
+                ]
+            ),
+        ],
+    ),
     Row(
         Advice.UNROUTED_PROTOCOL,
         having(WEB, service(port(80, "http-web", app_protocol="kubernetes.io/ws"))),
@@ -223,9 +267,9 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.reason}, {row.detail}")
 def test_a_surprise_is_reported_where_it_is_and_nowhere_else(row: Row) -> None:
-    said = [warning for warning in export_warnings(row.exporters, KNOWN) if warning.reason is row.reason]
+    warnings = [warning for warning in export_warnings(row.exporters, KNOWN) if warning.reason is row.reason]
 
-    assert said == [Caution(row.reason, row.field, row.detail)]
+    assert warnings == [Caution(row.reason, row.field, row.detail)]
     for exporters in row.silent:
         assert row.reason not in {warning.reason for warning in export_warnings(exporters, KNOWN)}, exporters
 
@@ -236,7 +280,7 @@ def test_the_table_has_every_surprise_both_ways() -> None:
 
 
 @pytest.mark.parametrize("exporters", [[], FINE, FINE[:1], behind(("10.0.0.9", 80), ("10.0.0.9", 81))])
-def test_what_does_what_it_says_needs_no_word(exporters: list[Exporter]) -> None:
+def test_an_effective_policy_has_no_warning(exporters: list[Exporter]) -> None:
     assert export_warnings(exporters, KNOWN) == ()
 
 
@@ -252,24 +296,24 @@ BOTH = export((80, "/web"), (7000, "/more"))
         pytest.param([(BOTH, service(80, 7000)), (WEB, service(80))], "port 7000 in alpha", id="one"),
     ],
 )
-def test_what_only_some_clusters_have_names_them(others: list[tuple[Export, Service]], detail: str) -> None:
+def test_a_warning_for_some_clusters_names_them(others: list[tuple[Export, Service]], detail: str) -> None:
     for turned in permutations(having(BOTH, service(80), *others)):
-        said = [w.detail for w in export_warnings(turned, KNOWN) if w.reason is Advice.RULE_WITHOUT_PORT]
+        details = [w.detail for w in export_warnings(turned, KNOWN) if w.reason is Advice.RULE_WITHOUT_PORT]
 
-        assert said == [detail]
+        assert details == [detail]
 
 
 def test_one_service_may_have_different_exports() -> None:
-    one = service(80)
+    shared = service(80)
 
-    assert [w.detail for w in export_warnings(having(BOTH, one, (WEB, one)), KNOWN)] == [
+    assert [w.detail for w in export_warnings(having(BOTH, shared, (WEB, shared)), KNOWN)] == [
         "port 7000 in alpha, gamma"
     ]
 
 
 def test_a_port_that_is_not_offered_is_not_judged() -> None:
     exporters = having(export((80, "/"), (81, "/")), service(port(80, "tcp-web"), 81))
-    offering = [one._replace(offered=one.offered[1:]) for one in exporters]
+    offering = [exporter._replace(offered=exporter.offered[1:]) for exporter in exporters]
 
     assert [(w.reason, w.field) for w in export_warnings(offering, KNOWN)] == [
         (Advice.ROOT_PATH, "spec.rules[1].path")
@@ -287,13 +331,15 @@ def test_one_field_has_a_warning_for_each_kind_of_surprise() -> None:
 
 def test_all_differences_are_reported_by_field_in_order() -> None:
     many = [*(rule(number, f"/{number}") for number in range(90, 99)), rule(80, "/x"), rule(81, "", "Exact")]
-    some = Export(rules=(*many, rule(81, "", "Exact")), target_clusters=("nowhere",))
+    exported = Export(rules=(*many, rule(81, "", "Exact")), target_clusters=("nowhere",))
     named = [port(number, f"p{number}") for number in (*range(91, 99), 81)]
     serves = service(*named, port(80, "tcp-x", "UDP", target_port=1))
 
-    said = export_warnings([*having(some, serves), *behind(("10.0.0.9", 80), ("10.0.0.9", 80))], KNOWN)
+    warnings = export_warnings(
+        [*having(exported, serves), *behind(("10.0.0.9", 80), ("10.0.0.9", 80))], KNOWN
+    )
 
-    assert [(warning.reason, warning.field) for warning in said] == [
+    assert [(warning.reason, warning.field) for warning in warnings] == [
         (Advice.SHARED_GATEWAY, ""),
         (Advice.SEVERAL_PORTS, "spec.rules"),
         (Advice.RULE_WITHOUT_PORT, "spec.rules[0].portNumber"),
@@ -305,7 +351,9 @@ def test_all_differences_are_reported_by_field_in_order() -> None:
         (Advice.EXACT_PATH, "spec.rules[11].pathType"),
         (Advice.UNKNOWN_TARGET_CLUSTER, "spec.targetClusters[0]"),
     ]
-    assert said[2].text.startswith("spec.rules[0].portNumber (port 90 in alpha, beta, gamma): The Service")
+    assert warnings[2].text.startswith(
+        "spec.rules[0].portNumber (port 90 in alpha, beta, gamma): The Service"
+    )
 
 
 numbers = st.sampled_from([53, 80, 81])
@@ -340,29 +388,29 @@ fleets = st.lists(st.tuples(exports, services), min_size=1, max_size=3).flatmap(
             st.sampled_from(pairs),
             st.sampled_from(["10.0.0.1", "10.0.0.2", "gw.example.test"]),
         ),
-        unique_by=lambda one: one.member.name,
+        unique_by=lambda exporter: exporter.member.name,
         max_size=5,
     )
 )
 
 
-def existing(field: str, some: Export) -> bool:
+def existing(field: str, exported: Export) -> bool:
     """Tell whether the export has the place that a warning points at."""
     found = re.fullmatch(
         r"spec\.(?:rules\[(\d+)\]\.(?:portNumber|path|pathType)|targetClusters\[(\d+)\])", field
     )
     if found is None:
         return field in {"", "spec.rules"}
-    return int(found[1]) < len(some.rules) if found[1] else int(found[2]) < len(some.target_clusters)
+    return int(found[1]) < len(exported.rules) if found[1] else int(found[2]) < len(exported.target_clusters)
 
 
 @given(fleets)
 def test_nothing_is_reported_twice_or_about_nothing(exporters: list[Exporter]) -> None:
-    said = export_warnings(exporters, KNOWN)
+    warnings = export_warnings(exporters, KNOWN)
 
-    assert len(set(said)) == len(said)
-    for warning in said:
-        assert any(existing(warning.field, one.export) for one in exporters), warning
+    assert len(set(warnings)) == len(warnings)
+    for warning in warnings:
+        assert any(existing(warning.field, exporter.export) for exporter in exporters), warning
         assert warning.text.endswith(warning.reason.text)
 
 
@@ -375,26 +423,28 @@ def test_the_order_in_which_clusters_were_seen_does_not_matter(
     assert without_ports(export_warnings(turned, KNOWN)) == without_ports(export_warnings(exporters, KNOWN))
 
 
-def without_ports(said: Sequence[Caution]) -> list[Caution]:
+def without_ports(warnings: Sequence[Caution]) -> list[Caution]:
     """Return all but that there are several ports: which clash and are left out is decided by age."""
-    return [one for one in said if one.reason is not Advice.SEVERAL_PORTS]
+    return [warning for warning in warnings if warning.reason is not Advice.SEVERAL_PORTS]
 
 
 @given(fleets)
 def test_equal_objects_are_as_good_as_the_same(exporters: list[Exporter]) -> None:
     copied = [
-        Exporter(one.member, one.export.model_copy(), one.service.model_copy(), one.offered)
-        for one in exporters
+        Exporter(
+            exporter.member, exporter.export.model_copy(), exporter.service.model_copy(), exporter.offered
+        )
+        for exporter in exporters
     ]
 
     assert export_warnings(copied, KNOWN) == export_warnings(exporters, KNOWN)
 
 
 @given(fleets)
-def test_what_one_cluster_has_is_reported_whoever_else_exports(exporters: list[Exporter]) -> None:
+def test_the_loss_of_one_cluster_is_reported_beside_others(exporters: list[Exporter]) -> None:
     """But for the number of ports: what clashes with an older exporter's is not imported."""
     together = {(warning.reason, warning.field) for warning in export_warnings(exporters, KNOWN)}
 
-    for one in exporters:
-        alone = {(warning.reason, warning.field) for warning in export_warnings([one], KNOWN)}
+    for single in exporters:
+        alone = {(warning.reason, warning.field) for warning in export_warnings([single], KNOWN)}
         assert alone - {(Advice.SEVERAL_PORTS, "spec.rules")} <= together

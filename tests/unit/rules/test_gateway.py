@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,7 @@ MISTAKES = [
     ("::1", ExclusionReason.GATEWAY_NOT_IPV4),
     ("10.1.1.3:99999", ExclusionReason.GATEWAY_PORT),
     ("10.1.1.3:0", ExclusionReason.GATEWAY_PORT),
+    (f"10.1.1.3:{'8' * 5000}", ExclusionReason.GATEWAY_PORT),
     ("10.1.1.3:-1", ExclusionReason.GATEWAY_PORT),
     ("10.1.1.3:", ExclusionReason.GATEWAY_PORT),
     ("10.1.1.3:http", ExclusionReason.GATEWAY_PORT),
@@ -52,7 +55,7 @@ MISTAKES = [
     ("010.001.001.004:0080", ExclusionReason.GATEWAY_MALFORMED),
     ("10.0.0.256", ExclusionReason.GATEWAY_MALFORMED),
     ("10.0.1", ExclusionReason.GATEWAY_MALFORMED),
-    ("10.0.0.1.", None),
+    ("10.0.0.1.", ExclusionReason.GATEWAY_MALFORMED),
     ("gw_1.example", ExclusionReason.GATEWAY_MALFORMED),
     ("admin@gw.example", ExclusionReason.GATEWAY_MALFORMED),
     ("localhost:80", ExclusionReason.GATEWAY_NOT_ROUTABLE),
@@ -61,7 +64,11 @@ MISTAKES = [
     ("127.255.0.9:8080", ExclusionReason.GATEWAY_NOT_ROUTABLE),
     ("0.0.0.0", ExclusionReason.GATEWAY_NOT_ROUTABLE),  # noqa: S104 - not to listen on
     ("224.0.0.1", ExclusionReason.GATEWAY_NOT_ROUTABLE),
+    ("0.1.2.3", ExclusionReason.GATEWAY_NOT_ROUTABLE),
+    ("240.0.0.1", ExclusionReason.GATEWAY_NOT_ROUTABLE),
     ("169.254.169.254", ExclusionReason.GATEWAY_NOT_ROUTABLE),
+    ("168.63.129.16", ExclusionReason.GATEWAY_NOT_ROUTABLE),
+    ("100.100.100.200", ExclusionReason.GATEWAY_NOT_ROUTABLE),
     ("255.255.255.255", ExclusionReason.GATEWAY_NOT_ROUTABLE),
 ]
 
@@ -139,7 +146,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("fe80::1", False),
     ],
 )
-def test_what_looks_like_an_address_is_no_name_to_look_up(host: str, is_one: bool) -> None:
+def test_a_malformed_address_is_not_resolved_as_a_name(host: str, is_one: bool) -> None:
     assert is_dns_name(host) == is_one
 
 
@@ -164,13 +171,23 @@ def test_a_gateway_has_an_ipv4_address_that_others_can_reach(
     assert why_no_gateway(Member(name="a", gateway_host=host, resolved=resolved)) == why
 
 
+def test_a_gateway_is_judged_once_for_all_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Mock(wraps=parse_gateway)
+    monkeypatch.setattr("towpath.rules.gateway.parse_gateway", read)
+
+    for _ in range(3):
+        assert why_no_gateway(member("once", "once.example.test", resolved="10.0.0.1")) is None
+    assert why_no_gateway(member("once", "once.example.test")) is not None
+    assert read.call_count == 2
+
+
 def test_an_address_counts_before_what_a_name_was_resolved_to() -> None:
     assert member("a", "10.0.0.1", resolved="10.0.0.2").gateway_ip == "10.0.0.1"
     assert member("a", NAME, resolved="10.0.0.2").gateway_ip == "10.0.0.2"
 
 
 def test_a_flomesh_cluster_overrides_place_and_gateway() -> None:
-    said = member(
+    reported = member(
         "a",
         NAME,
         region="north",
@@ -182,14 +199,14 @@ def test_a_flomesh_cluster_overrides_place_and_gateway() -> None:
         unreachable_since=5.0,
     )
 
-    overridden = with_flomesh_cluster(said, FlomeshCluster(gateway_host="10.0.2.4"))
+    overridden = with_flomesh_cluster(reported, FlomeshCluster(gateway_host="10.0.2.4"))
 
     assert overridden.key == "default/default/default/a"
     assert (overridden.gateway_host, overridden.gateway_port) == ("10.0.2.4", 80)
     assert overridden.gateway_ip == "10.0.2.4"
     assert why_no_gateway(overridden) is None
     rest = {"imports", "drained", "unreachable_since", "name"}
-    assert overridden.model_dump(include=rest) == said.model_dump(include=rest)
+    assert overridden.model_dump(include=rest) == reported.model_dump(include=rest)
 
 
 def test_a_flomesh_cluster_without_gateway_removes_the_gateway() -> None:
@@ -200,8 +217,8 @@ def test_a_flomesh_cluster_without_gateway_removes_the_gateway() -> None:
 
 
 def test_an_address_that_was_found_for_another_name_is_not_used() -> None:
-    said = member("a", "old.example.test", resolved="10.0.0.1")
+    reported = member("a", "old.example.test", resolved="10.0.0.1")
 
-    overridden = with_flomesh_cluster(said, FlomeshCluster(gateway_host=NAME))
+    overridden = with_flomesh_cluster(reported, FlomeshCluster(gateway_host=NAME))
 
     assert why_no_gateway(overridden) == Exclusion(ExclusionReason.GATEWAY_UNRESOLVED, NAME)

@@ -13,7 +13,8 @@ from tests.support.worlds import endpoints, export, member, port, service
 from towpath.model.export import Export
 from towpath.model.service import Service, ServicePort
 from towpath.model.view import View
-from towpath.rules.ports import Clash, Exporter, can_replace, exporter, merge_ports, normal_path, view_of
+from towpath.rules.paths import normal_path
+from towpath.rules.ports import Clash, Exporter, can_replace, exporter, merge_ports, view_of
 
 
 def having(*pairs: tuple[Export, Service]) -> list[Exporter]:
@@ -27,8 +28,8 @@ def seen(exporters: Sequence[Exporter], by: str = "abcd") -> View:
     return view
 
 
-def numbers(*some: int) -> Export:
-    return export(*((number, f"/{number}") for number in some))
+def numbers(*ports: int) -> Export:
+    return export(*((number, f"/{number}") for number in ports))
 
 
 HTTP, GRPC = port(80, "http"), port(90, "grpc")
@@ -67,9 +68,9 @@ def test_paths_are_as_fsm_needs_them(path: str, normal: str) -> None:
 def test_rules_choose_ports_and_the_last_rule_on_a_port_counts(
     rules: Export, offered: list[tuple[int, str]]
 ) -> None:
-    one = exporter(member("a"), rules, service(HTTP, GRPC))
+    found = exporter(member("a"), rules, service(HTTP, GRPC))
 
-    assert [(number.port, endpoint.target.path) for number, endpoint in one.offered] == offered
+    assert [(number.port, endpoint.target.path) for number, endpoint in found.offered] == offered
 
 
 @pytest.mark.parametrize(
@@ -81,9 +82,9 @@ def test_rules_choose_ports_and_the_last_rule_on_a_port_counts(
     ],
 )
 def test_of_two_ports_with_one_number_tcp_is_exported(ports: list[ServicePort], protocol: str) -> None:
-    [(one, _)] = exporter(member("a"), numbers(53), service(*ports)).offered
+    [(exported, _)] = exporter(member("a"), numbers(53), service(*ports)).offered
 
-    assert one.protocol == protocol
+    assert exported.protocol == protocol
 
 
 def test_ports_are_in_the_order_of_the_winners_rules() -> None:
@@ -122,7 +123,7 @@ def test_a_port_that_clashes_with_an_older_exporters_is_left_out(
     _case: str, older: list[ServicePort], later: ServicePort, clash: ServicePort | None
 ) -> None:
     exporters = having(
-        (numbers(*(one.port for one in older)), service(*older)), (numbers(later.port), service(later))
+        (numbers(*(port.port for port in older)), service(*older)), (numbers(later.port), service(later))
     )
     united = merge_ports(exporters)
 
@@ -184,7 +185,7 @@ def test_an_endpoint_is_the_gateway_by_name_and_address() -> None:
 
 def test_endpoints_are_sorted_by_cluster_key_not_by_age_or_name() -> None:
     a, b = member("a", region="z"), member("b", region="y")
-    exporters = [exporter(one, numbers(80), service(80)) for one in (a, b)]
+    exporters = [exporter(cluster, numbers(80), service(80)) for cluster in (a, b)]
 
     assert endpoints(seen(exporters)) == {80: ["b", "a"]}
 
@@ -193,7 +194,7 @@ TO_A, TO_AB = ("x/y/z/a",), ("x/y/z/b", "x/y/z/a")
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "can"),
+    ("lost", "other", "can"),
     [
         (numbers(80), numbers(80), True),
         (numbers(80), numbers(90, 80), True),
@@ -207,18 +208,18 @@ TO_A, TO_AB = ("x/y/z/a",), ("x/y/z/b", "x/y/z/a")
     ],
 )
 def test_a_cluster_with_the_same_ports_and_importers_can_replace(
-    one: Export, other: Export, can: bool
+    lost: Export, other: Export, can: bool
 ) -> None:
     serves = service(HTTP, GRPC)
 
-    first, *others = having((one, serves), (other, serves))
+    first, *others = having((lost, serves), (other, serves))
     assert can_replace(others, first) is can
 
 
 def is_valid(ports: Sequence[ServicePort]) -> bool:
     """Tell whether a Service could have these ports, and FSM tell them apart."""
-    names = {one.name for one in ports}
-    return len({one.port for one in ports}) == len(names) == len(ports) and (
+    names = {port.name for port in ports}
+    return len({port.port for port in ports}) == len(names) == len(ports) and (
         len(ports) == 1 or "" not in names
     )
 
@@ -228,11 +229,11 @@ def is_valid(ports: Sequence[ServicePort]) -> bool:
 def test_a_port_is_merged_if_the_service_stays_valid(
     pairs: list[tuple[Export, Service]],
 ) -> None:
-    exporters = [one for one in having(*pairs) if one.offered]
+    exporters = [exporter for exporter in having(*pairs) if exporter.offered]
     known: list[ServicePort] = []
     offers: dict[int, list[str]] = {}
-    for one in exporters:
-        for candidate, _ in one.offered:
+    for source in exporters:
+        for candidate, _ in source.offered:
             same = [
                 k
                 for k in known
@@ -242,12 +243,14 @@ def test_a_port_is_merged_if_the_service_stays_valid(
                 known.append(candidate)
             elif not same:
                 continue
-            offers.setdefault(candidate.port, []).append(one.member.name)
+            offers.setdefault(candidate.port, []).append(source.member.name)
 
     united = merge_ports(exporters)
-    assert {one.port.port: [name for name, _ in one.offers] for one in united.ports} == offers
-    assert [one.port for one in united.ports] == known
-    assert len(united.clashes) == sum(len(one.offered) for one in exporters) - sum(map(len, offers.values()))
+    assert {merged.port.port: [name for name, _ in merged.offers] for merged in united.ports} == offers
+    assert [merged.port for merged in united.ports] == known
+    assert len(united.clashes) == sum(len(exporter.offered) for exporter in exporters) - sum(
+        map(len, offers.values())
+    )
 
 
 @given(st.lists(st.tuples(exports, services), min_size=1, max_size=4), st.sets(st.sampled_from("abcd")))

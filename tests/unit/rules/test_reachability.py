@@ -107,7 +107,7 @@ A, B, C = "a", "b", "c"
         pytest.param({A: -5, B: None}, 60, "", 65, id="lost in the future, by another clock"),
     ],
 )
-def test_who_is_withdrawn_and_when_to_look_again(
+def test_the_withdrawn_clusters_and_the_time_to_look_again(
     lost: dict[str, float | None], wait: float, withdrawn: str, look_again: float | None
 ) -> None:
     """Losses are given in seconds ago, and when to look again in seconds from now."""
@@ -118,7 +118,7 @@ def test_who_is_withdrawn_and_when_to_look_again(
 
 
 def seen(annotation: str, *, now: float = NOW, **ago: float) -> Derived:
-    """Derive a service of a and b; ``ago`` says who is lost for how long."""
+    """Derive a service of a and b; ``ago`` is for how long each cluster has been lost."""
     lost = {name: NOW - ago[name] if name in ago else None for name in (A, B)}
     members = {name: member(name, unreachable_since=since) for name, since in lost.items()}
     members[C] = member(C)
@@ -139,10 +139,10 @@ def seen(annotation: str, *, now: float = NOW, **ago: float) -> Derived:
     ],
 )
 def test_the_export_says_what_becomes_of_a_lost_cluster(annotation: str, ago: float, stays: bool) -> None:
-    one = seen(annotation, a=ago)
+    result = seen(annotation, a=ago)
 
-    assert endpoints(one.views[C]) == {80: [A, B] if stays else [B]}
-    assert reasons(one) == ({} if stays else {A: ExclusionReason.UNREACHABLE})
+    assert endpoints(result.views[C]) == {80: [A, B] if stays else [B]}
+    assert reasons(result) == ({} if stays else {A: ExclusionReason.UNREACHABLE})
 
 
 def test_a_cluster_that_is_withdrawn_still_imports() -> None:
@@ -158,23 +158,23 @@ def test_of_two_lost_clusters_the_later_one_stays() -> None:
     assert reasons(seen("", a=9000, b=8000)) == {A: ExclusionReason.UNREACHABLE}
 
 
-def test_what_is_not_known_is_kept() -> None:
+def test_an_unknown_state_keeps_the_cluster() -> None:
     members = {name: member(name) for name in (A, B)}
 
-    one = derived({A: WEB, B: WEB}, members, NOW, annotations={WHEN_UNREACHABLE: "Withdraw"})
+    result = derived({A: WEB, B: WEB}, members, NOW, annotations={WHEN_UNREACHABLE: "Withdraw"})
 
-    assert one.exporters == (A, B)
+    assert result.exporters == (A, B)
 
 
 @pytest.mark.parametrize("annotation", ["Withdraw", ""])
-def test_only_who_would_export_counts_as_another_one(annotation: str) -> None:
+def test_only_eligible_clusters_count_as_other_exporters(annotation: str) -> None:
     """A drained cluster, or one without a Service, takes no traffic over."""
     members = {A: member(A, unreachable_since=1.0), B: member(B, drained=True), C: member(C)}
     offers = {A: WEB, B: WEB, C: replace(WEB, service=None)}
 
-    one = derived(offers, members, NOW, annotations={WHEN_UNREACHABLE: annotation})
+    result = derived(offers, members, NOW, annotations={WHEN_UNREACHABLE: annotation})
 
-    assert one.exporters == (A,)
+    assert result.exporters == (A,)
 
 
 OTHER_PORT = replace(WEB, export=export((81, "/web")), service=service(port(80, "a"), port(81, "b")))
@@ -197,9 +197,9 @@ def test_a_cluster_is_withdrawn_only_if_another_can_replace_it(
 ) -> None:
     members = {A: member(A, unreachable_since=1.0), B: member(B), C: member(C), "d": member("d")}
 
-    one = derived({A: lost, B: left}, members, NOW)
+    result = derived({A: lost, B: left}, members, NOW)
 
-    assert reasons(one) == ({A: ExclusionReason.UNREACHABLE} if withdrawn else {})
+    assert reasons(result) == ({A: ExclusionReason.UNREACHABLE} if withdrawn else {})
 
 
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
@@ -212,7 +212,7 @@ OLD, NEW = "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
         pytest.param(service(port(80, "web")), port(81, "web"), id="whose port clashes with an older one"),
     ],
 )
-def test_who_is_left_out_itself_stands_in_for_nobody(other: Service, oldest: ServicePort) -> None:
+def test_an_excluded_cluster_replaces_no_other(other: Service, oldest: ServicePort) -> None:
     """Else a port would go from all views, though the cluster that has it would have been kept for less."""
     members = {A: member(A, unreachable_since=1.0), B: member(B), C: member(C), "d": member("d")}
     offers = {
@@ -224,7 +224,7 @@ def test_who_is_left_out_itself_stands_in_for_nobody(other: Service, oldest: Ser
     assert endpoints(derived(offers, members, NOW).views["d"]) == {81: [C], 80: [A]}
 
 
-def test_who_stands_in_must_have_been_there_when_the_grace_ended() -> None:
+def test_a_replacement_was_there_when_the_grace_ended() -> None:
     lost = {A: NOW - 900, B: None, C: NOW - 100}
 
     assert standing(lost, 60, NOW, lambda _, others: C in others).withdrawn == {A}
@@ -236,43 +236,43 @@ def test_who_stands_in_must_have_been_there_when_the_grace_ended() -> None:
 def test_withdrawing_the_oldest_leaves_the_type_to_the_next() -> None:
     members = {A: member(A, unreachable_since=1.0), B: member(B), C: member(C)}
 
-    one = derived({A: HEADLESS, B: WEB}, members, NOW)
+    result = derived({A: HEADLESS, B: WEB}, members, NOW)
 
-    assert one.exporters == (B,)
-    assert reasons(one) == {A: ExclusionReason.UNREACHABLE}
-    assert one.views[C].type == "ClusterSetIP"
+    assert result.exporters == (B,)
+    assert reasons(result) == {A: ExclusionReason.UNREACHABLE}
+    assert result.views[C].type == "ClusterSetIP"
 
 
 @pytest.mark.parametrize(("annotation", "wait"), GRACES)
-def test_who_annotates_what_means_nothing_is_reported(annotation: str, wait: float | None) -> None:
-    one = offered({A: WEB}, annotations={WHEN_UNREACHABLE: annotation})
+def test_the_author_of_a_meaningless_annotation_is_warned(annotation: str, wait: float | None) -> None:
+    exported = offered({A: WEB}, annotations={WHEN_UNREACHABLE: annotation})
     fleet = Fleet({A: member(A)})
 
-    said = advise(one, derive(world(fleet.members, one)).services[one.key], fleet)
+    warnings = advise(exported, derive(world(fleet.members, exported)).services[exported.key], fleet)
 
-    assert (Advice.BAD_ANNOTATION in {caution.reason for caution in said}) == (wait is None)
+    assert (Advice.BAD_ANNOTATION in {caution.reason for caution in warnings}) == (wait is None)
 
 
-def all_ready(one: World) -> World:
+def all_ready(world: World) -> World:
     def ready(each: Member) -> Member:
         return each.model_copy(update={"unreachable_since": None})
 
-    return replace(one, members={name: ready(each) for name, each in one.members.items()})
+    return replace(world, members={name: ready(each) for name, each in world.members.items()})
 
 
 @given(worlds)
 @FEW
-def test_the_last_exporter_is_never_withdrawn(one: World) -> None:
-    without_losses = derive(all_ready(one)).services
-    for key, each in derive(one).services.items():
+def test_the_last_exporter_is_never_withdrawn(world: World) -> None:
+    without_losses = derive(all_ready(world)).services
+    for key, each in derive(world).services.items():
         assert bool(each.exporters) == bool(without_losses[key].exporters)
 
 
 @given(worlds)
 @FEW
-def test_a_withdrawn_cluster_comes_back_when_ready(one: World) -> None:
-    back = derive(all_ready(one)).services
-    for key, each in derive(one).services.items():
+def test_a_withdrawn_cluster_comes_back_when_ready(world: World) -> None:
+    back = derive(all_ready(world)).services
+    for key, each in derive(world).services.items():
         for name, reason in reasons(each).items():
             if reason is ExclusionReason.UNREACHABLE:
                 now = reasons(back[key]).get(name)
@@ -280,33 +280,35 @@ def test_a_withdrawn_cluster_comes_back_when_ready(one: World) -> None:
                 assert now in {None, ExclusionReason.TYPE_CONFLICT}
 
 
-def numbers(one: Derived, importer: str) -> set[int]:
-    return {number.port for number in one.views[importer].ports} if importer in one.views else set()
+def numbers(result: Derived, importer: str) -> set[int]:
+    return {number.port for number in result.views[importer].ports} if importer in result.views else set()
 
 
 @given(worlds)
 @FEW
-def test_withdrawal_takes_no_port_from_a_pure_importer(one: World) -> None:
+def test_withdrawal_takes_no_port_from_a_pure_importer(world: World) -> None:
     keep = {
         key: replace(service, annotations={**service.annotations, WHEN_UNREACHABLE: "Keep"})
-        for key, service in one.services.items()
+        for key, service in world.services.items()
     }
-    kept = derive(replace(one, services=keep)).services
-    for key, each in derive(one).services.items():
-        for name in kept[key].views.keys() - set(kept[key].exporters):
+    kept = derive(replace(world, services=keep)).services
+    for key, each in derive(world).services.items():
+        # A cluster of another type exports in the place of one that is withdrawn: it has the service itself.
+        exporting = {*kept[key].exporters, *each.exporters}
+        for name in kept[key].views.keys() - exporting:
             assert numbers(kept[key], name) <= numbers(each, name)
 
 
 @given(worlds, st.floats(0, 1, exclude_max=True))
 @FEW
-def test_a_view_changes_exactly_when_its_time_comes(one: World, part: float) -> None:
-    for key, each in derive(one).services.items():
+def test_a_view_changes_exactly_when_its_time_comes(world: World, part: float) -> None:
+    for key, each in derive(world).services.items():
         if each.look_again == math.inf:
-            moments = [one.now + 1, one.now + 1e9]
+            moments = [world.now + 1, world.now + 1e9]
         else:
-            assert one.now < each.look_again
-            assert derive(replace(one, now=each.look_again)).services[key] != each
+            assert world.now < each.look_again
+            assert derive(replace(world, now=each.look_again)).services[key] != each
             last = math.nextafter(each.look_again, 0)
-            moments = [last, min(one.now + part * (each.look_again - one.now), last)]
+            moments = [last, min(world.now + part * (each.look_again - world.now), last)]
         for moment in moments:
-            assert derive(replace(one, now=moment)).services[key] == each
+            assert derive(replace(world, now=moment)).services[key] == each

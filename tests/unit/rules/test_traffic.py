@@ -1,4 +1,4 @@
-"""What is refused in a traffic policy, and what is said about one that does not do what it says."""
+"""Errors in a traffic policy, and warnings about one whose effect is not what it states."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def exporting(name: str, gateway_port: int = 80, serves: Service | None = None) 
 
 
 class Where(NamedTuple):
-    """Who has the policy, who exports behind which gateway port, and who runs the Service."""
+    """The clusters with the policy, the exporters with gateway ports, the clusters with the Service."""
 
     consumers: str = "a"
     exporters: Mapping[str, int] = {"b": 80, "c": 80}
     local: str = ""
     serves: Service = service(8080)
 
-    def said(self, about: TrafficPolicy) -> tuple[Caution, ...]:
+    def warnings(self, about: TrafficPolicy) -> tuple[Caution, ...]:
         return surprises(
             about,
             consumers=[member(name) for name in self.consumers],
@@ -75,7 +75,7 @@ class Where(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One rule: where it speaks and what it says, and where it is silent."""
+    """One rule: an input with its warning, and inputs without one."""
 
     reason: Advice
     policy: TrafficPolicy
@@ -104,7 +104,7 @@ ROWS = [
         active("b", "b/b/b/b"),
         HERE,
         "spec.targets[1].clusterKey",
-        "b/b/b/b",
+        f"b/b/b/b; the key of b is {key('b')}",
         [(active("b", "e"), HERE), (locality("b/b/b/b"), HERE)],
     ),
     Row(
@@ -112,7 +112,7 @@ ROWS = [
         fail_over("b", "e"),
         HERE,
         "spec.targets[1].clusterKey",
-        key("e"),
+        f"{key('e')}; the exporters are {key('b')}, {key('c')}",
         [
             (active("b", "x/x/x/x"), HERE),
             (active("a"), HERE),
@@ -234,11 +234,11 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.reason}, {row.policy.lb_type}")
 def test_a_surprise_is_reported_where_it_is_and_nowhere_else(row: Row) -> None:
-    said = [warning for warning in row.where.said(row.policy) if warning.reason is row.reason]
+    warnings = [warning for warning in row.where.warnings(row.policy) if warning.reason is row.reason]
 
-    assert said == [Caution(row.reason, row.field, row.detail)]
+    assert warnings == [Caution(row.reason, row.field, row.detail)]
     for about, where in row.silent:
-        assert row.reason not in {warning.reason for warning in where.said(about)}, (about, where)
+        assert row.reason not in {warning.reason for warning in where.warnings(about)}, (about, where)
 
 
 def test_the_table_has_every_surprise_both_ways() -> None:
@@ -256,16 +256,16 @@ def test_the_table_has_every_surprise_both_ways() -> None:
         (fail_over("c"), Where(local="a")),
     ],
 )
-def test_what_does_what_it_says_needs_no_word(about: TrafficPolicy, where: Where) -> None:
-    assert where.said(about) == ()
+def test_an_effective_policy_has_no_warning(about: TrafficPolicy, where: Where) -> None:
+    assert where.warnings(about) == ()
 
 
 def test_all_differences_are_reported_by_field_in_order() -> None:
-    said = Where(consumers="ab", local="b", exporters={"b": 80, "c": 81}).said(
+    warnings = Where(consumers="ab", local="b", exporters={"b": 80, "c": 81}).warnings(
         active(("c", 0), "x/y/z/gone", ("b", 5), ("c", 0), "e")
     )
 
-    assert [(warning.reason, warning.field) for warning in said] == [
+    assert [(warning.reason, warning.field) for warning in warnings] == [
         (Advice.LOCAL_TAKES_PART, "spec.lbType"),
         (Advice.UNEQUAL_GATEWAY_PORTS, "spec.targets"),
         (Advice.REPEATED_KEY, "spec.targets[0].clusterKey"),
@@ -273,7 +273,7 @@ def test_all_differences_are_reported_by_field_in_order() -> None:
         (Advice.WEIGHT_ZERO, "spec.targets[3].weight"),
         (Advice.NOT_AN_EXPORTER, "spec.targets[4].clusterKey"),
     ]
-    assert said[3].text.startswith(
+    assert warnings[3].text.startswith(
         "spec.targets[1].clusterKey (x/y/z/gone): No member cluster has this cluster key"
     )
 
@@ -325,7 +325,7 @@ def test_the_table_has_everything_impossible() -> None:
         active(("b", 0), ("b", 2**31 - 1)),
     ],
 )
-def test_what_means_something_is_not_refused(about: TrafficPolicy) -> None:
+def test_a_meaningful_value_is_not_refused(about: TrafficPolicy) -> None:
     assert impossible(about) == ()
 
 
@@ -405,10 +405,10 @@ def existing(field: str, about: TrafficPolicy) -> bool:
 
 @given(policies, places)
 def test_nothing_is_reported_twice_or_about_nothing(about: TrafficPolicy, where: Where) -> None:
-    for said in (where.said(about), impossible(about)):
-        assert len(set(said)) == len(said)
-        assert len({(warning.reason, warning.field) for warning in said}) == len(said)
-        for warning in said:
+    for warnings in (where.warnings(about), impossible(about)):
+        assert len(set(warnings)) == len(warnings)
+        assert len({(warning.reason, warning.field) for warning in warnings}) == len(warnings)
+        for warning in warnings:
             assert existing(warning.field, about), warning
             assert warning.text.endswith(warning.reason.text)
 
@@ -420,7 +420,7 @@ def test_the_order_in_which_clusters_were_seen_does_not_matter(about: TrafficPol
         exporters=dict(reversed(list(where.exporters.items()))),
         local=where.local[::-1],
     )
-    assert turned.said(about) == where.said(about)
+    assert turned.warnings(about) == where.warnings(about)
 
 
 @given(policies.filter(lambda about: about.lb_type is not Spread.LOCALITY), places)
@@ -429,5 +429,5 @@ def test_only_what_counts_is_judged(about: TrafficPolicy, where: Where) -> None:
     counting = {target.cluster_key: index for index, target in enumerate(about.targets)}
     once = about.model_copy(update={"targets": tuple(about.targets[i] for i in sorted(counting.values()))})
 
-    left = [warning.reason for warning in where.said(about) if warning.reason is not Advice.REPEATED_KEY]
-    assert left == [warning.reason for warning in where.said(once)]
+    left = [warning.reason for warning in where.warnings(about) if warning.reason is not Advice.REPEATED_KEY]
+    assert left == [warning.reason for warning in where.warnings(once)]

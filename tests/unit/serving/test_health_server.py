@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -14,7 +14,7 @@ import pytest
 
 from towpath.controller.metrics import ClusterState, Metrics, Verb, WriteLabels
 from towpath.errors import SocketUnusable, UsageError
-from towpath.serving import health_server
+from towpath.serving import health_server, listening
 from towpath.serving.health_server import HealthServer
 
 pytestmark = pytest.mark.timeout(30)
@@ -23,7 +23,7 @@ PATHS = ["/healthz", "/readyz", "/metrics"]
 
 @dataclass
 class Process:
-    """What the server tells of."""
+    """The checks that the server reports."""
 
     kinds: dict[str, bool] = field(
         default_factory=lambda: {"services": True, "clusters.cluster.karmada.io": True}
@@ -55,11 +55,11 @@ async def session(server: HealthServer) -> AsyncIterator[aiohttp.ClientSession]:
         yield asking
 
 
-async def raw(server: HealthServer, said: bytes) -> bytes:
+async def raw(server: HealthServer, data: bytes) -> bytes:
     """Say something, and return all that is answered until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
-        writer.write(said)
+        writer.write(data)
         async with asyncio.timeout(10):
             return await reader.read()
     finally:
@@ -137,7 +137,7 @@ async def test_metrics_are_reported_in_the_format_asked_for() -> None:
         ("identity", False),
     ],
 )
-async def test_metrics_are_packed_for_who_takes_it(accepted: str, packed: bool) -> None:
+async def test_metrics_are_compressed_for_clients_that_accept_it(accepted: str, packed: bool) -> None:
     async with (
         Process().asked() as asking,
         asking.get("/metrics", headers={"Accept-Encoding": accepted}) as answer,
@@ -183,21 +183,21 @@ async def test_connections_are_kept_for_the_next_question() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [b"", b"GET /hea", b"GET /healthz HTTP/1.1\r\nHost:", b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET"],
 )
 async def test_a_silent_or_half_finished_connection_is_closed(
-    said: bytes, monkeypatch: pytest.MonkeyPatch
+    data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health_server, "KEEP_ALIVE_SECONDS", 0.2)
     async with Process().server() as server:
-        answered = await raw(server, said)
+        answered = await raw(server, data)
 
-    assert answered.count(b"HTTP/1.1 200") == said.count(b"\r\n\r\n")
+    assert answered.count(b"HTTP/1.1 200") == data.count(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [
         b"GET /" + b"x" * health_server.MAX_LINE_BYTES + b" HTTP/1.1\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nX: " + b"x" * health_server.MAX_LINE_BYTES + b"\r\n\r\n",
@@ -208,10 +208,10 @@ async def test_a_silent_or_half_finished_connection_is_closed(
     ids=["request line", "header", "headers", "TLS", "nonsense"],
 )
 async def test_overlong_or_invalid_requests_are_refused_silently(
-    said: bytes, caplog: pytest.LogCaptureFixture
+    data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Process().server() as server:
-        assert (await raw(server, said)).startswith(b"HTTP/1.0 400 Bad Request\r\n")
+        assert (await raw(server, data)).startswith(b"HTTP/1.0 400 Bad Request\r\n")
 
     assert not caplog.records
 
@@ -240,9 +240,9 @@ async def test_probes_are_not_logged(
         capsys.readouterr()
         for path in [*PATHS, "/nowhere"]:
             await get(asking, path)
-        said = capsys.readouterr()
+        output = capsys.readouterr()
 
-    assert said.out + said.err == ""
+    assert output.out + output.err == ""
     assert not [record for record in caplog.records if record.name != "asyncio"]
 
 
@@ -260,6 +260,21 @@ async def test_there_is_an_end_to_the_number_of_connections(monkeypatch: pytest.
             writer.close()
         async with session(server) as asking:
             assert await get(asking, "/healthz") == (200, "ok\n")
+
+
+async def test_silent_connections_keep_no_probe_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_server, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(listening, "PATIENCE_SECONDS", 0.0)
+    async with Process().server() as server:
+        silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(6)]
+        for _ in range(3):
+            async with session(server) as asking:
+                assert await get(asking, "/healthz") == (200, "ok\n")
+        for reader, _ in silent[:3]:
+            with suppress(ConnectionError):
+                assert await reader.read() == b"", "the oldest are replaced"
+        for _, writer in silent:
+            writer.close()
 
 
 async def test_stopping_closes_what_is_open_and_frees_the_port() -> None:
@@ -319,9 +334,9 @@ async def test_an_address_that_is_none_is_reported(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1:9440", "a..b:9440", "ü" * 70 + ":9440"])
-async def test_an_address_that_is_not_ours_is_reported_in_one_line(address: str) -> None:
-    with pytest.raises(SocketUnusable, match=rf"^cannot listen on {address}: .+$") as told:
+async def test_an_address_of_another_host_is_reported_in_one_line(address: str) -> None:
+    with pytest.raises(SocketUnusable, match=rf"^cannot listen on {address}: .+$") as raised:
         async with Process().server(address):
             pass
 
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)

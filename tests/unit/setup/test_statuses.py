@@ -25,5 +25,5 @@ THEIRS = {"type": "Synced", "status": "True"}
         ({"conditions": [THEIRS], "other": 1}, None),
     ],
 )
-def test_only_what_is_ours_is_removed(status: dict[str, Any], patch: dict[str, Any] | None) -> None:
+def test_only_objects_of_towpath_are_removed(status: dict[str, Any], patch: dict[str, Any] | None) -> None:
     assert cleared(status, TYPES) == patch

@@ -38,7 +38,7 @@ def test_a_killed_run_leaves_no_process() -> None:
 def test_only_processes_of_this_run_carry_its_mark() -> None:
     with subprocess.Popen(["sleep", "1000"]) as process:
         try:
-            found = {one.pid for one in reaper.marked(reaper.watch())}
+            found = {marked.pid for marked in reaper.marked(reaper.watch())}
             assert process.pid in found
             assert not found & {os.getpid(), os.getppid()}
         finally:

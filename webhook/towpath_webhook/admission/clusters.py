@@ -14,9 +14,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from ipaddress import AddressValueError, IPv4Address, ip_address
 from typing import Any
 
+from towpath.model.ownership import LAST_APPLIED
+from towpath.rules.gateway import why_not_host
+from towpath.rules.reasons import ExclusionReason
 from towpath_webhook.admission.fields import (
     HIGHEST_PORT,
     MAX_NAME_LENGTH,
@@ -26,23 +28,19 @@ from towpath_webhook.admission.fields import (
     part,
     text,
 )
-from towpath_webhook.admission.match_conditions import LAST_APPLIED
 from towpath_webhook.admission.review import ALLOW, Request, Verdict
 
 _FIELD = "kubeconfig"
 _MAX_ANNOTATION_BYTES = 256 << 10
 """What an apiserver stores at most: a larger annotation is refused by it."""
-_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*\.?")
-_ENDS_IN_NUMBER = re.compile(r"(^|\.)[0-9]+\.?$")
-_LOCALHOST = re.compile(r"(^|\.)localhost\.?$", re.IGNORECASE)
 _PLACE = re.compile(r"[^/\s]([^/]*[^/\s])?", re.ASCII)
 _NOT_A_HOST = (
     "The value is not an IPv4 address or a DNS name. Use, for example, 10.0.2.4 or gateway.example.com, and "
     "set the port in gatewayPort."
 )
 _NOT_REACHABLE = (
-    "Other clusters cannot reach a loopback, unspecified, multicast or broadcast address. Use the address "
-    "under which they reach the gateway."
+    "Other clusters cannot reach a loopback, link-local, multicast, broadcast or reserved address. Use the "
+    "address under which they reach the gateway."
 )
 _NOT_A_PLACE = (
     "A part of the cluster key region/zone/group/cluster must not be empty, contain '/', or start or end "
@@ -100,21 +98,11 @@ def problems(cluster: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _is_host(value: str) -> bool:
-    if not value:
-        return True
-    try:
-        return ip_address(value).version == 4  # noqa: PLR2004 - IPv4
-    except ValueError:
-        return bool(_NAME.fullmatch(value)) and not _ENDS_IN_NUMBER.search(value)
+    return not value or why_not_host(value) in {None, ExclusionReason.GATEWAY_NOT_ROUTABLE}
 
 
 def _is_reachable(value: str) -> bool:
-    try:
-        ip = IPv4Address(value)
-    except AddressValueError:
-        return not _LOCALHOST.search(value)
-    is_broadcast = ip == IPv4Address(2**32 - 1)
-    return not (ip.is_loopback or ip.is_unspecified or ip.is_multicast or is_broadcast)
+    return why_not_host(value) is not ExclusionReason.GATEWAY_NOT_ROUTABLE
 
 
 def _removal(cluster: Mapping[str, Any]) -> tuple[dict[str, str], ...]:

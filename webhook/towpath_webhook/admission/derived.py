@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from towpath.model.ownership import EXPORT_PREFIX, MANAGED_BY_LABEL, TOWPATH, TRAFFIC_PREFIX, VIEW_ANNOTATION
+from towpath.model.ownership import (
+    EXPORT_PREFIX,
+    MANAGED_BY_LABEL,
+    TRAFFIC_PREFIX,
+    VIEW_ANNOTATION,
+    is_marked,
+)
 from towpath_webhook.admission.fields import MAX_NAME_LENGTH, Problem, annotation, items, part
 from towpath_webhook.admission.match_conditions import CONTROLLERS, OWNERS, PLUGIN_GROUP
 from towpath_webhook.admission.review import ALLOW, Code, Request, Verdict
@@ -30,8 +36,8 @@ def protect_derived(request: Request) -> Verdict:
 
 def _owner(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the owner reference of a derived object, None if it is not derived."""
-    metadata = part(obj, "metadata")
-    if part(metadata, "labels").get(MANAGED_BY_LABEL) != TOWPATH:
+    kind, metadata = obj.get("kind"), part(obj, "metadata")
+    if not isinstance(kind, str) or not isinstance(metadata.get("name"), str) or not is_marked(obj):
         return None
     for reference in items(metadata.get("ownerReferences")):
         if isinstance(reference, dict) and reference.get("kind") in OWNERS:

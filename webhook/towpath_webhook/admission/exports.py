@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from towpath.model.export import WHEN_UNREACHABLE
 from towpath.model.keys import is_cluster_key, why_not_cluster_key
 from towpath.rules.export_warnings import shape_alone
-from towpath.rules.reachability import grace
-from towpath.rules.reasons import Advice, Caution, InvalidReason
+from towpath.rules.reachability import misspelled
+from towpath.rules.reasons import Caution, InvalidReason
 from towpath_webhook.admission.fields import (
     HIGHEST_PORT,
     MAX_KEY_LENGTH,
@@ -34,7 +34,7 @@ from towpath_webhook.admission.fields import (
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 # Matches nearly all valid paths with one look.
 _PLAIN_PATH = re.compile(r"/|(/[^/?#%.\s]+)+/?")
-_UNROUTABLE = re.compile(r"//|/\.\.?(/|$)|%2[fF]")
+_UNROUTABLE = re.compile(r"//|/(\.|%2[eE]){1,2}(/|$)|%2[fF]")
 _UNREQUESTABLE = re.compile(r"[?#\s]", re.ASCII)
 _ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*|\*|")
 _PREFIX = "Prefix"
@@ -112,10 +112,7 @@ def problems(export: Mapping[str, Any]) -> Iterator[Problem]:
 
 def warnings(export: Mapping[str, Any]) -> Iterator[Caution]:
     """Yield the warnings about a ServiceExport without problems."""
-    value = annotation(export, WHEN_UNREACHABLE)
-    if grace(value) is None:
-        detail = f"{value!r}: must be Keep, Withdraw or WithdrawAfter=<duration>"
-        yield Caution(Advice.BAD_ANNOTATION, f"metadata.annotations[{WHEN_UNREACHABLE}]", detail)
+    yield from misspelled(annotation(export, WHEN_UNREACHABLE))
     rules = part(export, "spec").get("rules") or ()
     yield from shape_alone([_Rule(rule["portNumber"], rule["path"], rule["pathType"]) for rule in rules])
 

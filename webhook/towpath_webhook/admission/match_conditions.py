@@ -11,19 +11,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from towpath.model.cluster import DRAIN_ANNOTATION
-from towpath.model.export import CONFLICT_RESOLUTION, WHEN_UNREACHABLE
-from towpath.model.ownership import MANAGED_BY_LABEL, TOWPATH, VIEW_ANNOTATION
+from towpath.model.export import CONFLICT_RESOLUTION, RELEASED, WHEN_UNREACHABLE
+from towpath.model.ownership import LAST_APPLIED, MANAGED_BY_LABEL, TOWPATH, VIEW_ANNOTATION
 
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-"""The annotation in which ``kubectl apply`` stores the manifest."""
 CONTROLLERS = (
+    "system:serviceaccount:karmada-system:towpath-plugin",
     "system:serviceaccount:kube-system:generic-garbage-collector",
     "system:serviceaccount:kube-system:namespace-controller",
     "system:kube-controller-manager",
 )
-"""Users that delete objects without an owner or namespace."""
+"""The plugin by its token, and users that delete objects without an owner or namespace."""
 PLUGIN_GROUP = TOWPATH
-"""The group of the plugin's user."""
+"""The group of the plugin by its client certificate."""
 OWNERS = ("ServiceExport", "GlobalTrafficPolicy")
 """Kinds that own derived objects."""
 _RESERVED = ("karmada-system", "karmada-cluster")
@@ -91,7 +90,7 @@ MEANING_CHANGES = Condition(
         _IS_SPEC_CHANGED,
         *(
             _entry_differs("annotations", key)
-            for key in (WHEN_UNREACHABLE, DRAIN_ANNOTATION, CONFLICT_RESOLUTION)
+            for key in (WHEN_UNREACHABLE, DRAIN_ANNOTATION, CONFLICT_RESOLUTION, RELEASED)
         ),
     ),
 )

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
+from cryptography.x509 import load_pem_x509_certificate
 
 from towpath import __version__
 from towpath.errors import Conflict, NotFound, TowpathError, UsageError
@@ -57,6 +58,8 @@ class CertificateKeeper(ABC):
         self.on_settings: Callable[[Settings], None] = _ignore
         self._store, self._lifetimes, self._clock = store, lifetimes, clock
         self._carried: frozenset[bytes] | None = None  # in the previous pass; None: unknown
+        self.expiries: dict[str, float] = {}
+        """The Unix times at which the served certificate and the last CA expire, by the label in a metric."""
         self._logged_error = self._logged_damage = ""
         self._logged_drift: dict[str, bool] = {}
 
@@ -171,6 +174,7 @@ class OwnAuthority(CertificateKeeper):
         if rotation.is_another_needed(list(map(_validity, authorities)), now):
             validity = self._lifetimes.authority
             authorities.append(make_authority("towpath-webhook", validity=validity, now=now))
+        self.expiries["authority"] = _validity(authorities[-1]).ends.timestamp()
         by_pem = {_validity(authority).pem: authority for authority in authorities}
         all_trusted = by_pem.keys() if carried is None else carried
         kept = rotation.still_trusted(
@@ -214,6 +218,7 @@ class OwnAuthority(CertificateKeeper):
         issued = issue(signer, "towpath-webhook", validity=validity, serves=names, now=now)
         self.tls.load(issued.certificate_pem, issued.key_pem, "issued certificate")
         self._signer, self._serving, self._served_names = signer, issued, names
+        self.expiries["serving"] = _validity(issued).ends.timestamp()
         log.info("certificate issued", names=list(names), until=str(_validity(issued).ends))
 
 
@@ -278,6 +283,7 @@ class FilePair(CertificateKeeper):
     def _load(self, pair: tuple[bytes, bytes], authorities: list[bytes]) -> None:
         self.tls.load(*pair, self._description)
         self._pair, self._served_authorities = pair, authorities
+        self.expiries["serving"] = load_pem_x509_certificate(pair[0]).not_valid_after_utc.timestamp()
         log.info("certificate loaded", file=str(self._cert))
 
 

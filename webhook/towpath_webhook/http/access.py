@@ -38,6 +38,10 @@ class Routes:
         with_token = {f"/{token}{path}": route for path, route in self._trusted.items()} if token else {}
         self._by_path = {**self._untrusted, **with_token}
 
+    def without_token(self, path: str) -> str:
+        """Return a path as it may be logged."""
+        return path.replace(self._token, "TOKEN") if self._token else path
+
     def find(self, path: str, *, has_certificate: bool) -> Route | None:
         """Return the route of a path, None if there is none. An outdated token is no error: it is not
         trusted."""

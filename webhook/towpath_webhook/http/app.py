@@ -103,7 +103,8 @@ class App:
         except HttpError as error:
             answer = error.answer
             self.metrics.rejected[str(answer.status)].inc()
-            log.warning("rejected", path=scope["path"][:_MAX_LOGGED], status=answer.status, reason=str(error))
+            path = self.routes.without_token(scope["path"])[:_MAX_LOGGED]
+            log.warning("rejected", path=path, status=answer.status, reason=str(error))
         finally:
             self._in_flight -= 1
         length = str(len(answer.body)).encode()

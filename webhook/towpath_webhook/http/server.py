@@ -52,6 +52,7 @@ async def serve(
     """
     with _bind(host, port) as listener:
         _authenticate(app, keeper)
+        app.metrics.certificates.read_from(lambda: keeper.expiries)
         await keeper.start()
         gate = _Gate(app, requires_certificate=keeper.tls.asks_for_certificates)
         server = _Server(_config(gate, keeper), app.metrics)

@@ -2,9 +2,12 @@
 
 An import that should go because no cluster exports or imports the service any more first waits until whatever
 else has changed is reconciled. Then it goes, unless too many go with it: more than a share of all imports.
-That is more likely a wrong answer than a wish, so all of them stay, the status says so, and the guard is
-asked again until it has passed or fewer should go. (The imports of a deleted export do not come here: the
-garbage collector removes what the export owns.)
+That is more likely a wrong answer than a wish, so it stays, the status names the namespace of most of them,
+and everything is listed again. What still should go then is a wish, and goes at a limited rate for each
+namespace. (The imports of a deleted export do not come here: the garbage collector removes what it owns.)
+
+No tenant holds up another: of other namespaces no more than a part of the limit counts, and the rate is that
+of a namespace. ``towpath.io/allow-withdrawal`` on the export lets its import go at once.
 
 Where an import exists, Karmada has members with gateways, Services and bindings. An empty list of these is
 no reason for any withdrawal: everything is listed again (``Relisting``), and the withdrawal waits until no
@@ -20,81 +23,32 @@ No I/O and no clock: callers pass the time.
 from __future__ import annotations
 
 import math
-from collections import deque
-from enum import Enum, auto
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from towpath.controller.decision import Collect, Decision, Note
+from towpath.controller.deletionguard.limit import CONFIRMATION_SECONDS, Limit, Verdict
 from towpath.controller.metrics import Refusal
 from towpath.derivation.drift import is_terminating
+from towpath.derivation.followpolicy import selects_api
 from towpath.derivation.render import Rendered
-from towpath.derivation.stages import Object, Write, is_foreign, stages
+from towpath.derivation.stages import Write, is_foreign, stages
 from towpath.inventory.snapshot import Snapshot
 from towpath.karmada import resources
-from towpath.karmada.reflector import Name
+from towpath.karmada.wire import Name
+from towpath.model.export import ALLOW_WITHDRAWAL
 from towpath.model.keys import ServiceKey
-from towpath.rules.reasons import ConditionReason, ExclusionReason
+from towpath.rules.handover import released
+from towpath.rules.reasons import ConditionReason
 
-MAX_SHARE, MIN_ALLOWED = 0.3, 10
-"""What may be withdrawn within a window: this share of all imports, and this many in any case."""
-WINDOW_SECONDS = 30.0
-"""The time over which withdrawals are counted."""
-SETTLING_SECONDS = 5.0
-"""The longest time for which a withdrawal waits for other changes to be reconciled."""
+CONFIRMING_LISTS = 2
+"""Lists that confirm a withdrawal: the first may have begun before it."""
 WAIT_SECONDS, REFUSED_SECONDS = 0.1, 5.0
 """The time until the guard is asked again: while a withdrawal waits, and after a refusal."""
-CONFIRMATION_SECONDS = 2.0
-"""The time that a list takes that shows whether another list was wrong, before anything is reported."""
 COLLECTION_GRACE_SECONDS = 5.0
 """The time that the garbage collector has, which takes less than one second."""
 FIRST_RELIST_SECONDS, MAX_RELIST_SECONDS = 1.0, 300.0
 """The time after the first list in vain, and the longest time between two."""
-
-
-class Verdict(Enum):
-    """What becomes of a withdrawal."""
-
-    GO = auto()
-    WAIT = auto()
-    REFUSED = auto()
-
-
-class Limit:
-    """The services that should be withdrawn, and those that were withdrawn lately."""
-
-    def __init__(self, share: float = MAX_SHARE) -> None:
-        self._share = share
-        self._asking: dict[ServiceKey, float] = {}
-        self._gone: deque[float] = deque()
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether any service should be withdrawn."""
-        return bool(self._asking)
-
-    def ask(self, key: ServiceKey, existing: int, now: float, *, idle: bool, empty: bool = False) -> Verdict:
-        """Ask for the withdrawal of one of ``existing`` imports.
-
-        ``idle``: nothing else waits to be reconciled. ``empty``: a list that the withdrawal rests on was
-        empty.
-        """
-        since = self._asking.setdefault(key, now)
-        if empty:
-            return Verdict.REFUSED if now - since >= CONFIRMATION_SECONDS else Verdict.WAIT
-        if not idle and now - since < SETTLING_SECONDS:
-            return Verdict.WAIT
-        while self._gone and self._gone[0] < now - WINDOW_SECONDS:
-            self._gone.popleft()
-        gone = len(self._gone)
-        if gone + len(self._asking) > max(MIN_ALLOWED, self._share * (existing + gone)):
-            return Verdict.REFUSED
-        del self._asking[key]
-        self._gone.append(now)
-        return Verdict.GO
-
-    def settle(self, key: ServiceKey) -> None:
-        """A service should not be withdrawn, or no longer."""
-        self._asking.pop(key, None)
 
 
 class Relisting:
@@ -125,13 +79,22 @@ class Judgement(NamedTuple):
 
 
 class DeletionGuard:
-    """Judges withdrawals. ``withheld`` are the services whose import is kept."""
+    """Judges withdrawals.
+
+    ``withheld`` are the services whose import is kept, each with the namespace of most of them. Withdrawals
+    and what deleted exports have left are counted apart.
+    """
 
     def __init__(self) -> None:
-        self._limit = Limit()
+        self._limit, self._collecting = Limit(), Limit()
+        self._doubted: dict[ServiceKey, int] = {}
         self._relisting = Relisting()
         self._left_over: dict[ServiceKey, float] = {}
-        self.withheld: set[ServiceKey] = set()
+        self.withheld: dict[ServiceKey, str] = {}
+
+    def counted(self, now: float) -> Mapping[str, int]:
+        """Return how many withdrawals count against the limit, by namespace."""
+        return self._limit.counted(now)
 
     def judge(self, snapshot: Snapshot, wanted: Rendered) -> Judgement:
         """Judge whether an import may go, if it should; an import that stays may be written.
@@ -141,19 +104,28 @@ class DeletionGuard:
         key, now, template = snapshot.key, snapshot.now, snapshot.current.service_import
         empty = snapshot.missing_inputs
         stays = wanted.service_import is not None and not (empty and any(stages(snapshot.current, wanted)))
-        if stays or wanted.refused or template is None or is_foreign(template):
+        if stays or wanted.refused or template is None or is_foreign(template) or _is_allowed(snapshot):
             self.forget(key)
             return Judgement(Verdict.GO)
         idle = snapshot.idle and not _is_moving(snapshot)
-        verdict = self._limit.ask(key, snapshot.existing, now, idle=idle, empty=bool(empty))
+        confirmed = snapshot.lists >= self._doubted.get(key, snapshot.lists) + CONFIRMING_LISTS
+        verdict = self._limit.ask(
+            key, snapshot.existing, now, idle=idle, empty=bool(empty), confirmed=confirmed
+        )
         if verdict is Verdict.GO:
             self._settle(key)
             return Judgement(verdict)
         decision = self._relist(now) if empty or verdict is Verdict.REFUSED else Decision()
         if verdict is Verdict.WAIT:
             return Judgement(verdict, decision + Decision(now + WAIT_SECONDS))
-        self.withheld.add(key)
-        fields = {"service": str(key), "reason": ConditionReason.WITHHELD.text, "missing": list(empty)}
+        self._doubted.setdefault(key, snapshot.lists)
+        self.withheld[key] = mostly = "" if empty else self._limit.mostly
+        fields = {
+            "service": str(key),
+            "reason": ConditionReason.WITHHELD.text,
+            "missing": list(empty),
+            "mostly": mostly,
+        }
         refusal = Refusal.EMPTY_LIST if empty else Refusal.TOO_MANY
         return Judgement(verdict, decision + self._refused(now, refusal, Note("error", "withheld", fields)))
 
@@ -174,7 +146,8 @@ class DeletionGuard:
             decision = self._relist(now) + self._refused(now, Refusal.UNKNOWN_EXPORT, note)
         if now < since + COLLECTION_GRACE_SECONDS:
             return decision + Decision(since + COLLECTION_GRACE_SECONDS)
-        verdict = self._limit.ask(key, snapshot.existing, now, idle=snapshot.idle)
+        # A fresh read of the export confirms it before anything is deleted.
+        verdict = self._collecting.ask(key, snapshot.existing, now, idle=snapshot.idle, confirmed=True)
         if verdict is Verdict.WAIT:
             return decision + Decision(now + WAIT_SECONDS)
         if verdict is Verdict.REFUSED:
@@ -188,6 +161,7 @@ class DeletionGuard:
     def forget(self, key: ServiceKey) -> None:
         """A service is withdrawn because a user wants it."""
         self._limit.settle(key)
+        self._collecting.settle(key)
         self._settle(key)
 
     def _refused(self, now: float, refusal: Refusal, note: Note) -> Decision:
@@ -195,7 +169,8 @@ class DeletionGuard:
         return Decision(look_again, refusals=(refusal,), notes=(note,))
 
     def _settle(self, key: ServiceKey) -> None:
-        self.withheld.discard(key)
+        self.withheld.pop(key, None)
+        self._doubted.pop(key, None)
         self._left_over.pop(key, None)
         if not self._left_over and not self._limit.is_asked:
             self._relisting.calm()
@@ -206,10 +181,18 @@ class DeletionGuard:
         return Decision(relist=True, notes=(Note("warning", "listing everything again", {}),))
 
 
+def _is_allowed(snapshot: Snapshot) -> bool:
+    """Tell whether a user wants the import to go, or to be left to others, and no list is empty."""
+    service, derived = snapshot.service, snapshot.derived
+    if service is None or snapshot.missing_inputs:
+        return False
+    is_left = bool(released(service.annotations)) and derived is not None and bool(derived.exporters)
+    return is_left or service.annotations.get(ALLOW_WITHDRAWAL) == "true"
+
+
 def _is_moving(snapshot: Snapshot) -> bool:
     """Tell whether a cluster is about to export: an export that moves between clusters keeps its import."""
-    excluded = snapshot.derived.excluded.values() if snapshot.derived else ()
-    return any(exclusion.reason is ExclusionReason.NOT_APPLIED_YET for exclusion in excluded)
+    return snapshot.derived is not None and bool(snapshot.derived.joining)
 
 
 def _left_of(snapshot: Snapshot) -> tuple[Write, ...]:
@@ -218,15 +201,12 @@ def _left_of(snapshot: Snapshot) -> tuple[Write, ...]:
     Without its policies a template would show members its full list (teardown shows the full list).
     """
     current, api_version = snapshot.current, snapshot.key.dialect.api_version
-    if current.service_import is not None:
-        left: list[Object] = [] if is_foreign(current.service_import) else [current.service_import]
-    else:
+    routes = [state.live for state in snapshot.routes.values()]
+    templates = (current.service_import, *(live.route for live in routes))
+    left = [obj for obj in templates if obj is not None and not is_foreign(obj)]
+    if not left and current.service_import is None:
         policies = (current.propagation, *current.overrides.values(), snapshot.export_policy)
-        left = [obj for obj in policies if obj is not None and _selects(obj, api_version)]
+        left = [obj for obj in policies if obj is not None and selects_api(obj, api_version)]
+        of_routes = (obj for live in routes for obj in (live.propagation, live.override))
+        left += [obj for obj in of_routes if obj is not None]
     return tuple(Write(obj, None) for obj in left if not is_terminating(obj))
-
-
-def _selects(policy: Object, api_version: str) -> bool:
-    """Tell whether a derived policy is of this dialect: the names of policies are the same in both."""
-    selectors = policy.get("spec", {}).get("resourceSelectors") or ()
-    return any(selector.get("apiVersion") == api_version for selector in selectors)

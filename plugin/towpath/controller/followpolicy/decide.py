@@ -24,7 +24,7 @@ from towpath.derivation.drift import needs_apply
 from towpath.derivation.followpolicy import Object, becoming
 from towpath.derivation.stages import Write
 from towpath.karmada.client import Resource
-from towpath.karmada.reflector import Name
+from towpath.karmada.wire import Name
 from towpath.propagation.claims import Claim
 
 USER_POLICY_GRACE_SECONDS = 3.0
@@ -34,13 +34,14 @@ USER_POLICY_GRACE_SECONDS = 3.0
 class Follower(NamedTuple):
     """A template that may need a follow policy.
 
-    ``policy`` is the name of its follow policy, and ``live`` that policy if it exists. ``selected``: a policy
-    of a user selects the template. ``claim`` is the policy that has claimed it.
+    ``others`` are the uids of the other API group's objects of this name. ``policy`` is the name of the
+    follow policy, and ``live`` that policy if it exists. ``selected``: a policy of a user selects the
+    template. ``claim`` is the policy that has claimed it.
     """
 
     resource: Resource
     name: Name
-    uid: str
+    others: frozenset[str]
     policy: str
     live: Object | None
     selected: bool
@@ -75,7 +76,7 @@ class FollowPolicies:
     def decide(self, follower: Follower, wanted: Object | None, now: float) -> Decision:
         """Bring the follow policy of a template to ``wanted``, None for no policy."""
         live, which = follower.live, (follower.resource, follower.name)
-        become = becoming(live, wanted, follower.uid, selected=follower.selected)
+        become = becoming(live, wanted, follower.others, selected=follower.selected)
         own = Claim("PropagationPolicy", follower.name.namespace, follower.policy)
         claimed = follower.claim is not None and (follower.claim != own or live is not None)
         missing = live is None and become is not None

@@ -6,8 +6,8 @@ derived one. A Ready member that lags gets one touch of the template, after whic
 binding again; that cures a scheduler that gave up (terminal NoClusterFit), a write that timed out (lost
 write) and an override that came too early (early override). Each further touch waits longer.
 
-While members make progress nothing is touched, except what later changes have overtaken: the rest only waits
-for its turn. ``throttle`` decides when all this is reported.
+While members make progress nothing is touched, except what changes have overtaken that came later than
+Karmada takes at the time: the rest only waits for its turn. ``throttle`` decides when all this is reported.
 
 No I/O and no clock: callers pass everything, and only the lags are remembered.
 """
@@ -23,9 +23,12 @@ from typing import NamedTuple
 from towpath.controller.backoff import TOUCH_DELAYS_SECONDS, Backoff
 from towpath.controller.rollout.load import Load
 from towpath.controller.rollout.throttle import StatusThrottle
+from towpath.derivation.render import Rendered
+from towpath.derivation.user_overrides import import_overrides
 from towpath.inventory.snapshot import ImportState
 from towpath.model.arrival import Arrival
 from towpath.model.keys import ServiceKey
+from towpath.text import several
 
 REFLECTION_GRACE_SECONDS = 5.0
 """The time until the first digest of any member, before the status says that none is reported."""
@@ -47,13 +50,21 @@ class Rollout(NamedTuple):
 
 @dataclass
 class _Lag:
-    """``since`` is when the wanted digests began to be wanted, ``written`` when the lag was first seen."""
+    """``since`` is when the wanted digests began to be wanted, ``written`` when the lag was first seen.
+
+    ``waited``: only lost members lagged at some time, so how long it takes says nothing about Karmada.
+    """
 
     wanted: Mapping[str, str]
     since: float
     written: float
     backoff: Backoff
     behind: tuple[str, ...] = ()
+    waited: bool = False
+
+    def took(self, now: float) -> float | None:
+        """Return how long Karmada took, if it was Karmada's time."""
+        return None if self.waited or self.backoff.touches else now - self.written
 
 
 def behind(wanted: Mapping[str, str], reported: Mapping[str, str]) -> tuple[str, ...]:
@@ -61,15 +72,24 @@ def behind(wanted: Mapping[str, str], reported: Mapping[str, str]) -> tuple[str,
     return tuple(sorted(name for name, digest in wanted.items() if reported.get(name) != digest))
 
 
-def arrival_of(imports: ImportState, wanted: Mapping[str, str]) -> Arrival:
-    """Return how the import of a service arrives in the members that should have these digests."""
+def arrival_of(
+    imports: ImportState, wanted: Rendered, unrouted: Mapping[str, tuple[str, str]] | None = None
+) -> Arrival:
+    """Return how the import of a service arrives in the members that should have it.
+
+    ``unrouted`` are the exporters whose own gateway does not serve it.
+    """
+    overridden = import_overrides(wanted, imports.overrides, imports.targets) if imports.overrides else ()
     return Arrival(
-        behind(wanted, imports.binding.copies.reported),
+        behind(wanted.digests, imports.binding.copies.digests),
         imports.lost,
         imports.binding.copies.failed,
-        told=imports.reflecting,
+        imports.catching_up,
+        reported=imports.reflecting,
         taken_by=imports.taken_by,
         claimed_by=str(imports.claim or ""),
+        overridden={effect.cluster: several(effect.policies) for effect in overridden},
+        unrouted=unrouted or {},
     )
 
 
@@ -104,9 +124,9 @@ class Rollouts:
         self._unreflected.pop(key, None)
         self._settle(key)
 
-    def _settle(self, key: ServiceKey) -> None:
+    def _settle(self, key: ServiceKey, seconds: float | None = None) -> None:
         self._lags.pop(key, None)
-        self._load.lagging.discard(key)
+        self._load.leave_lagging(key, seconds)
 
     def look(
         self,
@@ -123,11 +143,12 @@ class Rollouts:
     ) -> Rollout:
         """Compare the digests that are derived for the clusters with those that they report.
 
-        ``lost`` clusters are not reachable. ``since`` is when the change was seen that led to ``wanted``,
-        None if that is not known. ``claimed``: another policy has claimed the template, so it goes where that
-        policy says (sticky claims); a touch removes the claim, and waiting gains nothing. ``writing``: the
-        same pass writes objects, so the time until a touch begins now. ``reflecting``: members report digests
-        at all; until the first one does nothing is touched, and nothing is reported for a while.
+        ``lost`` clusters are not reachable, or a policy of the user decides what they get. ``since`` is when
+        the change was seen that led to ``wanted``, None if that is not known. ``claimed``: another policy has
+        claimed the template, so it goes where that policy says (sticky claims); a touch removes the claim,
+        and waiting gains nothing. ``writing``: the same pass writes objects, so the time until a touch begins
+        now. ``reflecting``: members report digests at all; until the first one does nothing is touched, and
+        nothing is reported for a while.
         """
         lagging = behind(wanted, reported)
         lag = self._lags.get(key)
@@ -145,6 +166,7 @@ class Rollouts:
             until = since_first + REFLECTION_GRACE_SECONDS * self._load.pace
             return Rollout(lagging, look_again=until, hold_status=True) if now < until else Rollout(lagging)
         if not claimed and all(name in lost for name in lagging):
+            lag.waited = True
             return Rollout(lagging)  # their return touches the service
         turn = self._throttle.lags(key, now, at_once=claimed)
         touch = now >= self._due(lag, claimed)
@@ -161,7 +183,7 @@ class Rollouts:
         return lag
 
     def _all_arrived(self, key: ServiceKey, lag: _Lag | None, now: float) -> Rollout:
-        self._settle(key)
+        self._settle(key, lag.took(now) if lag else None)
         if lag is not None:
             self._arrived = max(self._arrived, lag.written)
         turn = self._throttle.arrived(key, now, is_news=lag is not None)
@@ -172,6 +194,8 @@ class Rollouts:
         """Return when to touch, as things are."""
         if claimed:
             return lag.backoff.due() if lag.backoff.touches else lag.backoff.since
-        pace = self._load.pace
-        due, turn = lag.backoff.due(pace), TOUCH_DELAYS_SECONDS[0] * pace
-        return due if self._arrived >= lag.written + turn else max(due, self._load.progress + turn)
+        pace, turn = self._load.pace, TOUCH_DELAYS_SECONDS[0]
+        due = lag.backoff.due(pace)
+        if self._arrived >= lag.written + turn * pace:
+            return due
+        return max(due, self._load.progress + turn * self._load.busy_pace)

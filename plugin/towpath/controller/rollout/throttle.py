@@ -56,7 +56,7 @@ class StatusThrottle:
         """A service no longer exists."""
         self._pending.pop(key, None)
         self._arrived.pop(key, None)
-        self._load.unbound.discard(key)
+        self._load.leave_unbound(key)
 
     def unbound(self, key: ServiceKey, since: float | None, now: float) -> float:
         """Return until when it is too early to report that Karmada has not bound an export.
@@ -68,12 +68,12 @@ class StatusThrottle:
             until = since + BINDING_GRACE_SECONDS * self._load.pace
             if now < until:
                 return until
-        self._load.unbound.discard(key)
+        self._load.leave_unbound(key)
         return math.inf
 
-    def bound(self, key: ServiceKey) -> None:
-        """Karmada has bound an export."""
-        self._load.unbound.discard(key)
+    def bound(self, key: ServiceKey, since: float | None, now: float) -> None:
+        """Karmada has bound an export, and members have it."""
+        self._load.leave_unbound(key, None if since is None else now - since)
 
     def begin(self, key: ServiceKey, now: float) -> None:
         """A new rollout begins. A service that changes again and again is reported all the same."""

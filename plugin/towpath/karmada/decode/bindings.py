@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from towpath.karmada.decode.metadata import NONE, Meta, shared
+from towpath.karmada.nesting import decoded
+from towpath.model.ownership import ROUTE_PREFIXES
 from towpath.model.world import Absence
 
 NOWHERE: frozenset[str] = frozenset()
 EVERYWHERE = frozenset({"*"})
+_UNKNOWN = "Unknown"
+"""The health of a copy of which Karmada has not heard yet."""
 
 
 class Copies(NamedTuple):
     """What Karmada and the members report of the copies of one template, by cluster.
 
-    ``reported`` is the part that counts: of a ServiceImport the digest of its view, of a ServiceExport the
-    message with which the member's own controller finds it invalid. ``applied`` are the clusters that have
-    some version of the template, and ``failed`` Karmada's messages where it cannot write.
+    ``accepted`` are those whose gateway serves a route, and ``refused`` also its messages where it does not.
+    ``digests`` are those of the content that each member holds of a ServiceImport or a ServiceExport
+    (``model.digest``), and ``refused`` the messages with which a member's own controller finds a
+    ServiceExport invalid. ``applied`` are the clusters that have some version of the template, ``unreported``
+    those in which Karmada has applied it, as it says, and that do not report it: on its way, or lost (*lost
+    write*). ``failed`` are Karmada's messages where it cannot write.
     """
 
-    reported: Mapping[str, str] = NONE
+    digests: Mapping[str, str] = NONE
+    refused: Mapping[str, str] = NONE
     applied: frozenset[str] = NOWHERE
+    unreported: frozenset[str] = NOWHERE
     failed: Mapping[str, str] = NONE
+    accepted: frozenset[str] = NOWHERE
 
 
 class Binding(NamedTuple):
     """What Karmada decided for one template: the clusters to which it is bound, and ``copies`` there.
 
-    A cluster that is bound only because the derived ServiceImport depends on the template does not count.
+    A cluster that is bound only because the derived ServiceImport depends on the template does not count:
+    ``brought`` are the clusters that have it by their import, alone or not.
     ``attached``: the binding exists, also or only, because another object depends on it (propagateDeps).
     ``suspended`` are the clusters to which Karmada does not dispatch, ``EVERYWHERE`` for all.
     """
@@ -43,6 +54,7 @@ class Binding(NamedTuple):
     copies: Copies = Copies()
     attached: bool = False
     suspended: frozenset[str] = NOWHERE
+    brought: frozenset[str] = NOWHERE
 
     def is_suspended(self, cluster: str) -> bool:
         """Tell whether Karmada dispatches no change to a cluster."""
@@ -56,7 +68,7 @@ class Binding(NamedTuple):
             return Absence.SUSPENDED, ""
         if message := self.copies.failed.get(cluster):
             return Absence.FAILED, message
-        return Absence.PENDING, ""
+        return Absence.UNREPORTED if cluster in self.copies.unreported else Absence.PENDING, ""
 
 
 def binding_name(name: str, kind: str) -> str:
@@ -102,9 +114,15 @@ class _CopyCondition(msgspec.Struct, gc=False):
     message: str = ""
 
 
+class _Parent(msgspec.Struct, gc=False):
+    conditions: list[_CopyCondition] = []
+
+
 class _CopyStatus(msgspec.Struct, gc=False):
     view: str = ""
+    digest: str = ""
     conditions: list[_CopyCondition] = []
+    parents: list[_Parent] = []
 
 
 class _Copy(msgspec.Struct, rename="camel", gc=False):
@@ -112,10 +130,28 @@ class _Copy(msgspec.Struct, rename="camel", gc=False):
     status: _CopyStatus | None = None
     applied: bool = False
     applied_message: str = ""
+    health: str = ""
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether the member reports the copy: until it does, Karmada knows neither status nor health."""
+        return self.status is not None or self.health != _UNKNOWN
 
 
 class _BindingStatus(msgspec.Struct, rename="camel", gc=False):
     aggregated_status: list[_Copy] = []
+
+
+class _UnreadCopy(msgspec.Struct, rename="camel", gc=False):
+    cluster_name: str
+    status: msgspec.Raw = msgspec.Raw(b"null")
+    applied: bool = False
+    applied_message: str = ""
+    health: str = ""
+
+
+class _UnreadStatus(msgspec.Struct, rename="camel", gc=False):
+    aggregated_status: list[_UnreadCopy] = []
 
 
 class _BindingObject(msgspec.Struct, gc=False):
@@ -129,12 +165,16 @@ def binding(raw: bytes) -> Binding | None:
 
     A template reaches the scheduler's clusters and those of the objects that depend on it.
     """
-    obj = msgspec.json.decode(raw, type=_BindingObject)
+    obj = decoded(_bindings, raw)
     resource = obj.spec.resource
-    if resource.kind not in _BOUND or resource.kind == "Namespace" or obj.metadata.deletion_timestamp:
+    is_route = resource.name.startswith(ROUTE_PREFIXES.get(resource.kind, " "))
+    counts = resource.kind in _BOUND or is_route
+    if not counts or obj.metadata.deletion_timestamp:
         return None
     own = binding_name(resource.name, "ServiceImport")
     requirers = [requirer for requirer in obj.spec.required_by if requirer.name != own]
+    imports = [requirer for requirer in obj.spec.required_by if requirer.name == own]
+    brought = {cluster.name for requirer in imports for cluster in requirer.clusters}
     clusters = {cluster.name for cluster in obj.spec.clusters}
     for requirer in requirers:
         clusters.update(cluster.name for cluster in requirer.clusters)
@@ -146,12 +186,13 @@ def binding(raw: bytes) -> Binding | None:
         copies_of(resource.kind, obj.status),
         bool(requirers),
         _suspended(obj.spec.suspension),
+        shared(frozenset(map(sys.intern, brought))) if brought else NOWHERE,
     )
 
 
 def namespace_binding(raw: bytes) -> frozenset[str] | None:
     """Return the clusters that have a Namespace, by its ClusterResourceBinding; None for another kind."""
-    obj = msgspec.json.decode(raw, type=_BindingObject)
+    obj = decoded(_bindings, raw)
     if obj.spec.resource.kind != "Namespace" or obj.metadata.deletion_timestamp:
         return None
     return copies_of("Namespace", obj.status).applied
@@ -159,14 +200,46 @@ def namespace_binding(raw: bytes) -> frozenset[str] | None:
 
 def copies_of(kind: str, status: bytes) -> Copies:
     """Read the status of a binding of a template of this kind."""
-    found = msgspec.json.decode(status, type=_BindingStatus).aggregated_status
+    found = _reported(status)
     if not found:
         return _NO_COPIES
-    read = _BOUND[kind]
-    reported = {sys.intern(c.cluster_name): shared(text) for c in found if (text := read(c)) is not None}
-    failed = {c.cluster_name: c.applied_message for c in found if not c.applied and c.applied_message}
-    applied = shared(frozenset(sys.intern(c.cluster_name) for c in found if c.applied))
-    return Copies(reported or NONE, applied, failed or NONE)
+    digests, refused, failed = dict[str, str](), dict[str, str](), dict[str, str]()
+    applied, unreported, accepted = list[str](), list[str](), list[str]()
+    for copy in found:  # once: a question of the webhook brings as many as there are members
+        name = sys.intern(copy.cluster_name)
+        if digest := _digest(copy):
+            digests[name] = digest
+        if kind == "ServiceExport" and (text := _refusal(copy)) is not None:
+            refused[name] = shared(text)
+        if kind in ROUTE_PREFIXES and copy.applied:
+            text = _refused_route(copy)
+            if text:
+                refused[name] = text
+            elif text is not None or kind != "HTTPRoute":
+                accepted.append(name)
+        if copy.applied:
+            (applied if copy.is_reported else unreported).append(name)
+        elif copy.applied_message:
+            failed[name] = copy.applied_message
+    there, lost = shared(frozenset(applied)), shared(frozenset(unreported))
+    serving = shared(frozenset(accepted))
+    return Copies(digests or NONE, refused or NONE, there, lost, failed or NONE, serving)
+
+
+def _reported(status: bytes) -> list[_Copy]:
+    """Return the copies. A member decides what it reports: if that is malformed, the other members count."""
+    try:
+        return decoded(_statuses, status).aggregated_status
+    except msgspec.ValidationError:
+        return [*map(_copy, decoded(_unread_statuses, status).aggregated_status)]
+
+
+def _copy(found: _UnreadCopy) -> _Copy:
+    try:
+        status = decoded(_copy_statuses, found.status)
+    except msgspec.ValidationError:
+        status = _CopyStatus()  # reported, and says nothing
+    return _Copy(found.cluster_name, status, found.applied, found.applied_message, found.health)
 
 
 def _suspended(suspension: _Suspension | None) -> frozenset[str]:
@@ -178,13 +251,9 @@ def _suspended(suspension: _Suspension | None) -> frozenset[str]:
     return shared(frozenset(on_clusters.cluster_names)) if on_clusters else NOWHERE
 
 
-def _nothing(_: _Copy) -> str | None:
-    return None
-
-
-def _view(copy: _Copy) -> str | None:
+def _digest(copy: _Copy) -> str:
     """Return the digest that a cluster holds (deploy/karmada/interpreter.yaml)."""
-    return copy.status.view if copy.status and copy.status.view else None
+    return shared(copy.status.view or copy.status.digest) if copy.status else ""
 
 
 def _refusal(copy: _Copy) -> str | None:
@@ -195,12 +264,25 @@ def _refusal(copy: _Copy) -> str | None:
     return None
 
 
+def _refused_route(copy: _Copy) -> str | None:
+    """Return the message of a gateway that does not serve a route, empty if it does, None before it says so.
+
+    A gateway writes Accepted and ResolvedRefs for each parent (RouteParentStatus of the Gateway API).
+    """
+    found = [c for parent in copy.status.parents for c in parent.conditions] if copy.status else []
+    refusals = (
+        (c.message or c.type)[:_QUOTED] for c in found if c.type in _OF_ROUTES and c.status == "False"
+    )
+    accepted = any(c.type == "Accepted" and c.status == "True" for c in found)
+    return next(refusals, "" if accepted else None)
+
+
+_bindings, _statuses = msgspec.json.Decoder(_BindingObject), msgspec.json.Decoder(_BindingStatus)
+_unread_statuses = msgspec.json.Decoder(_UnreadStatus)
+_copy_statuses = msgspec.json.Decoder(_CopyStatus | None)
 _NO_COPIES = Copies()
-_BOUND: Mapping[str, Callable[[_Copy], str | None]] = {
-    "Namespace": _nothing,
-    "Service": _nothing,
-    "GlobalTrafficPolicy": _nothing,
-    "ServiceExport": _refusal,
-    "ServiceImport": _view,
-}
-"""The kinds whose bindings count, and what is read of the report of each cluster."""
+_QUOTED = 300
+"""Characters that are kept of a gateway's message."""
+_OF_ROUTES = frozenset({"Accepted", "ResolvedRefs"})
+_BOUND = frozenset({"Service", "GlobalTrafficPolicy", "ServiceExport", "ServiceImport"})
+"""The kinds whose bindings count."""

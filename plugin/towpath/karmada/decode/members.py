@@ -8,8 +8,11 @@ import msgspec
 
 from towpath.karmada.decode.metadata import Meta
 from towpath.model.cluster import (
+    DATA_PATH_LABEL,
+    DATA_PATH_NET,
     DRAIN_ANNOTATION,
     GATEWAY_ANNOTATION,
+    GATEWAY_ROUTE_ANNOTATION,
     GROUP_ANNOTATION,
     Member,
 )
@@ -19,7 +22,7 @@ from towpath.propagation.policies import Target
 from towpath.rules.eligibility import is_set
 from towpath.rules.gateway import parse_gateway
 
-_READY = "Ready"
+_READY, _TRUE = "Ready", "True"
 _UNSCHEDULABLE = ("NoSchedule", "NoExecute")
 
 
@@ -58,6 +61,9 @@ class _Condition(msgspec.Struct, rename="camel", gc=False):
     last_transition_time: str = ""
 
 
+_NOT_REPORTED = _Condition(_READY, "")
+
+
 class _ClusterStatus(msgspec.Struct, rename="camel", gc=False):
     api_enablements: list[_Enablement] = []
     conditions: list[_Condition] = []
@@ -81,6 +87,8 @@ def member(raw: bytes) -> Member | None:
     meta, spec = obj.metadata, obj.spec
     if meta.deletion_timestamp:
         return None
+    ready = next((c for c in obj.status.conditions if c.type == _READY), _NOT_REPORTED)
+    since, is_ready = seconds(ready.last_transition_time), ready.status == _TRUE
     gateway = parse_gateway(meta.annotations.get(GATEWAY_ANNOTATION, ""))
     served = {e.group_version for e in obj.status.api_enablements if _serves_imports(e)}
     return Member(
@@ -90,9 +98,12 @@ def member(raw: bytes) -> Member | None:
         group=meta.annotations.get(GROUP_ANNOTATION) or DEFAULT,
         gateway_host=gateway.host,
         gateway_port=gateway.port,
+        gateway_route=meta.annotations.get(GATEWAY_ROUTE_ANNOTATION, "").strip(),
         imports=frozenset(dialect for dialect in Dialect if dialect.api_version in served),
+        data_path=meta.labels.get(DATA_PATH_LABEL) == DATA_PATH_NET,
         drained=is_set(meta.annotations.get(DRAIN_ANNOTATION, "")),
-        unreachable_since=_lost(obj.status.conditions),
+        unreachable_since=None if is_ready else since,
+        ready_since=since if is_ready else None,
         uid=spec.id,
     )
 
@@ -109,14 +120,6 @@ def target(raw: bytes) -> Target:
         tuple(spec.zones or ([spec.zone] if spec.zone else [])),
         any(taint.effect in _UNSCHEDULABLE for taint in spec.taints or ()),
     )
-
-
-def _lost(conditions: list[_Condition]) -> float | None:
-    """Return since when Karmada has not reached the member; None before Karmada has reported anything."""
-    for condition in conditions:
-        if condition.type == _READY and condition.status != "True":
-            return seconds(condition.last_transition_time)
-    return None
 
 
 def _serves_imports(enablement: _Enablement) -> bool:

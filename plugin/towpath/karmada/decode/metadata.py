@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import TypeVar, cast
 
@@ -13,14 +13,12 @@ NONE: Mapping[str, str] = {}
 """No labels, annotations or reports: one object for all that have none."""
 
 
-@lru_cache(maxsize=2048)
-def _first(value: Hashable) -> Hashable:
+def _itself(value: H) -> H:
     return value
 
 
-def shared(value: H) -> H:
-    """Return the first of equal values, so that the others can be freed."""
-    return cast(H, _first(value))
+shared = cast(Callable[[H], H], lru_cache(maxsize=2048)(_itself))
+"""Returns the first of equal values, so that the others can be freed."""
 
 
 class Meta(msgspec.Struct, rename="camel", gc=False):

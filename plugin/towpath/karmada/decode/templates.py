@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from towpath.karmada.decode.metadata import NONE, Object, shared
+from towpath.model.claim import ClaimRecord
 from towpath.model.cluster import FlomeshCluster
+from towpath.model.digest import export_digest
 from towpath.model.export import Export
 from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
@@ -16,6 +18,8 @@ from towpath.propagation.claims import Claim, claim_of
 from towpath.propagation.namespaces import is_skipped
 
 _OURS = "towpath.io/"
+_REPORTED = frozenset({"conditions", "claims"})
+"""The fields of a status, one of which an export has that was reported."""
 
 
 class StoredExport(NamedTuple):
@@ -23,7 +27,9 @@ class StoredExport(NamedTuple):
 
     ``annotations`` are those that begin with ``towpath.io/``, ``says`` is the JSON of its status, and
     ``template`` that of the object as overrides see it. ``labels`` are what policies may select it by, and
-    ``claim`` is which of them has it, None if none has.
+    ``claim`` is which of them has it, None if none has. ``digest`` is what a member that holds it reports.
+    ``claims`` is what the status records of its paths: nothing before the first report, and None if it was
+    reported without a record. ``untouched``: neither changed nor reported since its creation.
     """
 
     uid: str
@@ -36,6 +42,9 @@ class StoredExport(NamedTuple):
     labels: Mapping[str, str] = NONE
     claim: Claim | None = None
     deleting: bool = False
+    digest: str = ""
+    claims: tuple[ClaimRecord, ...] | None = ()
+    untouched: bool = False
 
     @property
     def status(self) -> Mapping[str, Any]:
@@ -101,9 +110,10 @@ def any_service_export(raw: bytes) -> StoredExport:
     """Read a ServiceExport, also while it is being deleted. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
-    export = Export.parse(msgspec.json.decode(obj.spec), f"ServiceExport {meta.namespace}/{meta.name}")
+    spec = msgspec.json.decode(obj.spec)
+    export = Export.parse(spec, f"ServiceExport {meta.namespace}/{meta.name}")
     ours = {name: value for name, value in meta.annotations.items() if name.startswith(_OURS)}
-    stored = StoredExport(
+    return StoredExport(
         meta.uid,
         meta.creation_timestamp,
         export,
@@ -114,23 +124,24 @@ def any_service_export(raw: bytes) -> StoredExport:
         meta.labels or NONE,
         shared(claim_of(meta.annotations)),
         meta.deletion_timestamp is not None,
+        export_digest(spec),
+        claims_in(obj.status),
+        meta.generation <= 1 and not _REPORTED.intersection(_status(obj.status)),
     )
-    _ = stored.status  # raises InvalidObject now if it cannot be decoded
-    return stored
 
 
 def service(raw: bytes) -> StoredService:
     """Decode a Service. Raises InvalidObject."""
     obj = msgspec.json.decode(raw, type=Object)
     meta = obj.metadata
-    what = f"Service {meta.namespace}/{meta.name}"
+    title = f"Service {meta.namespace}/{meta.name}"
     going = meta.deletion_timestamp is not None
     spec = msgspec.json.decode(obj.spec)
     if isinstance(spec, dict) and spec.get("clusterIP") != "None":
         spec.pop("clusterIP", None)  # differs for each Service, and means nothing elsewhere
     return StoredService(
         meta.uid,
-        shared(Service.parse(spec, what)),
+        shared(Service.parse(spec, title)),
         going,
         _template(raw),
         meta.labels or NONE,
@@ -144,8 +155,8 @@ def traffic_policy(raw: bytes) -> StoredTraffic | None:
     meta = obj.metadata
     if meta.deletion_timestamp:
         return None
-    what = f"GlobalTrafficPolicy {meta.namespace}/{meta.name}"
-    policy = TrafficPolicy.parse(msgspec.json.decode(obj.spec), what)
+    title = f"GlobalTrafficPolicy {meta.namespace}/{meta.name}"
+    policy = TrafficPolicy.parse(msgspec.json.decode(obj.spec), title)
     stored = StoredTraffic(
         meta.uid,
         policy,
@@ -168,6 +179,29 @@ def flomesh_cluster(raw: bytes) -> StoredCluster | None:
     stored = StoredCluster(meta.uid, cluster, meta.generation, bytes(obj.status))
     _ = stored.status
     return stored
+
+
+class _Claim(msgspec.Struct, rename="camel", gc=False):
+    path: str
+    path_type: str
+    since: str
+    clusters: tuple[str, ...]
+
+
+class _ClaimingStatus(msgspec.Struct, gc=False):
+    conditions: msgspec.Raw = msgspec.Raw(b"")
+    claims: tuple[_Claim, ...] | None = None
+
+
+def claims_in(says: bytes) -> tuple[ClaimRecord, ...] | None:
+    """Return the claims that a status records. It may be anything that a CRD allows."""
+    try:
+        status = msgspec.json.decode(says, type=_ClaimingStatus)
+    except msgspec.ValidationError:
+        return None
+    if status.claims is None:
+        return None if status.conditions else ()
+    return shared(tuple(ClaimRecord(c.path, c.path_type, c.since, c.clusters) for c in status.claims))
 
 
 class _Endpoint(msgspec.Struct, rename="camel"):

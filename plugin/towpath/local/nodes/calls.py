@@ -23,6 +23,16 @@ async def curl(env: Environment, member: str, pod: str, url: str) -> Call:
     return await execute(env, member, "curl", pod, "curl", "-sS", "--max-time", "10", url)
 
 
+async def answers(env: Environment, member: str, pod: str, url: str, count: int) -> list[str]:
+    """Make calls one after the other in the client pod of the walk-through, each with a curl of its own.
+
+    Returns what each got: the answer, or curl's own words.
+    """
+    script = f"for call in $(seq {count}); do curl -sS --max-time 10 {url} 2>&1; done"
+    call = await execute(env, member, "curl", pod, "sh", "-c", script)
+    return call.output.splitlines()
+
+
 async def execute(env: Environment, member: str, namespace: str, pod: str, *command: str) -> Call:
     """Run a command in a pod to its end."""
     process = await asyncio.create_subprocess_exec(

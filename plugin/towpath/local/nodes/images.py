@@ -1,10 +1,11 @@
 """The images that nodes can pull, as an OCI image layout in the environment's folder.
 
-No registry is asked. The walk-through names two images, and each is made here, from parts of this machine
-that are pinned by its distribution or by ``deploy/local``:
+No registry is asked. The walk-through names two images and the data path one, and each is made here, from
+parts of this machine that are pinned by its distribution or by ``deploy/local``:
 
 * ``curlimages/curl``: the distribution's own curl and the libraries that it is linked to, with busybox.
 * ``flomesh/pipy``: a stand-in that understands the one script of the walk-through.
+* ``envoyproxy/envoy``: the Envoy of a pinned wheel and the libraries that it is linked to.
 
 Further images are added from OCI archives, such as ``buildah push NAME oci-archive:FILE`` writes.
 """
@@ -26,6 +27,7 @@ from typing import IO, Any
 from towpath.errors import MissingTool, UsageError
 from towpath.local.nodes import packages
 from towpath.local.nodes.configuration import PAUSE_IMAGE
+from towpath.local.nodes.envoy import envoy_image, envoy_program
 from towpath.local.spec import Environment
 
 PIPY, CURL = "docker.io/flomesh/pipy:latest", "docker.io/curlimages/curl:latest"
@@ -51,13 +53,14 @@ class Image:
 
 
 def ensure_images(env: Environment) -> None:
-    """Write the images of the walk-through, and that of pods' sandboxes, unless there are any."""
+    """Write the images of the walk-through and the data path, and that of pods' sandboxes, unless there are
+    any."""
     if not (env.images / "index.json").exists():
         shutil.rmtree(env.images, ignore_errors=True)
-        write_layout(env.images, _walkthrough_images(env.binaries / "pipy"))
+        write_layout(env.images, _images(env.binaries / "pipy", envoy_program()))
 
 
-def _walkthrough_images(pipy: Path) -> tuple[Image, ...]:
+def _images(pipy: Path, envoy: Path) -> tuple[Image, ...]:
     busybox, curl = _program("busybox"), _program("curl")
     applets = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split()
     base = {"bin/busybox": busybox, **_libraries(busybox)}
@@ -65,6 +68,7 @@ def _walkthrough_images(pipy: Path) -> tuple[Image, ...]:
     return (
         Image(PAUSE_IMAGE, base, ("/bin/busybox", "sleep", "infinity")),
         Image(PIPY, {"usr/local/bin/pipy": pipy}, ("/usr/local/bin/pipy",)),
+        Image(envoy_image(), {"usr/local/bin/envoy": envoy, **_libraries(envoy)}, ("/usr/local/bin/envoy",)),
         Image(
             CURL,
             {**base, "usr/bin/curl": curl, **_libraries(curl), **certificates},
@@ -92,8 +96,8 @@ def _program(name: str) -> Path:
 
 def _libraries(program: Path) -> dict[str, Path]:
     """Return the shared libraries that a program loads, none if it is linked statically, by their paths."""
-    said = subprocess.run(["ldd", program], check=False, capture_output=True, text=True).stdout
-    found = re.findall(r"(?:=> )?(/\S+) \(0x", said)
+    output = subprocess.run(["ldd", program], check=False, capture_output=True, text=True).stdout
+    found = re.findall(r"(?:=> )?(/\S+) \(0x", output)
     return {path.lstrip("/"): Path(path).resolve() for path in found}
 
 
@@ -168,7 +172,7 @@ def _write_document(blobs: Path, document: Mapping[str, Any], kind: str) -> dict
 def read_index(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the descriptor of each image in a layout by its full name."""
     manifests = json.loads((folder / "index.json").read_text())["manifests"]
-    return {one["annotations"][NAME_ANNOTATION]: one for one in manifests}
+    return {manifest["annotations"][NAME_ANNOTATION]: manifest for manifest in manifests}
 
 
 def _write_index(folder: Path, manifests: list[dict[str, Any]]) -> None:
@@ -197,7 +201,7 @@ def add(folder: Path, archive: Path, name: str | None = None) -> str:
                     _copy_blob(source, entry, folder)
     except (tarfile.TarError, KeyError, ValueError, OSError) as error:
         raise UsageError(f"{archive} is not an OCI archive with one image: {error}") from error
-    others = [one for known, one in read_index(folder).items() if known != full]
+    others = [manifest for known, manifest in read_index(folder).items() if known != full]
     _write_index(folder, [*others, {**descriptor, "annotations": {NAME_ANNOTATION: full}}])
     return full
 

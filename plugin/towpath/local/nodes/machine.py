@@ -12,6 +12,7 @@ The mount namespace hides what Kubernetes would otherwise leave on this host or 
 
 The network namespace has one link, ``eth0``, to the bridge of the environment. Pods reach other nodes by
 the address of theirs. There is no way from a machine to the outside: this host does not forward for it.
+Port 80 of a node leads to the node port of the member's gateway, as a load balancer in front of nodes does.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from towpath.local.spec import Environment, Member, host_tag
 
 POD_SUBNET = "10.244.0.0/16"
 """The pod network, the same in every member: no pod is reached from outside its cluster."""
+GATEWAY_NODE_PORT = 30080
+"""The node port of the gateway (deploy/datapath)."""
 NODE_FOLDER = "/run/node"
 SCRIPT_FILE = "machine.sh"
 READY_FILE = "ready"
@@ -54,6 +57,14 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 nft add table ip towpath
 nft add chain ip towpath postrouting '{{ type nat hook postrouting priority srcnat; }}'
 nft add rule ip towpath postrouting ip saddr {POD_SUBNET} oifname eth0 masquerade
+# The ports are exchanged around the tracking of connections: an address is translated once, by kube-proxy.
+nft add chain ip towpath arriving '{{ type filter hook prerouting priority -290; }}'
+nft add rule ip towpath arriving ip daddr "${{address%/*}}" tcp dport 80 \\
+  meta mark set 80 tcp dport set {GATEWAY_NODE_PORT}
+nft add chain ip towpath tracked '{{ type filter hook prerouting priority mangle; }}'
+nft add rule ip towpath tracked meta mark 80 ct mark set 80
+nft add chain ip towpath leaving '{{ type filter hook postrouting priority 300; }}'
+nft add rule ip towpath leaving ct mark 80 tcp sport {GATEWAY_NODE_PORT} tcp sport set 80
 trap exit TERM
 touch {NODE_FOLDER}/{READY_FILE}
 while :; do sleep infinity & wait $!; done

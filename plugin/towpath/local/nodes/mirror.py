@@ -34,7 +34,7 @@ def application(folder: Path) -> web.Application:
     async def manifest(request: web.Request) -> web.StreamResponse:
         reference, index = request.match_info["reference"], read_index(folder)
         if _DIGEST.fullmatch(reference):
-            found = next((one for one in index.values() if one["digest"] == reference), None)
+            found = next((entry for entry in index.values() if entry["digest"] == reference), None)
         else:
             name = f"{request.query.get('ns', 'docker.io')}/{request.match_info['name']}:{reference}"
             found = index.get(name)

@@ -15,6 +15,7 @@ PROGRAMS = {
     "containerd-shim-runc-v2": "containerd",
     "runc": "runc",
     "nft": "nftables",
+    "iptables": "iptables",
     "ip": "iproute2",
     "nsenter": "util-linux",
     "unshare": "util-linux",
@@ -25,6 +26,7 @@ PROGRAMS = {
 CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 _CNI_PACKAGE = "containernetworking-plugins"
 _CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
+_WAIT_FOR_OTHERS = ("-o", "DPkg::Lock::Timeout=300")
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -87,8 +89,9 @@ def install(say: Callable[[str], None], programs: Mapping[str, str] | None = Non
 
 def _apt_get(command: str) -> str:
     """Run apt-get and return what it wrote. What it did shows in the programs that are there then."""
+    name, *arguments = command.split()
     done = subprocess.run(
-        command.split(),
+        [name, *_WAIT_FOR_OTHERS, *arguments],
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from towpath.proto.v1alpha1 import service_pb2 as towpath_dot_proto_dot_v1alpha1_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&towpath/proto/v1alpha1/inventory.proto\x12\x16towpath.proto.v1alpha1\x1a$towpath/proto/v1alpha1/service.proto\"\x15\n\x13ListClustersRequest\"I\n\x14ListClustersResponse\x12\x31\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x1f.towpath.proto.v1alpha1.Cluster\"(\n\x13ListServicesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"P\n\x14ListServicesResponse\x12\x38\n\x08services\x18\x01 \x03(\x0b\x32&.towpath.proto.v1alpha1.ServiceSummary\"\x9f\x01\n\x0eServiceSummary\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\x12\x11\n\texporters\x18\x04 \x03(\t\x12\x11\n\timporters\x18\x05 \x01(\r\x12\x35\n\nconditions\x18\x06 \x03(\x0b\x32!.towpath.proto.v1alpha1.Condition\"G\n\x13WatchServiceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\"P\n\x14WatchServiceResponse\x12\x38\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32#.towpath.proto.v1alpha1.Explanation2\xce\x02\n\tInventory\x12i\n\x0cListClusters\x12+.towpath.proto.v1alpha1.ListClustersRequest\x1a,.towpath.proto.v1alpha1.ListClustersResponse\x12i\n\x0cListServices\x12+.towpath.proto.v1alpha1.ListServicesRequest\x1a,.towpath.proto.v1alpha1.ListServicesResponse\x12k\n\x0cWatchService\x12+.towpath.proto.v1alpha1.WatchServiceRequest\x1a,.towpath.proto.v1alpha1.WatchServiceResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&towpath/proto/v1alpha1/inventory.proto\x12\x16towpath.proto.v1alpha1\x1a$towpath/proto/v1alpha1/service.proto\"\x15\n\x13ListClustersRequest\"I\n\x14ListClustersResponse\x12\x31\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x1f.towpath.proto.v1alpha1.Cluster\"(\n\x13ListServicesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"P\n\x14ListServicesResponse\x12\x38\n\x08services\x18\x01 \x03(\x0b\x32&.towpath.proto.v1alpha1.ServiceSummary\"\xed\x01\n\x0eServiceSummary\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\x12\x11\n\texporters\x18\x04 \x03(\t\x12\x11\n\timporters\x18\x05 \x01(\r\x12\x35\n\nconditions\x18\x06 \x03(\x0b\x32!.towpath.proto.v1alpha1.Condition\x12\x10\n\x08in_place\x18\x07 \x01(\r\x12\r\n\x05state\x18\x08 \x01(\t\x12+\n\x05\x66irst\x18\t \x01(\x0b\x32\x1c.towpath.proto.v1alpha1.Link\"G\n\x13WatchServiceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\"P\n\x14WatchServiceResponse\x12\x38\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32#.towpath.proto.v1alpha1.Explanation\"\x13\n\x11WatchFleetRequest\"\xe4\x01\n\x12WatchFleetResponse\x12\x31\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x1f.towpath.proto.v1alpha1.Cluster\x12\x15\n\rgone_clusters\x18\x02 \x03(\t\x12\x36\n\x08services\x18\x03 \x03(\x0b\x32$.towpath.proto.v1alpha1.FleetService\x12:\n\rgone_services\x18\x04 \x03(\x0b\x32#.towpath.proto.v1alpha1.ServiceName\x12\x10\n\x08\x63omplete\x18\x05 \x01(\x08\"?\n\x0bServiceName\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\"|\n\x0c\x46leetService\x12\x37\n\x07summary\x18\x01 \x01(\x0b\x32&.towpath.proto.v1alpha1.ServiceSummary\x12\x11\n\timporting\x18\x02 \x03(\t\x12\x0e\n\x06\x62\x65hind\x18\x03 \x03(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\x32\xb5\x03\n\tInventory\x12i\n\x0cListClusters\x12+.towpath.proto.v1alpha1.ListClustersRequest\x1a,.towpath.proto.v1alpha1.ListClustersResponse\x12i\n\x0cListServices\x12+.towpath.proto.v1alpha1.ListServicesRequest\x1a,.towpath.proto.v1alpha1.ListServicesResponse\x12k\n\x0cWatchService\x12+.towpath.proto.v1alpha1.WatchServiceRequest\x1a,.towpath.proto.v1alpha1.WatchServiceResponse0\x01\x12\x65\n\nWatchFleet\x12).towpath.proto.v1alpha1.WatchFleetRequest\x1a*.towpath.proto.v1alpha1.WatchFleetResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,11 +41,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSERVICESRESPONSE']._serialized_start=244
   _globals['_LISTSERVICESRESPONSE']._serialized_end=324
   _globals['_SERVICESUMMARY']._serialized_start=327
-  _globals['_SERVICESUMMARY']._serialized_end=486
-  _globals['_WATCHSERVICEREQUEST']._serialized_start=488
-  _globals['_WATCHSERVICEREQUEST']._serialized_end=559
-  _globals['_WATCHSERVICERESPONSE']._serialized_start=561
-  _globals['_WATCHSERVICERESPONSE']._serialized_end=641
-  _globals['_INVENTORY']._serialized_start=644
-  _globals['_INVENTORY']._serialized_end=978
+  _globals['_SERVICESUMMARY']._serialized_end=564
+  _globals['_WATCHSERVICEREQUEST']._serialized_start=566
+  _globals['_WATCHSERVICEREQUEST']._serialized_end=637
+  _globals['_WATCHSERVICERESPONSE']._serialized_start=639
+  _globals['_WATCHSERVICERESPONSE']._serialized_end=719
+  _globals['_WATCHFLEETREQUEST']._serialized_start=721
+  _globals['_WATCHFLEETREQUEST']._serialized_end=740
+  _globals['_WATCHFLEETRESPONSE']._serialized_start=743
+  _globals['_WATCHFLEETRESPONSE']._serialized_end=971
+  _globals['_SERVICENAME']._serialized_start=973
+  _globals['_SERVICENAME']._serialized_end=1036
+  _globals['_FLEETSERVICE']._serialized_start=1038
+  _globals['_FLEETSERVICE']._serialized_end=1162
+  _globals['_INVENTORY']._serialized_start=1165
+  _globals['_INVENTORY']._serialized_end=1602
 # @@protoc_insertion_point(module_scope)

@@ -118,6 +118,9 @@ class ServiceSummary(_message.Message):
     EXPORTERS_FIELD_NUMBER: _builtins.int
     IMPORTERS_FIELD_NUMBER: _builtins.int
     CONDITIONS_FIELD_NUMBER: _builtins.int
+    IN_PLACE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace of the service."""
     name: _builtins.str
@@ -126,13 +129,21 @@ class ServiceSummary(_message.Message):
     """API group of its ServiceExport."""
     importers: _builtins.int
     """Number of clusters that import it."""
+    in_place: _builtins.int
+    """Number of importing clusters that report that they have the import."""
+    state: _builtins.str
+    """"OK", "LeftOut", "Pending" or "Broken": the worst state of a link of its chain."""
     @_builtins.property
     def exporters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the clusters that export it, in order of precedence."""
 
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.Condition]:
-        """The conditions of the ServiceExport: Valid and Conflict."""
+        """The conditions of the ServiceExport: Valid, Conflict and Ready."""
+
+    @_builtins.property
+    def first(self) -> _service_pb2.Link:
+        """The link that decides the state. Not set if every link is OK."""
 
     def __init__(
         self,
@@ -143,10 +154,13 @@ class ServiceSummary(_message.Message):
         exporters: _abc.Iterable[_builtins.str] | None = ...,
         importers: _builtins.int = ...,
         conditions: _abc.Iterable[_service_pb2.Condition] | None = ...,
+        in_place: _builtins.int = ...,
+        state: _builtins.str = ...,
+        first: _service_pb2.Link | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first", b"first"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "dialect", b"dialect", "exporters", b"exporters", "importers", b"importers", "name", b"name", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "dialect", b"dialect", "exporters", b"exporters", "first", b"first", "importers", b"importers", "in_place", b"in_place", "name", b"name", "namespace", b"namespace", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,3 +219,140 @@ class WatchServiceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchServiceResponse: _TypeAlias = WatchServiceResponse  # noqa: Y015
+
+@_typing.final
+class WatchFleetRequest(_message.Message):
+    """Requests the whole cluster set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchFleetRequest: _TypeAlias = WatchFleetRequest  # noqa: Y015
+
+@_typing.final
+class WatchFleetResponse(_message.Message):
+    """A part of the cluster set. The first state comes in several responses. A response with nothing but `complete` tells that
+    the plugin is alive: the client hears of it at least every 15 s.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTERS_FIELD_NUMBER: _builtins.int
+    GONE_CLUSTERS_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    GONE_SERVICES_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    """Whether the client has received the whole first state."""
+    @_builtins.property
+    def clusters(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.Cluster]:
+        """The members that are new or have changed, sorted by name."""
+
+    @_builtins.property
+    def gone_clusters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the members that are gone, sorted."""
+
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___FleetService]:
+        """The services that are new or have changed."""
+
+    @_builtins.property
+    def gone_services(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceName]:
+        """The services that are gone."""
+
+    def __init__(
+        self,
+        *,
+        clusters: _abc.Iterable[_service_pb2.Cluster] | None = ...,
+        gone_clusters: _abc.Iterable[_builtins.str] | None = ...,
+        services: _abc.Iterable[Global___FleetService] | None = ...,
+        gone_services: _abc.Iterable[Global___ServiceName] | None = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clusters", b"clusters", "complete", b"complete", "gone_clusters", b"gone_clusters", "gone_services", b"gone_services", "services", b"services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchFleetResponse: _TypeAlias = WatchFleetResponse  # noqa: Y015
+
+@_typing.final
+class ServiceName(_message.Message):
+    """Names an exported service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DIALECT_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Namespace of the service."""
+    name: _builtins.str
+    """Name of the service."""
+    dialect: _builtins.str
+    """API group of its ServiceExport."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        dialect: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dialect", b"dialect", "name", b"name", "namespace", b"namespace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceName: _TypeAlias = ServiceName  # noqa: Y015
+
+@_typing.final
+class FleetService(_message.Message):
+    """An exported service of the cluster set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    IMPORTING_FIELD_NUMBER: _builtins.int
+    BEHIND_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """A number that differs if anything but the ports in the explanation of the service differs. Numbers of different plugins
+    cannot be compared.
+    """
+    @_builtins.property
+    def summary(self) -> Global___ServiceSummary:
+        """The summary of the service."""
+
+    @_builtins.property
+    def importing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the clusters that import it, sorted."""
+
+    @_builtins.property
+    def behind(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of those of them that do not report that they have the import, sorted."""
+
+    def __init__(
+        self,
+        *,
+        summary: Global___ServiceSummary | None = ...,
+        importing: _abc.Iterable[_builtins.str] | None = ...,
+        behind: _abc.Iterable[_builtins.str] | None = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind", b"behind", "importing", b"importing", "revision", b"revision", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FleetService: _TypeAlias = FleetService  # noqa: Y015

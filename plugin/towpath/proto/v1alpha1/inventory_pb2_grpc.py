@@ -50,6 +50,11 @@ class InventoryStub:
                 request_serializer=towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchServiceRequest.SerializeToString,
                 response_deserializer=towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchServiceResponse.FromString,
                 _registered_method=True)
+        self.WatchFleet = channel.unary_stream(
+                '/towpath.proto.v1alpha1.Inventory/WatchFleet',
+                request_serializer=towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchFleetRequest.SerializeToString,
+                response_deserializer=towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchFleetResponse.FromString,
+                _registered_method=True)
 
 
 class InventoryServicer:
@@ -82,6 +87,17 @@ class InventoryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchFleet(self, request, context):
+        """Watches the cluster set: sends every member and every exported service, and after that what changes. Changes that
+        follow each other closely are sent as one, and so are those while the client does not read. After the first state, a
+        stream takes at most a tenth of a core. The stream ends only with an error:
+
+        UNAVAILABLE, STOPPING: the plugin is shutting down. Watch again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InventoryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +115,11 @@ def add_InventoryServicer_to_server(servicer, server):
                     servicer.WatchService,
                     request_deserializer=towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchServiceRequest.FromString,
                     response_serializer=towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchServiceResponse.SerializeToString,
+            ),
+            'WatchFleet': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchFleet,
+                    request_deserializer=towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchFleetRequest.FromString,
+                    response_serializer=towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchFleetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -183,6 +204,33 @@ class Inventory:
             '/towpath.proto.v1alpha1.Inventory/WatchService',
             towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchServiceRequest.SerializeToString,
             towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchFleet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/towpath.proto.v1alpha1.Inventory/WatchFleet',
+            towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchFleetRequest.SerializeToString,
+            towpath_dot_proto_dot_v1alpha1_dot_inventory__pb2.WatchFleetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,6 +28,13 @@ class InventoryStub:
     NOT_FOUND, EXPORT_GONE: the ServiceExport has been deleted.
     UNAVAILABLE, STOPPING: the plugin is shutting down. Watch again.
     """
+    WatchFleet: _aio.UnaryStreamMultiCallable[_inventory_pb2.WatchFleetRequest, _inventory_pb2.WatchFleetResponse]
+    """Watches the cluster set: sends every member and every exported service, and after that what changes. Changes that
+    follow each other closely are sent as one, and so are those while the client does not read. After the first state, a
+    stream takes at most a tenth of a core. The stream ends only with an error:
+
+    UNAVAILABLE, STOPPING: the plugin is shutting down. Watch again.
+    """
 
 class InventoryServicer(metaclass=_abc_1.ABCMeta):
     """Lists and watches. Answered from memory: no call waits for Karmada."""
@@ -59,6 +66,19 @@ class InventoryServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND, NO_SUCH_EXPORT: the ServiceExport does not exist. The message names a similar one if there is one.
         NOT_FOUND, EXPORT_GONE: the ServiceExport has been deleted.
+        UNAVAILABLE, STOPPING: the plugin is shutting down. Watch again.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchFleet(
+        self,
+        request: _inventory_pb2.WatchFleetRequest,
+        context: _aio.ServicerContext[_inventory_pb2.WatchFleetRequest, _abc.AsyncIterator[_inventory_pb2.WatchFleetResponse]],
+    ) -> _abc.AsyncIterator[_inventory_pb2.WatchFleetResponse]:
+        """Watches the cluster set: sends every member and every exported service, and after that what changes. Changes that
+        follow each other closely are sent as one, and so are those while the client does not read. After the first state, a
+        stream takes at most a tenth of a core. The stream ends only with an error:
+
         UNAVAILABLE, STOPPING: the plugin is shutting down. Watch again.
         """
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$towpath/proto/v1alpha1/service.proto\x12\x16towpath.proto.v1alpha1\"\xca\x01\n\x07\x43luster\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\x12\x14\n\x0cgateway_host\x18\x03 \x01(\t\x12\x14\n\x0cgateway_port\x18\x04 \x01(\r\x12\x10\n\x08\x64ialects\x18\x05 \x03(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x12\n\nlost_since\x18\x07 \x01(\t\x12\x0f\n\x07\x64rained\x18\x08 \x01(\x08\x12\x16\n\x0egateway_source\x18\t \x01(\t\x12\x12\n\ngateway_ip\x18\n \x01(\t\"\xc6\x03\n\x0b\x45xplanation\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\x12\x33\n\texporters\x18\x04 \x03(\x0b\x32 .towpath.proto.v1alpha1.Exporter\x12\x33\n\x08\x65xcluded\x18\x05 \x03(\x0b\x32!.towpath.proto.v1alpha1.Exclusion\x12\x33\n\timporters\x18\x06 \x03(\x0b\x32 .towpath.proto.v1alpha1.Importer\x12\x38\n\rnot_importing\x18\x07 \x03(\x0b\x32!.towpath.proto.v1alpha1.Exclusion\x12\x35\n\nconditions\x18\x08 \x03(\x0b\x32!.towpath.proto.v1alpha1.Condition\x12\x31\n\x08warnings\x18\t \x03(\x0b\x32\x1f.towpath.proto.v1alpha1.Finding\x12\x42\n\x0etraffic_policy\x18\n \x01(\x0b\x32*.towpath.proto.v1alpha1.TrafficPolicyState\"\xac\x01\n\x12TrafficPolicyState\x12\x0f\n\x07lb_type\x18\x01 \x01(\t\x12<\n\x07targets\x18\x02 \x03(\x0b\x32+.towpath.proto.v1alpha1.TrafficPolicyTarget\x12\x10\n\x08\x63lusters\x18\x03 \x03(\t\x12\x35\n\nconditions\x18\x04 \x03(\x0b\x32!.towpath.proto.v1alpha1.Condition\"J\n\x13TrafficPolicyTarget\x12\x13\n\x0b\x63luster_key\x18\x01 \x01(\t\x12\x13\n\x06weight\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\t\n\x07_weight\"J\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"6\n\x07\x46inding\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"X\n\x08\x45xporter\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\x12\x12\n\nlost_since\x18\x03 \x01(\t\x12\x12\n\nkept_until\x18\x04 \x01(\t\":\n\tExclusion\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x99\x01\n\x08Importer\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\x12+\n\x05ports\x18\x03 \x03(\x0b\x32\x1c.towpath.proto.v1alpha1.Port\x12\r\n\x05state\x18\x04 \x01(\t\x12\r\n\x05since\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\"\x7f\n\x04Port\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0c\x61pp_protocol\x18\x04 \x01(\t\x12\x33\n\tendpoints\x18\x05 \x03(\x0b\x32 .towpath.proto.v1alpha1.Endpoint\"U\n\x08\x45ndpoint\x12\x13\n\x0b\x63luster_key\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\n\n\x02ip\x18\x03 \x01(\t\x12\x0c\n\x04port\x18\x04 \x01(\r\x12\x0c\n\x04path\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$towpath/proto/v1alpha1/service.proto\x12\x16towpath.proto.v1alpha1\"\xca\x01\n\x07\x43luster\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\x12\x14\n\x0cgateway_host\x18\x03 \x01(\t\x12\x14\n\x0cgateway_port\x18\x04 \x01(\r\x12\x10\n\x08\x64ialects\x18\x05 \x03(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x12\n\nlost_since\x18\x07 \x01(\t\x12\x0f\n\x07\x64rained\x18\x08 \x01(\x08\x12\x16\n\x0egateway_source\x18\t \x01(\t\x12\x12\n\ngateway_ip\x18\n \x01(\t\"\xaf\x04\n\x0b\x45xplanation\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\x12\x33\n\texporters\x18\x04 \x03(\x0b\x32 .towpath.proto.v1alpha1.Exporter\x12\x33\n\x08\x65xcluded\x18\x05 \x03(\x0b\x32!.towpath.proto.v1alpha1.Exclusion\x12\x33\n\timporters\x18\x06 \x03(\x0b\x32 .towpath.proto.v1alpha1.Importer\x12\x38\n\rnot_importing\x18\x07 \x03(\x0b\x32!.towpath.proto.v1alpha1.Exclusion\x12\x35\n\nconditions\x18\x08 \x03(\x0b\x32!.towpath.proto.v1alpha1.Condition\x12\x31\n\x08warnings\x18\t \x03(\x0b\x32\x1f.towpath.proto.v1alpha1.Finding\x12\x42\n\x0etraffic_policy\x18\n \x01(\x0b\x32*.towpath.proto.v1alpha1.TrafficPolicyState\x12+\n\x05\x63hain\x18\x0b \x03(\x0b\x32\x1c.towpath.proto.v1alpha1.Link\x12\r\n\x05state\x18\x0c \x01(\t\x12+\n\x05\x66irst\x18\r \x01(\x0b\x32\x1c.towpath.proto.v1alpha1.Link\"r\n\x04Link\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0f\n\x07\x63luster\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\r\n\x05since\x18\x07 \x01(\t\"\xac\x01\n\x12TrafficPolicyState\x12\x0f\n\x07lb_type\x18\x01 \x01(\t\x12<\n\x07targets\x18\x02 \x03(\x0b\x32+.towpath.proto.v1alpha1.TrafficPolicyTarget\x12\x10\n\x08\x63lusters\x18\x03 \x03(\t\x12\x35\n\nconditions\x18\x04 \x03(\x0b\x32!.towpath.proto.v1alpha1.Condition\"J\n\x13TrafficPolicyTarget\x12\x13\n\x0b\x63luster_key\x18\x01 \x01(\t\x12\x13\n\x06weight\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\t\n\x07_weight\"J\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"6\n\x07\x46inding\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"X\n\x08\x45xporter\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\x12\x12\n\nlost_since\x18\x03 \x01(\t\x12\x12\n\nkept_until\x18\x04 \x01(\t\":\n\tExclusion\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x99\x01\n\x08Importer\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_key\x18\x02 \x01(\t\x12+\n\x05ports\x18\x03 \x03(\x0b\x32\x1c.towpath.proto.v1alpha1.Port\x12\r\n\x05state\x18\x04 \x01(\t\x12\r\n\x05since\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\"\x7f\n\x04Port\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0c\x61pp_protocol\x18\x04 \x01(\t\x12\x33\n\tendpoints\x18\x05 \x03(\x0b\x32 .towpath.proto.v1alpha1.Endpoint\"U\n\x08\x45ndpoint\x12\x13\n\x0b\x63luster_key\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\n\n\x02ip\x18\x03 \x01(\t\x12\x0c\n\x04port\x18\x04 \x01(\r\x12\x0c\n\x04path\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLUSTER']._serialized_start=65
   _globals['_CLUSTER']._serialized_end=267
   _globals['_EXPLANATION']._serialized_start=270
-  _globals['_EXPLANATION']._serialized_end=724
-  _globals['_TRAFFICPOLICYSTATE']._serialized_start=727
-  _globals['_TRAFFICPOLICYSTATE']._serialized_end=899
-  _globals['_TRAFFICPOLICYTARGET']._serialized_start=901
-  _globals['_TRAFFICPOLICYTARGET']._serialized_end=975
-  _globals['_CONDITION']._serialized_start=977
-  _globals['_CONDITION']._serialized_end=1051
-  _globals['_FINDING']._serialized_start=1053
-  _globals['_FINDING']._serialized_end=1107
-  _globals['_EXPORTER']._serialized_start=1109
-  _globals['_EXPORTER']._serialized_end=1197
-  _globals['_EXCLUSION']._serialized_start=1199
-  _globals['_EXCLUSION']._serialized_end=1257
-  _globals['_IMPORTER']._serialized_start=1260
-  _globals['_IMPORTER']._serialized_end=1413
-  _globals['_PORT']._serialized_start=1415
-  _globals['_PORT']._serialized_end=1542
-  _globals['_ENDPOINT']._serialized_start=1544
-  _globals['_ENDPOINT']._serialized_end=1629
+  _globals['_EXPLANATION']._serialized_end=829
+  _globals['_LINK']._serialized_start=831
+  _globals['_LINK']._serialized_end=945
+  _globals['_TRAFFICPOLICYSTATE']._serialized_start=948
+  _globals['_TRAFFICPOLICYSTATE']._serialized_end=1120
+  _globals['_TRAFFICPOLICYTARGET']._serialized_start=1122
+  _globals['_TRAFFICPOLICYTARGET']._serialized_end=1196
+  _globals['_CONDITION']._serialized_start=1198
+  _globals['_CONDITION']._serialized_end=1272
+  _globals['_FINDING']._serialized_start=1274
+  _globals['_FINDING']._serialized_end=1328
+  _globals['_EXPORTER']._serialized_start=1330
+  _globals['_EXPORTER']._serialized_end=1418
+  _globals['_EXCLUSION']._serialized_start=1420
+  _globals['_EXCLUSION']._serialized_end=1478
+  _globals['_IMPORTER']._serialized_start=1481
+  _globals['_IMPORTER']._serialized_end=1634
+  _globals['_PORT']._serialized_start=1636
+  _globals['_PORT']._serialized_end=1763
+  _globals['_ENDPOINT']._serialized_start=1765
+  _globals['_ENDPOINT']._serialized_end=1850
 # @@protoc_insertion_point(module_scope)

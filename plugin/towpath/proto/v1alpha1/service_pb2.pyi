@@ -119,12 +119,17 @@ class Explanation(_message.Message):
     CONDITIONS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     TRAFFIC_POLICY_FIELD_NUMBER: _builtins.int
+    CHAIN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """Namespace of the service."""
     name: _builtins.str
     """Name of the service."""
     dialect: _builtins.str
     """API group of its ServiceExport."""
+    state: _builtins.str
+    """"OK", "LeftOut", "Pending" or "Broken": the worst state of a link. Empty in a plan."""
     @_builtins.property
     def exporters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exporter]:
         """The clusters that export it, in order of precedence: where their ports conflict, the first wins."""
@@ -153,6 +158,16 @@ class Explanation(_message.Message):
     def traffic_policy(self) -> Global___TrafficPolicyState:
         """The GlobalTrafficPolicy of the service, if there is one."""
 
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedCompositeFieldContainer[Global___Link]:
+        """Every step from the export to what each member holds, in order. Empty in a plan."""
+
+    @_builtins.property
+    def first(self) -> Global___Link:
+        """The link that decides the state: the first that is broken, else the first that is pending, or left out. Not set if
+        every link is OK.
+        """
+
     def __init__(
         self,
         *,
@@ -166,14 +181,63 @@ class Explanation(_message.Message):
         conditions: _abc.Iterable[Global___Condition] | None = ...,
         warnings: _abc.Iterable[Global___Finding] | None = ...,
         traffic_policy: Global___TrafficPolicyState | None = ...,
+        chain: _abc.Iterable[Global___Link] | None = ...,
+        state: _builtins.str = ...,
+        first: Global___Link | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["traffic_policy", b"traffic_policy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "traffic_policy", b"traffic_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "dialect", b"dialect", "excluded", b"excluded", "exporters", b"exporters", "importers", b"importers", "name", b"name", "namespace", b"namespace", "not_importing", b"not_importing", "traffic_policy", b"traffic_policy", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "conditions", b"conditions", "dialect", b"dialect", "excluded", b"excluded", "exporters", b"exporters", "first", b"first", "importers", b"importers", "name", b"name", "namespace", b"namespace", "not_importing", b"not_importing", "state", b"state", "traffic_policy", b"traffic_policy", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class Link(_message.Message):
+    """One link of the chain of a service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """"Export", "Service", "Exporting", "Importing", "Import", "Policy", "Override", "Binding", "Work" or "Member"."""
+    subject: _builtins.str
+    """The object that the link is about, or what it tells about the cluster."""
+    state: _builtins.str
+    """"OK"; "LeftOut" for what the configuration asks for; "Pending"; "Broken"."""
+    cluster: _builtins.str
+    """Name of the cluster. Empty if the link concerns all clusters."""
+    reason: _builtins.str
+    """Why, as a word for programs. Empty if the link is OK."""
+    text: _builtins.str
+    """The same for people: problem and fix."""
+    since: _builtins.str
+    """Since when, in RFC 3339. Empty if that is not known."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        state: _builtins.str = ...,
+        cluster: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        text: _builtins.str = ...,
+        since: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "reason", b"reason", "since", b"since", "state", b"state", "step", b"step", "subject", b"subject", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Link: _TypeAlias = Link  # noqa: Y015
 
 @_typing.final
 class TrafficPolicyState(_message.Message):

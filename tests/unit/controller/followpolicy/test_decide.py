@@ -18,7 +18,7 @@ from towpath.controller.followpolicy.decide import (
 )
 from towpath.controller.rollout.load import SERVICES_WHEN_BUSY, Load
 from towpath.karmada import resources
-from towpath.karmada.reflector import Name
+from towpath.karmada.wire import Name
 from towpath.propagation.claims import Claim
 
 
@@ -102,7 +102,7 @@ def test_a_claim_counts_while_its_policy_exists(
 ) -> None:
     follow = FollowPolicies(Load())
     exports = resources.service_exports(KEY.dialect)
-    follower = Follower(exports, Name("shop", "web"), "uid", OWN.name, live, True, claim)
+    follower = Follower(exports, Name("shop", "web"), frozenset(), OWN.name, live, True, claim)
     follow.decide(follower, live, now=0.0)
     decision = follow.decide(follower, live, now=TOUCH_DELAYS_SECONDS[0])
 

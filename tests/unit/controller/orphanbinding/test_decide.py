@@ -9,7 +9,7 @@ from towpath.controller.orphanbinding.decide import COLLECTION_GRACE_SECONDS, Or
 WEB, CART = "serviceexports shop/web", "serviceexports shop/cart"
 
 
-def test_what_names_the_present_template_is_left_alone() -> None:
+def test_a_binding_of_the_present_template_is_left_alone() -> None:
     assert OrphanBindings().look(WEB, "", 0) == (False, math.inf)
 
 

@@ -81,19 +81,19 @@ def test_a_lost_member_does_not_hold_up_another() -> None:
 
 
 def test_progress_is_reported_ever_less_often() -> None:
-    told: list[float] = []
+    reports: list[float] = []
     rollouts, now = nothing_yet(), 0.0
-    while len(told) < 6:
+    while len(reports) < 6:
         seen = rollouts.look(KEY, WANTED, {"a": "1"}, (), now)
         if not seen.hold_status:
-            told.append(now)
+            reports.append(now)
         now = seen.look_again
 
-    pauses = [after - before for before, after in itertools.pairwise([0.0, *told])]
+    pauses = [after - before for before, after in itertools.pairwise([0.0, *reports])]
     assert pauses == [*LAG_DELAYS_SECONDS, *[LAG_DELAYS_SECONDS[-1]] * 2]
 
 
-def test_what_changes_again_and_again_is_told_of_all_the_same() -> None:
+def test_a_service_that_keeps_changing_is_reported_all_the_same() -> None:
     rollouts = nothing_yet()
     seen = [
         rollouts.look(KEY, {"a": str(number)}, {}, (), now=number * LAG_DELAYS_SECONDS[0] / 2).hold_status
@@ -113,7 +113,9 @@ def test_nothing_is_touched_while_karmada_gets_on_with_its_work() -> None:
 
     quiet = 19.0 + TOUCH_DELAYS_SECONDS[0]
     assert not rollouts.look(other("s19"), WANTED, {}, (), quiet - 0.1).touch
-    assert rollouts.look(other("s19"), WANTED, {}, (), quiet).touch
+    due = rollouts.look(other("s19"), WANTED, {}, (), quiet).look_again
+    assert quiet < due < 2 * 19.0, "at most twice as long as the others took"
+    assert rollouts.look(other("s19"), WANTED, {}, (), due).touch
 
 
 def test_an_early_override_is_touched_however_busy_karmada_is() -> None:
@@ -134,7 +136,7 @@ def test_the_time_counts_from_the_change() -> None:
     assert rollouts.look(KEY, WANTED, WANTED, (), now=12.0, since=11.5).seconds is None
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_a_deleted_object_is_forgotten() -> None:
     rollouts = nothing_yet()
     rollouts.look(KEY, WANTED, {}, (), now=0)
     rollouts.forget(KEY)
@@ -167,9 +169,9 @@ def test_while_much_is_on_its_way_it_is_reported_less_often() -> None:
         rollouts.look(other(f"web-{number}"), {"a": "new"}, {}, (), 0.0)
     assert load.is_busy
 
-    first, told = other("web-0"), 5 * LAG_DELAYS_SECONDS[BUSY_STEPS]
-    assert rollouts.look(first, {"a": "new"}, {}, (), told - 0.1).hold_status
-    assert not rollouts.look(first, {"a": "new"}, {}, (), told).hold_status
+    first, due = other("web-0"), 5 * LAG_DELAYS_SECONDS[BUSY_STEPS]
+    assert rollouts.look(first, {"a": "new"}, {}, (), due - 0.1).hold_status
+    assert not rollouts.look(first, {"a": "new"}, {}, (), due).hold_status
 
 
 def test_under_load_an_arrival_is_reported_later() -> None:

@@ -1,4 +1,4 @@
-"""When a user is told how a service arrives: what is not in ``test_convergence``, which tells it."""
+"""When the progress of a rollout is written to a status: the cases that ``test_decide`` does not cover."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def test_all_that_is_on_its_way_slows_each_down(unbound: int, lagging: int, pace
 def test_a_lag_is_reported_when_progress_stops_or_takes_long() -> None:
     throttle = StatusThrottle(load := Load())
     throttle.begin(KEY, now=0.0)
-    now, told = 0.0, []
+    now, reports = 0.0, []
     while now < 2 * MAX_LAG_DELAY_SECONDS:
         load.progress = now
         now += LAG_DELAYS_SECONDS[0] / 2
         if throttle.lags(KEY, now, at_once=False).is_now:
-            told.append(now)
-    assert told == [MAX_LAG_DELAY_SECONDS, 2 * MAX_LAG_DELAY_SECONDS]
+            reports.append(now)
+    assert reports == [MAX_LAG_DELAY_SECONDS, 2 * MAX_LAG_DELAY_SECONDS]
 
 
 def test_an_overdue_binding_of_an_export_is_reported() -> None:
     throttle = StatusThrottle(Load())
 
-    assert throttle.unbound(KEY, None, now=9.0) == math.inf, "nobody knows since when"
+    assert throttle.unbound(KEY, None, now=9.0) == math.inf, "the time is unknown"
     assert throttle.unbound(KEY, 10.0, now=11.0) == 10 + BINDING_GRACE_SECONDS
     assert throttle.unbound(KEY, 10.0, now=10.0 + BINDING_GRACE_SECONDS) == math.inf
 
@@ -67,7 +67,7 @@ def test_among_many_each_is_given_its_turn() -> None:
     assert load.is_busy
     assert throttle.unbound(many[0], 0.0, now=BINDING_GRACE_SECONDS) == 4 * BINDING_GRACE_SECONDS
     for key in many[SERVICES_WHEN_BUSY : 2 * SERVICES_WHEN_BUSY]:
-        throttle.bound(key)
+        throttle.bound(key, 0.0, now=0.2)
     for key in many[2 * SERVICES_WHEN_BUSY :]:
         throttle.forget(key)
     assert throttle.unbound(many[0], 0.0, now=BINDING_GRACE_SECONDS) == math.inf

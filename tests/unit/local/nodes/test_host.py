@@ -1,4 +1,4 @@
-"""What is checked on this host before nodes are made, and said where they cannot be."""
+"""Checks of this host before nodes are created, and the message where they cannot be."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def test_the_environments_own_bridge_does_not_stand_in_its_way() -> None:
 def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(packages, "SYSTEM_FOLDERS", str(tmp_path))
-    said: list[str] = []
+    progress: list[str] = []
 
     with pytest.raises(MissingTool, match=r"apt-get install .*containerd .*nftables .*runc"):
-        packages.install(said.append)
+        packages.install(progress.append)
 
-    assert not said
+    assert not progress

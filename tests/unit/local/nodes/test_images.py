@@ -89,7 +89,7 @@ def tar_of(target: Path, name: str, content: bytes) -> Path:
     return target
 
 
-def test_what_is_no_oci_archive_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_no_oci_archive_is_refused_by_name(tmp_path: Path) -> None:
     target = layout(tmp_path / "target", NAME)
     text = tmp_path / "thesis.tex"
     text.write_text("years of work")

@@ -11,7 +11,7 @@ import yaml
 
 from towpath.local.nodes.configuration import cgroup, files
 from towpath.local.programs import member_processes, processes
-from towpath.local.spec import FIXED_PORTS, IMAGE_MIRROR, Environment, Member, host_tag
+from towpath.local.spec import BRIDGED, FIXED_PORTS, Environment, Member, host_tag
 
 PLAIN = Member("plain", 21000)
 NODE = Member("real", 6443, IPv4Address("10.0.2.4"))
@@ -52,9 +52,9 @@ def test_all_of_a_member_without_a_node_runs_on_this_host() -> None:
     assert not [process for process in found if process.machine or process.creates_machine]
 
 
-@pytest.mark.parametrize(("members", "mirrored"), [((PLAIN,), False), ((PLAIN, NODE), True)])
-def test_images_are_served_where_there_is_a_node(members: tuple[Member, ...], mirrored: bool) -> None:
-    assert (IMAGE_MIRROR in processes(environment(*members))) is mirrored
+@pytest.mark.parametrize(("members", "bridged"), [((PLAIN,), set()), ((PLAIN, NODE), {*BRIDGED})])
+def test_nodes_are_served_where_there_are_any(members: tuple[Member, ...], bridged: set[str]) -> None:
+    assert processes(environment(*members)).keys() & {*BRIDGED} == bridged
 
 
 def test_an_apiserver_of_a_node_serves_on_the_nodes_address() -> None:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from tests.support.reviews import HOLDING, PLAIN, answered, applied, cluster, patched, review
 from towpath.errors import InvalidObject
-from towpath_webhook.admission.clusters import DROPPED, IF_APPLIED, WAS_STORED
+from towpath.model.cluster import FlomeshCluster, Member, changed
+from towpath.model.ownership import LAST_APPLIED
+from towpath.rules.gateway import why_no_gateway, why_not_host, with_flomesh_cluster
+from towpath_webhook.admission.clusters import DROPPED, IF_APPLIED, WAS_STORED, problems
 from towpath_webhook.admission.hooks import MUTATE_CLUSTERS
-from towpath_webhook.admission.match_conditions import LAST_APPLIED
 
 
 def ask(obj: object, old: object = None) -> dict[str, Any]:
@@ -111,3 +113,31 @@ def test_any_cluster_is_clean_after_one_pass(obj: dict[str, Any]) -> None:
     assert bool(response.get("warnings")) == ("patch" in response)
     assert not isinstance(once.get("spec"), dict) or not once["spec"].get("kubeconfig")
     assert "patch" not in ask(once)
+
+
+HOSTS = [
+    "10.0.2.4",
+    "gateway.example.com",
+    "GW.Example.Test.",
+    "10.0.2.4.",
+    "10.0.2.4:80",
+    "10.0.2",
+    "::1",
+    "0.1.2.3",
+    "127.8.8.8",
+    "169.254.169.254",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "gw.localhost.",
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_webhook_has_the_plugins_rule_for_gateways(host: str) -> None:
+    good = why_not_host(host) is None
+    assert [problem.field for problem in problems({"spec": {"gatewayHost": host}})] == (
+        [] if good else ["spec.gatewayHost"]
+    )
+    member = with_flomesh_cluster(Member(name="a"), FlomeshCluster(gateway_host=host))
+    assert good == (why_no_gateway(changed(member, resolved="10.0.2.4")) is None)

@@ -1,4 +1,4 @@
-"""Derived objects: who may change them, and what those who may not are told."""
+"""Derived objects: users that may change them, and the refusal for all others."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def derived(kind: str = "ServiceImport", name: str = "web", owner: str = "Servic
     )
 
 
-def said(old: dict[str, Any], new: dict[str, Any] | None, user: Any = ALICE) -> str:
-    """Return what the user is told, empty if the change passes."""
+def refusal(old: dict[str, Any], new: dict[str, Any] | None, user: Any = ALICE) -> str:
+    """Return the refusal, empty if the change passes."""
     response = answered(VALIDATE_DERIVED, question(new, old, userInfo=user))
     if response["allowed"]:
         return ""
@@ -66,28 +66,29 @@ def test_protected_from_accidental_edits_and_deletes(
 ) -> None:
     source = old["metadata"]["ownerReferences"][0]["kind"]
     named = f"{old['kind']} {old['metadata']['name']}: The object is derived from {source} web"
-    assert said(old, None, user) == f"{named}, and it would be created again. {instead}"
+    assert refusal(old, None, user) == f"{named}, and it would be created again. {instead}"
     for new in (
         changed(old, {"ports": [{"port": 1}]}),
         changed(old, labels={}),
         changed(old, ownerReferences=[]),
         changed(old, annotations={}),
     ):
-        assert said(old, new, user) == f"{named}, and the change would be reverted. {instead}"
+        assert refusal(old, new, user) == f"{named}, and the change would be reverted. {instead}"
 
 
 @pytest.mark.parametrize(
     "user",
     [
         {"username": "towpath-plugin", "groups": ["towpath"]},
+        {"username": "system:serviceaccount:karmada-system:towpath-plugin"},
         {"username": "system:serviceaccount:kube-system:generic-garbage-collector", "groups": []},
         {"username": "system:serviceaccount:kube-system:namespace-controller"},
         {"username": "system:kube-controller-manager"},
     ],
 )
 def test_controllers_may(user: dict[str, Any]) -> None:
-    assert said(derived(), None, user) == ""
-    assert said(derived(), changed(derived(), {"ports": [1]}), user) == ""
+    assert refusal(derived(), None, user) == ""
+    assert refusal(derived(), changed(derived(), {"ports": [1]}), user) == ""
 
 
 @pytest.mark.parametrize(
@@ -99,8 +100,8 @@ def test_controllers_may(user: dict[str, Any]) -> None:
         {"resourceVersion": "2", "managedFields": []},
     ],
 )
-def test_metadata_that_is_not_ours_may_be_changed(metadata: dict[str, Any]) -> None:
-    assert said(derived(), changed(derived(), **metadata)) == ""
+def test_metadata_of_others_may_be_changed(metadata: dict[str, Any]) -> None:
+    assert refusal(derived(), changed(derived(), **metadata)) == ""
 
 
 @pytest.mark.parametrize(
@@ -110,8 +111,10 @@ def test_metadata_that_is_not_ours_may_be_changed(metadata: dict[str, Any]) -> N
         document("ServiceImport", {"ports": []}, labels=dict(MANAGED_BY)),
         document("ServiceImport", {}, ownerReferences=[{"kind": "ServiceExport", "name": "web"}]),
         document("ServiceImport", {}, labels=dict(MANAGED_BY), ownerReferences=[{"kind": "Deployment"}]),
+        derived("PropagationPolicy", name="mine"),
+        derived("ServiceImport", name="another"),
     ],
 )
-def test_what_is_not_derived_is_its_owners(old: dict[str, Any]) -> None:
-    assert said(old, None) == ""
-    assert said(old, changed(old, {"ports": [1]})) == ""
+def test_an_object_that_is_not_derived_belongs_to_its_owner(old: dict[str, Any]) -> None:
+    assert refusal(old, None) == ""
+    assert refusal(old, changed(old, {"ports": [1]})) == ""

@@ -11,9 +11,8 @@ import cel
 import pytest
 
 from tests.support.reviews import EXPORT, document
-from towpath.model.ownership import MANAGED_BY, VIEW_ANNOTATION
+from towpath.model.ownership import LAST_APPLIED, MANAGED_BY, VIEW_ANNOTATION
 from towpath_webhook.admission import hooks as registry
-from towpath_webhook.admission import match_conditions
 from towpath_webhook.admission.hooks import FailurePolicy, Hook
 from towpath_webhook.admission.rules import RULES
 
@@ -21,6 +20,7 @@ HOOKS = [*registry.MUTATING, *registry.VALIDATING]
 ALICE = {"username": "alice", "groups": ["system:authenticated"]}
 ADMIN = {"username": "system:admin", "groups": ["system:masters", "system:authenticated"]}
 PLUGIN = {"username": "towpath-plugin", "groups": ["towpath", "system:authenticated"]}
+ACCOUNT = {"username": "system:serviceaccount:karmada-system:towpath-plugin"}
 GARBAGE = {"username": "system:serviceaccount:kube-system:generic-garbage-collector"}
 NAMESPACES = {"username": "system:serviceaccount:kube-system:namespace-controller"}
 OWNER = [{"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceExport", "name": "web", "uid": "u"}]
@@ -60,14 +60,14 @@ def is_asked(hook: Hook, sent: Sent) -> bool:
     group = sent.shown["apiVersion"].rpartition("/")[0]
     scope = "Namespaced" if "namespace" in sent.shown["metadata"] else "Cluster"
     if not any(
-        group in one.groups
-        and sent.resource in one.resources
-        and sent.operation in one.operations
-        and one.scope == scope
-        for one in hook.resources
+        group in rule.groups
+        and sent.resource in rule.resources
+        and sent.operation in rule.operations
+        and rule.scope == scope
+        for rule in hook.resources
     ):
         return False
-    return all(cel.evaluate(one.expression, sent.context()) for one in hook.conditions)
+    return all(cel.evaluate(condition.expression, sent.context()) for condition in hook.conditions)
 
 
 def changed(obj: dict[str, Any], spec: object = None, **metadata: object) -> dict[str, Any]:
@@ -164,9 +164,10 @@ NEVER = [
     # the plugin, the garbage collector, the namespace controller
     Sent("serviceimports", DERIVED, None, PLUGIN),
     Sent("serviceimports", changed(DERIVED, {"ports": []}), DERIVED, PLUGIN),
+    Sent("serviceimports", changed(DERIVED, {"ports": []}), DERIVED, ACCOUNT),
     *(
         Sent(resource, None, old, user)
-        for user in (PLUGIN, GARBAGE, NAMESPACES)
+        for user in (PLUGIN, ACCOUNT, GARBAGE, NAMESPACES)
         for resource, old in [
             ("serviceimports", DERIVED),
             ("propagationpolicies", DERIVED_POLICY),
@@ -174,7 +175,7 @@ NEVER = [
             ("overridepolicies", DERIVED_OVERRIDE),
         ]
     ),
-    # users, where nothing is to be said
+    # users, for which there is no warning
     Sent("serviceexports", None, EXPORT),
     Sent("globaltrafficpolicies", None, TRAFFIC),
     Sent("serviceimports", None, IMPORT),
@@ -223,7 +224,7 @@ ASKED: list[tuple[Sent, list[str]]] = [
     (
         Sent(
             "clusters",
-            *[document("Cluster", {}, annotations={match_conditions.LAST_APPLIED: '{"kubeconfig":1}'})] * 2,
+            *[document("Cluster", {}, annotations={LAST_APPLIED: '{"kubeconfig":1}'})] * 2,
         ),
         [registry.MUTATE_CLUSTERS],
     ),
@@ -254,7 +255,7 @@ ASKED: list[tuple[Sent, list[str]]] = [
 
 @pytest.mark.parametrize("group", registry.DIALECTS)
 @pytest.mark.parametrize(("sent", "paths"), ASKED)
-def test_what_a_rule_has_something_to_say_about_is_sent(group: str, sent: Sent, paths: list[str]) -> None:
+def test_an_object_that_a_rule_concerns_is_sent(group: str, sent: Sent, paths: list[str]) -> None:
     def dialect(obj: dict[str, Any] | None) -> dict[str, Any] | None:
         ours = obj is not None and obj["apiVersion"].startswith("flomesh.io/")
         return {**obj, "apiVersion": f"{group}/v1alpha1"} if obj and ours else obj
@@ -267,7 +268,7 @@ ODD: list[Any] = [None, "odd", 7, [], ["odd"], {}, {"rules": "odd"}, {"ports": {
 
 @pytest.mark.parametrize("spec", ODD)
 def test_no_expression_fails_where_that_would_refuse(spec: Any) -> None:
-    """With failurePolicy Fail an error in an expression is a refusal that nobody understands."""
+    """With failurePolicy Fail an error in an expression is a refusal without a readable cause."""
     for resource, kind in [
         ("serviceexports", "ServiceExport"),
         ("serviceimports", "ServiceImport"),
@@ -296,10 +297,10 @@ def test_names_are_what_configurations_take() -> None:
 def test_only_our_own_kinds_wait_for_us() -> None:
     for hook in HOOKS:
         if hook.failure_policy is FailurePolicy.FAIL:
-            assert {group for one in hook.resources for group in one.groups} == set(registry.DIALECTS)
-            assert "DELETE" not in {operation for one in hook.resources for operation in one.operations}
+            assert {group for rule in hook.resources for group in rule.groups} == set(registry.DIALECTS)
+            assert "DELETE" not in {operation for rule in hook.resources for operation in rule.operations}
 
 
 def test_no_interpreter_operation_can_block_karmada() -> None:
-    operations = {operation for one in registry.INTERPRETER_RULES for operation in one.operations}
+    operations = {operation for rule in registry.INTERPRETER_RULES for operation in rule.operations}
     assert operations == {"AggregateStatus", "InterpretHealth"}

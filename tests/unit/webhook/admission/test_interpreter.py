@@ -19,7 +19,7 @@ INVALID = {"conditions": [{"type": "Valid", "status": "False"}]}
 
 
 class Knowing:
-    """A reviewer who knows which status an export should have."""
+    """A reviewer that has the status of an export."""
 
     def __init__(self, status: Any) -> None:
         self._status = status
@@ -28,13 +28,13 @@ class Knowing:
         raise AssertionError(request)
 
     async def status(self, context: InterpreterRequest) -> bytes | None:
-        assert [json.loads(bytes(one)) for one in context.aggregated_status or ()] == [{"clusterName": "a"}]
+        assert [json.loads(bytes(item)) for item in context.aggregated_status or ()] == [{"clusterName": "a"}]
         return None if self._status is None else json.dumps(self._status).encode()
 
 
-def verified(said: bytes, asked: bytes, operation: str) -> dict[str, Any]:
+def verified(answered: bytes, question: bytes, operation: str) -> dict[str, Any]:
     """Return the response as Karmada takes it, or fail as Karmada does."""
-    read, request = json.loads(said), json.loads(asked)["request"]
+    read, request = json.loads(answered), json.loads(question)["request"]
     assert read["apiVersion"] == "config.karmada.io/v1alpha1"
     assert read["kind"] == "ResourceInterpreterContext"
     response: dict[str, Any] = read["response"]
@@ -84,7 +84,7 @@ def test_without_its_word_nothing_changes(reviewer: Any) -> None:
 
 
 @pytest.mark.parametrize("operation", ["Retain", "InterpretReplica", "Prune", ""])
-def test_what_nobody_registered_is_refused_and_not_guessed(operation: str) -> None:
+def test_an_unregistered_operation_is_refused(operation: str) -> None:
     response = ask(EXPORT, operation)
     assert not response["successful"]
     assert response["status"]["code"] == 422

@@ -91,7 +91,7 @@ def test_authorities_are_trusted_for_a_period(
     authorities: list[Validity], day: float, carried: list[str], trusted: list[str]
 ) -> None:
     kept = still_trusted(authorities, at(day), {name.encode() for name in carried}, OVERLAP)
-    assert [one.pem.decode() for one in kept] == trusted
+    assert [authority.pem.decode() for authority in kept] == trusted
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_youngest_that_all_trust_signs(carried: list[str], current: str | No
 
 
 @given(st.lists(st.floats(-3, 60, allow_nan=False), max_size=80), st.integers(0, 3))
-def test_whatever_the_clock_does_what_is_shown_is_trusted(steps: list[float], lag: int) -> None:
+def test_the_served_certificate_is_trusted_at_any_clock(steps: list[float], lag: int) -> None:
     """The whole life over random steps in time; configurations follow ``lag`` looks behind."""
     authorities: list[Validity] = []
     bundles: list[set[bytes]] = []
@@ -126,11 +126,11 @@ def test_whatever_the_clock_does_what_is_shown_is_trusted(steps: list[float], la
             authorities.append(Validity(f"{number}".encode(), now, now + 365 * DAY))
         carried = bundles[-1 - lag] if len(bundles) > lag else set()
         authorities = still_trusted(authorities, now, carried, OVERLAP)
-        bundles.append({one.pem for one in authorities})
+        bundles.append({authority.pem for authority in authorities})
         chosen = signer(authorities, carried, current)
         assert len(authorities) <= 4
         assert chosen.pem in bundles[-1], "the configurations will trust it"
-        alive = {one.pem for one in authorities if now < one.ends}
+        alive = {authority.pem for authority in authorities if now < authority.ends}
         if carried & alive and chosen.pem in alive:
             assert chosen.pem in carried, "they trust it already"
         current = chosen.pem

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,6 +18,7 @@ import structlog
 
 from tests.support.asgi import application
 from tests.support.certificates import HOSTS, authority, identity, written
+from tests.support.connections import connected
 from tests.support.waiting import until
 from towpath.local.ports import free_ports
 from towpath.rpc.credentials import Files
@@ -44,22 +45,8 @@ class Webhook(NamedTuple):
     def trust(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.files.ca))
 
-    @asynccontextmanager
-    async def connected(
-        self, *, tls: bool = True
-    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", self.port, ssl=self.trust if tls else None
-        )
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
-
     async def health(self) -> bytes:
-        async with self.connected() as (reader, writer):
+        async with connected(self.port, self.trust) as (reader, writer):
             writer.write(HEALTH)
             return await reader.readline()
 
@@ -111,7 +98,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_client_that_is_silent_before_tls_is_cut_off(quick: None, webhook: Webhook) -> None:
-    async with webhook.connected(tls=False) as (reader, _):
+    async with connected(webhook.port, None) as (reader, _):
         with suppress(ConnectionError):
             assert await reader.read() == b""
     assert webhook.closed("handshake") == 1
@@ -119,7 +106,7 @@ async def test_a_client_that_is_silent_before_tls_is_cut_off(quick: None, webhoo
 
 @pytest.mark.parametrize("tls", [False, True], ids=["before TLS", "between requests"])
 async def test_silent_clients_do_not_keep_others_out(few: None, webhook: Webhook, tls: bool) -> None:
-    silent = [webhook.connected(tls=tls) for _ in range(3 * LIMIT)]
+    silent = [connected(webhook.port, webhook.trust if tls else None) for _ in range(3 * LIMIT)]
     for connection in silent:
         await connection.__aenter__()
     assert b" 200 " in await webhook.health()
@@ -132,7 +119,7 @@ async def test_silent_clients_do_not_keep_others_out(few: None, webhook: Webhook
 async def test_connections_beyond_the_limit_are_closed(
     webhook_with_busy_connections: Webhook,
 ) -> None:
-    async with webhook_with_busy_connections.connected(tls=False) as (reader, _):
+    async with connected(webhook_with_busy_connections.port, None) as (reader, _):
         with suppress(ConnectionError):
             assert await reader.read() == b""
     assert webhook_with_busy_connections.closed("limit") == 1
@@ -144,7 +131,7 @@ async def webhook_with_busy_connections(
 ) -> AsyncIterator[Webhook]:
     """Every connection has just been made, so none may be replaced."""
     monkeypatch.setattr(acceptor, "PATIENCE_SECONDS", 60.0)
-    opened = [webhook.connected() for _ in range(LIMIT)]
+    opened = [connected(webhook.port, webhook.trust) for _ in range(LIMIT)]
     for connection in opened:
         await connection.__aenter__()
     yield webhook
@@ -195,8 +182,8 @@ async def test_running_out_of_file_descriptors_is_logged(
         serving.cancel()
         with suppress(asyncio.CancelledError):
             await serving
-    said = [line for line in lines if line["event"] == "cannot accept connections"]
-    assert [line["error"] for line in said] == ["Too many open files"], "once, and not for each attempt"
+    errors = [line for line in lines if line["event"] == "cannot accept connections"]
+    assert [line["error"] for line in errors] == ["Too many open files"], "once, and not for each attempt"
 
 
 @pytest.mark.parametrize(
@@ -210,13 +197,13 @@ async def test_running_out_of_file_descriptors_is_logged(
     ids=["a header without end", "a header", "headers", "a request line"],
 )
 async def test_a_head_that_is_too_large_is_refused(webhook: Webhook, head: bytes) -> None:
-    async with webhook.connected() as (reader, writer):
+    async with connected(webhook.port, webhook.trust) as (reader, writer):
         writer.write(head)
         assert b" 431 " in await reader.readline()
 
 
 async def test_a_message_of_tiny_chunks_is_cut_off(webhook: Webhook) -> None:
-    async with webhook.connected() as (reader, writer):
+    async with connected(webhook.port, webhook.trust) as (reader, writer):
         writer.write(
             b"POST /validate/serviceexports HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         )

@@ -1,4 +1,4 @@
-"""Trusted callers: only those that know the token, or have shown a certificate, reach the plugin."""
+"""Trusted callers: only a caller with the token or a client certificate reaches the plugin."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.fuzz.bodies import interpreted
 from tests.support.reviews import EXPORT, question
@@ -23,7 +24,7 @@ SECRET = "of another tenant"
 
 
 class Knowing:
-    """A reviewer that knows what only trusted callers may hear."""
+    """A reviewer whose answers are for trusted callers only."""
 
     async def review(self, _: Request) -> Verdict:
         return Verdict(warnings=(SECRET,))
@@ -56,13 +57,22 @@ async def asked(token: str | None, path: str, body: bytes, *, certificate: bool 
     return start["status"], end["body"].decode()
 
 
+@pytest.mark.parametrize("path", [VALIDATE_EXPORTS, "/nothing"])
+async def test_a_rejected_request_shows_no_token_in_the_log(path: str) -> None:
+    with capture_logs() as lines:
+        status, _ = await asked(TOKEN, f"/{TOKEN}{path}", b"no JSON")
+
+    assert status >= 400
+    assert [line["path"] for line in lines] == [f"/TOKEN{path}"]
+
+
 QUESTIONS = [
     (VALIDATE_EXPORTS, question(EXPORT)),
     (INTERPRET, interpreted(EXPORT, "AggregateStatus", "u-1", [])),
 ]
 
 
-def hears(body: str) -> bool:
+def is_answered(body: str) -> bool:
     patch = json.loads(body)["response"].get("patch", "")
     return SECRET in body or SECRET in base64.b64decode(patch).decode()
 
@@ -82,12 +92,12 @@ def hears(body: str) -> bool:
     ],
     ids=["token", "none", "other", "certificate", "both", "unregistered", "guess", "no registration to read"],
 )
-async def test_only_trusted_callers_hear_of_other_objects(
+async def test_only_trusted_callers_see_other_objects(
     path: str, body: bytes, required: str | None, prefix: str, certificate: bool, trusted: bool
 ) -> None:
     status, answer = await asked(required, prefix + path, body, certificate=certificate)
     assert status == 200, "every caller is answered about the object itself"
-    assert hears(answer) == trusted
+    assert is_answered(answer) == trusted
 
 
 @pytest.mark.parametrize("path", ["/", "/x", f"/{TOKEN}", f"/{TOKEN}/x", f"//{TOKEN}{VALIDATE_EXPORTS}"])
@@ -97,5 +107,5 @@ async def test_other_paths_do_not_exist_with_a_token_either(path: str) -> None:
 
 async def test_a_token_is_no_part_of_what_is_logged_or_counted(capsys: pytest.CaptureFixture[str]) -> None:
     await asked(TOKEN, f"/{TOKEN}{VALIDATE_EXPORTS}", question(EXPORT))
-    assert VALIDATE_EXPORTS in (said := capsys.readouterr().out)
-    assert TOKEN not in said
+    assert VALIDATE_EXPORTS in (output := capsys.readouterr().out)
+    assert TOKEN not in output

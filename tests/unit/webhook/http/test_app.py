@@ -1,4 +1,4 @@
-"""The application without a server: what is no question, how much is taken at once, bugs of ours, the log."""
+"""The application without a server: malformed requests, limits, unhandled exceptions, the log."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_status_codes(request_: dict[str, Any], status: int) -> None:
 
 @pytest.mark.parametrize("path", [VALIDATE_EXPORTS, INTERPRET])
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         (lambda body: b"", "truncated"),
         (lambda body: b"\xff", "malformed"),
@@ -72,15 +72,15 @@ async def test_status_codes(request_: dict[str, Any], status: int) -> None:
         ),
     ],
 )
-async def test_what_is_no_question_is_refused_without_repeating_it(path: str, change: Any, told: str) -> None:
+async def test_a_malformed_body_is_refused_without_repeating_it(path: str, change: Any, problem: str) -> None:
     whole = (
         question(EXPORT) if path == VALIDATE_EXPORTS else interpreted(EXPORT, "InterpretHealth", "u-1", [])
     )
-    status, said = await post(application(), path, change(whole))
+    status, answered = await post(application(), path, change(whole))
     assert status == 400
-    assert told in said.decode()
-    assert b"Config" not in said
-    assert said.count(b"\n") == 1
+    assert problem in answered.decode()
+    assert b"Config" not in answered
+    assert answered.count(b"\n") == 1
 
 
 @pytest.fixture
@@ -95,25 +95,25 @@ async def test_contained_exceptions_are_answered_and_counted(lines: list[Any]) -
             raise RuntimeError(SECRET)
 
         def asked(path: str, body: bytes) -> Evaluation:
-            one = of[path](body)
-            return Evaluation(one.request, fail, one.answer_failure)
+            evaluation = of[path](body)
+            return Evaluation(evaluation.request, fail, evaluation.answer_failure)
 
         return {path: (lambda body, path=path: asked(path, body)) for path in of}
 
     metrics = Metrics()
     app = application(broken(dict(endpoints(None))), metrics)
-    status, said = await post(app, VALIDATE_EXPORTS, question(EXPORT))
+    status, answered = await post(app, VALIDATE_EXPORTS, question(EXPORT))
     assert status == 200
-    answer = response(said, question(EXPORT))
+    answer = response(answered, question(EXPORT))
     assert answer["status"] == {
         "status": "Failure",
         "code": 500,
         "reason": "InternalError",
         "message": INTERNAL_ERROR.format("u-1"),
     }
-    status, said = await post(app, INTERPRET, interpreted(EXPORT, "InterpretHealth", "u-2", []))
+    status, answered = await post(app, INTERPRET, interpreted(EXPORT, "InterpretHealth", "u-2", []))
     assert status == 200
-    inner = json.loads(said)["response"]
+    inner = json.loads(answered)["response"]
     assert (inner["uid"], inner["successful"], inner["status"]["code"]) == ("u-2", False, 500)
     assert metrics.answers[AnswerLabels(VALIDATE_EXPORTS, Outcome.FAILED)]._value.get() == 1
     assert [line["uid"] for line in lines if line["event"] == "unhandled exception"] == ["u-1", "u-2"]
@@ -205,11 +205,11 @@ async def test_repeatable_answers_a_replay_gets_the_same_bytes(path: str, body: 
     ],
 )
 async def test_repeatable_answers_a_second_mutation_is_empty(path: str, obj: dict[str, Any]) -> None:
-    _, said = await post(application(), path, question(obj))
-    once = patched(obj, response(said, question(obj)))
+    _, answered = await post(application(), path, question(obj))
+    once = patched(obj, response(answered, question(obj)))
     assert once != obj
-    _, said = await post(application(), path, question(once))
-    assert "patch" not in response(said, question(once))
+    _, answered = await post(application(), path, question(once))
+    assert "patch" not in response(answered, question(once))
 
 
 @pytest.mark.parametrize(("path", "body"), QUESTIONS)

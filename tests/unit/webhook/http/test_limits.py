@@ -15,6 +15,7 @@ from tests.fuzz.bodies import interpreted
 from tests.support.asgi import application, post
 from tests.support.reviews import RULE, document, question, response, review
 from tests.support.waiting import until
+from towpath.model.ownership import LAST_APPLIED
 from towpath_webhook.admission.hooks import (
     HOOKS,
     INTERPRET,
@@ -24,7 +25,6 @@ from towpath_webhook.admission.hooks import (
     VALIDATE_IMPORTS,
     VALIDATE_TRAFFIC,
 )
-from towpath_webhook.admission.match_conditions import LAST_APPLIED
 from towpath_webhook.admission.review import MAX_REPORTED
 from towpath_webhook.http.app import MAX_BODY_BYTES, MAX_VALUES, App
 

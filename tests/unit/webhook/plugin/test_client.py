@@ -35,7 +35,7 @@ from towpath_webhook.plugin.stream import MAX_BATCH_BYTES, MAX_BATCH_QUESTIONS
 
 pytestmark = pytest.mark.timeout(60)
 KNOWN = knowing(*clusters("a", "b"), *exported("web", "a", "b"))
-TOLD = f"spec.targetClusters[0] (r/z/g/nowhere): {Advice.UNKNOWN_TARGET_CLUSTER.text}"
+WARNING = f"spec.targetClusters[0] (r/z/g/nowhere): {Advice.UNKNOWN_TARGET_CLUSTER.text}"
 
 
 def written_by_user(path_type: str = "Prefix", target: str = "r/z/g/nowhere") -> dict[str, Any]:
@@ -55,15 +55,15 @@ async def running(path: Path | None, port: Port | None = None) -> AsyncIterator[
 
 
 async def warned(plugin: PluginClient, obj: dict[str, Any] = EXPORT) -> list[str]:
-    said = await answer(VALIDATE_EXPORTS, question(obj), plugin)
-    return list(response(said, question(obj)).get("warnings", []))
+    answered = await answer(VALIDATE_EXPORTS, question(obj), plugin)
+    return list(response(answered, question(obj)).get("warnings", []))
 
 
 async def test_its_word_is_added_each_thing_once(tmp_path: Path) -> None:
     async with running(tmp_path / "s") as target, PluginClient(PluginAddress(target), Metrics()) as plugin:
-        assert await warned(plugin) == [TOLD]
-        said = await answer(VALIDATE_POLICIES, question(None, EXPORT), plugin)
-        assert response(said, question(None, EXPORT))["allowed"]
+        assert await warned(plugin) == [WARNING]
+        answered = await answer(VALIDATE_POLICIES, question(None, EXPORT), plugin)
+        assert response(answered, question(None, EXPORT))["allowed"]
 
 
 async def test_a_plugin_that_is_down_is_one_warning_and_is_asked_again(tmp_path: Path) -> None:
@@ -72,29 +72,29 @@ async def test_a_plugin_that_is_down_is_one_warning_and_is_asked_again(tmp_path:
         rule, silent = await warned(plugin, written_by_user("Exact"))
         assert rule.startswith("spec.rules[0].pathType (Exact): ")
         assert silent == PLUGIN_UNAVAILABLE
-        assert await warned(plugin, written_by_user(target="x")) == [], "who is refused need not know"
+        assert await warned(plugin, written_by_user(target="x")) == [], "a refusal carries no warning"
         asked = interpreted(EXPORT, "AggregateStatus", "u-1", [])
-        said = json.loads(await answer(INTERPRET, asked, plugin))["response"]
-        assert said == {"uid": "u-1", "successful": True}
+        result = json.loads(await answer(INTERPRET, asked, plugin))["response"]
+        assert result == {"uid": "u-1", "successful": True}
         assert metrics.plugin_failures["UNAVAILABLE"]._value.get() == 2
         async with running(tmp_path / "s"):
-            await until(lambda: warned(plugin), lambda told: told == [TOLD], patience=5)
-        await until(lambda: warned(plugin), lambda told: told == [PLUGIN_UNAVAILABLE], patience=5)
+            await until(lambda: warned(plugin), lambda warnings: warnings == [WARNING], patience=5)
+        await until(lambda: warned(plugin), lambda warnings: warnings == [PLUGIN_UNAVAILABLE], patience=5)
         assert metrics.plugin_seconds[PluginCall.REVIEW]._sum.get() > 0
 
 
 async def test_the_status_of_an_export_is_its_word(tmp_path: Path) -> None:
     async with running(tmp_path / "s") as target, PluginClient(PluginAddress(target), Metrics()) as plugin:
         asked = interpreted(export(), "AggregateStatus", "u-1", aggregated({"a": invalid("no such port")}))
-        said = json.loads(await answer(INTERPRET, asked, plugin))["response"]
-        (patch,) = json.loads(base64.b64decode(said["patch"]))
+        result = json.loads(await answer(INTERPRET, asked, plugin))["response"]
+        (patch,) = json.loads(base64.b64decode(result["patch"]))
         assert patch["path"] == "/status"
-        conditions = {one["type"]: one for one in patch["value"]["conditions"]}
+        conditions = {condition["type"]: condition for condition in patch["value"]["conditions"]}
         assert "no such port" in conditions["Valid"]["message"]
 
 
 class Odd(ReviewerServicer):
-    """A plugin that reads a message and does with it what a test says, until the stream is over."""
+    """A plugin that reads a message and handles it as a test defines, until the stream ends."""
 
     def __init__(self, *turns: Turn) -> None:
         self._turns = iter(turns)
@@ -112,20 +112,20 @@ class Odd(ReviewerServicer):
             yield response
 
     async def ReviewAdmission(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Not what the webhook calls."""
+        """Not called by the webhook."""
 
     async def AggregateStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Not what the webhook calls."""
+        """Not called by the webhook."""
 
     async def InterpretHealth(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Not what the webhook calls."""
+        """Not called by the webhook."""
 
 
 Turn = Callable[[pb.ReviewRequest, Any], Awaitable[pb.ReviewResponse | None]]
 
 
 async def named(request: pb.ReviewRequest, _: Any = None) -> pb.ReviewResponse:
-    """Answer each question with the name of what it is about."""
+    """Answer each question with the name of its object."""
     return pb.ReviewResponse(
         answers=(
             pb.Answer(
@@ -169,8 +169,8 @@ async def test_concurrent_questions_share_a_message(tmp_path: Path) -> None:
     odd = Odd(named)
     names = [f"web-{number}" for number in range(200)]
     async with asking(odd, tmp_path / "s") as (plugin, _):
-        said = await asyncio.gather(*(warned(plugin, about(name)) for name in names))
-    assert said == [[name] for name in names]
+        warnings = await asyncio.gather(*(warned(plugin, about(name)) for name in names))
+    assert warnings == [[name] for name in names]
     assert sum(odd.sizes) == len(names)
     assert max(odd.sizes) == MAX_BATCH_QUESTIONS
     assert len(odd.sizes) < len(names) / 2
@@ -181,8 +181,8 @@ async def test_a_large_question_goes_alone(tmp_path: Path) -> None:
     large = {"labels": {"x": "y" * MAX_BATCH_BYTES}}
     objects = [about("a"), {**EXPORT, "metadata": {**EXPORT["metadata"], **large}}, about("b"), about("c")]
     async with asking(odd, tmp_path / "s") as (plugin, _):
-        said = await asyncio.gather(*(warned(plugin, obj) for obj in objects))
-    assert said == [["a"], ["web"], ["b"], ["c"]]
+        warnings = await asyncio.gather(*(warned(plugin, obj) for obj in objects))
+    assert warnings == [["a"], ["web"], ["b"], ["c"]]
     assert odd.sizes == [2, 2]
 
 
@@ -191,8 +191,8 @@ async def test_a_plugin_that_stops_before_it_answers_is_asked_again(tmp_path: Pa
         return None
 
     async with asking(Odd(stops, named), tmp_path / "s") as (plugin, metrics):
-        said = await asyncio.gather(*(warned(plugin, about(name)) for name in "abc"))
-        assert said == [["a"], ["b"], ["c"]]
+        warnings = await asyncio.gather(*(warned(plugin, about(name)) for name in "abc"))
+        assert warnings == [["a"], ["b"], ["c"]]
         assert failures(metrics) == {}
 
 
@@ -220,7 +220,7 @@ async def test_a_plugin_that_hangs_delays_only_the_first_callers(
         assert failures(metrics) == {"DEADLINE_EXCEEDED": 1}
 
 
-async def test_a_plugin_that_answers_what_nobody_asked_is_not_believed(tmp_path: Path) -> None:
+async def test_an_answer_to_another_question_is_not_used(tmp_path: Path) -> None:
     async def twice(request: pb.ReviewRequest, _: Any) -> pb.ReviewResponse:
         answers = (await named(request)).answers
         return pb.ReviewResponse(answers=[*answers, *answers])
@@ -273,9 +273,9 @@ async def test_whoever_gives_up_leaves_the_others_their_answers(tmp_path: Path) 
         asked[1].cancel()
         late[1].cancel()
         go_on.set()
-        said = await asyncio.gather(*asked, *late, return_exceptions=True)
-        heard = ["".join(one) for one in said if isinstance(one, list)]
-        assert heard == ["a", "c", "d", "e", "g"]
+        results = await asyncio.gather(*asked, *late, return_exceptions=True)
+        answered = ["".join(result) for result in results if isinstance(result, list)]
+        assert answered == ["a", "c", "d", "e", "g"]
         assert failures(metrics) == {}
 
 
@@ -293,4 +293,4 @@ async def test_by_mutual_tls_with_certificates_that_are_renewed(
     ):
         assert await warned(plugin) == [PLUGIN_UNAVAILABLE], "a certificate of a stranger"
         written(tmp_path / "webhook", identity(theirs, "webhook"), ours)
-        await until(lambda: warned(plugin), lambda told: told == [TOLD], patience=10)
+        await until(lambda: warned(plugin), lambda warnings: warnings == [WARNING], patience=10)

@@ -1,4 +1,4 @@
-"""The configurations: that they say what the table says, and that anything else is seen and put right."""
+"""The configurations: they match the table, and any drift is found and corrected."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ MADE = configurations(Settings(URL), OLD)
 
 
 def by_kind(settings: Settings | None = None) -> dict[str, list[dict[str, Any]]]:
-    return {one["kind"]: one["webhooks"] for one in configurations(settings or Settings(URL), OLD)}
+    return {
+        configuration["kind"]: configuration["webhooks"]
+        for configuration in configurations(settings or Settings(URL), OLD)
+    }
 
 
 def test_every_hook_of_the_table_is_registered_as_it_says() -> None:
@@ -43,10 +46,10 @@ def test_every_hook_of_the_table_is_registered_as_it_says() -> None:
         (registration.VALIDATING, registry.VALIDATING),
     ):
         assert [hook["name"] for hook in made[kind]] == [hook.name for hook in table]
-        for hook, said in zip(made[kind], table, strict=True):
-            assert hook["clientConfig"]["url"] == URL + said.path
-            assert hook["failurePolicy"] == said.failure_policy
-            assert [c["name"] for c in hook["matchConditions"]] == [c.name for c in said.conditions]
+        for hook, row in zip(made[kind], table, strict=True):
+            assert hook["clientConfig"]["url"] == URL + row.path
+            assert hook["failurePolicy"] == row.failure_policy
+            assert [c["name"] for c in hook["matchConditions"]] == [c.name for c in row.conditions]
             assert hook["sideEffects"] == "None"
             assert hook["timeoutSeconds"] <= 3
 
@@ -75,11 +78,11 @@ def test_a_failure_policy_given_counts_for_all() -> None:
 
 def test_a_service_is_asked_at_the_same_paths() -> None:
     made = by_kind(Settings(Service("karmada-system", "towpath", 8443)))
-    there = [hook["clientConfig"]["service"] for hooks in made.values() for hook in hooks]
-    assert {one["path"] for one in there} == {
+    references = [hook["clientConfig"]["service"] for hooks in made.values() for hook in hooks]
+    assert {reference["path"] for reference in references} == {
         hook["clientConfig"]["url"].removeprefix(URL) for hooks in by_kind().values() for hook in hooks
     }
-    assert {(one["namespace"], one["name"], one["port"]) for one in there} == {
+    assert {(reference["namespace"], reference["name"], reference["port"]) for reference in references} == {
         ("karmada-system", "towpath", 8443)
     }
 
@@ -99,7 +102,7 @@ def test_settings_survive_the_config_map(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         ({}, "https://HOST:PORT"),
         ({"url": "http://a"}, "https://HOST:PORT"),
@@ -108,8 +111,8 @@ def test_settings_survive_the_config_map(settings: Settings) -> None:
         ({"service": "a"}, "NAMESPACE/NAME:PORT"),
     ],
 )
-def test_damaged_settings_are_reported(data: dict[str, str], told: str) -> None:
-    with pytest.raises(InvalidObject, match=told):
+def test_damaged_settings_are_reported(data: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidObject, match=message):
         Settings.parse(data)
 
 
@@ -159,7 +162,7 @@ def test_names_are_those_by_which_it_is_called() -> None:
 
 
 def as_stored(configuration: dict[str, Any]) -> dict[str, Any]:
-    """Return what an apiserver makes of it: more metadata, and a default that we do not know of."""
+    """Return the object as an apiserver stores it: more metadata, and a default unknown to the webhook."""
     stored = copy.deepcopy(configuration)
     stored["metadata"] |= {"uid": "u", "resourceVersion": "7", "generation": 3}
     for hook in stored["webhooks"]:
@@ -197,7 +200,7 @@ DRIFTS = [
 ]
 
 
-@pytest.mark.parametrize("configuration", MADE, ids=lambda one: one["kind"])
+@pytest.mark.parametrize("configuration", MADE, ids=lambda configuration: configuration["kind"])
 @pytest.mark.parametrize("drift", DRIFTS)
 def test_drift_is_put_right(configuration: dict[str, Any], drift: str) -> None:
     stored = as_stored(configuration)
@@ -205,7 +208,7 @@ def test_drift_is_put_right(configuration: dict[str, Any], drift: str) -> None:
     edit(stored["webhooks"], drift)
     right = repaired(stored, configuration)
     assert right is not None
-    assert right["metadata"]["resourceVersion"] == "7", "nobody else's write is lost"
+    assert right["metadata"]["resourceVersion"] == "7", "no other client's write is lost"
     assert repaired(right, configuration) is None
 
 
@@ -232,7 +235,7 @@ def test_of_another_version_only_the_trust_is_kept_right() -> None:
     assert "DELETE" in right["webhooks"][0]["rules"][0]["operations"]
 
 
-def test_what_is_carried_is_what_every_hook_trusts() -> None:
+def test_the_stored_ca_is_that_of_every_hook() -> None:
     both = configurations(Settings(URL), OLD + NEW)[1]
     assert trusted_authorities(both) == {*split_pem(OLD), *split_pem(NEW)}
     both["webhooks"][0]["clientConfig"]["caBundle"] = MADE[1]["webhooks"][0]["clientConfig"]["caBundle"]
@@ -242,12 +245,12 @@ def test_what_is_carried_is_what_every_hook_trusts() -> None:
     assert trusted_authorities({"webhooks": []}) == set()
 
 
-def test_only_what_is_labelled_is_ours() -> None:
+def test_only_labelled_objects_belong_to_towpath() -> None:
     assert registration.is_ours(MADE[0])
     assert not registration.is_ours({"metadata": {"name": "towpath"}})
 
 
-def test_the_probe_concerns_nobody_else() -> None:
+def test_the_probe_matches_no_other_object() -> None:
     (hook,) = registration.probe(Settings(URL), OLD, "n1")["webhooks"]
     assert hook["objectSelector"] == {"matchLabels": registration.probed("n1")["metadata"]["labels"]}
     assert hook["failurePolicy"] == "Fail"

@@ -1,4 +1,4 @@
-"""Which protocol a port speaks, and how its requests travel: as HTTP, or as a byte stream in a tunnel.
+"""Which protocol a port speaks, and how towpath-net carries it: as HTTP, or as a byte stream in a tunnel.
 
 ``appProtocol`` decides, then the beginning of the port's name, as in FSM. HTTP is assumed otherwise.
 """
@@ -38,8 +38,3 @@ def transport_of(app_protocol: str | None, port_name: str | None) -> Transport:
     name = (port_name or "").lower()
     is_stream = any(name == known or name.startswith(f"{known}-") for known in _STREAMS)
     return Transport.STREAM if is_stream else Transport.HTTP
-
-
-def tunnel_host(namespace: str, name: str, port: int) -> str:
-    """Return the authority by which a gateway knows the port of a Service in a CONNECT request."""
-    return f"{name}.{namespace}.tunnel.towpath.io:{port}"

@@ -1,0 +1,42 @@
+"""The cluster set as the plugin's stream tells it: a fold over its responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from towpath.proto.v1alpha1.inventory_pb2 import FleetService, ServiceName, ServiceSummary, WatchFleetResponse
+from towpath.proto.v1alpha1.service_pb2 import Cluster
+
+NONE: Mapping[str, Cluster] = {}
+
+
+class ServiceId(NamedTuple):
+    """Names an exported service."""
+
+    namespace: str
+    name: str
+    dialect: str
+
+
+class Fleet(NamedTuple):
+    """Members by name, and exported services. Messages in it are never changed."""
+
+    clusters: Mapping[str, Cluster] = NONE
+    services: Mapping[ServiceId, FleetService] = {}
+
+
+def after(fleet: Fleet, part: WatchFleetResponse) -> Fleet:
+    """Return the cluster set after a response of the stream."""
+    clusters, services = dict(fleet.clusters), dict(fleet.services)
+    clusters |= {cluster.name: cluster for cluster in part.clusters}
+    services |= {_id(service.summary): service for service in part.services}
+    for name in part.gone_clusters:
+        clusters.pop(name, None)
+    for gone in part.gone_services:
+        services.pop(_id(gone), None)
+    return Fleet(clusters, services)
+
+
+def _id(named: ServiceSummary | ServiceName) -> ServiceId:
+    return ServiceId(named.namespace, named.name, named.dialect)
