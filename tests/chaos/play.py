@@ -43,7 +43,9 @@ FAULTS = (
 _REQUESTS = 90
 """A plugin is killed after so many requests at most; it reads the world with some 24."""
 _STEPS = 12
-"""... or so many changes."""
+"""... or so many changes, if its fault has taken place, ..."""
+_PATIENT_STEPS = 120
+"""... or so many in any case."""
 _WATCHES = 10
 """A plugin opens more than so many."""
 _APISERVER = "karmada-apiserver"
@@ -105,18 +107,23 @@ class Play:
         most, before = self.random.randint(1, _REQUESTS), proxy.passed.total()
         had = proxy.done[fault.act] if fault else 0
 
+        def taken_place() -> bool:
+            """On a slow machine few requests come at first, and none of them may meet the fault."""
+            return fault is None or proxy.done[fault.act] > had
+
         def enough(passed: Counter[Sort]) -> bool:
-            """Not before the fault has taken place; on a slow machine few requests come at first."""
-            return passed.total() - before >= most and (fault is None or proxy.done[fault.act] > had)
+            return passed.total() - before >= most and taken_place()
 
         with ExitStack() as stack:
             if fault is not None:
                 stack.enter_context(proxy.fault(fault))
             self.plugin.start()
             await proxy.until(lambda passed: passed.total() > before, patience=30)
-            for _ in range(_STEPS):
+            for number_of_changes in range(_PATIENT_STEPS):
                 await churn.step()
                 if await proxy.until(enough, patience=0.2):
+                    break
+                if number_of_changes >= _STEPS and taken_place():
                     break
             lived = self.plugin.lives
             self.plugin.kill()

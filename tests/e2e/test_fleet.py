@@ -16,8 +16,11 @@ from towpath.karmada.client import Client
 from towpath.local import members as joining
 from towpath.local import store
 from towpath.model.keys import Dialect
+from towpath.rules.reasons import Advice
 
 LATE = "late"
+ALIAS = "late-too"
+"""The name under which the late member joins a second time."""
 SOON = 5.0
 """Seconds within which a member that is Ready has every import."""
 REFRESH = 30.0
@@ -48,6 +51,20 @@ class Fleet:
         env = await joining.join_live(store.load(self.plane.env.root), LATE, lambda _: None)
         client = await Client.connect(env.kubeconfig(LATE), user_agent="towpath-tests")
         self.members[LATE] = await self._open.enter_async_context(client)
+
+    async def join_again(self) -> None:
+        """Join the late member under another name too, as who forgets that it has joined does."""
+        async with await Client.connect(self.plane.karmada, user_agent="towpath-tests") as karmada:
+            spec = (await karmada.get(resources.CLUSTERS, LATE))["spec"]
+            twin = {"apiVersion": resources.CLUSTERS.api_version, "kind": resources.CLUSTERS.kind}
+            await karmada.apply(
+                resources.CLUSTERS, {**twin, "metadata": {"name": ALIAS}, "spec": spec}, "towpath-tests"
+            )
+
+    async def part_again(self) -> None:
+        async with await Client.connect(self.plane.karmada, user_agent="towpath-tests") as karmada:
+            await karmada.delete(resources.CLUSTERS, ALIAS)
+            await joining.wait_for_cluster(karmada, ALIAS, lambda cluster: cluster is None, "still exists")
 
     async def part(self) -> None:
         await self._open.aclose()
@@ -116,6 +133,13 @@ async def test_a_member_that_comes_late_moves_leaves_and_comes_back(
         await fleet.join()
         await until(lambda: shop.seen(fleet.members), lambda seen: seen.get(LATE) == {80: others}, SOON)
         await until(lambda: fleet.keys(shop), lambda keys: key in keys and len(keys) == 3)
+
+        # One cluster under two names would import from itself.
+        await fleet.join_again()
+        told = f"{LATE}, {ALIAS}: {Advice.JOINED_TWICE.text}"
+        await until(lambda: message(shop), lambda text: told in text)
+        await fleet.part_again()
+        await until(lambda: message(shop), lambda text: ALIAS not in text)
     finally:
         plane.kubectl("delete", f"clusters.{shop.dialect.value}", LATE)
 
@@ -150,6 +174,12 @@ async def test_terminal_no_cluster_fit_a_late_member_gets_its_imports(
         plane.kubectl("apply", "-f-", stdin=json.dumps(bare), member="cluster-2")
     await until(serves, bool, REFRESH)
     await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS, SOON)
+
+
+async def message(shop: Shop) -> str:
+    """Return the message of the condition Valid."""
+    text: str = (await shop.conditions()).get("Valid", {}).get("message", "")
+    return text
 
 
 def _serving(plane: Plane) -> set[str]:

@@ -12,8 +12,12 @@ from collections.abc import Iterable, Mapping
 
 from towpath.model.cluster import Member
 
-CATCHING_UP_SECONDS = 120.0
-"""How long after a member became Ready such a failure is not reported as one. A minute was observed."""
+CATCHING_UP_SECONDS = 180.0
+"""How long after a member became Ready such a failure is not reported as one.
+
+Karmada's reflectors (client-go reflector.go) connect again after up to a minute, and what has failed for a
+minute is tried again after up to 100 s more (exponential from 5 ms, ratelimiterflag in Karmada).
+"""
 _EXISTS, _EXISTS_UNMANAGED = '" already exists', "already exists in the cluster"
 """The words of an apiserver, and those of Karmada (objectwatcher.go)."""
 

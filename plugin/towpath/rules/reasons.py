@@ -60,7 +60,7 @@ class ExclusionReason(Reason):
     CATCHING_UP = (
         "CatchingUp",
         "The cluster is Ready again, and Karmada does not know yet that it holds the objects.",
-        "Wait two minutes. Karmada finds them by itself.",
+        "Wait three minutes. Karmada finds them by itself.",
     )
     SUSPENDED = (
         "Suspended",
@@ -236,7 +236,7 @@ class ConditionReason(Reason):
     CATCHING_UP = (
         "CatchingUp",
         "The cluster is Ready again, and Karmada does not know yet that it holds the import.",
-        "Wait two minutes. Karmada finds it by itself.",
+        "Wait three minutes. Karmada finds it by itself.",
     )
     NOT_REPORTED = (
         "NotReported",
