@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
@@ -123,7 +124,12 @@ async def test_without_a_live_object_everything_is_new(plane: Plane, namespace: 
     assert {line[0] for lines in shown.values() for line in lines} == {"+"}
 
     shop.apply(shop.service(), shop.export(), shop.policy())
-    assert sorted(differing(planned(plane, "-o", "diff").stdout, namespace)) == KINDS
+
+    async def shown_live() -> list[str]:
+        done = await asyncio.to_thread(planned, plane, "-o", "diff")
+        return sorted(differing(done.stdout, namespace))
+
+    await until(shown_live, lambda kinds: kinds == KINDS)  # as soon as Karmada has bound them
 
 
 def test_an_import_of_another_owner_is_reported(plane: Plane, namespace: str) -> None:

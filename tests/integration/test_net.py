@@ -199,7 +199,7 @@ async def test_a_service_of_another_cluster(
         labels = (f'cluster="{ck("cluster-1")}"', 'direction="egress"', f'namespace="{here.namespace}"')
         flow = ",".join((*labels, 'port="80"', 'service="web"'))
         await until(agent.metrics, lambda text: f"towpath_net_requests_total{{{flow}}} " in text)
-        assert f"towpath_net_gateway_reachable{{{flow}}} 1.0" in await agent.metrics()
+        await until(agent.metrics, lambda text: f"towpath_net_gateway_reachable{{{flow}}} 1.0" in text)
         role = here.plane.client(MEMBER).get(resources.CLUSTER_ROLES, SYSTEM_ROLE)
         owners = here.slice()["metadata"]["ownerReferences"]
         assert [owner["uid"] for owner in owners] == [role["metadata"]["uid"]]
@@ -308,7 +308,7 @@ async def test_it_may_do_what_it_does_and_nothing_else(
         node("", through, tmp_path / "a", "node-a") as agent,
     ):
         gateway_url = f"{agent.path.address}:{agent.path.settings.gateway_port}"
-        assert "the gateway of paris" in await answer(session, gateway_url)
+        await until(lambda: answer(session, gateway_url), lambda text: "the gateway of paris" in text)
         for name in ("web", "api"):
             here.apply(service(name), service_import(here.far, name), traffic_policy("ActiveActive", name))
             await here.listener(name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from towpath.derivation.derive import Derived, derive
 from towpath.derivation.render import Rendered
-from towpath.derivation.stages import Current, Write, stages
+from towpath.derivation.stages import Current, Write, clusters_of, stages
 from towpath.model.cluster import Member
 from towpath.model.condition import Condition
 from towpath.model.export import Export, ExportRule
@@ -127,6 +127,8 @@ class Store:
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     templates: list[dict[str, Any] | None] = field(default_factory=list)
     """Former templates, which Karmada may still go by."""
+    listed: set[str] = field(default_factory=set)
+    """Clusters of former PropagationPolicies, which the scheduler may not have taken from the binding yet."""
 
     def live(self) -> Current:
         overrides = {name: obj for (kind, name), obj in self.objects.items() if kind == "OverridePolicy"}
@@ -134,6 +136,7 @@ class Store:
             self.objects.get(("ServiceImport", KEY.name)),
             self.objects.get(("PropagationPolicy", import_policy_name(KEY))),
             overrides,
+            frozenset(self.listed),
         )
 
     def write(self, change: Write) -> None:
@@ -142,6 +145,7 @@ class Store:
         if obj["kind"] == "ServiceImport":
             # One that is deleted takes its binding along: what is made anew begins anew.
             self.templates = [*self.templates, self.objects.get(place)] if change.wanted else []
+            self.listed = self.listed if change.wanted else set()
         if change.wanted is None:
             gone = self.objects.pop(place)
             uid = (change.live or {})["metadata"].get("uid", gone["metadata"]["uid"])
@@ -153,6 +157,8 @@ class Store:
         now: Any = merged(was, fields["fieldsV1"], change.wanted)
         now["metadata"]["managedFields"] = [{"manager": FIELD_MANAGER, "fieldsV1": owned(change.wanted)}]
         now["spec"].setdefault("defaulted", "by a webhook")
+        if obj["kind"] == "PropagationPolicy" and self.live().service_import:
+            self.listed |= set(clusters_of(self.live().propagation))
         self.objects[place] = now
 
     def bring(
@@ -175,6 +181,7 @@ class Store:
             for _ in self.bring(wanted, arrived=arrived):
                 pass
             self.templates.clear()
+            self.listed.clear()
 
     def sees(self, cluster: str) -> set[str]:
         """Return the cluster keys that Karmada may send to a cluster now.
@@ -189,7 +196,7 @@ class Store:
         live = self.live()
         if template is None or live.propagation is None:
             return set()
-        if cluster not in live.propagation["spec"]["placement"]["clusterAffinity"]["clusterNames"]:
+        if cluster not in {*clusters_of(live.propagation), *self.listed}:
             return set()
         ports = template["spec"]["ports"]
         for _, policy in sorted(live.overrides.items()):

@@ -163,8 +163,9 @@ class ServiceExports:
         routes = gateway_route.wanted(snapshot)
         arrival = arrival_of(snapshot.imports, wanted, gateway_route.unrouted(snapshot, routes))
         arrived = not snapshot.imports.reflecting or not arrival.behind
+        settled = arrived and snapshot.current.bound <= wanted.digests.keys()
         self.ready[key] = wanted.refused or conditions.ready(sorted(wanted.digests), arrival)
-        writes = tuple(stages(snapshot.current, wanted, export=service.uid, arrived=arrived))
+        writes = tuple(stages(snapshot.current, wanted, export=service.uid, arrived=settled))
         rollout = self._rollout(snapshot, wanted, arrival, writing=bool(writes))
         return (
             brought_service.decide(snapshot, wanted)

@@ -38,11 +38,16 @@ Rule = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Current:
-    """The objects of one service as they are. ``overrides`` by name; None and absence mean: not there."""
+    """The objects of one service as they are. ``overrides`` by name; None and absence mean: not there.
+
+    ``bound`` are the clusters of the ResourceBinding of the ServiceImport, or of a former one of its name:
+    Karmada's scheduler follows the PropagationPolicy later than Karmada reads a template.
+    """
 
     service_import: Object | None = None
     propagation: Object | None = None
     overrides: Mapping[str, Object] = field(default_factory=dict)
+    bound: frozenset[str] = frozenset()
 
 
 class Write(NamedTuple):
@@ -222,13 +227,15 @@ class Transition:
     def _shown(self) -> frozenset[str]:
         """The importing clusters of now that stand in the old template or in the new one."""
         both = _in_template(self.live.service_import) | _in_template(self.wanted.service_import)
-        return both & frozenset(clusters_of(self.live.propagation)) - self._named
+        listed = frozenset(clusters_of(self.live.propagation)) if self.live.service_import else frozenset()
+        return both & (listed | self.live.bound) - self._named
 
     @cached_property
     def _staying(self) -> dict[str, Rule]:
-        """What importers see now, if the list stays and the new template would show them themselves."""
-        if self.propagation is not self.live.propagation or self.live.service_import is None:
-            return {}
+        """What clusters that stop importing see now, if the new template would show them themselves.
+
+        Where there is no template that is nothing.
+        """
         overridden = {name for obj in self.live.overrides.values() for name in rule_by_cluster(obj)}
         rule = {"overriders": {"plaintext": [_ports(self.live.service_import)]}}
         names = self._shown & _in_template(self.wanted.service_import) - overridden
@@ -257,8 +264,9 @@ def _blank(wanted: Rendered) -> Object:
     return {**like, "kind": "OverridePolicy", "spec": spec}
 
 
-def _ports(template: Object) -> dict[str, Any]:
-    return {"path": "/spec/ports", "operator": "replace", "value": template["spec"]["ports"]}
+def _ports(template: Object | None) -> dict[str, Any]:
+    ports = template["spec"]["ports"] if template else []
+    return {"path": "/spec/ports", "operator": "replace", "value": ports}
 
 
 def rule_by_cluster(policy: Object | None) -> dict[str, Rule]:

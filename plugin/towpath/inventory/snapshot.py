@@ -223,7 +223,8 @@ def _current(
     watched, name, owners = inventory.watched, import_policy_name(key), (sources, others)
     names = (name, *sorted(inventory.numbered.get(Name(key.namespace, key.name), ())))
     overrides = {n: obj for n in names if (obj := _own(watched.overrides.get(n, key.namespace), *owners))}
-    return Current(template, _own(watched.propagation.get(name, key.namespace), *owners), overrides)
+    propagation = _own(watched.propagation.get(name, key.namespace), *owners)
+    return Current(template, propagation, overrides, watched.bound(key, "ServiceImport"))
 
 
 def _brought(inventory: Inventory, key: ServiceKey) -> BroughtService | None:

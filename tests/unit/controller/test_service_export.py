@@ -776,6 +776,17 @@ def test_policies_of_the_other_dialects_export_stay() -> None:
     assert take(reconcile.inventory, key(), NOW, idle=True).current.propagation is not None
 
 
+def test_clusters_bound_to_an_import_or_a_former_one_are_known() -> None:
+    """The scheduler is late: what such a cluster would be sent has to be right for it."""
+    reconcile = Pass(*FLEET, USER, *exported("web", "a"))
+    reconcile.apply()
+    former = {**IMPORT, "metadata": {"name": "web", "namespace": "shop", "uid": "uid-of-a-former-one"}}
+    tell(reconcile.inventory, binding(former, "a", "b"))
+    assert take(reconcile.inventory, key(), NOW, idle=True).current.bound == {"a", "b"}
+    other = key()._replace(dialect=Dialect.MULTICLUSTER)
+    assert take(reconcile.inventory, other, NOW, idle=True).current.bound == set()
+
+
 def test_policies_of_a_deleted_export_go_to_the_other_dialect() -> None:
     """The first withdraws its import alone, and the second takes the policies over."""
     other = key()._replace(dialect=Dialect.MULTICLUSTER)
