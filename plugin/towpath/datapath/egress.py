@@ -141,7 +141,8 @@ def _cluster(name: str, affinity: str | None, options: Json, failures: int = 5) 
         options=options,
         # A gateway that is gone must not stay in use because its health check still passes.
         ignore_health_on_host_removal=True,
-        common_lb_config={"locality_weighted_lb_config": {}},
+        # Envoy would hold back for a second that a new gateway has passed its first check.
+        common_lb_config={"locality_weighted_lb_config": {}, "update_merge_window": "0s"},
         # An application that answers 500 says nothing of its gateway.
         outlier_detection={
             "consecutive_5xx": 5,
