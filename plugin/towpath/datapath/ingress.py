@@ -213,7 +213,7 @@ def _hash_policy(export: MemberExport) -> tuple[Json, ...]:
 def _cluster(name: str, export: MemberExport) -> Resource:
     sticky = export.export.session_sticky
     balancer = "MAGLEV" if sticky else _BALANCERS[export.export.load_balancer]
-    return envoy.cluster(name, balancer=balancer, options=envoy.same_protocol())
+    return envoy.cluster(name, balancer=balancer, options=envoy.SAME_PROTOCOL)
 
 
 def _endpoints(name: str, port: ServicePort, slices: Sequence[Slice]) -> Resource:
