@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import aiohttp
@@ -14,7 +15,8 @@ from tests.support.envoys import app, call
 from tests.support.load import load
 from tests.support.members import export, gateway, imported, key, pods, policy, serving, using
 from tests.support.waiting import until
-from towpath.datapath.envoy import Kind
+from towpath.datapath.derive import derive
+from towpath.datapath.envoy import Json, Kind, typed
 from towpath.datapath.world import ServiceName
 from towpath.net.draining import drain
 from towpath.net.snapshot import snapshot
@@ -169,16 +171,50 @@ async def test_pods_that_are_replaced_fail_no_request(fleet: Fleet, session: aio
     assert calls.seen["pod-4"] > 20
 
 
-async def test_a_rejected_resource_stops_nothing_else(fleet: Fleet, session: aiohttp.ClientSession) -> None:
-    derived, last = fleet.client.derived, fleet.client.snapshot
-    bodies = {kind: dict(found) for kind, found in derived.resources.items()}
-    bodies[Kind.CLUSTER]["bad"] = {"name": "bad", "type": "EDS", "lb_policy": "CLUSTER_PROVIDED"}
-    bodies[Kind.LISTENER]["bad"] = {"name": "bad"}
-    fleet.client.snapshot = snapshot(bodies, last, lambda _: None)
+_PORT = {"socket_address": {"address": "127.0.0.1", "port_value": 70000}}
+_NO_PREFIX = typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy")
+_BROKEN_ROUTE = {"match": {"safe_regex": {"regex": "("}}, "route": {"cluster": "a"}}
+_NO_ADDRESS = {"endpoint": {"address": {"socket_address": {"address": "no host", "port_value": 1}}}}
+BAD: Mapping[str, tuple[Kind, Json]] = {
+    "a cluster that cannot be made": (Kind.CLUSTER, {"lb_policy": "CLUSTER_PROVIDED"}),
+    "a cluster that is not valid": (Kind.CLUSTER, {"outlier_detection": {"max_ejection_percent": 300}}),
+    "a listener that is not valid": (Kind.LISTENER, {"address": _PORT}),
+    "a listener with a bad filter": (
+        Kind.LISTENER,
+        {"filter_chains": [{"filters": [{"name": "x", "typed_config": _NO_PREFIX}]}]},
+    ),
+    "routes that are not valid": (Kind.ROUTES, {"virtual_hosts": [{"name": "x", "domains": []}]}),
+    "routes that Envoy does not name": (
+        Kind.ROUTES,
+        {"virtual_hosts": [{"name": "x", "domains": ["*"], "routes": [_BROKEN_ROUTE]}]},
+    ),
+    "endpoints that are not valid": (Kind.ENDPOINTS, {"endpoints": [{"priority": 200}]}),
+    "endpoints that Envoy does not name": (Kind.ENDPOINTS, {"endpoints": [{"lb_endpoints": [_NO_ADDRESS]}]}),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+async def test_a_rejected_resource_stops_nothing_else(
+    fleet: Fleet, session: aiohttp.ClientSession, case: str
+) -> None:
+    """What comes together with it arrives, and what was there before can be changed."""
+    kind, fields = BAD[case]
+    world, both = fleet.importing(policy("ActiveActive", "cluster-1")), policy("ActiveActive")
+    for name in ("a", "bad", "z"):
+        world = using(key(name), imported(gateway("cluster-3", fleet.second.address)), both, world=world)
+    fleet.client.derived = derived = derive(
+        world, fleet.client.derived.allocation, fleet.client.settings, fleet.client.derived
+    )
+    bodies = {of: dict(found) for of, found in derived.resources.items()}
+    bodies[kind]["egress/shop/bad:80"] = {**bodies[kind]["egress/shop/bad:80"], **fields}
+    fleet.client.snapshot = snapshot(bodies, fleet.client.snapshot, lambda _: pytest.fail("not encoded"))
     await fleet.client.discovery.publish(fleet.client.snapshot)
     await fleet.client.discovery.settled()
-    assert fleet.client.rejections >= 2
+    assert fleet.client.discovery.refused() == {(kind.name, "egress/shop/bad:80")}
+    for name, pod in (("a", "pod-3"), ("web", "pod-1"), ("z", "pod-3")):
+        assert await call(session, fleet.client.listener("shop", name, 80)) == pod
     await fleet.client.apply(fleet.importing(policy("ActiveActive", "cluster-3")))
-    assert {await call(session, fleet.url) for _ in range(10)} == {"pod-3"}
-    fleet.client.metrics.rejections["CLUSTER"].reset()
-    fleet.client.metrics.rejections["LISTENER"].reset()
+    assert await call(session, fleet.url) == "pod-3"
+    assert fleet.client.discovery.refused() == set()
+    assert fleet.client.rejections >= 1
+    fleet.client.metrics.rejections[kind.name].reset()
