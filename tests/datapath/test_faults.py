@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import aiohttp
@@ -14,7 +15,8 @@ from tests.support.envoys import app, call
 from tests.support.load import load
 from tests.support.members import export, gateway, imported, key, pods, policy, serving, using
 from tests.support.waiting import until
-from towpath.datapath.envoy import Kind
+from towpath.datapath.derive import derive
+from towpath.datapath.envoy import Json, Kind, typed
 from towpath.datapath.world import ServiceName
 from towpath.net.draining import drain
 from towpath.net.snapshot import snapshot
@@ -22,6 +24,8 @@ from towpath.net.snapshot import snapshot
 TIERS = "default/default/default/cluster-1=0,default/default/default/cluster-3=1"
 FAIL_OVER = policy("FailOver", "cluster-1", "cluster-3", tiers=TIERS)
 BOTH = policy("ActiveActive")
+SECONDS_WITHOUT_AGENT, RARE = 60, 10
+"""An outage, and requests a second in it, so few that they cost nothing."""
 
 
 @pytest.mark.parametrize("how", [BOTH, FAIL_OVER], ids=["ActiveActive", "FailOver"])
@@ -95,21 +99,26 @@ async def test_local_pods_answer_where_no_gateway_does(
     assert running.failed == {}
 
 
-async def test_the_agent_is_not_missed(fleet: Fleet, session: aiohttp.ClientSession) -> None:
-    async with load(session, fleet.url) as calls:
-        await calls.until(50)
-        await fleet.client.stop_agent()
-        await fleet.first.stop_agent()
-        await calls.until(200)
-        await fleet.client.start_agent()
-        await fleet.first.start_agent()
+async def test_no_agent_for_a_minute_fails_no_request(fleet: Fleet, session: aiohttp.ClientSession) -> None:
+    """In all members at once. The next ones are followed as soon as they are there."""
+    proxies = (fleet.client, fleet.first, fleet.second)
+    async with (
+        load(session, fleet.url, RARE) as calls,
+        load(session, fleet.url, RARE, method="POST") as posts,
+    ):
+        await calls.until(10)
+        for proxy in proxies:
+            await proxy.stop_agent()
+        await calls.until(SECONDS_WITHOUT_AGENT * RARE, patience=3 * SECONDS_WITHOUT_AGENT)
+        for proxy in proxies:
+            await proxy.start_agent()
         await fleet.client.apply(fleet.importing(policy("ActiveActive", "cluster-1")))
 
         async def seen() -> set[str]:
             return {await call(session, fleet.url) for _ in range(10)}
 
         await until(seen, {"pod-1"}.__eq__)
-    assert calls.failed == {}
+    assert calls.failed == posts.failed == {}
 
 
 async def test_clients_leave_an_envoy_that_drains(fleet: Fleet) -> None:
@@ -169,16 +178,50 @@ async def test_pods_that_are_replaced_fail_no_request(fleet: Fleet, session: aio
     assert calls.seen["pod-4"] > 20
 
 
-async def test_a_rejected_resource_stops_nothing_else(fleet: Fleet, session: aiohttp.ClientSession) -> None:
-    derived, last = fleet.client.derived, fleet.client.snapshot
-    bodies = {kind: dict(found) for kind, found in derived.resources.items()}
-    bodies[Kind.CLUSTER]["bad"] = {"name": "bad", "type": "EDS", "lb_policy": "CLUSTER_PROVIDED"}
-    bodies[Kind.LISTENER]["bad"] = {"name": "bad"}
-    fleet.client.snapshot = snapshot(bodies, last, lambda _: None)
+_PORT = {"socket_address": {"address": "127.0.0.1", "port_value": 70000}}
+_NO_PREFIX = typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy")
+_BROKEN_ROUTE = {"match": {"safe_regex": {"regex": "("}}, "route": {"cluster": "a"}}
+_NO_ADDRESS = {"endpoint": {"address": {"socket_address": {"address": "no host", "port_value": 1}}}}
+BAD: Mapping[str, tuple[Kind, Json]] = {
+    "a cluster that cannot be made": (Kind.CLUSTER, {"lb_policy": "CLUSTER_PROVIDED"}),
+    "a cluster that is not valid": (Kind.CLUSTER, {"outlier_detection": {"max_ejection_percent": 300}}),
+    "a listener that is not valid": (Kind.LISTENER, {"address": _PORT}),
+    "a listener with a bad filter": (
+        Kind.LISTENER,
+        {"filter_chains": [{"filters": [{"name": "x", "typed_config": _NO_PREFIX}]}]},
+    ),
+    "routes that are not valid": (Kind.ROUTES, {"virtual_hosts": [{"name": "x", "domains": []}]}),
+    "routes that Envoy does not name": (
+        Kind.ROUTES,
+        {"virtual_hosts": [{"name": "x", "domains": ["*"], "routes": [_BROKEN_ROUTE]}]},
+    ),
+    "endpoints that are not valid": (Kind.ENDPOINTS, {"endpoints": [{"priority": 200}]}),
+    "endpoints that Envoy does not name": (Kind.ENDPOINTS, {"endpoints": [{"lb_endpoints": [_NO_ADDRESS]}]}),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+async def test_a_rejected_resource_stops_nothing_else(
+    fleet: Fleet, session: aiohttp.ClientSession, case: str
+) -> None:
+    """What comes together with it arrives, and what was there before can be changed."""
+    kind, fields = BAD[case]
+    world, both = fleet.importing(policy("ActiveActive", "cluster-1")), policy("ActiveActive")
+    for name in ("a", "bad", "z"):
+        world = using(key(name), imported(gateway("cluster-3", fleet.second.address)), both, world=world)
+    fleet.client.derived = derived = derive(
+        world, fleet.client.derived.allocation, fleet.client.settings, fleet.client.derived
+    )
+    bodies = {of: dict(found) for of, found in derived.resources.items()}
+    bodies[kind]["egress/shop/bad:80"] = {**bodies[kind]["egress/shop/bad:80"], **fields}
+    fleet.client.snapshot = snapshot(bodies, fleet.client.snapshot, lambda _: pytest.fail("not encoded"))
     await fleet.client.discovery.publish(fleet.client.snapshot)
     await fleet.client.discovery.settled()
-    assert fleet.client.rejections >= 2
+    assert fleet.client.discovery.refused() == {(kind.name, "egress/shop/bad:80")}
+    for name, pod in (("a", "pod-3"), ("web", "pod-1"), ("z", "pod-3")):
+        assert await call(session, fleet.client.listener("shop", name, 80)) == pod
     await fleet.client.apply(fleet.importing(policy("ActiveActive", "cluster-3")))
-    assert {await call(session, fleet.url) for _ in range(10)} == {"pod-3"}
-    fleet.client.metrics.rejections["CLUSTER"].reset()
-    fleet.client.metrics.rejections["LISTENER"].reset()
+    assert await call(session, fleet.url) == "pod-3"
+    assert fleet.client.discovery.refused() == set()
+    assert fleet.client.rejections >= 1
+    fleet.client.metrics.rejections[kind.name].reset()

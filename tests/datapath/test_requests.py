@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,6 +36,20 @@ async def test_weights_are_exact(fleet: Fleet, session: aiohttp.ClientSession, o
         spread = policy("ActiveActive", ("cluster-1", first), ("cluster-3", second))
         await fleet.client.apply(fleet.importing(spread, other=other))
         await answered(session, fleet.url, {"pod-1": first * 4, "pod-3": second * 4})
+
+
+async def test_a_new_gateway_takes_part_at_once(fleet: Fleet, session: aiohttp.ClientSession) -> None:
+    """By its default Envoy uses a gateway that is new beside another one a second after its first check."""
+    lasted = []
+    for _ in range(5):  # a busy machine can be slow, but not always
+        await fleet.client.apply(fleet.importing(policy("ActiveActive", "cluster-1")))
+        await answered(session, fleet.url, {"pod-1": 5})
+        began = time.monotonic()
+        await fleet.client.apply(fleet.importing(policy("ActiveActive")))
+        while await call(session, fleet.url) != "pod-3":
+            pass
+        lasted.append(time.monotonic() - began)
+    assert min(lasted) < 0.5
 
 
 async def test_policies(fleet: Fleet, session: aiohttp.ClientSession) -> None:

@@ -62,7 +62,7 @@ WELL = {
     f"towpath_net_gateway_reachable{{{PATH}}}": "1x150",
     f"towpath_net_requests_total{{{PATH}}}": "0+600x150",
     f"towpath_net_request_errors_total{{{PATH}}}": "0+6x150",
-    'towpath_net_rejections_total{type="Cluster"}': "0x150",
+    'towpath_net_rejections_total{type="CLUSTER"}': "0x150",
 }
 """A fleet in which all is well, sampled once a minute."""
 
@@ -113,7 +113,8 @@ CASES = {
         {"cluster": "cluster-2", "namespace": "shop", "service": "web"},
     ),
     "TowpathDataPathRejected": Case(
-        {'towpath_net_rejections_total{type="Cluster"}': "0+1x150"}, {"type": "Cluster"}
+        {'towpath_net_rejected_resources{type="CLUSTER", resource="egress/shop/web:80"}': "1x150"},
+        {"type": "CLUSTER"},
     ),
 }
 

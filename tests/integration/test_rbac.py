@@ -123,7 +123,7 @@ class Users:
             binding = {"metadata": metadata, "roleRef": ref, "subjects": [subject]}
             await self._admin.request("POST", f"{plural}bindings", body=binding)
         client = await Client.connect(self._plane.karmada, user_agent="towpath-tests", pool=2)
-        client._connections.present.api.default_headers["Impersonate-User"] = name
+        client._connections.present.session.headers["Impersonate-User"] = name
         return await self._open.enter_async_context(client)
 
 

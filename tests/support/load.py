@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from tests.support.envoys import call
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 MOST_IN_FLIGHT = 50
 
@@ -33,14 +33,14 @@ class Load:
         """What did not come from a pod, and how often."""
         return {answer: count for answer, count in self.seen.items() if not answer.startswith("pod-")}
 
-    async def until(self, answers: int, backend: str = "") -> None:
+    async def until(self, answers: int, backend: str = "", patience: float = PATIENCE) -> None:
         """Wait for so many more answers, of one pod if it is named."""
         wanted = self._count(backend) + answers
 
         async def count() -> int:
             return self._count(backend)
 
-        await until(count, lambda seen: seen >= wanted)
+        await until(count, lambda seen: seen >= wanted, patience)
 
     def _count(self, backend: str) -> int:
         return self.seen[backend] if backend else self.seen.total()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
@@ -85,14 +86,13 @@ def egress(
     name = f"egress/{imported}"
     where = envoy.address(settings.bind, listener_port)
     if transport_of(port.app_protocol, port.name) is Transport.STREAM:
-        cluster = _cluster(name, affinity, _tunnel(), failures=2)
+        cluster = _cluster(name, affinity, _TUNNEL, failures=2)
         return cluster, _endpoints(name, used), _stream(name, where, imported, affinity)
     prefixes = {prefix(share.endpoint) for share in used}
     each = len(prefixes) > 1
     target = f"{name}/each-path" if each else name
-    options = {**envoy.same_protocol(), **({"http_filters": _filters()} if each else {})}
     return (
-        _cluster(target, affinity, options),
+        _cluster(target, affinity, _EACH_PATH if each else envoy.SAME_PROTOCOL),
         _endpoints(target, used),
         envoy.http_listener(name, where),
         _routes(name, target, None if each else next(iter(prefixes), ""), affinity),
@@ -141,32 +141,45 @@ def _cluster(name: str, affinity: str | None, options: Json, failures: int = 5) 
         options=options,
         # A gateway that is gone must not stay in use because its health check still passes.
         ignore_health_on_host_removal=True,
-        common_lb_config={"locality_weighted_lb_config": {}},
-        # An application that answers 500 says nothing of its gateway.
-        outlier_detection={
-            "consecutive_5xx": 5,
-            "enforcing_consecutive_5xx": 0,
-            "enforcing_success_rate": 0,
-            "consecutive_gateway_failure": failures,
-            "enforcing_consecutive_gateway_failure": 100,
-            "interval": "1s",
-            "base_ejection_time": "5s",
-            "max_ejection_percent": 100,
-        },
-        # Applications have no common path to check, and a TCP check sees that a gateway is alive.
-        health_checks=[
-            {
-                "timeout": "0.5s",
-                "interval": "2s",
-                "interval_jitter_percent": 20,
-                "no_traffic_interval": "30s",
-                "unhealthy_interval": "1s",
-                "unhealthy_threshold": 2,
-                "healthy_threshold": 1,
-                "tcp_health_check": {},
-            }
-        ],
+        common_lb_config=_BALANCING,
+        outlier_detection=_outliers(failures),
+        health_checks=_HEALTH_CHECKS,
     )
+
+
+_BALANCING: Json = {
+    "locality_weighted_lb_config": {},
+    # Envoy would hold back for a second that a new gateway has passed its first check.
+    "update_merge_window": "0s",
+}
+_HEALTH_CHECKS: list[Json] = [
+    {
+        "timeout": "0.5s",
+        "interval": "2s",
+        "interval_jitter_percent": 20,
+        "no_traffic_interval": "30s",
+        "unhealthy_interval": "1s",
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 1,
+        "tcp_health_check": {},
+    }
+]
+"""Applications have no common path to check, and a TCP check sees that a gateway is alive."""
+
+
+@cache
+def _outliers(failures: int) -> Json:
+    """Return when a gateway is put aside. An application that answers 500 says nothing of its gateway."""
+    return {
+        "consecutive_5xx": 5,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_success_rate": 0,
+        "consecutive_gateway_failure": failures,
+        "enforcing_consecutive_gateway_failure": 100,
+        "interval": "1s",
+        "base_ejection_time": "5s",
+        "max_ejection_percent": 100,
+    }
 
 
 def _filters() -> list[Json]:
@@ -204,19 +217,32 @@ def _endpoints(name: str, used: Sequence[Share]) -> Resource:
 
 def _locality(share: Share) -> Json:
     """Return one gateway. Each has a locality of its own: only so are weights exact while one fails."""
-    target, key = share.endpoint.target, share.endpoint.cluster_key
-    region, zone, *rest = [*key.split("/", 2), "", ""]
+    target = share.endpoint.target
     return {
-        "locality": {"region": region, "zone": zone, "sub_zone": rest[0]},
+        "locality": _place(share.endpoint.cluster_key),
         "load_balancing_weight": share.weight,
         "priority": share.priority,
         "lb_endpoints": [
             {
-                "metadata": {"filter_metadata": {"towpath": {"prefix": prefix(share.endpoint)}}},
+                "metadata": _metadata(prefix(share.endpoint)),
                 "endpoint": {"address": envoy.address(target.ip, target.port)},
             }
         ],
     }
+
+
+@lru_cache(1024)
+def _place(cluster_key: str) -> Json:
+    region, zone, *rest = [*cluster_key.split("/", 2), "", ""]
+    return {"region": region, "zone": zone, "sub_zone": rest[0]}
+
+
+@lru_cache(1024)
+def _metadata(path: str) -> Json:
+    return {"filter_metadata": {"towpath": {"prefix": path}}}
+
+
+_REMOVED = list(envoy.ADDED_HEADERS)
 
 
 def _routes(name: str, target: str, path: str | None, affinity: str | None) -> Resource:
@@ -235,13 +261,14 @@ def _routes(name: str, target: str, path: str | None, affinity: str | None) -> R
         "name": "all",
         "domains": ["*"],
         "routes": found,
-        "request_headers_to_remove": [*envoy.ADDED_HEADERS],
+        "request_headers_to_remove": _REMOVED,
     }
     return envoy.route_table(name, [host])
 
 
-def _tunnel() -> Json:
-    return {"explicit_http_config": {"http_protocol_options": {}}}
+_EACH_PATH = envoy.same_protocol(http_filters=_filters())
+_TUNNEL = envoy.http_options(explicit_http_config={"http_protocol_options": {}})
+"""How gateways are spoken to where each has its own path, and in tunnels."""
 
 
 def _stream(name: str, where: Json, imported: ImportedPort, affinity: str | None) -> Resource:

@@ -3,12 +3,16 @@
 Values that look arbitrary were measured with Envoy 1.40 (docs/datapath.md): the defaults of the circuit
 breakers refuse retries when a gateway dies under load, a panic threshold of 0 fails requests to new
 endpoints, and routes inside a listener cut connections when they change.
+
+Parts that are the same in all resources are made once and must not be changed: with hundreds of imports they
+would be most of the memory of the agent's configuration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 Json = dict[str, Any]
@@ -54,14 +58,29 @@ def typed(kind: str, **fields: object) -> Json:
     return {"@type": f"type.googleapis.com/{kind}", **fields}
 
 
+@cache
 def ads() -> Json:
     """Return where Envoy finds what is only named: in the same stream."""
     return {"resource_api_version": "V3", "ads": {}}
 
 
+@lru_cache(4096)
 def address(host: str, port: int) -> Json:
     """Return a TCP address."""
     return {"socket_address": {"address": host, "port_value": port}}
+
+
+_DISCOVERED: Json = {"eds_config": ads()}
+_BREAKERS: Json = {
+    "thresholds": [
+        {
+            "max_retries": 1024,
+            "max_connections": 65536,
+            "max_pending_requests": 65536,
+            "max_requests": 65536,
+        }
+    ]
+}
 
 
 def cluster(name: str, *, balancer: str, options: Json, **fields: object) -> Resource:
@@ -71,32 +90,30 @@ def cluster(name: str, *, balancer: str, options: Json, **fields: object) -> Res
         "type": "EDS",
         "connect_timeout": "1s",
         "lb_policy": balancer,
-        "eds_cluster_config": {"eds_config": ads()},
-        "circuit_breakers": {
-            "thresholds": [
-                {
-                    "max_retries": 1024,
-                    "max_connections": 65536,
-                    "max_pending_requests": 65536,
-                    "max_requests": 65536,
-                }
-            ]
-        },
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
-                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions", **options
-            )
-        },
+        "eds_cluster_config": _DISCOVERED,
+        "circuit_breakers": _BREAKERS,
+        "typed_extension_protocol_options": options,
         **fields,
     }
     return Resource(Kind.CLUSTER, name, body)
 
 
-def same_protocol() -> Json:
+def http_options(**fields: object) -> Json:
+    """Return the options of a cluster: how it is spoken to."""
+    kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {kind: typed(kind, **fields)}
+
+
+def same_protocol(**fields: object) -> Json:
     """Return the options of a cluster that is spoken to in the protocol of the client."""
-    return {"use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}
+    protocols: Json = {"http_protocol_options": {}, "http2_protocol_options": {}}
+    return http_options(use_downstream_protocol_config=protocols, **fields)
 
 
+SAME_PROTOCOL = same_protocol()
+
+
+@cache
 def retries(*, safe: bool, gateways: bool) -> Json:
     """Return when a request is tried at another endpoint.
 
@@ -127,20 +144,32 @@ def retries(*, safe: bool, gateways: bool) -> Json:
     }
 
 
+_SAFE: list[Json] = [{"name": ":method", "string_match": {"safe_regex": {"regex": SAFE_METHODS}}}]
+
+
 def routes(match: Json, action: Json, *, gateways: bool, **fields: object) -> list[Json]:
     """Return the routes of requests that match: one for safe methods, one for the others.
 
     ``gateways``: they lead to gateways, not to pods. No time-out ends an answer that is still arriving.
     """
-    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": SAFE_METHODS}}}
     return [
         {
-            "match": {**match, "headers": [safe]} if is_safe else match,
+            "match": {**match, "headers": _SAFE} if is_safe else match,
             "route": {"timeout": "0s", "retry_policy": retries(safe=is_safe, gateways=gateways), **action},
             **fields,
         }
         for is_safe in (True, False)
     ]
+
+
+_HTTP_1: Json = {"accept_http_10": True}
+_WEBSOCKETS: list[Json] = [{"upgrade_type": "websocket"}]
+_ROUTER: list[Json] = [
+    {
+        "name": "envoy.filters.http.router",
+        "typed_config": typed("envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
+    }
+]
 
 
 def http_listener(
@@ -152,10 +181,8 @@ def http_listener(
     local_replies: Json | None = None,
 ) -> Resource:
     """Return a listener for HTTP/1.1, HTTP/2, gRPC and WebSocket, whose routes have its name."""
-    upgrades: list[Json] = [{"upgrade_type": "websocket"}]
     options: Json = {}
     if tunnels:
-        upgrades.append({"upgrade_type": "CONNECT"})
         options["http2_protocol_options"] = {"allow_connect": True}
     if local_replies:
         options["local_reply_config"] = local_replies
@@ -168,17 +195,10 @@ def http_listener(
         server_header_transformation="PASS_THROUGH",
         stream_idle_timeout=_DAY,
         request_headers_timeout=HEAD_SECONDS,
-        http_protocol_options={"accept_http_10": True},
-        upgrade_configs=upgrades,
+        http_protocol_options=_HTTP_1,
+        upgrade_configs=[*_WEBSOCKETS, {"upgrade_type": "CONNECT"}] if tunnels else _WEBSOCKETS,
         access_log=list(access_log),
-        http_filters=[
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": typed(
-                    "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True
-                ),
-            }
-        ],
+        http_filters=_ROUTER,
         rds={"route_config_name": name, "config_source": ads()},
         **options,
     )

@@ -17,12 +17,12 @@ from towpath.datapath.allocation import EXACT, PathClaim, claims_of, tunnel_host
 from towpath.datapath.egress import PATH
 from towpath.datapath.envoy import Json, Kind, Resource, typed
 from towpath.datapath.problem import EXPORT, Problem, ProblemReason
-from towpath.datapath.rewrite import Substitution, substitution
 from towpath.datapath.world import Balancer, MemberExport, Settings, Slice
 from towpath.model.export import ExportRule
 from towpath.model.keys import ServiceKey
 from towpath.model.service import EXTERNAL_NAME, Service, ServicePort
 from towpath.rules.gateway import gives_credentials
+from towpath.rules.path_rewrite import Substitution, substitution
 from towpath.rules.transport import Transport, transport_of
 
 GATEWAY = "ingress"
@@ -179,7 +179,7 @@ def _why_not(
         text = f"path: {holder.namespace}/{holder.name} has this path already. Choose another path."
         return ProblemReason.PATH_TAKEN, text
     rewrite = export.export.path_rewrite
-    if rewrite is not None and rewrite.pattern and rewrite.replacement and substitution(rewrite) is None:
+    if rewrite is not None and rewrite.has_effect and substitution(rewrite) is None:
         text = f"path: The gateway cannot apply spec.pathRewrite.from {rewrite.pattern!r}. Simplify it."
         return ProblemReason.BAD_REWRITE, text
     return None
@@ -187,14 +187,13 @@ def _why_not(
 
 def _route(claim: PathClaim, name: str, target: str, export: MemberExport) -> Route:
     rewrite = export.export.path_rewrite
-    both = rewrite is not None and rewrite.pattern and rewrite.replacement
     return Route(
         claim,
         name,
         target,
         _hash_policy(export),
         export.keep_path,
-        substitution(rewrite) if rewrite is not None and both else None,
+        substitution(rewrite) if rewrite is not None and rewrite.has_effect else None,
     )
 
 
@@ -213,7 +212,7 @@ def _hash_policy(export: MemberExport) -> tuple[Json, ...]:
 def _cluster(name: str, export: MemberExport) -> Resource:
     sticky = export.export.session_sticky
     balancer = "MAGLEV" if sticky else _BALANCERS[export.export.load_balancer]
-    return envoy.cluster(name, balancer=balancer, options=envoy.same_protocol())
+    return envoy.cluster(name, balancer=balancer, options=envoy.SAME_PROTOCOL)
 
 
 def _endpoints(name: str, port: ServicePort, slices: Sequence[Slice]) -> Resource:

@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from pydantic import Field
-
-from towpath.model.base import Model
 from towpath.model.export import Export
 from towpath.model.keys import ServiceKey
 from towpath.model.service import Service
@@ -40,17 +37,9 @@ class Balancer(StrEnum):
     LEAST_WORK = "LeastWorkLoadBalancer"
 
 
-class PathRewrite(Model):
-    """A regular expression and what replaces its matches in the path of a request."""
-
-    pattern: str = Field(default="", alias="from")
-    replacement: str = Field(default="", alias="to")
-
-
 class GatewayExport(Export):
     """Spec of a ServiceExport, with the fields that only a gateway reads."""
 
-    path_rewrite: PathRewrite | None = None
     session_sticky: bool = False
     load_balancer: Balancer = Balancer.ROUND_ROBIN
 

@@ -5,8 +5,8 @@ that it exports: from the path of each rule to the port of the Service. A servic
 kind, and Karmada distributes it as it does an import: a PropagationPolicy names the members, and an
 OverridePolicy replaces ``/spec`` with the complete value where it differs from the template.
 
-As towpath-net does it, the path of the rule is taken off, unless ``towpath.io/keep-path`` says otherwise. An
-Ingress cannot do that, so there a service needs the annotation, or the path ``/``.
+As towpath-net does it, the path of the rule is taken off, unless ``towpath.io/keep-path`` or ``pathRewrite``
+say otherwise. An Ingress cannot do that, so there a service needs the annotation, or the path ``/``.
 
 What carries a route comes before the route, and routes come before the import that leads to them. A member
 that exports no longer keeps its route until the other members have the import without it.
@@ -23,7 +23,7 @@ from towpath.derivation.drift import needs_apply
 from towpath.derivation.render import POLICY_API, PRIORITY, TOLERATIONS, owned
 from towpath.derivation.stages import Object, Write, clusters_of, rule_by_cluster, with_rules
 from towpath.model.cluster import Fleet
-from towpath.model.export import KEEP_PATH_ANNOTATION
+from towpath.model.export import KEEP_PATH_ANNOTATION, PathRewrite
 from towpath.model.keys import ServiceKey
 from towpath.model.ownership import route_name
 from towpath.model.world import ExportedService
@@ -31,6 +31,7 @@ from towpath.rules.eligibility import is_set
 from towpath.rules.gateway_route import GatewayRoute, RouteKind, parse_gateway_route
 from towpath.rules.ports import Exporter
 from towpath.rules.reasons import RouteReason
+from towpath.rules.route_rewrite import UNCHANGED, PathChange, as_route, taken_off
 from towpath.rules.transport import Transport, transport_of
 
 _MOST_RULES = 16
@@ -132,9 +133,26 @@ def _why_none(exporter: Exporter, asked: GatewayRoute | None, *, keeps: bool) ->
         return RouteReason.NO_HTTP_PORT
     if asked.kind is RouteKind.HTTP_ROUTE and len(rules) > _MOST_RULES:
         return RouteReason.TOO_MANY_RULES
-    if asked.kind is RouteKind.INGRESS and not keeps and any(path != "/" for path, _, _ in rules):
+    changes = {_change(exporter, path, exact=exact, keeps=keeps) for path, exact, _ in rules}
+    is_rewritten = _rewrite(exporter) is not None
+    if None in changes or (asked.kind is RouteKind.INGRESS and is_rewritten and changes != {UNCHANGED}):
+        return RouteReason.REWRITE
+    if asked.kind is RouteKind.INGRESS and changes != {UNCHANGED}:
         return RouteReason.PATH_STAYS
     return None
+
+
+def _rewrite(exporter: Exporter) -> PathRewrite | None:
+    rewrite = exporter.export.path_rewrite
+    return rewrite if rewrite is not None and rewrite.has_effect else None
+
+
+def _change(exporter: Exporter, path: str, *, exact: bool, keeps: bool) -> PathChange | None:
+    """Return what becomes of the path of a request, None if no route can do that."""
+    rewrite = _rewrite(exporter)
+    if rewrite is not None:
+        return as_route(rewrite, path, exact=exact)
+    return UNCHANGED if keeps else taken_off(path, exact=exact)
 
 
 def _rules(exporter: Exporter) -> Iterator[tuple[str, bool, int]]:
@@ -159,7 +177,7 @@ def _http_route(key: ServiceKey, exporter: Exporter, asked: GatewayRoute, keeps:
         "rules": [
             {
                 "matches": [{"path": {"type": "Exact" if exact else "PathPrefix", "value": path}}],
-                **({} if keeps or path == "/" else {"filters": [_taken_off(exact=exact)]}),
+                **_filters(_change(exporter, path, exact=exact, keeps=keeps)),
                 "backendRefs": [
                     {"group": "", "kind": "Service", "name": key.name, "port": port, "weight": 1}
                 ],
@@ -169,10 +187,13 @@ def _http_route(key: ServiceKey, exporter: Exporter, asked: GatewayRoute, keeps:
     }
 
 
-def _taken_off(*, exact: bool) -> Json:
-    whole = {"type": "ReplaceFullPath", "replaceFullPath": "/"}
-    prefix = {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}
-    return {"type": "URLRewrite", "urlRewrite": {"path": whole if exact else prefix}}
+def _filters(change: PathChange | None) -> Json:
+    """Return the filters of a rule. A path that needs no change needs no filter."""
+    if change is None or change == UNCHANGED:
+        return {}
+    field = f"{change.means[0].lower()}{change.means[1:]}"
+    path = {"type": str(change.means), field: change.value}
+    return {"filters": [{"type": "URLRewrite", "urlRewrite": {"path": path}}]}
 
 
 def _ingress(key: ServiceKey, exporter: Exporter, asked: GatewayRoute, _: bool) -> Json:

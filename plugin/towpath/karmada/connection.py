@@ -20,17 +20,18 @@ import structlog
 
 from towpath.errors import Unreachable
 from towpath.karmada import expiry
-from towpath.karmada.login import Login, Source, content, fingerprint, read_login
+from towpath.karmada.access import Access
+from towpath.karmada.login import Login, Source, fingerprint, read_login
 
 if TYPE_CHECKING:
     import aiohttp
-    from kubernetes.aio.client.api_client import ApiClient
-    from kubernetes.aio.client.configuration import Configuration
 
 log = structlog.get_logger()
 KEEP_ALIVE_SECONDS = 75.0
 """How long an idle connection is kept: a write after a quiet minute needs no new handshake, which costs as
 much as the write. The apiserver closes after 90 s."""
+_BUFFER_BYTES = 2 << 20
+"""Bytes of one answer that may wait to be read: an event can be larger than aiohttp's default."""
 _CHECK_SECONDS = 1.0
 """How often files are looked at, at most."""
 
@@ -39,16 +40,14 @@ _CHECK_SECONDS = 1.0
 class Connection:
     """One connection pool with the credentials that it uses."""
 
-    api: ApiClient
-    connector: aiohttp.TCPConnector
-    channel: tuple[object, ...]
+    session: aiohttp.ClientSession
+    access: Access
     users: int = 0
     is_retired: bool = field(default=False)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.api.close()
-        await self.connector.close()
+        await self.session.close()
 
 
 class Connections:
@@ -74,33 +73,32 @@ class Connections:
     @property
     def where(self) -> str:
         """The apiserver and the source of the credentials, for messages."""
-        return f"{self._configuration.host} ({self._source.kubeconfig or 'in-cluster'})"
+        return f"{self._access.server} ({self._source.kubeconfig or 'in-cluster'})"
 
     @property
     def expires(self) -> float | None:
         """The Unix time at which the present credentials expire, None if they do not say it."""
         if self._login is None:
             return None
-        certificate = self._login.configuration.cert_file
-        return expiry.of_token(self._login.token) or expiry.of_certificate(content(certificate))
+        return expiry.of_token(self._access.token) or expiry.of_certificate(self._access.certificate)
 
     @property
     def cluster(self) -> dict[str, Any]:
         """The cluster entry of a kubeconfig for this apiserver."""
-        c = self._configuration
-        entry: dict[str, Any] = {"server": c.host}
-        if c.ssl_ca_cert:
-            entry["certificate-authority-data"] = base64.b64encode(content(c.ssl_ca_cert)).decode()
-        if not c.verify_ssl:
+        access = self._access
+        entry: dict[str, Any] = {"server": access.server}
+        if access.ca:
+            entry["certificate-authority-data"] = base64.b64encode(access.ca).decode()
+        if not access.is_verified:
             entry["insecure-skip-tls-verify"] = True
-        if c.tls_server_name:
-            entry["tls-server-name"] = c.tls_server_name
+        if access.server_name:
+            entry["tls-server-name"] = access.server_name
         return entry
 
     @property
-    def _configuration(self) -> Configuration:
+    def _access(self) -> Access:
         assert self._login is not None, "open() comes first"  # noqa: S101
-        return self._login.configuration
+        return self._login.access
 
     @property
     def present(self) -> Connection:
@@ -135,7 +133,7 @@ class Connections:
     def credential(self) -> str:
         """What tells the present credentials from former ones."""
         login = self._login
-        return "" if login is None else f"{login.token} {hash(login.channel)}"
+        return "" if login is None else f"{login.access.authorization} {hash(login.access.channel)}"
 
     async def _check(self) -> None:
         """Read the credentials again if their files have changed or they are about to expire."""
@@ -153,10 +151,7 @@ class Connections:
     async def _reload(self) -> None:
         try:
             fresh = await read_login(self._source)
-            changed = self._login is None or (fresh.token, fresh.channel) != (
-                self._login.token,
-                self._login.channel,
-            )
+            changed = self._login is None or fresh.access != self._login.access
             await self._use(fresh)
         except (Unreachable, OSError, ValueError) as error:  # half written, say: the next look tells
             if str(error) != self._complaint:
@@ -169,12 +164,11 @@ class Connections:
 
     async def _use(self, login: Login) -> None:
         """Use other credentials from now on."""
-        former, channel = self._current, login.channel
-        if former is not None and former.channel == channel:
-            former.api.configuration.api_key = dict(login.configuration.api_key)
-            self._login = login
+        former = self._current
+        if former is not None and former.access.channel == login.access.channel:
+            former.access, self._login = login.access, login
             return
-        self._current = _connection(login, channel, self._user_agent, self._pool)
+        self._current = _connection(login.access, self._user_agent, self._pool)
         self._login = login
         if former is not None:
             former.is_retired = True
@@ -182,19 +176,16 @@ class Connections:
                 await former.close()
 
 
-def _connection(login: Login, channel: tuple[object, ...], user_agent: str, pool: int) -> Connection:
+def _connection(access: Access, user_agent: str, pool: int) -> Connection:
+    """Return a pool of connections. Raises Unreachable if the certificates cannot be used."""
     import aiohttp
-    from kubernetes.aio.client.api_client import ApiClient
 
-    configuration = login.configuration
-    configuration.connection_pool_maxsize = pool
     try:
-        api = ApiClient(configuration)
-    except Exception as error:  # certificates that do not fit, and what else OpenSSL finds
-        raise Unreachable(f"{configuration.host}: The certificate cannot be used: {error}") from error
-    api.user_agent = user_agent
-    connector = aiohttp.TCPConnector(
-        limit=pool, ssl=api.rest_client.ssl_context, keepalive_timeout=KEEP_ALIVE_SECONDS
+        tls = access.tls()
+    except (OSError, ValueError) as error:  # certificates that do not fit, and what else OpenSSL finds
+        raise Unreachable(f"{access.server}: The certificate cannot be used: {error}") from error
+    connector = aiohttp.TCPConnector(limit=pool, ssl=tls, keepalive_timeout=KEEP_ALIVE_SECONDS)
+    session = aiohttp.ClientSession(
+        connector=connector, headers={"User-Agent": user_agent}, read_bufsize=_BUFFER_BYTES
     )
-    configuration.client_session_kwargs = {"connector": connector, "trust_env": False}
-    return Connection(api, connector, channel)
+    return Connection(session, access)

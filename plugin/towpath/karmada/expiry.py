@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 
-from cryptography import x509
-
 
 def of_token(token: str) -> float | None:
     """Return the Unix time at which a JSON Web Token expires, None if it is another token or does not say."""
@@ -23,6 +21,8 @@ def of_token(token: str) -> float | None:
 
 def of_certificate(pem: bytes) -> float | None:
     """Return the Unix time at which a certificate in PEM expires, None if there is none."""
+    from cryptography import x509  # 10 MiB, which a program that has a token does not need
+
     try:
         return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
     except ValueError:

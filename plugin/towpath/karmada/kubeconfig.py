@@ -8,10 +8,10 @@ that a change of any of them can be noticed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -27,6 +27,13 @@ class Kubeconfig:
 
     document: dict[str, Any]
     files: tuple[Path, ...]
+
+
+class Chosen(NamedTuple):
+    """The cluster and the user of a context."""
+
+    cluster: Mapping[str, Any]
+    user: Mapping[str, Any]
 
 
 def paths(text: str | Path) -> list[Path]:
@@ -58,6 +65,28 @@ def read(text: str | Path) -> Kubeconfig:
             body = entry.get(kind[:-1]) or {}
             referred += [Path(body[field]) for field in fields if field in body]
     return Kubeconfig(merged, (*found, *referred))
+
+
+def chosen(document: Mapping[str, Any], context: str | None) -> Chosen:
+    """Return the cluster and the user of a context, by default of the current one. Raises ValueError."""
+    name = context or document.get("current-context")
+    if not name:
+        raise ValueError("current-context: Required value. Set it, or name a context.")
+    used = _named(document, "contexts", name)
+    if used is None:
+        raise ValueError(f"There is no context {name!r}.")
+    cluster = _named(document, "clusters", used.get("cluster"))
+    if cluster is None or not cluster.get("server"):
+        raise ValueError(
+            f"contexts[{name}].cluster: There is no cluster {used.get('cluster')!r} with a server."
+        )
+    return Chosen(cluster, _named(document, "users", used.get("user")) or {})
+
+
+def _named(document: Mapping[str, Any], kind: str, name: object) -> Mapping[str, Any] | None:
+    """Return the entry of a name: of several, the first."""
+    found = (entry.get(kind[:-1]) for entry in document[kind] if entry.get("name") == name)
+    return next(found, None)
 
 
 def _document(path: Path) -> dict[str, Any]:

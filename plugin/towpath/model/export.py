@@ -36,9 +36,22 @@ class ExportRule(Model):
     path_type: str = "Prefix"
 
 
+class PathRewrite(Model):
+    """A regular expression and what replaces its matches in the path of a request."""
+
+    pattern: str = Field(default="", alias="from")
+    replacement: str = Field(default="", alias="to")
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether both are there: otherwise the path is treated as without a rewrite."""
+        return bool(self.pattern and self.replacement)
+
+
 class Export(Model):
     """Spec of a ServiceExport. ``target_clusters`` lists cluster keys; empty means every cluster."""
 
     rules: tuple[ExportRule, ...] = ()
     target_clusters: tuple[str, ...] = Field(default=())
     service_account_name: str = ""
+    path_rewrite: PathRewrite | None = None

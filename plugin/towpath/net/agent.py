@@ -22,7 +22,7 @@ from towpath.net.allocation_store import store
 from towpath.net.discovery import Discovery, serving
 from towpath.net.draining import drain
 from towpath.net.member import Member
-from towpath.net.metrics import MOST_PROBLEMS, Metrics, ProblemLabels
+from towpath.net.metrics import MOST_PROBLEMS, Metrics, ProblemLabels, Refusal
 from towpath.net.snapshot import Snapshot, snapshot
 from towpath.net.traffic import Traffic
 from towpath.net.writer import Write, Writer
@@ -52,6 +52,7 @@ class Agent:
         self._snapshot = Snapshot()
         self._reported: frozenset[Problem] = frozenset()
         self.metrics.problems.read_from(self._problem_series)
+        self.metrics.rejected.read_from(self._rejected_series)
         self.metrics.resources.read_from(self._resource_series)
 
     def synced(self) -> dict[str, bool]:
@@ -156,6 +157,9 @@ class Agent:
             for problem in self._reported
         )
         return dict.fromkeys(sorted(labels)[:MOST_PROBLEMS], 1.0)
+
+    def _rejected_series(self) -> dict[Refusal, float]:
+        return dict.fromkeys(sorted(self.discovery.refused())[:MOST_PROBLEMS], 1.0)
 
     def _resource_series(self) -> dict[str, float]:
         return {kind.name: float(len(found)) for kind, found in self._snapshot.encoded.items()}

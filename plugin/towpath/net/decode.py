@@ -18,7 +18,7 @@ from towpath.datapath.world import (
     SliceEndpoint,
     SlicePort,
 )
-from towpath.karmada.decode.metadata import Object
+from towpath.karmada.decode.metadata import Object, shared
 from towpath.model.export import KEEP_PATH_ANNOTATION
 from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
@@ -59,7 +59,7 @@ def traffic_policy(raw: bytes) -> MemberPolicy | None:
     if obj.metadata.deletion_timestamp:
         return None
     policy = TrafficPolicy.parse(msgspec.json.decode(obj.spec), _title("GlobalTrafficPolicy", obj))
-    return MemberPolicy(policy, obj.metadata.annotations.get(TIERS_ANNOTATION, ""))
+    return MemberPolicy(shared(policy), obj.metadata.annotations.get(TIERS_ANNOTATION, ""))
 
 
 def service(raw: bytes) -> Service | None:
@@ -70,7 +70,7 @@ def service(raw: bytes) -> Service | None:
     spec = msgspec.json.decode(obj.spec)
     if isinstance(spec, dict) and spec.get("clusterIP") != "None":
         spec.pop("clusterIP", None)
-    return Service.parse(spec, _title("Service", obj))
+    return shared(Service.parse(spec, _title("Service", obj)))
 
 
 class _Port(msgspec.Struct, gc=False):

@@ -16,7 +16,7 @@ import structlog
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
 from towpath.errors import SocketUnusable
-from towpath.net.metrics import Metrics
+from towpath.net.metrics import Metrics, Refusal
 from towpath.net.session import Session
 from towpath.net.snapshot import Snapshot
 from towpath.rpc import socketfile
@@ -47,6 +47,10 @@ class Discovery(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
     def is_serving(self) -> bool:
         """Whether an Envoy is connected that has been brought to a snapshot."""
         return any(held is not None for held in self._given.values())
+
+    def refused(self) -> set[Refusal]:
+        """Return the resources that an Envoy rejects at present."""
+        return {Refusal(kind.name, name) for session in self._given for kind, name in session.refused()}
 
     async def publish(self, snapshot: Snapshot) -> None:
         """Have every Envoy brought to a snapshot."""

@@ -12,7 +12,7 @@ from towpath.serving.metric_families import Family, Gauges, MetricSet
 
 _WORK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 MOST_PROBLEMS = 200
-"""Series of ``towpath_net_problems``: a member with more broken objects shows the first of them."""
+"""Series of metrics that name objects: a member with more broken ones shows the first of them."""
 
 
 class WriteOutcome(StrEnum):
@@ -31,6 +31,13 @@ class ProblemLabels(NamedTuple):
     reason: str
 
 
+class Refusal(NamedTuple):
+    """Names a resource that Envoy rejects: its type and its name, which has those of the Service."""
+
+    type: str
+    resource: str
+
+
 class Metrics(MetricSet):
     """All of them."""
 
@@ -44,6 +51,11 @@ class Metrics(MetricSet):
         self.connections = self.gauge("towpath_net_envoy_connections", "Envoys that are connected.")
         self.rejections: Family[str, Counter] = self.counters(
             "towpath_net_rejections_total", "Updates that Envoy rejected, by type.", "type"
+        )
+        self.rejected: Gauges[Refusal] = self.gauges(
+            "towpath_net_rejected_resources",
+            "Always 1: a resource that Envoy rejects. It keeps its last good state, if it has one.",
+            *Refusal._fields,
         )
         self.unencodable: Family[str, Counter] = self.counters(
             "towpath_net_unencodable_total", "Resources left out because they cannot be encoded.", "type"

@@ -7,7 +7,6 @@ imported port and exporting cluster, and one for each exported port, however man
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -78,6 +77,9 @@ class _Host(msgspec.Struct):
     health_status: _Health = msgspec.field(default_factory=_Health)
     locality: _Locality = msgspec.field(default_factory=_Locality)
 
+    def count(self, name: str) -> int:
+        return next((int(stat.value) for stat in self.stats if stat.name == name), 0)
+
 
 class _Cluster(msgspec.Struct):
     name: str
@@ -96,7 +98,8 @@ class Traffic(Collector):
 
     def __init__(self, admin: Path) -> None:
         self._admin = admin
-        self._counts: Mapping[Flow, Mapping[str, int]] = {}
+        self._counts: Mapping[Flow, tuple[int, int]] = {}
+        """Requests and errors. Envoy tells much more, for each host."""
         self._reachable: Mapping[Flow, bool] = {}
 
     def collect(self) -> Iterator[Metric]:
@@ -106,9 +109,9 @@ class Traffic(Collector):
             for family in (REQUESTS, ERRORS)
         )
         reachable = GaugeMetricFamily(REACHABLE.name, REACHABLE.meaning, labels=REACHABLE.labels)
-        for flow, counts in self._counts.items():
-            requests.add_metric(flow, counts.get("rq_total", 0))
-            errors.add_metric(flow, counts.get("rq_error", 0))
+        for flow, (asked, failed) in self._counts.items():
+            requests.add_metric(flow, asked)
+            errors.add_metric(flow, failed)
         for flow, is_reachable in self._reachable.items():
             reachable.add_metric(flow, float(is_reachable))
         yield from (requests, errors, reachable)
@@ -127,15 +130,15 @@ class Traffic(Collector):
 
     def take(self, raw: bytes) -> None:
         """Take in what Envoy tells of its clusters."""
-        counts: dict[Flow, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        counts: dict[Flow, tuple[int, int]] = {}
         reachable: dict[Flow, bool] = {}
         for cluster in _decode(raw).cluster_statuses:
             for host in cluster.host_statuses:
                 flow = _flow(cluster.name, host.locality)
                 if flow is None:
                     continue
-                for stat in host.stats:
-                    counts[flow][stat.name] += int(stat.value)
+                asked, failed = counts.get(flow, (0, 0))
+                counts[flow] = (asked + host.count("rq_total"), failed + host.count("rq_error"))
                 if flow.cluster:
                     health = host.health_status
                     reachable[flow] = not (health.failed_active_health_check or health.failed_outlier_check)

@@ -412,6 +412,11 @@ class RouteReason(Reason):
         "An Ingress cannot take the path of the rule off.",
         "Annotate the ServiceExport with towpath.io/keep-path: true, or use an HTTPRoute.",
     )
+    REWRITE = (
+        "RewriteNotPossible",
+        "The route of the cluster cannot rewrite paths as spec.pathRewrite of the ServiceExport says.",
+        "Write a rewrite that docs/datapath.md lists for HTTPRoutes, or remove it.",
+    )
     NOT_ACCEPTED = (
         "RouteNotAccepted",
         "The gateway of the cluster does not accept the route.",

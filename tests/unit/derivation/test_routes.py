@@ -10,6 +10,7 @@ import pytest
 from tests.support.worlds import KEY, UID, WEB, derived, export, member, offered, port, service
 from towpath.derivation.routes import LiveRoute, Routes, route_stages, routes_of
 from towpath.model.cluster import Fleet
+from towpath.model.export import PathRewrite
 from towpath.model.ownership import is_derived, is_marked
 from towpath.model.world import Offer
 from towpath.rules.gateway_route import RouteKind
@@ -24,6 +25,14 @@ def made(offers: Mapping[str, Offer], asked: Mapping[str, str], **more: Any) -> 
     """Return the routes of a service, where clusters ask for them by this annotation."""
     members = {name: member(name, gateway_route=asked.get(name, "")) for name in {*offers, "z"}}
     return routes_of(offered(offers, **more), derived(offers, members, **more), Fleet(members))
+
+
+def rewriting(rewrite: Mapping[str, str], *, exact: bool = False) -> Offer:
+    """Return an offer at /web with a pathRewrite."""
+    kind = "Exact" if exact else "Prefix"
+    rules = tuple(rule.model_copy(update={"path_type": kind}) for rule in WEB.export.rules)
+    changed = {"rules": rules, "path_rewrite": PathRewrite.model_validate(rewrite)}
+    return Offer(WEB.export.model_copy(update=changed), WEB.service)
 
 
 def test_the_path_of_a_rule_leads_to_the_service() -> None:
@@ -57,6 +66,37 @@ def test_a_path_that_is_kept_is_not_taken_off() -> None:
     assert "filters" not in spec["rules"][0]
 
 
+@pytest.mark.parametrize(
+    ("rewrite", "exact", "path"),
+    [
+        (
+            {"from": "^/web", "to": "/new"},
+            False,
+            {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/new"},
+        ),
+        ({"from": "^/web/?", "to": "/"}, False, {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}),
+        (
+            {"from": "^/(web)", "to": "/v2/$1"},
+            True,
+            {"type": "ReplaceFullPath", "replaceFullPath": "/v2/web"},
+        ),
+        ({"from": "^/other", "to": "/"}, False, None),
+        ({"from": "^/web", "to": ""}, False, {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}),
+    ],
+)
+def test_a_path_is_rewritten_as_the_export_says(
+    rewrite: dict[str, str], exact: bool, path: dict[str, str] | None
+) -> None:
+    (spec,) = made({"a": rewriting(rewrite, exact=exact)}, {"a": PUBLIC}).specs[HTTP].values()
+    filters = [{"type": "URLRewrite", "urlRewrite": {"path": path}}] if path else []
+    assert spec["rules"][0].get("filters", []) == filters
+
+
+def test_an_ingress_may_have_a_rewrite_without_effect() -> None:
+    offer = rewriting({"from": "^/other", "to": "/"})
+    assert not made({"a": offer}, {"a": "Ingress/contour"}).problems
+
+
 def test_an_ingress_names_its_class() -> None:
     (spec,) = made({"a": WEB}, {"a": "Ingress/contour"}, annotations=KEEP).specs[INGRESS].values()
 
@@ -76,6 +116,8 @@ def test_a_cluster_that_does_not_ask_gets_none() -> None:
         (WEB, "HTTPRoute/public", RouteReason.MALFORMED),
         (WEB, "Ingress/contour", RouteReason.PATH_STAYS),
         (Offer(export((5432, "/db")), service(port(5432, "tcp-db"))), PUBLIC, RouteReason.NO_HTTP_PORT),
+        (rewriting({"from": "b$", "to": "c"}), PUBLIC, RouteReason.REWRITE),
+        (rewriting({"from": "^/web", "to": "/new"}), "Ingress/contour", RouteReason.REWRITE),
         (Offer(export((53, "/dns")), service(port(53, protocol="UDP"))), PUBLIC, RouteReason.NO_HTTP_PORT),
     ],
 )

@@ -122,15 +122,11 @@ async def test_a_token_in_the_kubeconfig_is_read_again(tmp_path: Path) -> None:
 
 
 async def test_the_token_of_a_pod_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kubernetes.aio.config import incluster_config
-
     authority = make_authority("ca", validity=VALIDITY)
     tokens, token, ca = Tokens(), tmp_path / "token", tmp_path / "ca.crt"
     token.write_text("one")
     ca.write_bytes(authority.certificate_pem)
     monkeypatch.setattr(login, "_IN_CLUSTER", tmp_path)
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(ca))
     async with apiserver(
         lambda request: request.headers.get("Authorization", "").lower() == f"bearer {tokens.good}",
         serving(tmp_path, authority),

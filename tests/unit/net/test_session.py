@@ -23,6 +23,17 @@ def state(*names: str, timeout: str = "1s") -> dict[Kind, dict[str, Json]]:
     }
 
 
+def with_bad(bodies: dict[Kind, dict[str, Json]], kind: Kind) -> dict[Kind, dict[str, Json]]:
+    """Return resources of which that of the service bad is another one."""
+    more: dict[Kind, Json] = {
+        Kind.CLUSTER: {"connect_timeout": "9s"},
+        Kind.ENDPOINTS: {"endpoints": [{"priority": 1}]},
+        Kind.LISTENER: {"stat_prefix": "bad"},
+        Kind.ROUTES: {"internal_only_headers": ["bad"]},
+    }
+    return {**bodies, kind: {**bodies[kind], "bad": {**bodies[kind]["bad"], **more[kind]}}}
+
+
 def of(bodies: dict[Kind, dict[str, Json]]) -> Snapshot:
     return snapshot(bodies, Snapshot(), lambda kind: pytest.fail(f"{kind} cannot be encoded"))
 
@@ -35,7 +46,9 @@ class Envoy:
         self.session = Session(self.take, self.rejected.append)
         self.seen: list[tuple[Kind, tuple[str, ...]]] = []
         self.names: dict[Kind, tuple[str, ...]] = dict.fromkeys(Kind, ())
-        self.refuse: set[Kind] = set()
+        self.refuses: set[bytes] = set()
+        self.is_naming = True
+        self.has: dict[Kind, dict[str, bytes]] = {kind: {} for kind in Kind}
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
@@ -52,15 +65,18 @@ class Envoy:
 
     async def take(self, response: discovery_pb2.DiscoveryResponse) -> None:
         kind = next(kind for kind in Kind if kind.url == response.type_url)
-        names = tuple(sorted(_name(kind, resource.value) for resource in response.resources))
-        self.seen.append((kind, names))
-        task = asyncio.create_task(self.answer(kind, response.nonce, names))
+        sent = {_name(kind, resource.value): resource.value for resource in response.resources}
+        self.seen.append((kind, tuple(sorted(sent))))
+        task = asyncio.create_task(self.answer(kind, response.nonce, sent))
         self.tasks.add(task)
 
-    async def answer(self, kind: Kind, nonce: str, names: tuple[str, ...]) -> None:
-        if kind in self.refuse:
-            await self.ask(kind, nonce, f"{names[-1]} is bad")
+    async def answer(self, kind: Kind, nonce: str, sent: dict[str, bytes]) -> None:
+        if bad := [name for name, value in sent.items() if value in self.refuses]:
+            await self.ask(kind, nonce, f"{bad[0]} is bad" if self.is_naming else "something is bad")
             return
+        is_all = kind in (Kind.CLUSTER, Kind.LISTENER)
+        self.has[kind] = sent if is_all else {**self.has[kind], **sent}
+        names = tuple(sorted(sent))
         await self.ask(kind, nonce)
         follower = {Kind.CLUSTER: Kind.ENDPOINTS, Kind.LISTENER: Kind.ROUTES}.get(kind)
         if follower is not None and self.names[follower] != names:
@@ -117,16 +133,59 @@ async def test_a_cluster_that_changes_gets_its_endpoints_again() -> None:
     assert envoy.seen == [(Kind.CLUSTER, ("a",)), (Kind.ENDPOINTS, ("a",))]
 
 
-async def test_a_rejection_is_counted_and_stops_nothing() -> None:
+@pytest.mark.parametrize("is_naming", [True, False])
+@pytest.mark.parametrize("kind", Kind)
+async def test_a_bad_resource_keeps_no_other_back(kind: Kind, is_naming: bool) -> None:
     envoy = Envoy()
     await envoy.connect()
-    envoy.refuse = {Kind.LISTENER}
     await envoy.session.push(of(state("a")))
-    assert envoy.rejected == [Kind.LISTENER]
-    assert envoy.seen[-1] == (Kind.LISTENER, ("a",))
-    envoy.refuse = set()
+    target = of(with_bad(state("a", "b", "bad", "c"), kind))
+    envoy.refuses, envoy.is_naming = {target.of(kind)["bad"].value}, is_naming
+    await envoy.session.push(target)
+    for other in Kind:
+        assert envoy.has[other].keys() >= {"a", "b", "c"}
+    assert list(envoy.session.refused()) == [(kind, "bad")]
+    assert set(envoy.rejected) == {kind}
+    envoy.seen.clear()
+    await envoy.session.push(of(with_bad(state("a", "b", "bad", "c"), kind)))
+    assert envoy.seen == []
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_the_last_good_state_of_a_bad_resource_stays(kind: Kind) -> None:
+    envoy = Envoy()
+    await envoy.connect()
+    good = of(state("a", "bad"))
+    await envoy.session.push(good)
+    target = of(with_bad(state("a", "b", "bad"), kind))
+    envoy.refuses = {target.of(kind)["bad"].value}
+    await envoy.session.push(target)
+    assert envoy.has[kind].keys() == {"a", "b", "bad"}
+    assert envoy.has[kind]["bad"] == good.of(kind)["bad"].value
+    await envoy.session.push(of(state("a", "b", "bad")))
+    assert list(envoy.session.refused()) == []
+
+
+async def test_what_is_removed_goes_although_something_is_bad() -> None:
+    envoy = Envoy()
+    await envoy.connect()
     await envoy.session.push(of(state("a", "b")))
-    assert (Kind.ROUTES, ("a", "b")) in envoy.seen
+    target = of(with_bad(state("a", "bad"), Kind.LISTENER))
+    envoy.refuses = {target.of(Kind.LISTENER)["bad"].value}
+    await envoy.session.push(target)
+    assert envoy.has[Kind.LISTENER].keys() == {"a"}
+
+
+async def test_clusters_that_came_in_a_second_try_get_endpoints() -> None:
+    """A cluster that has changed starts without endpoints, also where its first response was rejected."""
+    envoy = Envoy()
+    await envoy.connect()
+    await envoy.session.push(of(state("a")))
+    target = of(with_bad(state("a", "bad", timeout="2s"), Kind.CLUSTER))
+    envoy.refuses = {target.of(Kind.CLUSTER)["bad"].value}
+    await envoy.session.push(target)
+    last = max(index for index, (kind, _) in enumerate(envoy.seen) if kind is Kind.CLUSTER)
+    assert (Kind.ENDPOINTS, ("a",)) in envoy.seen[last:]
 
 
 async def test_nothing_is_sent_before_there_is_something() -> None:

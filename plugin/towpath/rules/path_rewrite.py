@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from towpath.datapath.world import PathRewrite
+from towpath.model.export import PathRewrite
 
 _LONGEST = 256
 _PATTERN = re.compile(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from towpath.datapath.rewrite import substitution
-from towpath.datapath.world import PathRewrite
+from towpath.model.export import PathRewrite
+from towpath.rules.path_rewrite import substitution
 
 
 @pytest.mark.parametrize(
