@@ -5,6 +5,7 @@ time of a large derivation, and pauses the process for a second once there are m
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 _YOUNG_THRESHOLD, _MIDDLE_THRESHOLD, _OLD_THRESHOLD = 50_000, 20, 100
@@ -13,6 +14,17 @@ _YOUNG_THRESHOLD, _MIDDLE_THRESHOLD, _OLD_THRESHOLD = 50_000, 20, 100
 def collect_rarely() -> None:
     """Collect less often from now on."""
     gc.set_threshold(_YOUNG_THRESHOLD, _MIDDLE_THRESHOLD, _OLD_THRESHOLD)
+
+
+def collect_on_request() -> None:
+    """Collect only when ``collect`` is called: for a command, which needs what it reads until it ends."""
+    gc.disable()
+    atexit.register(keep)  # or the interpreter would visit and free every object before it ends
+
+
+def collect() -> None:
+    """Collect now."""
+    gc.collect()
 
 
 def keep() -> None:
