@@ -142,6 +142,7 @@ class FromKarmada:
         from towpath.rpc import direct
         from towpath.serving import gc_tuning
 
+        gc_tuning.collect_on_request()
         if self._has_read:
             gc_tuning.collect()
         self._has_read = True
@@ -239,7 +240,8 @@ async def connected(asked: Where) -> AsyncIterator[Client]:
     from towpath.karmada.client import Client
     from towpath.serving import gc_tuning
 
-    gc_tuning.collect_on_request()
+    gc_tuning.collect_rarely()  # what is read is needed to the end
+    gc_tuning.end_at_once()
     if asked.kubeconfig is None:
         raise UsageError("--kubeconfig: Required value. Set it, or the variable KUBECONFIG.")
     async with await Client.connect(asked.kubeconfig, context=asked.context, user_agent=USER_AGENT) as client:

@@ -17,14 +17,18 @@ def collect_rarely() -> None:
 
 
 def collect_on_request() -> None:
-    """Collect only when ``collect`` is called: for a command, which needs what it reads until it ends."""
+    """Collect only when ``collect`` is called: for what is read as a whole and needed as a whole."""
     gc.disable()
-    atexit.register(keep)  # or the interpreter would visit and free every object before it ends
 
 
 def collect() -> None:
     """Collect now."""
     gc.collect()
+
+
+def end_at_once() -> None:
+    """Free nothing at the end: the interpreter would visit every object before, and the system is faster."""
+    atexit.register(keep)
 
 
 def keep() -> None:

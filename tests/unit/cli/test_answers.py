@@ -15,9 +15,8 @@ from towpath.cli.answers import FromKarmada
 
 
 @pytest.fixture
-def uncollected() -> Iterator[None]:
-    """Collect nothing by itself, as a command does."""
-    gc.disable()
+def collected() -> Iterator[None]:
+    """Collect again by itself after the test, which is no command."""
     yield
     gc.enable()
 
@@ -26,7 +25,7 @@ async def nothing(_: web.Request) -> web.Response:
     return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("collected")
 async def test_what_was_read_before_is_freed(tmp_path: Path) -> None:
     async with answered_by(nothing, tmp_path) as client:
         source = FromKarmada(client)
