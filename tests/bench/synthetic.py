@@ -20,6 +20,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import re
 import time
 import uuid
 from collections import defaultdict
@@ -29,6 +30,8 @@ from typing import Any
 
 from aiohttp import web
 
+from towpath.karmada import resources
+from towpath.karmada.client import Resource
 from towpath.karmada.installation import INSTALLATION, NAMESPACE
 from towpath.model.keys import Dialect
 from towpath.model.ownership import VIEW_ANNOTATION
@@ -302,6 +305,8 @@ class Apiserver:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer whatever a client of an apiserver asks."""
+        if re.fullmatch(r"/api/[^/]+|/apis/[^/]+/[^/]+", request.path):
+            return _discovered(request.path)
         kind, key, subresource = _where(request.path)
         if "!=" in request.query.get("labelSelector", ""):
             kind += _USERS
@@ -432,11 +437,25 @@ class Apiserver:
     async def state(self, _: web.Request) -> web.Response:
         """Return the writes so far."""
         done = sum(
-            any(c["type"] == "Ready" and c["status"] == "True" for c in obj["status"]["conditions"])
+            any(c["type"] == "Ready" and c["status"] == "True" for c in obj["status"].get("conditions", ()))
             for version, made in self.kinds[EXPORTS].objects.values()
             if "status" in (obj := json.loads(made(version)))
         )
         return web.json_response({"ready": done, "writes": self.writes})
+
+
+def _discovered(path: str) -> web.Response:
+    """Answer which kinds a group has: those that Towpath reads of a Karmada apiserver."""
+    version = path.removeprefix("/apis/").removeprefix("/api/")
+    per_dialect = (resources.flomesh_clusters, resources.service_exports, resources.service_imports)
+    kinds = [known for known in vars(resources).values() if isinstance(known, Resource)]
+    kinds += [kind(dialect) for kind in (*per_dialect, resources.traffic_policies) for dialect in Dialect]
+    served = [
+        {"name": kind.plural, "kind": kind.kind, "namespaced": kind.namespaced}
+        for kind in kinds
+        if kind.api_version == version
+    ]
+    return web.json_response({"resources": served}, status=200 if served else 404)
 
 
 def _where(path: str) -> tuple[str, Key | None, str]:

@@ -31,6 +31,8 @@ async def answered_by(
         "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
     }
     (folder / "kubeconfig").write_text(yaml.safe_dump(config))
-    async with await Client.connect(folder / "kubeconfig", user_agent="towpath-tests") as client:
-        yield client
-    await runner.cleanup()
+    try:
+        async with await Client.connect(folder / "kubeconfig", user_agent="towpath-tests") as client:
+            yield client
+    finally:
+        await runner.cleanup()

@@ -10,7 +10,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ServiceSummary,
     )
     from towpath.proto.v1alpha1.service_pb2 import Cluster, Explanation
+    from towpath.rpc.direct import Reading
 
 USER_AGENT = f"towpath/{__version__}"
 _READ_AGAIN_SECONDS = 2.0
@@ -129,36 +130,48 @@ class FromPlugin:
             yield explanation
 
 
-@dataclass(frozen=True)
+@dataclass
 class FromKarmada:
     """Answers from what the apiserver holds."""
 
     client: Client
+    _has_read: bool = field(default=False, init=False)
+
+    async def _read(self) -> Reading:
+        """Read the apiserver. A command that waits reads it often: what the last time has left is freed."""
+        from towpath.rpc import direct
+        from towpath.serving import gc_tuning
+
+        gc_tuning.collect_on_request()
+        if self._has_read:
+            gc_tuning.collect()
+        self._has_read = True
+        return await direct.read(self.client)
 
     async def clusters(self) -> ListClustersResponse:
         """Return the members."""
         from towpath.rpc import direct
 
-        return direct.list_clusters(await direct.read(self.client))
+        return direct.list_clusters(await self._read())
 
     async def fleet(self, namespace: str = "") -> tuple[ListClustersResponse, ListServicesResponse]:
         """Return the members and the services."""
         from towpath.rpc import direct
 
-        reading = await direct.read(self.client)
+        reading = await self._read()
         return direct.list_clusters(reading), direct.list_services(reading, namespace)
 
     async def explain(self, namespace: str, name: str, dialect: str = "") -> Explanation:
         """Explain a service."""
         from towpath.rpc import direct
 
-        return direct.explain(await direct.read(self.client), namespace, name, dialect)
+        return direct.explain(await self._read(), namespace, name, dialect)
 
     async def explain_each(self, services: Iterable[ServiceSummary]) -> list[Explanation]:
         """Explain several services."""
         from towpath.rpc import direct
 
-        reading, found = await direct.read(self.client), []
+        reading, found = await self._read(), []
         for service in services:
             with suppress(NotFound):  # deleted in between
                 found.append(direct.explain(reading, service.namespace, service.name, service.dialect))
@@ -228,9 +241,20 @@ async def connected(asked: Where) -> AsyncIterator[Client]:
     from towpath.serving import gc_tuning
 
     gc_tuning.collect_rarely()  # what is read is needed to the end
+    gc_tuning.end_at_once()
     if asked.kubeconfig is None:
         raise UsageError("--kubeconfig: Required value. Set it, or the variable KUBECONFIG.")
     async with await Client.connect(asked.kubeconfig, context=asked.context, user_agent=USER_AGENT) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of(asked: Where, source: Answers) -> AsyncIterator[Client]:
+    """Give the client with which the apiserver answers, or one beside the plugin that does."""
+    if isinstance(source, FromKarmada):
+        yield source.client
+        return
+    async with connected(asked) as client:
         yield client
 
 

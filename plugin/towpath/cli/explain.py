@@ -8,7 +8,7 @@ import typer
 
 from towpath.cli import answers, plugin_options, status
 from towpath.cli import kubeconfig as options
-from towpath.cli.answers import answering
+from towpath.cli.answers import answering, client_of
 from towpath.cli.output import Output, document, print_document, show
 from towpath.cli.running import run
 from towpath.cli.service_output import MemberRow, explanation, members_table
@@ -16,8 +16,11 @@ from towpath.errors import ApiError, NotFound
 from towpath.model.keys import Dialect
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from rich.table import Table
 
+    from towpath.karmada.client import Client
     from towpath.proto.v1alpha1.inventory_pb2 import ListClustersResponse
     from towpath.proto.v1alpha1.service_pb2 import Cluster, Explanation
     from towpath.setup.checks.evidence import Result
@@ -62,14 +65,14 @@ async def _explain(
     """Return the answer, and what fails of plugin and webhook where the apiserver can be asked."""
     async with answering(asked) as source:
         answer = await source.explain(namespace, name, dialect)
-    processes: tuple[Result, ...] = ()
-    if asked.kubeconfig is not None:
-        answer, processes = await _looked(asked, answer, files)
+        processes: tuple[Result, ...] = ()
+        if asked.kubeconfig is not None:
+            answer, processes = await _looked(client_of(asked, source), answer, files)
     return _chosen(answer, cluster), processes
 
 
 async def _looked(
-    asked: answers.Where, answer: Explanation, files: str | None
+    connecting: AbstractAsyncContextManager[Client], answer: Explanation, files: str | None
 ) -> tuple[Explanation, tuple[Result, ...]]:
     """Add the links that the exporting members know, and return what fails of plugin and webhook."""
     from towpath.karmada.member_access import MemberAccess
@@ -82,7 +85,7 @@ async def _looked(
     processes: tuple[Result, ...] = ()
     try:
         async with (
-            answers.connected(asked) as client,
+            connecting as client,
             MemberAccess(client, files, answers.USER_AGENT) as members,
         ):
             processes = await status.failing(client)

@@ -72,7 +72,8 @@ def plan(
 ) -> None:
     """Show the steps of a migration, what each member holds, and what taking it over would change.
 
-    Nothing is changed. Exit codes: 0 every import is or can be taken over, 1 some cannot, 2 wrong usage.
+    Nothing is changed. Exit codes: 0 every import is or can be taken over and every export is in Karmada too,
+    1 some cannot or are not, 2 wrong usage.
     """
     sources = Sources(kubeconfig, context, members, control_plane, stopped)
     found = run(migrate_run.plan(sources, scope_of(cluster, service)))

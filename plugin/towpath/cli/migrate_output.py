@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from towpath.migration.own import Own
     from towpath.migration.plan import ImportPlan, MemberPlan
     from towpath.migration.steps import Step
 
@@ -42,6 +43,8 @@ def print_plan(plans: Sequence[MemberPlan]) -> None:
             for line in _lines(held):
                 _add(details, *first, line)
                 first = ("", "", "")
+        for found in planned.own:
+            _add(details, planned.member.cluster, str(found.key), f"own {found.kind}", found.text)
     if details.row_count:
         show("", details)
 
@@ -69,6 +72,7 @@ def document(steps: Iterable[Step], plans: Iterable[MemberPlan]) -> dict[str, An
                 "source": planned.member.source,
                 "problem": planned.member.problem,
                 "imports": [_import(held) for held in planned.imports],
+                "own": [_own(found) for found in planned.own],
             }
             for planned in plans
         ],
@@ -89,6 +93,17 @@ def _import(held: ImportPlan) -> dict[str, Any]:
             for missing in held.missing
         ],
         "changes": list(held.changes),
+    }
+
+
+def _own(found: Own) -> dict[str, str]:
+    return {
+        "kind": found.kind,
+        "namespace": found.key.namespace,
+        "name": found.key.name,
+        "dialect": found.key.dialect.value,
+        "reason": found.reason.value,
+        "text": found.text,
     }
 
 

@@ -17,10 +17,11 @@ from towpath.text import several
 
 if TYPE_CHECKING:
     from towpath.karmada.client import Client
-    from towpath.migration.plan import MemberPlan, World
+    from towpath.migration.plan import MemberPlan
     from towpath.migration.read import Members
     from towpath.migration.run import Imports, Run
     from towpath.migration.steps import Step, Surroundings
+    from towpath.migration.world import World
     from towpath.model.keys import ServiceKey
 
 
@@ -65,11 +66,13 @@ class Found(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every import is or can be taken over."""
+        """Whether every import is or can be taken over, and every export is Karmada's."""
+        from towpath.migration.own import EXPORT
         from towpath.migration.plan import State
 
         unread = any(planned.member.problem for planned in self.plans)
-        return not unread and not any(planned.in_state(State.BLOCKED) for planned in self.plans)
+        own = any(found.kind == EXPORT for planned in self.plans for found in planned.own)
+        return not (unread or own or any(planned.in_state(State.BLOCKED) for planned in self.plans))
 
 
 async def plan(sources: Sources, scope: Scope) -> Found:
@@ -187,7 +190,9 @@ def _within(scope: Scope, plans: Sequence[MemberPlan]) -> tuple[MemberPlan, ...]
     def within(planned: MemberPlan) -> MemberPlan:
         cluster = planned.member.cluster
         return replace(
-            planned, imports=tuple(held for held in planned.imports if scope.has(held.service, cluster))
+            planned,
+            imports=tuple(held for held in planned.imports if scope.has(held.service, cluster)),
+            own=tuple(found for found in planned.own if scope.has(found.key, cluster)),
         )
 
     return tuple(

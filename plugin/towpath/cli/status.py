@@ -9,7 +9,7 @@ import typer
 
 from towpath.cli import answers, plugin_options
 from towpath.cli import kubeconfig as options
-from towpath.cli.answers import FromKarmada, answering, connected
+from towpath.cli.answers import answering, client_of
 from towpath.cli.output import Output, document, print_document, show
 from towpath.cli.running import run
 from towpath.derivation.chain import LinkState, Verdict
@@ -89,12 +89,10 @@ async def _status(asked: answers.Where, namespace: str, patience: float) -> tupl
             lambda fleet: is_in_sync(fleet[1].services),
             patience=patience,
         )
-        if isinstance(source, FromKarmada):
-            return fleet, await failing(source.client)
-    if asked.kubeconfig is None:
-        return fleet, ()
-    async with connected(asked) as client:
-        return fleet, await failing(client)
+        if asked.kubeconfig is None:
+            return fleet, ()
+        async with client_of(asked, source) as client:
+            return fleet, await failing(client)
 
 
 async def failing(client: Client) -> tuple[Result, ...]:

@@ -70,6 +70,6 @@ def _has_more(owned: Mapping[str, Any], wanted: object) -> bool:
         name = field.removeprefix(_FIELD)
         if not isinstance(wanted, Mapping) or name not in wanted:
             return True
-        if isinstance(wanted[name], Mapping) and _has_more(below, wanted[name]):
+        if below and isinstance(wanted[name], Mapping) and _has_more(below, wanted[name]):
             return True
     return False

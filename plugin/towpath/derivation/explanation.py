@@ -131,10 +131,12 @@ def explain(
     *,
     conditions: Iterable[Condition] | None = None,
     cautions: Iterable[Caution] | None = None,
+    importers: Iterable[str] | None = None,
 ) -> Explanation:
     """Explain a derived service. ``fleet`` is what it was derived with.
 
-    ``conditions`` and ``cautions`` are those of the derivation where they are not given.
+    ``conditions`` and ``cautions`` are those of the derivation where they are not given, and ``importers``
+    all of them.
     """
     members = fleet.members
     without = sorted(members.keys() - derived.views.keys())
@@ -148,8 +150,8 @@ def explain(
             for name, exclusion in sorted(derived.excluded.items())
         ),
         tuple(
-            ImportingCluster(name, members[name].key, view.ports)
-            for name, view in sorted(derived.views.items())
+            ImportingCluster(name, members[name].key, derived.views[name].ports)
+            for name in sorted(derived.views if importers is None else importers)
         ),
         tuple(
             LeftOutCluster(name, reason.value, _why_not(reason, members[name]))

@@ -273,6 +273,9 @@ class Inventory:
             key = ServiceKey(dialect, namespace, name)
             export = self.watched.exports[dialect].get(name, namespace)
             policy = self.watched.traffic[dialect].get(name, namespace)
+            known = key in self.world.services or key in self.world.policies
+            if export is None and policy is None and not known:
+                continue  # so it is with most Services, and with what is read before the exports
             self._changed(
                 self.world.put_service(
                     key, self.services.exported(key, export) if export and not export.deleting else None

@@ -14,8 +14,8 @@ one was empty, and ``relist`` lists again.
 memory grows with what is needed and not with the fleet. Objects that are needed rarely and as a whole can be
 kept compressed, at a hundredth of the size, and are decoded on request (``packed``).
 
-A long list is processed page by page, so that at most one page is held as bytes, and the event loop runs
-every few milliseconds. ``synced`` is set when the first list is complete.
+A long list is processed page by page, the next one on its way meanwhile, so that at most two pages are held
+as bytes, and the event loop runs every few milliseconds. ``synced`` is set when the first list is complete.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import asyncio
 import random
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Generic, TypeVar
 
 import msgspec
@@ -34,7 +34,7 @@ import structlog
 from towpath.errors import ApiError, Gone, InvalidObject, NotFound, Unreachable
 from towpath.karmada.client import Client, Resource
 from towpath.karmada.nesting import decoded
-from towpath.karmada.wire import Event, Name, Status, events, head, lines, pages
+from towpath.karmada.wire import Event, Name, Page, Status, events, head, lines, pages
 
 log = structlog.get_logger()
 
@@ -121,7 +121,11 @@ class Reflector(Generic[T]):
         return self._decode(zlib.decompress(kept.packed)) if kept.packed else kept.item
 
     async def read(self) -> None:
-        """List once, without a watch: for a program that ends after its answer. Raises ApiError."""
+        """List once, without a watch: for a program that ends after its answer. Raises ApiError.
+
+        Nothing is packed: what is kept for seconds need not be small.
+        """
+        self._packed = False
         with suppress(NotFound):  # not served, so there are none
             await self._list()
         self.synced.set()
@@ -186,28 +190,43 @@ class Reflector(Generic[T]):
 
     async def _list(self) -> None:
         unseen = {name: kept.version for name, kept in self._kept.items()} | self._ended
-        query = [("limit", str(PAGE)), *self._selector]
-        token: list[tuple[str, str]] = []
-        found = False
-        while True:
-            page = decoded(pages, await self._client.request("GET", self._path, query=[*query, *token]))
-            found = found or bool(page.items)
-            pause = time.perf_counter() + _SLICE
-            for raw in page.items:
-                name, version = head(raw)
-                unseen.pop(name, None)
-                self._put(name, bytes(raw), version)
-                if time.perf_counter() > pause:
-                    await asyncio.sleep(0)
-                    pause = time.perf_counter() + _SLICE
-            if not page.metadata.next_page:
-                break
-            token = [("continue", page.metadata.next_page)]
+        found, listed_at = False, ""
+        async with aclosing(self._pages()) as received:
+            async for page in received:
+                found, listed_at = found or bool(page.items), page.metadata.resource_version
+                pause = time.perf_counter() + _SLICE
+                for raw in page.items:
+                    name, version = head(raw)
+                    unseen.pop(name, None)
+                    self._put(name, bytes(raw), version)
+                    if time.perf_counter() > pause:
+                        await asyncio.sleep(0)
+                        pause = time.perf_counter() + _SLICE
         for name, version in unseen.items():
             self._remove(name, version)
         self.found_nothing = not found
         self.lists += 1
-        self._version = page.metadata.resource_version
+        self._version = listed_at
+
+    async def _pages(self) -> AsyncGenerator[Page]:
+        """Yield the pages of a list. The apiserver makes the next one while one is processed."""
+        query = [("limit", str(PAGE)), *self._selector]
+
+        def ask(*more: tuple[str, str]) -> asyncio.Task[bytes]:
+            return asyncio.create_task(self._client.request("GET", self._path, query=[*query, *more]))
+
+        coming = ask()
+        try:
+            while True:
+                page = decoded(pages, await coming)
+                if not page.metadata.next_page:
+                    yield page
+                    return
+                coming = ask(("continue", page.metadata.next_page))
+                yield page
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
     async def _watch(self) -> AsyncIterator[None]:
         """Follow one watch to its end; yields after every event."""

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Object
 from towpath.migration import changes
-from towpath.migration.plan import World
 from towpath.migration.run import Imports, Run, members_of, only, without
+from towpath.migration.world import World
 from towpath.model.keys import Dialect, ServiceKey
 
 _NAMESPACE = "karmada-es-{}"

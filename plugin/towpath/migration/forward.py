@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from towpath.migration import changes
 from towpath.migration.held import MemberState
-from towpath.migration.plan import World
 from towpath.migration.read import read
 from towpath.migration.run import Imports, Run, members_of, only, without
+from towpath.migration.world import World
 from towpath.model.keys import ServiceKey
 
 

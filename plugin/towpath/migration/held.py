@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from towpath.errors import InvalidObject
 from towpath.model.keys import Dialect, ServiceKey
+from towpath.model.traffic import TrafficPolicy
 from towpath.rules.paths import normal_path
 
 Object = Mapping[str, Any]
@@ -40,13 +42,19 @@ class HeldImport:
 
 @dataclass(frozen=True)
 class MemberState:
-    """What one member holds, as read from ``source``; ``problem`` is why it could not be read."""
+    """What one member holds, as read from ``source``; ``problem`` is why it could not be read.
+
+    ``own_exports`` are the digests of the exports that Karmada does not manage, and ``own_policies`` are such
+    traffic policies, None where one cannot be read.
+    """
 
     cluster: str
     source: str = ""
     problem: str = ""
     imports: Mapping[ServiceKey, HeldImport] = field(default_factory=dict)
     exports: frozenset[ServiceKey] = frozenset()
+    own_exports: Mapping[ServiceKey, str] = field(default_factory=dict)
+    own_policies: Mapping[ServiceKey, TrafficPolicy | None] = field(default_factory=dict)
 
     def is_managed(self, key: ServiceKey) -> bool:
         """Tell whether Karmada owns the import of a service."""
@@ -56,12 +64,21 @@ class MemberState:
 
 def held_import(obj: Object) -> HeldImport:
     """Return what a ServiceImport holds. An endpoint that occurs twice is one."""
-    spec, labels = obj.get("spec") or {}, obj["metadata"].get("labels") or {}
-    return HeldImport(
-        frozenset(endpoints_of(spec.get("ports") or ())),
-        labels.get(_MANAGED_LABEL) == "true",
-        settings_of(spec),
-    )
+    spec = obj.get("spec") or {}
+    return HeldImport(frozenset(endpoints_of(spec.get("ports") or ())), is_managed(obj), settings_of(spec))
+
+
+def is_managed(obj: Object) -> bool:
+    """Tell whether Karmada owns an object in a member."""
+    return (obj["metadata"].get("labels") or {}).get(_MANAGED_LABEL) == "true"
+
+
+def own_policy(obj: Object) -> TrafficPolicy | None:
+    """Return what a GlobalTrafficPolicy says, None if it cannot be read."""
+    try:
+        return TrafficPolicy.parse(obj.get("spec") or {}, "GlobalTrafficPolicy")
+    except InvalidObject:
+        return None
 
 
 def endpoints_of(ports: Iterable[Object]) -> Iterator[Endpoint]:

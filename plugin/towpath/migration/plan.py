@@ -7,12 +7,14 @@ leaves such endpoints behind. Every other endpoint must be in what Karmada's obj
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from towpath.migration.held import Endpoint, HeldImport, MemberState
+from towpath.migration.own import Own, own
+from towpath.migration.world import World
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.rules.reasons import MigrationReason
 
@@ -24,35 +26,6 @@ class State(StrEnum):
     READY = "Ready"
     BLOCKED = "Blocked"
     RELEASED = "Released"
-
-
-@dataclass(frozen=True)
-class KnownService:
-    """A service as Karmada has it: what its objects give each member at present, and why not others.
-
-    ``excluded`` are the clusters that do not export, and ``not_importing`` those without an import, each with
-    the message. ``drained`` were taken out by a user. ``released`` is left to the other control plane, and
-    ``overwritten`` may be taken over. ``preserves``: members keep their imports when Karmada does not carry
-    them any more.
-    """
-
-    carried: Mapping[str, frozenset[Endpoint]] = field(default_factory=dict)
-    settings: Mapping[str, str] = field(default_factory=dict)
-    exporters: frozenset[str] = frozenset()
-    excluded: Mapping[str, str] = field(default_factory=dict)
-    drained: frozenset[str] = frozenset()
-    not_importing: Mapping[str, str] = field(default_factory=dict)
-    released: frozenset[str] = frozenset()
-    overwritten: frozenset[str] = frozenset()
-    preserves: bool = False
-
-
-class World(NamedTuple):
-    """Everything that a plan follows from. ``keys`` are the members of Karmada by cluster key."""
-
-    keys: Mapping[str, str]
-    services: Mapping[ServiceKey, KnownService]
-    members: Sequence[MemberState]
 
 
 class Missing(NamedTuple):
@@ -87,10 +60,11 @@ class ImportPlan:
 
 @dataclass(frozen=True)
 class MemberPlan:
-    """The imports of one member, by service."""
+    """The imports of one member, by service, and what else it has that Karmada does not have likewise."""
 
     member: MemberState
     imports: tuple[ImportPlan, ...] = ()
+    own: tuple[Own, ...] = ()
 
     def in_state(self, *states: State) -> tuple[ImportPlan, ...]:
         """Return the imports in these states."""
@@ -107,6 +81,7 @@ def plan(world: World) -> tuple[MemberPlan, ...]:
                 _import(world, member.cluster, key, held, exports)
                 for key, held in sorted(member.imports.items())
             ),
+            own(world, member),
         )
         for member in world.members
     )

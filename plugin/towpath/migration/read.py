@@ -20,9 +20,19 @@ from towpath.inventory.snapshot import take
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
 from towpath.karmada.member_access import MemberAccess, MemberApi
-from towpath.migration.held import MemberState, Object, endpoints_of, held_import, key_of, settings_of
-from towpath.migration.plan import KnownService, World
+from towpath.migration.held import (
+    MemberState,
+    Object,
+    endpoints_of,
+    held_import,
+    is_managed,
+    key_of,
+    own_policy,
+    settings_of,
+)
 from towpath.migration.steps import ControlPlane, Surroundings
+from towpath.migration.world import KnownService, World
+from towpath.model.digest import export_digest
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.rules.handover import handover, released
 from towpath.rules.reasons import ExclusionReason
@@ -57,13 +67,25 @@ class Members(MemberAccess):
                 for obj in await _listed(member, resources.service_imports(dialect))
             ]
             exports = [
-                key_of(obj, dialect)
+                (key_of(obj, dialect), obj)
                 for dialect in Dialect
                 for obj in await _listed(member, resources.service_exports(dialect))
             ]
+            policies = [
+                (key_of(obj, dialect), obj)
+                for dialect in Dialect
+                for obj in await _listed(member, resources.traffic_policies(dialect))
+            ]
         except ApiError as error:
             return MemberState(name, source, f"{error} {_ALLOW.format(name)}")
-        return MemberState(name, source, imports=dict(imports), exports=frozenset(exports))
+        return MemberState(
+            name,
+            source,
+            imports=dict(imports),
+            exports=frozenset(key for key, _ in exports),
+            own_exports={key: export_digest(obj.get("spec")) for key, obj in exports if not is_managed(obj)},
+            own_policies={key: own_policy(obj) for key, obj in policies if not is_managed(obj)},
+        )
 
 
 async def _listed(member: MemberApi, resource: Resource) -> list[dict[str, Any]]:
@@ -83,7 +105,7 @@ async def read(client: Client, members: Members) -> World:
     held = await members.states(names)
     inventory = await listing.read(client)
     keys = {member.key: name for name, member in inventory.world.fleet.members.items()}
-    return World(keys, known_services(inventory, time.time()), held)
+    return World(keys, known_services(inventory, time.time()), held, inventory.world.policies)
 
 
 def known_services(inventory: Inventory, now: float) -> dict[ServiceKey, KnownService]:
@@ -97,7 +119,8 @@ def _known(inventory: Inventory, key: ServiceKey, now: float) -> KnownService | 
     service, derived = world.services.get(key), world.derived(key, now)
     if service is None or derived is None:
         return None
-    current, members = take(inventory, key, now, idle=True).current, world.fleet.members
+    snapshot, members = take(inventory, key, now, idle=True), world.fleet.members
+    current, export = snapshot.current, snapshot.export
     reasons = {name: why_not_importing(service, derived, member, members) for name, member in members.items()}
     ports, hands = carried(current), handover(service.annotations)
     return KnownService(
@@ -110,6 +133,7 @@ def _known(inventory: Inventory, key: ServiceKey, now: float) -> KnownService | 
         released(service.annotations),
         hands.overwrites_in,
         hands.preserves,
+        export.digest if export else "",
     )
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from towpath.migration.plan import MemberPlan, State, World, unknown_clusters
+from towpath.migration.plan import MemberPlan, State, unknown_clusters
+from towpath.migration.world import World
 from towpath.text import several
 
 
@@ -55,7 +56,9 @@ class Surroundings:
 
 INSTALL = "Install Towpath in Karmada, and run its plugin."
 JOIN = "Join every cluster to Karmada, with the region, zone, group and name of its cluster key."
-EXPORT = "Apply every ServiceExport and its Service to Karmada, and set the gateways."
+EXPORT = (
+    "Apply every ServiceExport with its Service and every GlobalTrafficPolicy to Karmada. Set the gateways."
+)
 STOP = (
     "Stop the other control plane: scale erie-canal-manager of its cluster to 0 replicas. Of FSM, delete its"
     " flomesh Clusters and then restart fsm-controller. Managers in the members keep running."
@@ -113,13 +116,20 @@ def _joined(world: World, plans: Iterable[MemberPlan]) -> tuple[Progress, str]:
     return (Progress.UNCHECKED, " ".join(unread)) if unread else (Progress.DONE, "")
 
 
-def _exported(plans: Iterable[MemberPlan]) -> tuple[Progress, str]:
+def _exported(plans: Sequence[MemberPlan]) -> tuple[Progress, str]:
     waiting = [
         f"{held.service.namespace}/{held.service.name} in {plan.member.cluster}"
         for plan in plans
         for held in plan.in_state(State.BLOCKED)
     ]
-    return _when(not waiting, f"Imports with endpoints that Karmada's would lack: {several(waiting)}.")
+    own = [
+        f"{found.kind} {found.key.namespace}/{found.key.name} in {plan.member.cluster}"
+        for plan in plans
+        for found in plan.own
+    ]
+    left = [f"Imports with endpoints that Karmada's would lack: {several(waiting)}."] if waiting else []
+    left += [f"Members have of their own, and Karmada does not have likewise: {several(own)}."] if own else []
+    return _when(not left, " ".join(left))
 
 
 def _taken_over(plans: Iterable[MemberPlan]) -> tuple[Progress, str]:

@@ -14,6 +14,7 @@ from towpath.rules.reasons import (
     InvalidReason,
     MigrationReason,
     NotImportedReason,
+    OwnReason,
     PolicyReason,
     Reason,
     RouteReason,
@@ -59,6 +60,11 @@ _SECTIONS: tuple[tuple[str, str, type[Reason]], ...] = (
         "Endpoints that a migration waits for",
         "`towpath migrate` takes over an import when none is missing from Karmada's. Why one would be:",
         MigrationReason,
+    ),
+    (
+        "What members have of their own",
+        "`towpath migrate plan` names exports and traffic policies in members that Karmada does not manage.",
+        OwnReason,
     ),
     (
         "Traffic policies and flomesh Clusters",

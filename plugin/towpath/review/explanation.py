@@ -7,7 +7,7 @@ status, from what Karmada reports at the moment, so an explanation is never olde
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from towpath.controller import gateway_route
@@ -17,7 +17,6 @@ from towpath.derivation.derive import Derived
 from towpath.derivation.explanation import (
     Explanation,
     ExportingCluster,
-    ImportingCluster,
     Standing,
     TrafficState,
     explain,
@@ -67,7 +66,7 @@ class Explainer:
 
     def explain(self, key: ServiceKey, now: float) -> tuple[Explanation, float] | None:
         """Return the explanation, and when time alone may change it; None if there is no such export."""
-        found = self._evidence(key, now, lambda _, importers: importers)
+        found = self._evidence(key, now)
         if found is None:
             return None
         world, (evidence, _) = self._inventory.world, found
@@ -84,7 +83,7 @@ class Explainer:
 
     def standing(self, key: ServiceKey, now: float) -> Standing | None:
         """Return how a service stands, which its explanation says too; None if there is no such export."""
-        found = self._evidence(key, now, Importing.first_of_each)
+        found = self._evidence(key, now, deciding=True)
         if found is None:
             return None
         evidence, importing = found
@@ -92,12 +91,9 @@ class Explainer:
         return Standing.of(evidence.explained, verdict(links(evidence)), len(views), in_place)
 
     def _evidence(
-        self,
-        key: ServiceKey,
-        now: float,
-        chosen: Callable[[Importing, tuple[ImportingCluster, ...]], Iterable[ImportingCluster]],
+        self, key: ServiceKey, now: float, *, deciding: bool = False
     ) -> tuple[Evidence, Importing] | None:
-        """Return what the chain follows from, with the states of the importers that are chosen."""
+        """Return what the chain follows from, with the states of all importers, or of those that decide."""
         world = self._inventory.world
         service, derived = world.services.get(key), world.derived(key, now)
         if service is None or derived is None:
@@ -110,14 +106,19 @@ class Explainer:
         importing = Importing(snapshot, arrival, self._pending_since(key))
         members = world.fleet.members
         explained = explain(
-            service, derived, world.fleet, conditions=(*derived.conditions, ready), cautions=()
+            service,
+            derived,
+            world.fleet,
+            conditions=(*derived.conditions, ready),
+            cautions=(),
+            importers=importing.first_of_each(derived.views) if deciding else derived.views,
         )
         explained = replace(
             explained,
             exporters=tuple(
                 _with_loss(exporter, members[exporter.cluster], service) for exporter in explained.exporters
             ),
-            importers=tuple(map(importing.stated, chosen(importing, explained.importers))),
+            importers=tuple(map(importing.stated, explained.importers)),
         )
         overrides = import_overrides(wanted, snapshot.imports.overrides, snapshot.imports.targets)
         withheld = key in self._withheld

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from towpath.derivation.explanation import ImportingCluster, ImportState
@@ -27,19 +27,28 @@ class Importing:
         """Return how many of these have their import."""
         return len(set(importers) - self._behind) if self._arrival.reported else 0
 
-    def first_of_each(self, importers: Iterable[ImportingCluster]) -> Iterable[ImportingCluster]:
+    def first_of_each(self, importers: Iterable[str]) -> list[str]:
         """Return the importers that decide: the first of each kind that the links of the chain tell apart.
 
         A large fleet has a hundred thousand importers, of a few kinds.
         """
-        applied, brought = self._snapshot.imports.binding.copies.applied, self._snapshot.brought
-        named = [self._snapshot.fleet.with_data_path, brought.applied, brought.failed] if brought else []
-        told_apart = (applied, self._arrival.catching_up, *named)
-        kinds: dict[tuple[object, ...], ImportingCluster] = {}
-        for importer in importers:
-            name = importer.cluster
-            kinds.setdefault((self._state(name), *(name in names for names in told_apart)), importer)
-        return kinds.values()
+        kinds = [frozenset(importers)]
+        for names in filter(None, self._told_apart()):
+            kinds = [part for kind in kinds for part in (kind & names, kind - names) if part]
+        return sorted(min(kind) for kind in kinds if kind)
+
+    def _told_apart(self) -> Iterator[frozenset[str]]:
+        """Yield sets of members: in those that an importer belongs to follows all that a link says of it."""
+        arrival, brought = self._arrival, self._snapshot.brought
+        yield self._behind
+        yield frozenset(name for name in self._behind if self._lost_since(name) is not None)
+        yield frozenset(arrival.failed)
+        yield frozenset(arrival.catching_up)
+        yield self._snapshot.imports.binding.copies.applied
+        if brought:
+            yield self._snapshot.fleet.with_data_path
+            yield brought.applied
+            yield frozenset(brought.failed)
 
     def stated(self, importer: ImportingCluster) -> ImportingCluster:
         """Return an importer with the state of its import."""

@@ -481,6 +481,52 @@ class MigrationReason(Reason):
     NOT_IMPORTED = "NotImported", "Karmada carries no import to this member."
 
 
+class OwnReason(Reason):
+    """What becomes of an export or a traffic policy in a member that Karmada does not manage."""
+
+    EXPORT_ONLY = (
+        "ExportOnlyInMember",
+        "Karmada has no ServiceExport of this name, so no further member gets the endpoints of this cluster.",
+        "Apply it and its Service to Karmada, with conflictResolution: Overwrite in their policy.",
+    )
+    EXPORT_GROUP = (
+        "ExportInOtherAPIGroup",
+        "Karmada has the ServiceExport in another API group than the member.",
+        "Apply it in the group of the member's imports.",
+    )
+    EXPORT_EXCLUDED = "ExportExcluded", "The cluster does not export the service in Karmada."
+    EXPORT_ELSEWHERE = (
+        "ExportNotPropagated",
+        "Karmada does not propagate its ServiceExport or the Service to this member.",
+        "Add the cluster to their policy, with conflictResolution: Overwrite.",
+    )
+    EXPORT_DIFFERS = (
+        "ExportDiffers",
+        "The ServiceExport of Karmada has other rules, and replaces this one.",
+        "Change the rules in Karmada to those of the member if they are to stay.",
+    )
+    POLICY_ONLY = (
+        "PolicyOnlyInMember",
+        "The GlobalTrafficPolicy keeps its effect in this member, and Karmada does not have it.",
+        "Apply it to Karmada, with conflictResolution: Overwrite in its policy.",
+    )
+    POLICY_GROUP = (
+        "PolicyInOtherAPIGroup",
+        "Karmada has the GlobalTrafficPolicy in another API group than the member.",
+        "Apply it in the group of the member's imports.",
+    )
+    POLICY_ELSEWHERE = (
+        "PolicyNotPropagated",
+        "Karmada does not propagate its GlobalTrafficPolicy to this member, which keeps its own.",
+        "Add the cluster to its policy, with conflictResolution: Overwrite.",
+    )
+    POLICY_DIFFERS = (
+        "PolicyDiffers",
+        "The GlobalTrafficPolicy of Karmada has other targets or another lbType, and replaces this one.",
+        "Change the one in Karmada to that of the member if it is to stay.",
+    )
+
+
 class PolicyReason(Reason):
     """Reasons of the conditions of traffic policies and of flomesh Clusters."""
 

@@ -5,6 +5,7 @@ time of a large derivation, and pauses the process for a second once there are m
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 _YOUNG_THRESHOLD, _MIDDLE_THRESHOLD, _OLD_THRESHOLD = 50_000, 20, 100
@@ -13,6 +14,21 @@ _YOUNG_THRESHOLD, _MIDDLE_THRESHOLD, _OLD_THRESHOLD = 50_000, 20, 100
 def collect_rarely() -> None:
     """Collect less often from now on."""
     gc.set_threshold(_YOUNG_THRESHOLD, _MIDDLE_THRESHOLD, _OLD_THRESHOLD)
+
+
+def collect_on_request() -> None:
+    """Collect only when ``collect`` is called: for what is read as a whole and needed as a whole."""
+    gc.disable()
+
+
+def collect() -> None:
+    """Collect now."""
+    gc.collect()
+
+
+def end_at_once() -> None:
+    """Free nothing at the end: the interpreter would visit every object before, and the system is faster."""
+    atexit.register(keep)
 
 
 def keep() -> None:

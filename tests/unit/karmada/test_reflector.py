@@ -14,10 +14,10 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from tests.support.kubeconfig import kubeconfig
+from tests.support.standin import answered_by
 from towpath.errors import InvalidObject
 from towpath.karmada import reflector as module
-from towpath.karmada.client import Client, Resource
+from towpath.karmada.client import Resource
 from towpath.karmada.reflector import Reflector
 from towpath.karmada.wire import Name
 
@@ -112,14 +112,6 @@ class Seen:
 
 @asynccontextmanager
 async def reflecting(apiserver: Apiserver, folder: Path, *, packed: bool = False) -> AsyncIterator[Seen]:
-    app = web.Application()
-    app.router.add_get("/{path:.*}", apiserver.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    config = kubeconfig(folder, f"http://127.0.0.1:{port}")
     changes: list[Change] = []
     progress = apiserver.progress
 
@@ -127,7 +119,7 @@ async def reflecting(apiserver: Apiserver, folder: Path, *, packed: bool = False
         changes.append((name.name, old, new))
         progress.set()
 
-    async with await Client.connect(config, user_agent="tests") as client:
+    async with answered_by(apiserver.answer, folder) as client:
         reflector = Reflector(client, THINGS, decode, changed, packed=packed)
         running = asyncio.create_task(reflector.run())
         try:
@@ -137,7 +129,6 @@ async def reflecting(apiserver: Apiserver, folder: Path, *, packed: bool = False
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            await runner.cleanup()
 
 
 @pytest.fixture(autouse=True)
@@ -426,3 +417,31 @@ async def test_a_silent_stream_is_given_up(tmp_path: Path, monkeypatch: pytest.M
         await seen.until(lambda: bool(seen.changes))
 
     assert apiserver.watched_from == ["7", "7"]
+
+
+async def test_the_next_page_comes_while_one_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SLICE", 0.0)
+    running: list[Seen] = []
+    read_before: list[int] = []
+
+    async def last(request: web.Request) -> web.StreamResponse:
+        read_before.extend(len(seen.changes) for seen in running)
+        return await page(900)(request)
+
+    long = page(900, *(thing(f"a{n}", n, "1") for n in range(1, 400)), more="next")
+    async with reflecting(Apiserver([page(7), long, last], [status(410)]), tmp_path) as seen:
+        running.append(seen)
+        await seen.until(lambda: len(seen.changes) == 399)
+        await seen.until(lambda: bool(read_before))
+
+    assert read_before[0] < 399
+
+
+async def test_what_is_read_once_is_kept_as_it_is_decoded(tmp_path: Path) -> None:
+    apiserver = Apiserver([page(7, thing("a", 1, "a value"))], [])
+    async with answered_by(apiserver.answer, tmp_path) as client:
+        reflector = Reflector(client, THINGS, decode, lambda *_: None, packed=True)
+        await reflector.read()
+
+        assert reflector.get("a", "ns") == "a value"
+        assert reflector.get("a", "ns") is reflector.get("a", "ns")

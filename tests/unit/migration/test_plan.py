@@ -12,7 +12,8 @@ from tests.support.worlds import KEY, UID, WEB, derived, fleet, key_of
 from towpath.derivation.render import render
 from towpath.derivation.stages import Current, carried
 from towpath.migration.held import Endpoint, HeldImport, MemberState, endpoints_of, held_import
-from towpath.migration.plan import ImportPlan, KnownService, State, World, plan, ready, unknown_clusters
+from towpath.migration.plan import ImportPlan, State, plan, ready, unknown_clusters
+from towpath.migration.world import KnownService, World
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.rules.reasons import MigrationReason
 

@@ -99,3 +99,27 @@ async def test_an_import_is_kept_if_its_work_allows_it(
     karmada: Any = Apiserver({"karmada-es-a": works})
 
     assert await _works(karmada, ["a"]) == {(KEY, "a"): kept}
+
+
+async def test_what_karmada_does_not_manage_is_the_members_own() -> None:
+    labels = {"karmada.io/managed": "true"}
+    managed = {"metadata": {**IMPORT["metadata"], "labels": labels}, "spec": {}}
+    own = {"metadata": {"name": "own", "namespace": "shop"}, "spec": {}}
+    broken = {"metadata": {"name": "broken", "namespace": "shop"}, "spec": {"lbType": 3}}
+    api = f"{PROXY}/apis/multicluster.flomesh.io/v1alpha1"
+    karmada: Any = Apiserver(
+        {
+            f"{PROXY}/version": {},
+            f"{api}/serviceexports": {"items": [managed, own]},
+            f"{api}/globaltrafficpolicies": {"items": [managed, own, broken]},
+        }
+    )
+    async with Members(karmada, None, "test") as members:
+        [state] = await members.states(["a"])
+
+    names = frozenset(KEY._replace(name=name) for name in ("web", "own"))
+    assert (state.exports, [key.name for key in state.own_exports]) == (names, ["own"])
+    assert {key.name: policy is None for key, policy in state.own_policies.items()} == {
+        "own": False,
+        "broken": True,
+    }

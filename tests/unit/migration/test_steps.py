@@ -9,7 +9,7 @@ import pytest
 from tests.support.worlds import KEY
 from tests.unit.migration.test_plan import A, B, exporting, holding, known, world
 from towpath.migration.held import MemberState
-from towpath.migration.plan import World, plan
+from towpath.migration.plan import plan
 from towpath.migration.steps import (
     CLEAN_UP,
     EXPORT,
@@ -24,6 +24,7 @@ from towpath.migration.steps import (
     steps_back,
     stopped,
 )
+from towpath.migration.world import World
 
 DONE, OPEN, UNCHECKED = Progress
 OFF = Surroundings(control_plane=ControlPlane())

@@ -69,6 +69,8 @@ class _Lag:
 
 def behind(wanted: Mapping[str, str], reported: Mapping[str, str]) -> tuple[str, ...]:
     """Return the clusters, sorted, that do not report the digest of the view derived for them."""
+    if wanted.items() <= reported.items():
+        return ()  # as nearly always, and this comparison is ten times as fast
     return tuple(sorted(name for name, digest in wanted.items() if reported.get(name) != digest))
 
 

@@ -205,13 +205,14 @@ def copies_of(kind: str, status: bytes) -> Copies:
         return _NO_COPIES
     digests, refused, failed = dict[str, str](), dict[str, str](), dict[str, str]()
     applied, unreported, accepted = list[str](), list[str](), list[str]()
+    is_export, is_route = kind == "ServiceExport", kind in ROUTE_PREFIXES
     for copy in found:  # once: a question of the webhook brings as many as there are members
-        name = sys.intern(copy.cluster_name)
-        if digest := _digest(copy):
-            digests[name] = digest
-        if kind == "ServiceExport" and (text := _refusal(copy)) is not None:
+        name, status_there = sys.intern(copy.cluster_name), copy.status
+        if status_there is not None and (digest := status_there.view or status_there.digest):
+            digests[name] = shared(digest)  # of the content that the cluster has (interpreter.yaml)
+        if is_export and (text := _refusal(copy)) is not None:
             refused[name] = shared(text)
-        if kind in ROUTE_PREFIXES and copy.applied:
+        if is_route and copy.applied:
             text = _refused_route(copy)
             if text:
                 refused[name] = text
@@ -249,11 +250,6 @@ def _suspended(suspension: _Suspension | None) -> frozenset[str]:
         return EVERYWHERE
     on_clusters = suspension.dispatching_on_clusters
     return shared(frozenset(on_clusters.cluster_names)) if on_clusters else NOWHERE
-
-
-def _digest(copy: _Copy) -> str:
-    """Return the digest that a cluster holds (deploy/karmada/interpreter.yaml)."""
-    return shared(copy.status.view or copy.status.digest) if copy.status else ""
 
 
 def _refusal(copy: _Copy) -> str | None:
