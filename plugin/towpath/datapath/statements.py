@@ -35,7 +35,8 @@ Held = bool | Since
 """What a status says: of a ServiceExport whether a pod is ready, of a ServiceImport who does not answer."""
 Statement = bool | frozenset[str]
 """The same without times."""
-NOTHING_HELD: Mapping[str, Statement] = {EXPORT: True, IMPORT: frozenset()}
+_NOBODY: frozenset[str] = frozenset()
+NOTHING_HELD: Mapping[str, Statement] = {EXPORT: True, IMPORT: _NOBODY}
 """What a status says that says nothing, by kind."""
 
 
@@ -49,10 +50,12 @@ def statements(
         ports = [port for port in asked.service.ports if port.protocol == "TCP"] if asked.service else ()
         is_ready = not ports or any(ready_addresses(asked.slices, port) for port in ports)
         found[About(EXPORT, key)] = is_ready
-    for key, (wanted, _) in derived.imports.items() if unanswered is not None else ():
+    if unanswered is None:
+        return found
+    for key, (wanted, _) in derived.imports.items():
+        silent = unanswered.get(ServiceName(key.namespace, key.name), _NOBODY)
         endpoints = (endpoint for port in wanted.imported.view.ports for endpoint in port.endpoints)
-        silent = (unanswered or {}).get(ServiceName(key.namespace, key.name), frozenset())
-        found[About(IMPORT, key)] = silent & {endpoint.cluster_key for endpoint in endpoints}
+        found[About(IMPORT, key)] = frozenset(e.cluster_key for e in endpoints if e.cluster_key in silent)
     return found
 
 
