@@ -136,8 +136,8 @@ async def test_a_member_that_comes_late_moves_leaves_and_comes_back(
 
         # One cluster under two names would import from itself.
         await fleet.join_again()
-        told = f"{LATE}, {ALIAS}: {Advice.JOINED_TWICE.text}"
-        await until(lambda: message(shop), lambda text: told in text)
+        sentence = f"{LATE}, {ALIAS}: {Advice.JOINED_TWICE.text}"
+        await until(lambda: message(shop), lambda text: sentence in text)
         await fleet.part_again()
         await until(lambda: message(shop), lambda text: ALIAS not in text)
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import uuid
@@ -38,6 +39,7 @@ from towpath.local.nodes.configuration import cgroup
 from towpath.local.nodes.machine import enter
 from towpath.local.nodes.programs import machine_name
 from towpath.local.spec import PLUGIN
+from towpath.rules.reasons import CallReason
 from towpath.setup.data_path import NAMESPACE as SYSTEM
 
 # The first test waits for Towpath's image, which is built once for the same files.
@@ -376,6 +378,9 @@ def to_cluster_3(reason: str) -> Pairs:
 NOT_FROM_CLUSTER_3: Pairs = dict.fromkeys((("cluster-3", "cluster-1"), ("cluster-3", "any")), "NoDataPath")
 
 
+CALLED = "cluster-3 (from cluster-1, cluster-2)"
+
+
 def unanswered(shop: Shop) -> Pairs:
     """Return the pairs of which `towpath verify` says that they do not work. It leaves nothing behind."""
     nodes = shop.nodes
@@ -395,20 +400,48 @@ def verifying(nodes: Plane, member: str) -> list[str]:
     return [name for name in names if "towpath-verify" in name]
 
 
+async def reported(shop: Shop, reason: str = "", about: str = "") -> None:
+    """Wait until Karmada's ServiceExport says so, by condition and event; `towpath status` says the same."""
+    nodes = shop.nodes
+
+    async def described() -> str:
+        return nodes.kubectl("describe", "serviceexports.flomesh.io", "web", "-n", shop.namespace).stdout
+
+    def is_said(text: str) -> bool:
+        by_condition = re.search(rf"Reason:\s+{reason or 'Exported'}\n", text)
+        by_event = not reason or re.search(rf"Warning\s+{reason}\s", text)
+        return bool(by_condition and by_event) and _words(about, reason) in text
+
+    await until(described, is_said, patience=LONG_PATIENCE)
+    status = towpath("status", "-n", shop.namespace, "--kubeconfig", nodes.karmada, "-o", "json")
+    (service,) = json.loads(status.stdout)["services"]
+    first = service.get("first", {})
+    assert (status.returncode, first.get("reason", "")) == (int(bool(reason)), reason), status.stdout
+
+
+def _words(about: str, reason: str) -> str:
+    return f"{about}: {CallReason.of(reason).text}" if reason else ""
+
+
 @pytest.mark.parametrize(
-    ("fault", "table", "pairs", "reason"),
+    ("fault", "table", "pairs", "reason", "about"),
     [
-        (healthy, HEALTHY, {}, ""),
-        (no_ready_pod, WITHOUT_CLUSTER_3, to_cluster_3("NoReadyPod"), "NoReadyPod"),
-        (no_gateway, WITHOUT_CLUSTER_3, to_cluster_3("NoAnswer") | NOT_FROM_CLUSTER_3, ""),
-        (cut_off, WITHOUT_CLUSTER_3, to_cluster_3("NoAnswer"), ""),
+        (healthy, HEALTHY, {}, "", ""),
+        (no_ready_pod, WITHOUT_CLUSTER_3, to_cluster_3("NoReadyPod"), "NoReadyPod", "cluster-3"),
+        (no_gateway, WITHOUT_CLUSTER_3, to_cluster_3("NoAnswer") | NOT_FROM_CLUSTER_3, "NoAnswer", CALLED),
+        (cut_off, WITHOUT_CLUSTER_3, to_cluster_3("NoAnswer"), "NoAnswer", CALLED),
     ],
     ids=["healthy", "no ready pod", "no gateway", "cut off"],
 )
 async def test_who_answers(
-    shop: Shop, fault: Fault, table: Mapping[str, tuple[Clusters, Clusters]], pairs: Pairs, reason: str
+    shop: Shop,
+    fault: Fault,
+    table: Mapping[str, tuple[Clusters, Clusters]],
+    pairs: Pairs,
+    reason: str,
+    about: str,
 ) -> None:
-    """And what `towpath verify` and `towpath explain` say of it."""
+    """And what is said of it: by `towpath verify`, `explain` and `status`, and on the ServiceExport."""
     await asyncio.gather(*map(shop.running, EXPORTERS))
     async with fault(shop):
         for name, (elsewhere, here) in table.items():
@@ -421,6 +454,8 @@ async def test_who_answers(
         first = json.loads(explained.stdout).get("first") or {}
         assert first.get("reason", "") == reason
         assert first.get("cluster", "") == ("cluster-3" if reason else "")
+        await reported(shop, reason, about)
+    await reported(shop)
 
 
 async def test_an_interrupted_verify_leaves_nothing_behind(shop: Shop) -> None:

@@ -158,6 +158,42 @@ def test_a_member_reports_the_digest_of_what_it_exports(tmp_path: Path, spec: di
     assert reflected(tmp_path, "ServiceExport", spec) == {"digest": export_digest(spec)}
 
 
+STAMP = "2026-01-01T00:00:00Z"
+REFUSED = {**INVALID, "reason": "Bad", "message": "no"}
+UNREADY = {"type": "Serving", "status": "False", "reason": "NoReadyPod", "lastTransitionTime": STAMP}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "reported"),
+    [
+        ([{**UNREADY, "message": "no pod"}], [UNREADY]),
+        ([UNREADY, {**UNREADY, "reason": "Again"}], [UNREADY]),
+        ([{**UNREADY, "lastTransitionTime": 5}], [{**UNREADY, "lastTransitionTime": ""}]),
+        ([{**UNREADY, "status": "True"}], None),
+        ([UNREADY, REFUSED], [UNREADY, REFUSED]),
+    ],
+)
+def test_a_member_reports_that_no_pod_is_ready(
+    tmp_path: Path, conditions: list[Any], reported: list[Any] | None
+) -> None:
+    """Once, and without its text. The digest is that of the content alone."""
+    found = reflected(tmp_path, "ServiceExport", {"rules": [RULE]}, status={"conditions": conditions})
+    wanted: dict[str, Any] = {"digest": export_digest({"rules": [RULE]})}
+    assert found == (wanted if reported is None else {**wanted, "conditions": reported})
+
+
+def test_a_member_reports_gateways_that_do_not_answer(tmp_path: Path) -> None:
+    """Of many the first ones. The digest of the view stays the same."""
+    silent = [{"clusterKey": f"default/default/default/c{number}", "since": STAMP} for number in range(40)]
+    found = reflected(tmp_path, "ServiceImport", VIEWS[0], status={"unanswered": silent})
+    assert found == {"view": View.parse(VIEWS[0], "spec").digest, "unanswered": silent[:16]}
+    odd = [5, {"clusterKey": "x" * 10_000, "since": 7}]
+    found = reflected(tmp_path, "ServiceImport", VIEWS[0], status={"unanswered": odd})
+    assert found["unanswered"] == [{"clusterKey": "", "since": ""}, {"clusterKey": "x" * 256, "since": ""}]
+    found = reflected(tmp_path, "ServiceImport", VIEWS[0], status={"unanswered": []})
+    assert found == {"view": View.parse(VIEWS[0], "spec").digest}
+
+
 @pytest.mark.parametrize("message", [5, {"a": 1}, ["a"], True, "x" * 100_000])
 def test_a_member_reports_no_more_than_a_short_text(tmp_path: Path, message: Any) -> None:
     """The binding is that of all members: none makes it unreadable, or too large to be stored."""

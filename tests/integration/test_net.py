@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 from tests.conftest import Plane
 from tests.support.agents import node
 from tests.support.checkout import TOP
-from tests.support.envoys import App, DataPath, app, call, data_path
+from tests.support.envoys import App, DataPath, app, call, data_path, loopback
 from tests.support.members import ck, export, gateway, key, serving
 from tests.support.recording import Access, recording
 from tests.support.waiting import until
@@ -24,6 +25,8 @@ from towpath.model.keys import Dialect
 from towpath.model.manifest import load
 
 MEMBER = "cluster-2"
+PATIENCE = 120.0
+"""Seconds until something that lasts has been stated."""
 SYSTEM, SYSTEM_ROLE = "towpath-system", "towpath-net"
 AGENT = load(TOP / "deploy/datapath/agent.yaml")
 FLOMESH = "flomesh.io/v1alpha1"
@@ -282,6 +285,51 @@ async def test_a_change_is_effective_soon(
                     await asyncio.sleep(0)
 
 
+async def test_a_service_without_ready_pods_is_stated(here: Here, kubeconfig: Path, tmp_path: Path) -> None:
+    """On the ServiceExport, by one of two agents, until a pod is ready."""
+    member, exports = here.plane.client(MEMBER), resources.service_exports(Dialect.FLOMESH)
+
+    async def serving_is() -> tuple[str, str]:
+        found = member.get(exports, "web", here.namespace).get("status", {}).get("conditions", [])
+        return next(((c["status"], c["reason"]) for c in found if c["type"] == "Serving"), ("", ""))
+
+    rule = {"portNumber": 80, "path": f"/{here.namespace}", "pathType": "Prefix"}
+    here.apply(service(), service_export("web", {"rules": [rule]}))
+    async with (
+        node(MEMBER, kubeconfig, tmp_path / "a", "node-a") as first,
+        node(MEMBER, kubeconfig, tmp_path / "b", "node-b") as second,
+    ):
+        await until(serving_is, ("False", "NoReadyPod").__eq__, patience=PATIENCE)
+        here.apply(endpoint_slice("web-1", "web", "10.1.0.1"))
+        await until(serving_is, ("True", "Serving").__eq__, patience=PATIENCE)
+        written = 'towpath_net_writes_total{kind="ServiceExport",outcome="done"}'
+        assert f"{written} 2.0" in await first.metrics()
+        assert written not in await second.metrics()
+
+
+async def test_a_gateway_that_does_not_answer_is_stated(
+    here: Here, kubeconfig: Path, tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    """On the ServiceImport, until it answers again. The content of the import stays as it was."""
+    member = here.plane.client(MEMBER)
+
+    async def silent() -> list[str]:
+        status = member.get(IMPORTS, "web", here.namespace).get("status", {})
+        return [found["clusterKey"] for found in status.get("unanswered", [])]
+
+    async with node(MEMBER, kubeconfig, tmp_path / "a", "node-a") as agent:
+        here.apply(service(), service_import(here.far), traffic_policy("ActiveActive"))
+        url = f"{agent.path.address}:{await here.listener()}"
+        await until(lambda: answer(session, url), "pod-1".__eq__)
+        generation = member.get(IMPORTS, "web", here.namespace)["metadata"]["generation"]
+        await here.far.kill_envoy()
+        await until(silent, [ck("cluster-1")].__eq__, patience=PATIENCE)
+        await here.far.start_envoy()
+        await until(silent, [].__eq__, patience=PATIENCE)
+        assert member.get(IMPORTS, "web", here.namespace)["metadata"]["generation"] == generation
+        member.delete(IMPORTS, "web", here.namespace)
+
+
 def granted() -> set[Access]:
     """Return what the agent's roles allow. A name is that of the only object."""
     return {
@@ -293,6 +341,17 @@ def granted() -> set[Access]:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
+
+
+NAMES = {"web": Dialect.FLOMESH, "api": Dialect.MULTICLUSTER}
+
+
+async def stated(here: Here, name: str, dialect: Dialect) -> list[object]:
+    """Return what the statuses of an export and of an import state."""
+    member = here.plane.client(MEMBER)
+    exported = member.get(resources.service_exports(dialect), name, here.namespace)
+    taken = member.get(resources.service_imports(dialect), name, here.namespace)
+    return [exported.get("status", {}).get("conditions"), taken.get("status", {}).get("unanswered")]
 
 
 async def test_it_may_do_what_it_does_and_nothing_else(
@@ -308,10 +367,15 @@ async def test_it_may_do_what_it_does_and_nothing_else(
         node("", through, tmp_path / "a", "node-a") as agent,
     ):
         gateway_url = f"{agent.path.address}:{agent.path.settings.gateway_port}"
-        await until(lambda: answer(session, gateway_url), lambda text: "the gateway of paris" in text)
-        for name in ("web", "api"):
-            here.apply(service(name), service_import(here.far, name), traffic_policy("ActiveActive", name))
+        await until(lambda: answer(session, gateway_url), lambda got: "the gateway of paris" in got)
+        for name, dialect in NAMES.items():
+            silent = service_import(here.far, name)
+            silent["spec"]["ports"][0]["endpoints"] = [gateway("cluster-1", loopback())]
+            rule = {"portNumber": 80, "path": f"/{here.namespace}/{name}", "pathType": "Prefix"}
+            made = (silent, traffic_policy("ActiveActive", name), service_export(name, {"rules": [rule]}))
+            here.apply(service(name), *({**obj, "apiVersion": dialect.api_version} for obj in made))
             await here.listener(name)
+            await until(partial(stated, here, name, dialect), all, patience=PATIENCE)
         member.delete(IMPORTS, "web", here.namespace)
 
         async def slices() -> set[str]:

@@ -80,12 +80,13 @@ def _accesses(request: web.Request) -> set[Access]:
     group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1], parts[3:])
     if rest[0] == "namespaces" and len(rest) > 2:
         rest = rest[2:]
-    resource, name = rest[0], rest[1] if len(rest) > 1 else ""
+    name = rest[1] if len(rest) > 1 else ""
+    resource = "/".join((rest[0], *rest[2:]))
     verb = _VERBS[request.method]
     if verb == "get" and not name:
         verb = "watch" if "watch" in request.query else "list"
         name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
     found = {Access(verb, group, resource, name)}
-    if verb == "patch" and request.content_type == APPLY:
+    if verb == "patch" and request.content_type == APPLY and resource == rest[0]:
         found.add(Access("create", group, resource))  # what is not there yet is created
     return found

@@ -78,7 +78,7 @@ async def _looked(
     from towpath.karmada.member_access import MemberAccess
     from towpath.rpc import convert
     from towpath.verification.look import look
-    from towpath.verification.member_links import MemberEvidence, member_links
+    from towpath.verification.member_links import MemberEvidence, with_member_links
 
     explained = convert.explanation_of(answer)
     exporters = [exporter.cluster for exporter in explained.exporters if not exporter.lost_since]
@@ -92,7 +92,7 @@ async def _looked(
             found = await look(members, explained.key, exporters, await answers.with_data_path(client))
     except ApiError as error:  # the answer of a plugin stands without it
         found = [MemberEvidence(name, problem=str(error)) for name in exporters]
-    return convert.with_chain(answer, (*explained.chain, *member_links(found))), processes
+    return convert.with_chain(answer, with_member_links(explained.chain, found)), processes
 
 
 def _chosen(answer: Explanation, cluster: str) -> Explanation:

@@ -30,7 +30,7 @@ from towpath.controller.export_status import (
 )
 from towpath.controller.followpolicy.decide import Follower, FollowPolicies
 from towpath.controller.orphanbinding.decide import OrphanBindings
-from towpath.controller.rollout.decide import Rollout, Rollouts, arrival_of
+from towpath.controller.rollout.decide import Rollout, Rollouts, arrival_of, unserved_of
 from towpath.controller.rollout.exports import StaleExports
 from towpath.controller.rollout.first_import import FirstImports
 from towpath.controller.rollout.load import Load
@@ -161,7 +161,8 @@ class ServiceExports:
             self.early.add(key)
             return decision + Decision(until) + self._followed(snapshot, service, export)
         routes = gateway_route.wanted(snapshot)
-        arrival = arrival_of(snapshot.imports, wanted, gateway_route.unrouted(snapshot, routes))
+        unserved, unrouted = unserved_of(snapshot, derived), gateway_route.unrouted(snapshot, routes)
+        arrival = arrival_of(snapshot.imports, wanted, unserved, unrouted)
         arrived = not snapshot.imports.reflecting or not arrival.behind
         settled = arrived and snapshot.current.bound <= wanted.digests.keys()
         self.ready[key] = wanted.refused or conditions.ready(sorted(wanted.digests), arrival)

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
+NO_POD = "the Service has no ready pod"
+"""A link of the step Pods."""
+
 
 class Step(StrEnum):
     """A step of the chain, in the order in which one follows from the other."""

@@ -185,6 +185,8 @@ class Inventory:
             self._touch(service)
         else:
             self._service_changed(*service)
+        if (old.copies.unready if old else None) != (new.copies.unready if new else None):
+            self._touch(service)
         if (old.brought if old else None) != (new.brought if new else None):
             self._touch(service)
 

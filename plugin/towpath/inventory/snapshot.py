@@ -18,7 +18,7 @@ from towpath.derivation.stages import Current, is_foreign
 from towpath.inventory.inventory import Inventory
 from towpath.karmada import decode, resources
 from towpath.karmada.client import Resource
-from towpath.karmada.decode import Binding, StoredExport, StoredTraffic
+from towpath.karmada.decode import Binding, Copies, StoredExport, StoredTraffic
 from towpath.karmada.wire import Name
 from towpath.model.claim import ClaimRecord
 from towpath.model.cluster import Fleet
@@ -85,6 +85,7 @@ class InUse(NamedTuple):
 
 
 NOT_IN_USE = InUse()
+NO_COPIES = Copies()
 
 
 class Template(NamedTuple):
@@ -106,8 +107,9 @@ class Snapshot:
 
     ``export`` is None also while the ServiceExport is being deleted; then ``deleting`` is the ServiceExport.
 
-    ``claims`` is what the status should record. ``others`` are the uids of the other API group's export and
-    traffic policy of this name: the names of derived policies are the same in both.
+    ``exported`` are the copies of the ServiceExport, and ``claims`` is what its status should record.
+    ``others`` are the uids of the other API group's export and traffic policy of this name: the names of
+    derived policies are the same in both.
 
     ``brought`` is the Service, None where this export does not decide about it: it does not exist, or an
     export of the other dialect does. ``service_policy`` is the live policy that changes it. ``routes`` are on
@@ -126,6 +128,7 @@ class Snapshot:
     current: Current = field(default_factory=Current)
     in_use: InUse = NOT_IN_USE
     export: StoredExport | None = None
+    exported: Copies = NO_COPIES
     deleting: StoredExport | None = None
     service: ExportedService | None = None
     derived: Derived | None = None
@@ -166,6 +169,7 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
         in_use=in_use(inventory, key),
         export=None if export is None or export.deleting else export,
         deleting=export if export is not None and export.deleting else None,
+        exported=_exported(inventory, key, export),
         service=world.services.get(key),
         derived=world.derived(key, now),
         claims=world.records(key, now),
@@ -210,6 +214,11 @@ def _import_state(inventory: Inventory, key: ServiceKey, template: Object | None
         inventory.policies.reaching(key.dialect.api_version, "ServiceImport", Name(key.namespace, key.name)),
         inventory.services.targets,
     )
+
+
+def _exported(inventory: Inventory, key: ServiceKey, export: StoredExport | None) -> Copies:
+    uid = export.uid if export else ""
+    return inventory.watched.binding_of(key.dialect.api_version, "ServiceExport", key, uid).copies
 
 
 def _current(

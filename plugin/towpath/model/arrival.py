@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Unserved(NamedTuple):
+    """Why calls to an exporting cluster are not answered, as the data paths of members report it.
+
+    ``callers`` are the importing clusters that it concerns, empty for all. ``since`` is RFC 3339, or empty.
+    """
+
+    cluster: str
+    reason: str
+    callers: tuple[str, ...] = ()
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -17,7 +30,7 @@ class Arrival:
     binding has the name of this one's, ``claimed_by`` a policy that has claimed the import in place of ours,
     and ``overridden`` the user's override policies that change or block the import, by cluster.
     ``unrouted`` are the exporters whose own gateway does not serve the service, with the reason and what is
-    known of it.
+    known of it, and ``unserved`` those that do not answer calls.
     """
 
     behind: Collection[str] = ()
@@ -29,3 +42,4 @@ class Arrival:
     claimed_by: str = ""
     overridden: Mapping[str, str] = field(default_factory=dict)
     unrouted: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    unserved: tuple[Unserved, ...] = ()

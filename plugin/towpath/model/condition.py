@@ -8,6 +8,8 @@ TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 VALID, CONFLICT, READY = "Valid", "Conflict", "Ready"
 EXPORT_CONDITIONS = frozenset({VALID, CONFLICT, READY})
 """Of a ServiceExport."""
+SERVING = "Serving"
+"""Of a member's copy of a ServiceExport, by the data path there."""
 ACCEPTED, RESOLVED = "Accepted", "Resolved"
 """Of a GlobalTrafficPolicy."""
 MANAGED = "Managed"

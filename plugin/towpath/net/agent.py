@@ -24,6 +24,7 @@ from towpath.net.draining import drain
 from towpath.net.member import Member
 from towpath.net.metrics import MOST_PROBLEMS, Metrics, ProblemLabels, Refusal
 from towpath.net.snapshot import Snapshot, snapshot
+from towpath.net.statements import MANAGER, Statements
 from towpath.net.traffic import Traffic
 from towpath.net.writer import Write, Writer
 from towpath.serving import gc_tuning
@@ -31,8 +32,6 @@ from towpath.serving.health_server import HealthServer
 
 log = structlog.get_logger()
 
-MANAGER = "towpath-net"
-"""Field manager of the EndpointSlices."""
 _PATIENCE = 1.0
 _GATHER = 0.002
 """Seconds in which further events join a change."""
@@ -41,7 +40,7 @@ _GATHER = 0.002
 class Agent:
     """Keeps one Envoy and the member's EndpointSlices as the member's objects want them."""
 
-    def __init__(self, client: Client, settings: Settings, node: str) -> None:
+    def __init__(self, client: Client, settings: Settings, node: str, traffic: Traffic) -> None:
         self.metrics = Metrics()
         self.discovery = Discovery(self.metrics)
         self.member = Member(client, settings.proxies, self.metrics)
@@ -51,6 +50,14 @@ class Agent:
         self._recorded = Allocation()
         self._snapshot = Snapshot()
         self._reported: frozenset[Problem] = frozenset()
+        self._statements = Statements(
+            client,
+            self.member,
+            self.metrics,
+            lambda: self._derived,
+            lambda: traffic.unanswered,
+            lambda: self._rank() == 0,
+        )
         self.metrics.problems.read_from(self._problem_series)
         self.metrics.rejected.read_from(self._rejected_series)
         self.metrics.resources.read_from(self._resource_series)
@@ -67,6 +74,7 @@ class Agent:
             for reflector in self.member.reflectors:
                 await reflector.synced.wait()
             log.info("initial sync complete", cluster=self._settings.cluster)
+            tasks.create_task(self._statements.run())
             while True:
                 self.member.changed.clear()
                 await self._carry_out()
@@ -181,13 +189,13 @@ async def serve(
     Raises SocketUnusable if the socket or the port cannot be had.
     """
     gc_tuning.collect_rarely()
-    agent = Agent(client, settings, node)
+    traffic = Traffic(admin)
+    agent = Agent(client, settings, node, traffic)
     async with AsyncExitStack() as open_:
         await open_.enter_async_context(serving(agent.discovery, socket))
         tasks = await open_.enter_async_context(asyncio.TaskGroup())
         running = tasks.create_task(agent.run())
         if health is not None:
-            traffic = Traffic(admin)
             agent.metrics.registry.register(traffic)
             tasks.create_task(traffic.run())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import msgspec
 
@@ -19,6 +20,7 @@ from towpath.datapath.world import (
     SlicePort,
 )
 from towpath.karmada.decode.metadata import Object, shared
+from towpath.model.condition import SERVING, TRUE
 from towpath.model.export import KEEP_PATH_ANNOTATION
 from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
@@ -71,6 +73,39 @@ def service(raw: bytes) -> Service | None:
     if isinstance(spec, dict) and spec.get("clusterIP") != "None":
         spec.pop("clusterIP", None)
     return shared(Service.parse(spec, _title("Service", obj)))
+
+
+class _Condition(msgspec.Struct, gc=False):
+    type: str = ""
+    status: str = ""
+
+
+class _Unanswered(msgspec.Struct, rename="camel", gc=False):
+    cluster_key: str = ""
+    since: str = ""
+
+
+class _Status(msgspec.Struct, gc=False):
+    conditions: list[_Condition] = []
+    unanswered: list[_Unanswered] = []
+
+
+def is_serving(raw: bytes) -> bool | None:
+    """Read what the status of a ServiceExport says of ready pods; None if it says nothing."""
+    return next((c.status == TRUE for c in _status(raw).conditions if c.type == SERVING), None)
+
+
+def unanswered(raw: bytes) -> Mapping[str, str]:
+    """Read the clusters whose gateway does not answer, as the status of a ServiceImport names them."""
+    return {found.cluster_key: found.since for found in _status(raw).unanswered}
+
+
+def _status(raw: bytes) -> _Status:
+    """Read a status. One that is malformed says nothing, and stops no service."""
+    try:
+        return msgspec.json.decode(msgspec.json.decode(raw, type=Object).status, type=_Status)
+    except msgspec.ValidationError:
+        return _Status()
 
 
 class _Port(msgspec.Struct, gc=False):

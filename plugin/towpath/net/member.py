@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+from towpath.datapath.problem import EXPORT, IMPORT
 from towpath.datapath.slices import CLUSTER_ROLE, slice_name
+from towpath.datapath.statements import About, Held
 from towpath.datapath.world import (
     MemberExport,
     MemberImport,
@@ -30,22 +32,41 @@ from towpath.net.metrics import Metrics
 T = TypeVar("T")
 
 
+class Stated(NamedTuple, Generic[T]):
+    """An object, and what its status says."""
+
+    content: T
+    held: Held | None
+
+
 class Member:
     """What the member's apiserver holds. ``changed`` is set by every difference."""
 
     def __init__(self, client: Client, allocation: ServiceName, metrics: Metrics) -> None:
         self.changed = asyncio.Event()
         self._client, self._metrics, self._name = client, metrics, allocation
+        self.held: dict[About, Held] = {}
+        """What statuses say: statements of the data path."""
         self._imports: dict[ServiceKey, MemberImport] = {}
         self._exports: dict[ServiceKey, MemberExport] = {}
         self._policies: dict[ServiceKey, MemberPolicy] = {}
         self._services: dict[ServiceName, Service] = {}
         self._slices: dict[ServiceName, dict[str, Slice]] = {}
         self.reflectors: list[Reflector[object]] = []
+        self.imports: dict[Dialect, Reflector[Stated[MemberImport]]] = {}
+        self.exports: dict[Dialect, Reflector[Stated[MemberExport]]] = {}
         for dialect in Dialect:
             keyed = partial(self._keyed, dialect)
-            self._reflect(resources.service_imports(dialect), decode.service_import, keyed(self._imports))
-            self._reflect(resources.service_exports(dialect), decode.service_export, keyed(self._exports))
+            self.imports[dialect] = self._reflect(
+                resources.service_imports(dialect),
+                partial(_stated, decode.service_import, decode.unanswered),
+                self._stating(IMPORT, dialect, self._imports),
+            )
+            self.exports[dialect] = self._reflect(
+                resources.service_exports(dialect),
+                partial(_stated, decode.service_export, decode.is_serving),
+                self._stating(EXPORT, dialect, self._exports),
+            )
             self._reflect(resources.traffic_policies(dialect), decode.traffic_policy, keyed(self._policies))
         self._reflect(resources.SERVICES, decode.service, self._take_service)
         self.slices = self._reflect(resources.ENDPOINT_SLICES, decode.endpoint_slice, self._take_slice)
@@ -122,6 +143,16 @@ class Member:
 
         return take
 
+    def _stating(
+        self, kind: str, dialect: Dialect, objects: dict[ServiceKey, T]
+    ) -> Callable[[Name, Stated[T] | None, Stated[T] | None], None]:
+        def take(name: Name, _old: Stated[T] | None, new: Stated[T] | None) -> None:
+            key = ServiceKey(dialect, *name)
+            _put(objects, key, new.content if new else None)
+            _put(self.held, About(kind, key), new.held if new else None)
+
+        return take
+
     def _take_service(self, name: Name, _old: Service | None, new: Service | None) -> None:
         _put(self._services, ServiceName(*name), new)
 
@@ -133,6 +164,13 @@ class Member:
                 del self._slices[owner]
         if new is not None:
             self._slices.setdefault(ServiceName(name.namespace, new.service), {})[name.name] = new
+
+
+def _stated(
+    read: Callable[[bytes], T | None], held: Callable[[bytes], Held | None], raw: bytes
+) -> Stated[T] | None:
+    content = read(raw)
+    return None if content is None else Stated(content, held(raw))
 
 
 K = TypeVar("K")

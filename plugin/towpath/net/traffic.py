@@ -7,6 +7,7 @@ imported port and exporting cluster, and one for each exported port, however man
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from towpath.datapath.world import ServiceName
 from towpath.serving.metric_families import Declared
 
 log = structlog.get_logger()
@@ -101,6 +103,8 @@ class Traffic(Collector):
         self._counts: Mapping[Flow, tuple[int, int]] = {}
         """Requests and errors. Envoy tells much more, for each host."""
         self._reachable: Mapping[Flow, bool] = {}
+        self.unanswered: Mapping[ServiceName, frozenset[str]] | None = None
+        """The clusters behind each imported Service whose gateway fails health checks; None at first."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric families."""
@@ -132,6 +136,7 @@ class Traffic(Collector):
         """Take in what Envoy tells of its clusters."""
         counts: dict[Flow, tuple[int, int]] = {}
         reachable: dict[Flow, bool] = {}
+        unanswered: dict[ServiceName, set[str]] = defaultdict(set)
         for cluster in _decode(raw).cluster_statuses:
             for host in cluster.host_statuses:
                 flow = _flow(cluster.name, host.locality)
@@ -142,7 +147,11 @@ class Traffic(Collector):
                 if flow.cluster:
                     health = host.health_status
                     reachable[flow] = not (health.failed_active_health_check or health.failed_outlier_check)
+                    # A gateway that answers for pods which are not ready is put aside as well.
+                    if health.failed_active_health_check:
+                        unanswered[ServiceName(flow.namespace, flow.service)].add(flow.cluster)
         self._counts, self._reachable = counts, reachable
+        self.unanswered = {name: frozenset(keys) for name, keys in unanswered.items()}
 
 
 def _flow(name: str, locality: _Locality) -> Flow | None:

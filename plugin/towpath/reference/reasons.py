@@ -48,7 +48,7 @@ _SECTIONS: tuple[tuple[str, str, type[Reason]], ...] = (
     ),
     (
         "Calls that are not answered",
-        "`towpath verify` calls each exporting cluster. A call that is not answered, or not made, says why.",
+        "What `towpath verify` finds, and `NoReadyPod` and `NoAnswer` of `Ready` as data paths report them.",
         CallReason,
     ),
     (

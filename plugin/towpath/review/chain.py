@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from towpath.derivation.chain import Link, LinkState, Step
+from towpath.derivation.chain import NO_POD, Link, LinkState, Step
 from towpath.derivation.explanation import ImportingCluster, ImportState
 from towpath.derivation.stages import is_foreign
 from towpath.derivation.user_overrides import cautions_of
+from towpath.model.arrival import Unserved
 from towpath.model.condition import CONFLICT, FALSE, TRUE, VALID
 from towpath.review.evidence import Evidence
 from towpath.rules.conditions import NOWHERE
 from towpath.rules.late_cache import catching_up
 from towpath.rules.reasons import (
     Advice,
+    CallReason,
     ChainReason,
     ConditionReason,
     ExclusionReason,
@@ -46,7 +48,7 @@ def links(evidence: Evidence) -> tuple[Link, ...]:
     """Return the chain of a service, in the order of its steps."""
     steps = (_export, _service, _exporting, _route, _importing, _import)
     carrying = (_policy, _override, _binding, _work, _member, _name) if evidence.wanted.service_import else ()
-    return tuple(link for step in (*steps, *carrying) for link in step(evidence))
+    return tuple(link for step in (*steps, *carrying, _pods, _gateway) for link in step(evidence))
 
 
 def _export(evidence: Evidence) -> Iterator[Link]:
@@ -112,10 +114,10 @@ def _route(evidence: Evidence) -> Iterator[Link]:
         if not members[name].gateway_route:
             continue
         subject = f"route on {members[name].gateway_route}"
-        if name not in evidence.unrouted:
+        if name not in evidence.arrival.unrouted:
             yield Link(Step.ROUTE, subject, cluster=name)
             continue
-        word, detail = evidence.unrouted[name]
+        word, detail = evidence.arrival.unrouted[name]
         reason = RouteReason.of(word)
         state = LinkState.PENDING if reason is RouteReason.PENDING else LinkState.BROKEN
         text = f"{detail.rstrip('. ')}: {reason.text}" if detail else reason.text
@@ -218,7 +220,7 @@ def _member(evidence: Evidence) -> Iterator[Link]:
 def _name(evidence: Evidence) -> Iterator[Link]:
     """Yield whether the name of the Service resolves where towpath-net carries its calls.
 
-    What follows in the cluster, the EndpointSlice, the listener, the gateway, Karmada does not report.
+    Of what follows in the cluster members report pods and gateways alone, and only what is wrong with them.
     """
     brought, carried = evidence.snapshot.brought, evidence.snapshot.fleet.with_data_path
     if brought is None or not carried:
@@ -236,6 +238,25 @@ def _name(evidence: Evidence) -> Iterator[Link]:
             reason = ChainReason.SERVICE_ON_ITS_WAY
             link = link._replace(state=LinkState.PENDING, reason=reason.value, text=reason.text)
         yield link if link.state is LinkState.OK else link._replace(subject="the cluster lacks the Service")
+
+
+def _pods(evidence: Evidence) -> Iterator[Link]:
+    """Yield the exporting clusters whose data path finds no ready pod."""
+    for found in evidence.arrival.unserved:
+        if found.reason == CallReason.NO_READY_POD:
+            yield _unserved(Step.PODS, NO_POD, found)
+
+
+def _gateway(evidence: Evidence) -> Iterator[Link]:
+    """Yield the exporting clusters whose gateway does not answer other clusters."""
+    for found in evidence.arrival.unserved:
+        if found.reason == CallReason.NO_ANSWER:
+            yield _unserved(Step.GATEWAY, f"the gateway does not answer {several(found.callers)}", found)
+
+
+def _unserved(step: Step, subject: str, found: Unserved) -> Link:
+    text = CallReason.of(found.reason).text
+    return Link(step, subject, LinkState.BROKEN, found.cluster, found.reason, text, found.since)
 
 
 def _of_importer(step: Step, importer: ImportingCluster, state: LinkState) -> Link:

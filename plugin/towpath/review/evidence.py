@@ -13,6 +13,7 @@ from towpath.derivation.render import Rendered
 from towpath.derivation.stages import stages
 from towpath.derivation.user_overrides import ImportOverride
 from towpath.inventory.snapshot import Snapshot
+from towpath.model.arrival import Arrival
 from towpath.model.condition import Condition
 from towpath.model.ownership import FIELD_MANAGER
 from towpath.model.times import rfc3339
@@ -27,7 +28,7 @@ class Evidence:
     """The evidence about one service. ``explained`` carries the states of imports.
 
     ``overrides`` is what the user's policies do to the import, and ``withheld`` tells whether the deletion
-    guard keeps it. ``unrouted`` are the exporters whose own gateway does not serve the service.
+    guard keeps it. ``arrival`` is how the import arrives.
     """
 
     snapshot: Snapshot
@@ -37,7 +38,7 @@ class Evidence:
     explained: Explanation
     overrides: tuple[ImportOverride, ...] = ()
     withheld: bool = False
-    unrouted: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    arrival: Arrival = field(default_factory=Arrival)
 
     @property
     def place(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from towpath.controller import gateway_route
-from towpath.controller.rollout.decide import arrival_of
+from towpath.controller.rollout.decide import arrival_of, unserved_of
 from towpath.derivation.chain import verdict
 from towpath.derivation.derive import Derived
 from towpath.derivation.explanation import (
@@ -102,7 +102,8 @@ class Explainer:
         wanted = render(key, service.uid, derived, handover=handover(service.annotations))
         wanted = beside(wanted, snapshot.in_use.prevents(wanted))
         unrouted = gateway_route.unrouted(snapshot, gateway_route.wanted(snapshot))
-        arrival, ready = self._arrival(key, arrival_of(snapshot.imports, wanted, unrouted), wanted)
+        arrived = arrival_of(snapshot.imports, wanted, unserved_of(snapshot, derived), unrouted)
+        arrival, ready = self._arrival(key, arrived, wanted)
         importing = Importing(snapshot, arrival, self._pending_since(key))
         members = world.fleet.members
         explained = explain(
@@ -123,7 +124,7 @@ class Explainer:
         overrides = import_overrides(wanted, snapshot.imports.overrides, snapshot.imports.targets)
         withheld = key in self._withheld
         return Evidence(
-            snapshot, service, derived, wanted, explained, overrides, withheld, arrival.unrouted
+            snapshot, service, derived, wanted, explained, overrides, withheld, arrival
         ), importing
 
     def gateway_sources(self) -> Mapping[str, str]:

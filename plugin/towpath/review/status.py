@@ -27,6 +27,7 @@ from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
 from towpath.rules.conditions import is_transient, withheld
 from towpath.rules.handover import handover
+from towpath.rules.serving import unserved
 
 _MAX_STALE = 100
 """Remembered exports beyond twice the present ones, before those that are gone are forgotten."""
@@ -81,7 +82,10 @@ class Aggregation:
             return None
         imports = import_state(inventory, key, now)
         wanted = self._wanted(service, derived, whole=bool(imports.overrides))
-        arrival = arrival_of(imports, wanted)
+        silent = imports.binding.copies.unanswered
+        members = inventory.world.fleet.members
+        failing = unserved(members, derived.exporters, derived.views, asked.copies.unready, silent)
+        arrival = arrival_of(imports, wanted, failing)
         known, promised = (asked.status, stored.status), self._answered.get(asked.uid, {})
         recorded = [claim for status in (asked.status, promised) for claim in _claims_in(status)]
         claims = inventory.world.records(key, now, tuple(recorded))

@@ -45,6 +45,7 @@ from towpath.rules.reasons import (
     Reason,
     RouteReason,
 )
+from towpath.rules.serving import why_unserved
 from towpath.text import several
 
 MAX_MESSAGE_CHARACTERS = 32768
@@ -156,11 +157,10 @@ def ready(importers: Sequence[str], arrival: Arrival) -> Condition:
         return _condition(READY, FALSE, reason, f"{about}: {reason.text}")
     if not arrival.reported:
         return _condition(READY, UNKNOWN, ConditionReason.NOT_REPORTED)
-    trouble = arrival.failed.keys() - arrival.catching_up.keys()
     progress = f"{len(importers) - len(behind)} of {len(importers)} importing clusters have the import."
     if not behind:
-        served = _condition(READY, TRUE, ConditionReason.EXPORTED, progress)
-        return unrouted(arrival.unrouted) if arrival.unrouted else served
+        return _arrived(arrival, progress)
+    trouble = arrival.failed.keys() - arrival.catching_up.keys()
     if failed := {name: arrival.failed[name] for name in behind if name in trouble}:
         return _condition(READY, FALSE, *_not_applied(progress, failed))
     waiting = f"Waiting for {several(behind, _MAX_IMPORTERS_NAMED)}."
@@ -171,6 +171,15 @@ def ready(importers: Sequence[str], arrival: Arrival) -> Condition:
         late = ConditionReason.CATCHING_UP
         return _condition(READY, FALSE, late, progress, waiting, f"{several(names)}: {late.text}")
     return _condition(READY, FALSE, ConditionReason.PENDING, progress, waiting)
+
+
+def _arrived(arrival: Arrival, progress: str) -> Condition:
+    """Return Ready where every importing cluster has the import: whether exporters answer calls."""
+    if arrival.unrouted:
+        return unrouted(arrival.unrouted)
+    if arrival.unserved:
+        return _condition(READY, FALSE, *why_unserved(arrival.unserved))
+    return _condition(READY, TRUE, ConditionReason.EXPORTED, progress)
 
 
 def unrouted(found: Mapping[str, tuple[str, str]]) -> Condition:

@@ -226,6 +226,7 @@ class ConditionReason(Reason):
     )
     NO_CONFLICTS = "NoConflicts", "The exporting clusters agree."
     EXPORTED = "Exported", "Every importing cluster has the import."
+    SERVING = "Serving", "The Service has a ready pod."
     NOT_IMPORTED = "NotImported", "No cluster imports the service."
     PENDING = "Pending", "Some importing clusters do not have the import yet."
     CLUSTER_LOST = (
@@ -333,7 +334,7 @@ class ChainReason(Reason):
 
 
 class CallReason(Reason):
-    """Why a call of ``towpath verify`` was not answered, or could not be made."""
+    """Why calls are not answered, as ``towpath verify`` finds it or the data path reports it, or not made."""
 
     NO_DATA_PATH = (
         "NoDataPath",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from towpath.datapath.slices import MANAGED_BY_LABEL
 from towpath.datapath.world import SLICE_MANAGER
-from towpath.derivation.chain import Link, LinkState, Step
+from towpath.derivation.chain import NO_POD, Link, LinkState, Step
 from towpath.rules.reasons import CallReason, ChainReason
 
 Object = Mapping[str, Any]
@@ -34,6 +34,14 @@ def member_links(evidence: Iterable[MemberEvidence]) -> tuple[Link, ...]:
     return (*_pods(found), *_gateways(found))
 
 
+def with_member_links(chain: Iterable[Link], evidence: Iterable[MemberEvidence]) -> tuple[Link, ...]:
+    """Return a chain with the links that members know: of pods they know more than Karmada has heard."""
+    read, steps = member_links(evidence), list(Step)
+    newer = {link.cluster for link in read if link.step is Step.PODS and link.state is not LinkState.LEFT_OUT}
+    known = (link for link in chain if link.step is not Step.PODS or link.cluster not in newer)
+    return tuple(sorted([*read, *known], key=lambda link: steps.index(link.step)))
+
+
 def _pods(evidence: Iterable[MemberEvidence]) -> Iterator[Link]:
     for member in evidence:
         if member.problem:
@@ -49,8 +57,7 @@ def _pods(evidence: Iterable[MemberEvidence]) -> Iterator[Link]:
             yield Link(Step.PODS, "the Service has a ready pod", cluster=member.cluster)
         else:
             none = CallReason.NO_READY_POD
-            subject = "the Service has no ready pod"
-            yield Link(Step.PODS, subject, LinkState.BROKEN, member.cluster, none.value, none.text)
+            yield Link(Step.PODS, NO_POD, LinkState.BROKEN, member.cluster, none.value, none.text)
 
 
 def _gateways(evidence: Iterable[MemberEvidence]) -> Iterator[Link]:

@@ -73,6 +73,7 @@ NAMESPACE_BINDING: Object = {
     "spec": {"resource": {"apiVersion": "v1", "kind": "Namespace", "name": "shop"}},
     "status": {"aggregatedStatus": [{"clusterName": "b", "applied": True}]},
 }
+UNREADY: Object = {"conditions": [{"type": "Serving", "status": "False"}]}
 EVERY = propagation("all", {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceExport"})
 OVERRIDE: Object = {
     "apiVersion": "policy.karmada.io/v1alpha1",
@@ -101,6 +102,7 @@ OVERRIDE: Object = {
         (service("web", {"port": 81}), {key()}),
         (binding(claimed(export(), propagation("user")), "a", "b"), {key()}),
         (binding(IMPORT, "b", reported={"b": {"view": "1"}}), {key()}),
+        (binding(claimed(export(), propagation("user")), "a", "b", reported={"a": UNREADY}), {key()}),
         (IMPORT, {key()}),
         (DERIVED, {key()}),
         (FOLLOW, {key()}),

@@ -102,3 +102,20 @@ def test_the_allocation_as_it_is_kept() -> None:
 def test_an_allocation_that_cannot_be_read_is_refused(data: object) -> None:
     with pytest.raises(InvalidObject, match="allocation"):
         stored(raw(data=data))
+
+
+@pytest.mark.parametrize(
+    ("status", "serving", "unanswered"),
+    [
+        (None, None, {}),
+        ({"conditions": [{"type": "Valid", "status": "True"}]}, None, {}),
+        ({"conditions": [{"type": "Serving", "status": "False"}]}, False, {}),
+        ({"conditions": [{"type": "Serving", "status": "True"}]}, True, {}),
+        ({"unanswered": [{"clusterKey": "a/b/c/d", "since": "x"}]}, None, {"a/b/c/d": "x"}),
+        ({"conditions": "odd"}, None, {}),
+        ("odd", None, {}),
+    ],
+)
+def test_what_a_status_states(status: object, serving: bool | None, unanswered: dict[str, str]) -> None:
+    obj = raw() if status is None else raw(status=status)
+    assert (decode.is_serving(obj), decode.unanswered(obj)) == (serving, unanswered)

@@ -7,17 +7,20 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from towpath.datapath.world import ServiceName
 from towpath.net.metrics import Metrics
 from towpath.net.traffic import Traffic
 
 
-def host(count: int, errors: int, locality: dict[str, str], *, failed: bool = False) -> dict[str, object]:
+def host(
+    count: int, errors: int, locality: dict[str, str], *, failed: bool = False, silent: bool = False
+) -> dict[str, object]:
     stats = [
         {"name": "rq_total", "type": "COUNTER", "value": str(count)},
         {"name": "rq_active", "value": "1"},
     ]
     stats.append({"name": "rq_error", "value": str(errors)})
-    health = {"eds_health_status": "HEALTHY", "failed_outlier_check": failed}
+    health = {"failed_outlier_check": failed, "failed_active_health_check": silent}
     return {"stats": stats, "health_status": health, "locality": locality}
 
 
@@ -45,3 +48,17 @@ def test_one_series_for_each_exporting_cluster_and_for_all_pods() -> None:
     ]
     declared = {family.name for family in Metrics().declared}
     assert {line.partition("{")[0] for line in lines} <= declared
+
+
+def test_a_gateway_that_answers_for_no_pod_is_not_silent() -> None:
+    """Its 503s put it aside. Of an export's pods none is a gateway."""
+    first, third = ({"region": "r", "zone": "z", "sub_zone": f"g/{name}"} for name in ("c1", "c3"))
+    clusters = [
+        {"name": "egress/shop/web:80", "host_statuses": [host(1, 1, first, failed=True)]},
+        {"name": "egress/shop/web:81", "host_statuses": [host(1, 1, third, silent=True), host(1, 1, first)]},
+        {"name": "ingress/shop/web:80", "host_statuses": [host(1, 1, {}, silent=True)]},
+    ]
+    traffic = Traffic(Path("/nowhere"))
+    assert traffic.unanswered is None
+    traffic.take(json.dumps({"cluster_statuses": clusters}).encode())
+    assert traffic.unanswered == {ServiceName("shop", "web"): {"r/z/g/c3"}}

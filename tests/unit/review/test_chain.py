@@ -28,16 +28,20 @@ from tests.support.inventories import (
     service,
     tell,
 )
+from towpath.controller.service_export import ServiceExports
 from towpath.derivation.chain import Link, LinkState, Step, of_cluster, verdict
 from towpath.derivation.explanation import Explanation, standing
 from towpath.inventory.inventory import Inventory
+from towpath.inventory.snapshot import take
 from towpath.model.keys import Dialect, cluster_key
 from towpath.model.times import seconds
 from towpath.review.explanation import Explainer
+from towpath.rules.late_cache import CATCHING_UP_SECONDS
 
 NOW = 1_800_000_000.0
 USER = propagation("user", {"apiVersion": GROUP, "kind": "ServiceExport", "name": "web"})
 LOST = {"type": "Ready", "status": "False", "lastTransitionTime": "2027-01-15T07:59:00Z"}
+STATED = "2027-01-15T07:30:00Z"
 RETURNED = {**LOST, "status": "True"}
 IMPORT = {
     "apiVersion": GROUP,
@@ -381,6 +385,69 @@ def test_a_service_that_is_everywhere_has_no_broken_link() -> None:
     assert {link.step for link in chain} == set(Step) - {Step.NAME, Step.PODS, Step.GATEWAY, Step.ROUTE}
 
 
+def telling(unready: dict[str, str], silent: dict[str, dict[str, str]], *, label: str = "net") -> Inventory:
+    """Return the fleet with the data path, in which members report exporters that do not answer."""
+    members = clusters("a", "b", "c")
+    for obj in members:
+        obj["metadata"]["labels"] = {"towpath.io/data-path": label}
+    inventory = knowing(*members, USER, *exported("web", "a", "b"))
+    pods = {
+        name: {"conditions": [{"type": "Serving", "status": "False", "lastTransitionTime": since}]}
+        for name, since in unready.items()
+    }
+    tell(inventory, binding(exported("web")[0], "a", "b", reported=pods))
+    carry(inventory)
+    digests = rendered(inventory).digests
+    statuses: dict[str, Object] = {
+        name: {
+            "view": digest,
+            "unanswered": [
+                {"clusterKey": cluster_key("default", "default", "default", exporter), "since": since}
+                for exporter, since in silent.get(name, {}).items()
+            ],
+        }
+        for name, digest in digests.items()
+    }
+    tell(inventory, binding(IMPORT, *digests, reported=statuses))
+    return inventory
+
+
+@pytest.mark.parametrize(
+    ("inventory", "link", "ready"),
+    [
+        (
+            telling({"b": STATED}, {}),
+            (Step.PODS, "b", "NoReadyPod", "the Service has no ready pod"),
+            "b: The Service has no ready pod in the exporting cluster. ",
+        ),
+        (
+            telling({}, {"c": {"a": STATED}, "b": {"a": STATED}}),
+            (Step.GATEWAY, "a", "NoAnswer", "the gateway does not answer b, c"),
+            "a (from b, c): The gateway of the exporting cluster does not answer. ",
+        ),
+    ],
+    ids=["no ready pod", "no answer"],
+)
+def test_what_data_paths_report_is_named(inventory: Inventory, link: tuple[str, ...], ready: str) -> None:
+    """By every way in which it is asked; and no endpoint is withdrawn for it."""
+    found = first(inventory)
+    assert (found.step, found.cluster, found.reason, found.subject) == link
+    assert (found.state, found.since) == (LinkState.BROKEN, STATED)
+    decided = ServiceExports()
+    decided.decide(take(inventory, key(), NOW, idle=True))
+    for condition in (explained(inventory).conditions[-1], decided.ready[key()]):
+        assert (condition.status, condition.reason) == ("False", link[2])
+        assert condition.message.startswith(ready)
+    assert explained(inventory).exporters == explained(telling({}, {})).exporters
+    assert rendered(inventory).digests == rendered(telling({}, {})).digests
+
+
+def test_without_the_data_path_nothing_is_reported() -> None:
+    """What was stated before it was taken out of a member stays there."""
+    chain = explained(telling({"b": STATED}, {"c": {"a": STATED}}, label="none")).chain
+    assert verdict(chain) == (LinkState.OK, None)
+
+
 def with_data_path(*, applied: bool, message: str = "") -> Inventory:
     """Return the fleet where c has the data path, and its Service by the import; or not yet."""
     labelled = cluster("c")
@@ -441,12 +508,12 @@ def test_a_late_member_is_pending_since_the_change() -> None:
 @pytest.mark.parametrize(
     ("seconds_later", "step", "state", "reason"),
     [
-        (119, Step.WORK, LinkState.PENDING, "CatchingUp"),
-        (120, Step.WORK, LinkState.BROKEN, "LeftInMember"),
+        (CATCHING_UP_SECONDS - 1, Step.WORK, LinkState.PENDING, "CatchingUp"),
+        (CATCHING_UP_SECONDS, Step.WORK, LinkState.BROKEN, "LeftInMember"),
     ],
 )
 def test_a_member_that_returns_is_pending(
-    seconds_later: int, step: Step, state: LinkState, reason: str
+    seconds_later: float, step: Step, state: LinkState, reason: str
 ) -> None:
     """Karmada tries to create what it does not know yet: nothing has to be removed there."""
     inventory, returned = settled(), cluster("c")
@@ -460,7 +527,7 @@ def test_a_member_that_returns_is_pending(
     assert link.since == ("" if state is LinkState.BROKEN else RETURNED["lastTransitionTime"])
     found = Explainer(inventory).explain(key(), since + seconds_later)
     assert found is not None
-    assert found[1] == (math.inf if state is LinkState.BROKEN else since + 120)
+    assert found[1] == (math.inf if state is LinkState.BROKEN else since + CATCHING_UP_SECONDS)
 
 
 def test_a_cluster_that_karmada_has_not_bound_is_pending() -> None:

@@ -16,6 +16,7 @@ from tests.support.inventories import (
     Object,
     aggregated,
     binding,
+    carry,
     clusters,
     export,
     exported,
@@ -31,6 +32,7 @@ from towpath.controller.reconciler import Reconciler
 from towpath.controller.rollout.decide import REFLECTION_GRACE_SECONDS
 from towpath.controller.service_export import ServiceExports
 from towpath.inventory.inventory import Inventory
+from towpath.inventory.snapshot import take
 from towpath.karmada import decode
 from towpath.karmada.client import Client
 from towpath.model.claim import ClaimRecord
@@ -42,6 +44,8 @@ STAMP = "2027-01-15T08:00:00Z"
 EARLIER = "2026-06-01T00:00:00Z"
 FLEET = clusters("a", "b", "c")
 WEB, SERVICE, WEB_BINDING, SERVICE_BINDING = exported("web", "a", "b")
+NET = {"towpath.io/data-path": "net"}
+UNREADY: Object = {"conditions": [{"type": "Serving", "status": "False", "reason": "NoReadyPod"}]}
 FOREIGN: Object = {
     "type": "Their",
     "status": "True",
@@ -88,6 +92,23 @@ def test_reports_of_members_count_at_once(inventory: Inventory) -> None:
     assert status["offeredTo"] == ["a", "c"]
     both = {"a": invalid("no"), "b": invalid("no")}
     assert say(aggregation.status(asked(WEB, both), NOW))["Valid"] == ("False", "RefusedInMember", STAMP)
+
+
+def test_pods_that_are_not_ready_count_at_once() -> None:
+    """The status says what the controller says as soon as the binding has the report."""
+    members = [{**obj, "metadata": {**obj["metadata"], "labels": NET}} for obj in FLEET]
+    inventory = knowing(*members, WEB, SERVICE, WEB_BINDING, SERVICE_BINDING)
+    carry(inventory)
+    aggregation, controller = Aggregation(inventory, {}), ServiceExports()
+    assert say(aggregation.status(asked(WEB), NOW))["Ready"] == ("True", "Exported", STAMP)
+    status = aggregation.status(asked(WEB, {"a": UNREADY}), NOW)
+    tell(inventory, binding(WEB, "a", "b", reported={"a": UNREADY}))
+    controller.decide(take(inventory, key(), NOW, idle=True))
+    wanted = controller.ready[key()]
+    assert status
+    assert wanted.message.startswith("a: The Service has no ready pod")
+    (ready,) = (c for c in status["conditions"] if c["type"] == "Ready")
+    assert (ready["status"], ready["reason"], ready["message"]) == wanted[1:]
 
 
 def test_an_outdated_report_is_removed(inventory: Inventory) -> None:

@@ -87,6 +87,7 @@ OF_STATUS = {
     *("EXPORTED", "NOT_IMPORTED", "PENDING", "CLUSTER_LOST", "NOT_REPORTED", "WITHHELD", "CATCHING_UP"),
     *(
         "BEING_DELETED",
+        "SERVING",
         "LEFT_IN_MEMBER",
         "NOT_APPLIED",
         "IMPORT_NAME_TAKEN",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from towpath.derivation.chain import LinkState, Step
-from towpath.verification.member_links import MemberEvidence, member_links
+from towpath.derivation.chain import Link, LinkState, Step
+from towpath.verification.member_links import MemberEvidence, member_links, with_member_links
 
 OK, BROKEN = LinkState.OK, LinkState.BROKEN
 
@@ -61,3 +61,26 @@ def test_a_member_that_is_not_read_says_so() -> None:
 
     assert (link.state, link.reason, link.cluster) == (LinkState.LEFT_OUT, "NotRead", "a")
     assert link.text.startswith("403: no: The cluster cannot be read")
+
+
+def test_what_is_read_of_pods_is_newer_than_what_is_reported() -> None:
+    reported = [
+        Link(Step.NAME, "x", cluster="a"),
+        *(Link(Step.PODS, "reported", BROKEN, name) for name in "abc"),
+        Link(Step.GATEWAY, "reported", BROKEN, "a"),
+    ]
+    read = [
+        MemberEvidence("a", [endpoint_slice(True)], data_path=True),
+        MemberEvidence("b", [endpoint_slice(False)]),
+        MemberEvidence("c", problem="403: no."),
+    ]
+    found = with_member_links(reported, read)
+    assert [(link.step, link.cluster, link.subject == "reported") for link in found] == [
+        (Step.NAME, "a", False),
+        (Step.PODS, "a", False),
+        (Step.PODS, "b", False),
+        (Step.PODS, "c", False),
+        (Step.PODS, "c", True),
+        (Step.GATEWAY, "a", False),
+        (Step.GATEWAY, "a", True),
+    ]

@@ -23,11 +23,13 @@ from typing import NamedTuple
 from towpath.controller.backoff import TOUCH_DELAYS_SECONDS, Backoff
 from towpath.controller.rollout.load import Load
 from towpath.controller.rollout.throttle import StatusThrottle
+from towpath.derivation.derive import Derived
 from towpath.derivation.render import Rendered
 from towpath.derivation.user_overrides import import_overrides
-from towpath.inventory.snapshot import ImportState
-from towpath.model.arrival import Arrival
+from towpath.inventory.snapshot import ImportState, Snapshot
+from towpath.model.arrival import Arrival, Unserved
 from towpath.model.keys import ServiceKey
+from towpath.rules.serving import unserved
 from towpath.text import several
 
 REFLECTION_GRACE_SECONDS = 5.0
@@ -75,11 +77,15 @@ def behind(wanted: Mapping[str, str], reported: Mapping[str, str]) -> tuple[str,
 
 
 def arrival_of(
-    imports: ImportState, wanted: Rendered, unrouted: Mapping[str, tuple[str, str]] | None = None
+    imports: ImportState,
+    wanted: Rendered,
+    unserved: tuple[Unserved, ...] = (),
+    unrouted: Mapping[str, tuple[str, str]] | None = None,
 ) -> Arrival:
     """Return how the import of a service arrives in the members that should have it.
 
-    ``unrouted`` are the exporters whose own gateway does not serve it.
+    ``unserved`` are the exporters that do not answer calls, ``unrouted`` those whose own gateway does not
+    serve it.
     """
     overridden = import_overrides(wanted, imports.overrides, imports.targets) if imports.overrides else ()
     return Arrival(
@@ -92,6 +98,19 @@ def arrival_of(
         claimed_by=str(imports.claim or ""),
         overridden={effect.cluster: several(effect.policies) for effect in overridden},
         unrouted=unrouted or {},
+        unserved=unserved,
+    )
+
+
+def unserved_of(snapshot: Snapshot, derived: Derived) -> tuple[Unserved, ...]:
+    """Return the exporters that do not answer calls, as members report it."""
+    copies = snapshot.imports.binding.copies
+    return unserved(
+        snapshot.fleet.members,
+        derived.exporters,
+        derived.views,
+        snapshot.exported.unready,
+        copies.unanswered,
     )
 
 

@@ -7,12 +7,11 @@ with one port 80): equal values are kept once.
 
 from towpath.karmada.decode.bindings import (
     Binding,
-    Copies,
     binding,
     binding_name,
-    copies_of,
     namespace_binding,
 )
+from towpath.karmada.decode.copies import Copies, copies_of
 from towpath.karmada.decode.members import StoredMember, karmada_cluster, member, target
 from towpath.karmada.decode.policies import override, policy, whole
 from towpath.karmada.decode.templates import (
