@@ -35,10 +35,15 @@ class Victim:
         if self.lives:
             return
         (self._port,) = free_ports(1)
-        options = [f"--kubeconfig={self.proxy.kubeconfig}", f"--health=127.0.0.1:{self._port}"]
+        options = [f"--kubeconfig={self.proxy.kubeconfig}", f"--health={self.health}"]
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "towpath", "serve", "plugin", *options]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    @property
+    def health(self) -> str:
+        """HOST:PORT of its health server, which another start changes."""
+        return f"127.0.0.1:{self._port}"
 
     @property
     def lives(self) -> bool:
@@ -62,7 +67,7 @@ class Victim:
         try:
             async with (
                 aiohttp.ClientSession() as session,
-                session.get(f"http://127.0.0.1:{self._port}{path}") as found,
+                session.get(f"http://{self.health}{path}") as found,
             ):
                 return await found.text() if found.status == 200 else ""
         except aiohttp.ClientError:

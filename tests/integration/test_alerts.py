@@ -17,13 +17,20 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
+from tests.datapath.test_alerts import OF_DATA_PATHS
+from tests.e2e.test_alerts_live import OF_PLUGINS
 from tests.support import prometheus
 from tests.support.certificates import HOSTS, authority, identity, written
 from tests.support.prometheus import ALERTS, RULES, expecting, judged
 from tests.support.reviews import RULE, document, question
 from towpath.local.ports import free_ports
 from towpath_webhook.admission.hooks import VALIDATE_EXPORTS
+from towpath_webhook.http.dispatch import PLUGIN_UNAVAILABLE
 
+OF_WEBHOOKS = {
+    *("TowpathCertificateExpires", "TowpathNoLeader", "TowpathWebhookWithoutPlugin"),
+    *("TowpathWebhookFails", "TowpathWebhookSlow"),
+}
 LEADER = 'towpath_leader{instance="a"}'
 DAY = 86400
 
@@ -158,8 +165,8 @@ async def running(*module: str) -> AsyncIterator[asyncio.subprocess.Process]:
         await started.wait()
 
 
-async def ask(url: str, trust: ssl.SSLContext) -> None:
-    """Ask a webhook about exports, for ever, as users apply them."""
+async def ask(url: str, trust: ssl.SSLContext, *, pause: float = 0) -> AsyncIterator[str]:
+    """Ask a webhook about exports, for ever, as users apply them; yields its answers."""
     body = question(document("ServiceExport", {"rules": [RULE]}))
     connector, headers = aiohttp.TCPConnector(ssl=trust), {"Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
@@ -167,29 +174,56 @@ async def ask(url: str, trust: ssl.SSLContext) -> None:
             try:
                 async with session.post(url + VALIDATE_EXPORTS, data=body) as answer:
                     assert answer.status == 200
+                    yield await answer.text()
+                await asyncio.sleep(pause)
             except aiohttp.ClientConnectionError:
                 await asyncio.sleep(0.1)  # it does not listen yet
 
 
+async def listen(answers: AsyncIterator[str]) -> None:
+    async for _ in answers:
+        pass
+
+
+def test_a_running_prometheus_fires_each_of_them() -> None:
+    """On metrics of real runs: of webhooks here, of plugins, and of a data path."""
+    assert sorted(OF_WEBHOOKS | OF_PLUGINS | OF_DATA_PATHS) == sorted(RULES)
+
+
 async def test_those_of_a_real_webhook_fire(tmp_path: Path) -> None:
-    """Its certificate ends in a day, its plugin has stopped answering, and no plugin leads."""
+    """Its certificate ends in a day, its plugin has stopped answering, and no plugin leads.
+
+    Another has a defect.
+    """
     made = authority("alerts")
     files = written(tmp_path / "webhook", identity(made, "webhook", serves=HOSTS), made)
-    port, health = free_ports(2)
-    socket, address = tmp_path / "plugin.sock", f"127.0.0.1:{health}"
-    tls = (f"--tls-cert={files.certificate}", f"--tls-key={files.key}", f"--port={port}", "--drain=0")
-    webhook = ("towpath", "serve", "webhook", *tls, f"--plugin-socket={socket}", f"--health={address}")
+    port, health, other_port, other_health = free_ports(4)
+    socket, addresses = tmp_path / "plugin.sock", f"127.0.0.1:{health} 127.0.0.1:{other_health}"
+    tls = (f"--tls-cert={files.certificate}", f"--tls-key={files.key}", "--drain=0")
+    webhook = ("serve", "webhook", *tls, f"--plugin-socket={socket}")
     async with AsyncExitStack() as stack:
         plugin = await stack.enter_async_context(running("tests.bench.webhook_plugin", str(socket)))
         assert plugin.stdout is not None
         assert await plugin.stdout.readuntil(b"serving\n")
-        os.kill(plugin.pid, signal.SIGSTOP)
-        await stack.enter_async_context(running(*webhook))
+        for program, serves, reports in (
+            ("towpath", port, health),
+            ("tests.support.broken_webhook", other_port, other_health),
+        ):
+            here = (f"--port={serves}", f"--health=127.0.0.1:{reports}")
+            await stack.enter_async_context(running(program, *webhook, *here))
         judge = await stack.enter_async_context(
-            prometheus.prometheus(tmp_path / "prometheus", towpath_webhook=address)
+            prometheus.prometheus(tmp_path / "prometheus", towpath_webhook=addresses)
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         trust = ssl.create_default_context(cafile=str(files.ca))
-        asking = tasks.create_task(ask(f"https://127.0.0.1:{port}", trust))
-        await judge.fires("TowpathCertificateExpires", "TowpathNoLeader", "TowpathWebhookWithoutPlugin")
-        asking.cancel()
+        answers = ask(f"https://127.0.0.1:{port}", trust)
+        async for answer in answers:
+            if PLUGIN_UNAVAILABLE not in answer:
+                break
+        os.kill(plugin.pid, signal.SIGSTOP)
+        # One that fails is quick: seldom, so that the other's answers count.
+        others = ask(f"https://127.0.0.1:{other_port}", trust, pause=1)
+        asking = [tasks.create_task(listen(each)) for each in (answers, others)]
+        await judge.fires(*OF_WEBHOOKS)
+        for task in asking:
+            task.cancel()

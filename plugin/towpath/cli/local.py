@@ -85,6 +85,13 @@ def up(
     nodes: Annotated[
         bool, typer.Option("--nodes", help="Give every member a node that runs pods. Needs root.")
     ] = False,
+    on_host: Annotated[
+        bool,
+        typer.Option(
+            "--on-host",
+            help="Run Karmada's control plane as pods of cluster-1, by `karmadactl init`. Implies --nodes.",
+        ),
+    ] = False,
     subnet: Annotated[str, typer.Option(help="Network of the nodes.")] = str(SUBNET),
     root: Root = None,
     qps: Annotated[Qps, typer.Option(help="Client limits of Karmada's controllers.")] = Qps.DEFAULT,
@@ -117,7 +124,8 @@ def up(
             base_port=base_port,
             crds=crds,
             subnet=network,
-            nodes=nodes,
+            nodes=nodes or on_host,
+            on_host=on_host,
             report=_say,
         )
     )

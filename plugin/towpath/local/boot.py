@@ -14,6 +14,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -22,13 +23,12 @@ from towpath.errors import NoEnvironment
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.karmada.discovery import Discovery
-from towpath.local import limits, members, objects, ports, processes, programs, store
+from towpath.local import hosted, limits, members, objects, ports, processes, programs, store
 from towpath.local.build import Binaries
 from towpath.local.nodes import host
 from towpath.local.nodes.images import ensure_images
 from towpath.local.pki import write_kubeconfig, write_pki
 from towpath.local.spec import (
-    BRIDGED,
     FIXED_PORTS,
     KARMADA,
     PLUGIN,
@@ -59,12 +59,14 @@ async def up(
     crds: Path | None = None,
     subnet: IPv4Network = SUBNET,
     nodes: bool = False,
+    on_host: bool = False,
     report: Report = lambda _: None,
 ) -> Environment:
     """Boot an environment in ``root``, or start what has stopped of the one that is there.
 
     ``crds`` is a folder of multi-cluster CRDs to use in place of Towpath's: ErieCanal's, say. With ``nodes``,
-    every member gets a node, with an address of ``subnet``, which later members can get too.
+    every member gets a node, with an address of ``subnet``, which later members can get too. ``on_host`` runs
+    Karmada's control plane as pods of the first one.
 
     Raises BootFailed with the log of what failed; nothing is left running then.
     """
@@ -78,6 +80,8 @@ async def up(
         limits.check(root, len(names), nodes=nodes)
         try:
             env = _describe(root, binaries, names, qps, base_port, subnet, nodes=nodes)
+            if on_host:
+                env = replace(env, karmada_host=names[0])
             _prepare(env, crds or deployed("crds"))
             await _boot(env, report)
             store.save(env)
@@ -145,7 +149,7 @@ def _prepare(env: Environment, crds: Path) -> None:
     shutil.copytree(crds, env.crds)
     pki = write_pki(env.pki, [str(env.gateway), *node_addresses(env.subnet)])
     ca = pki.authority.certificate_pem
-    apiserver = env.url("karmada-apiserver")
+    apiserver = env.karmada_url
     write_kubeconfig(env.karmada, context=KARMADA, server=apiserver, ca=ca, identity=pki.admin)
     write_kubeconfig(env.plugin, context=PLUGIN, server=apiserver, ca=ca, identity=pki.plugin)
     write_kubeconfig(env.webhook, context=WEBHOOK, server=apiserver, ca=ca, identity=pki.webhook)
@@ -155,6 +159,8 @@ def _prepare(env: Environment, crds: Path) -> None:
     if env.has_nodes:
         ensure_images(env)
         host.prepare(env)
+    if env.karmada_host:
+        hosted.prepare(env)
 
 
 async def _boot(env: Environment, report: Report) -> None:
@@ -163,18 +169,39 @@ async def _boot(env: Environment, report: Report) -> None:
     def say(message: str) -> None:
         report(f"{time.monotonic() - started:5.1f} s  {message}")
 
-    await processes.start(env, "etcd")
-    say("etcd answers")
-    if env.has_nodes:
-        for name in BRIDGED:
-            processes.spawn(env, name)
+    if not env.karmada_host:
+        await processes.start(env, "etcd")
+        say("etcd answers")
+    for name in env.bridged:
+        processes.spawn(env, name)
     for member in env.members.values():
         await members.begin(env, member)
+    await (_run_on(env, env.karmada_host, say) if env.karmada_host else _run_beside(env, say))
+    async with await Client.connect(env.karmada, user_agent=USER_AGENT) as client:
+        await asyncio.gather(*(members.join(env, client, member, say) for member in env.members.values()))
+
+
+async def _run_on(env: Environment, host_cluster: str, say: Report) -> None:
+    """Run Karmada's control plane as pods, while the other members start."""
+
+    async def install_on_host() -> None:
+        await members.complete(env, env.members[host_cluster])
+        say(f"{host_cluster} runs pods")
+        await hosted.install(env)
+        async with await Client.connect(env.karmada, user_agent=USER_AGENT) as client:
+            await client.apply(resources.NAMESPACES, objects.namespace(objects.MEMBERS), MANAGER)
+        say(f"Karmada runs as pods of {host_cluster}")
+
+    others = (member for name, member in env.members.items() if name != host_cluster)
+    await asyncio.gather(install_on_host(), *(members.complete(env, member) for member in others))
+
+
+async def _run_beside(env: Environment, say: Report) -> None:
+    """Run Karmada's control plane as processes of this host."""
     await processes.start(env, "karmada-apiserver")
     say("Karmada's apiserver answers")
     async with await Client.connect(env.karmada, user_agent=USER_AGENT) as client:
         await _install_karmada(env, client, say)
-        await asyncio.gather(*(members.join(env, client, member, say) for member in env.members.values()))
 
 
 async def _install_karmada(env: Environment, client: Client, say: Report) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from towpath.local.spec import Environment
 
@@ -14,6 +15,7 @@ class Process:
     ``ready`` is a URL that answers 200, ``unix:PATH`` for a gRPC health check, ``file:PATH`` for a file that
     the process makes, or None where the program has no such endpoint. An ``optional`` process is started only
     when asked for. One with its ``own_ca`` cannot be checked with the environment's.
+    ``environment`` are variables that it gets besides those of this process.
 
     ``machine`` names the process in whose namespaces it runs, ``creates_machine`` says that it is such a
     process; all others run on this host. What comes later in the order needs one that is ``awaited``.
@@ -26,6 +28,7 @@ class Process:
     machine: str | None = None
     creates_machine: bool = False
     awaited: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def program(self) -> str:

@@ -8,6 +8,15 @@ from towpath.local.command import Process, program
 from towpath.local.spec import Environment, Qps
 
 SERVICE_SUBNET = "10.96.0.0/16"
+HIGH_LIMITS = ("--kube-api-qps=1000", "--kube-api-burst=2000")
+"""Client limits of a controller that are out of the way."""
+HIGH_LIMITS_OF_MEMBERS = (
+    "--cluster-api-qps=1000",
+    "--cluster-api-burst=2000",
+    "--rate-limiter-qps=1000",
+    "--rate-limiter-bucket-size=2000",
+)
+"""Those of Karmada's controller-manager towards members, and of its queues."""
 
 
 def etcd(
@@ -108,5 +117,5 @@ def controller_manager(env: Environment, kubeconfig: Path, **more: object) -> Pr
     )
     if env.qps is Qps.HIGH:
         # Deleting a namespace asks for every kind that is served: 6 s with the default limits.
-        argv += ("--kube-api-qps=1000", "--kube-api-burst=2000")
+        argv += HIGH_LIMITS
     return Process(argv)

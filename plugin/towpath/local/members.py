@@ -21,7 +21,7 @@ from towpath.local.nodes.configuration import DNS_ADDRESS, files
 from towpath.local.nodes.images import ensure_images
 from towpath.local.nodes.programs import machine_name
 from towpath.local.programs import member_processes
-from towpath.local.spec import BRIDGED, NODE_APISERVER_PORT, Environment, Member
+from towpath.local.spec import NODE_APISERVER_PORT, Environment, Member
 from towpath.model import manifest
 from towpath.polling import accepted, until
 
@@ -80,15 +80,30 @@ def _until_apiserver(env: Environment, member: Member) -> tuple[list[str], list[
     return names[:rest], names[rest:]
 
 
+async def complete(env: Environment, member: Member) -> None:
+    """Make a member with a node, whose apiserver has been started, a cluster that runs pods."""
+    await processes.wait_ready(env, f"{member.name}-apiserver")
+    async with await Client.connect(env.kubeconfig(member.name), user_agent=USER_AGENT) as client:
+        await _start_rest(env, client, member)
+        await _wait_for_node(env, client, member, str(member.node))
+
+
+async def _start_rest(env: Environment, client: Client, member: Member) -> None:
+    """Start what a member has beside its apiserver, as far as it does not run."""
+    for definition in manifest.load(env.crds):
+        await client.apply(resources.CRDS, definition, _MANAGER)
+    alive = processes.running(env.root)
+    for process in _until_apiserver(env, member)[1]:
+        if process not in alive:
+            processes.spawn(env, process)
+
+
 async def join(env: Environment, karmada: Client, member: Member, say: Report) -> None:
     """Make a member, whose apiserver has been started, known to Karmada and wait until it is Ready."""
     name = member.name
     await processes.wait_ready(env, f"{name}-apiserver")
     async with await Client.connect(env.kubeconfig(name), user_agent=USER_AGENT) as client:
-        for definition in manifest.load(env.crds):
-            await client.apply(resources.CRDS, definition, _MANAGER)
-        for process in _until_apiserver(env, member)[1]:
-            processes.spawn(env, process)
+        await _start_rest(env, client, member)
         token, impersonator, identity = await _accounts(client)
         await karmada.apply(resources.SECRETS, objects.member_secret(name, token, env), _MANAGER)
         await karmada.apply(
@@ -192,6 +207,10 @@ async def join_live(env: Environment, name: str, say: Report, *, node: bool = Fa
     """
     if name in env.members:
         raise UsageError(f"{name} is a member already. Members: {', '.join(env.members)}.")
+    if env.karmada_host and not node:
+        raise UsageError(
+            f"Karmada runs as pods of {env.karmada_host}, which reach members with nodes. Add --nodes."
+        )
     member = new_member(env, name, node=node)
     grown = env.with_member(member)
     if node:
@@ -200,7 +219,7 @@ async def join_live(env: Environment, name: str, say: Report, *, node: bool = Fa
         if node:
             host.prepare(grown)
             ensure_images(grown)
-            for process in BRIDGED:
+            for process in grown.bridged:
                 await processes.ensure_running(grown, process)
         prepare(grown, member)
         await begin(grown, member)
@@ -220,6 +239,8 @@ async def leave(env: Environment, name: str, say: Report) -> Environment:
     """
     if name not in env.members:
         raise UsageError(f"{name} is no member. Members: {', '.join(env.members)}.")
+    if name == env.karmada_host:
+        raise UsageError(f"{name} runs Karmada. `towpath local down` ends all of it.")
     async with await Client.connect(env.karmada, user_agent=USER_AGENT) as karmada:
         await karmada.delete(resources.CLUSTERS, name)
         await wait_for_cluster(karmada, name, lambda cluster: cluster is None, "still exists in Karmada")

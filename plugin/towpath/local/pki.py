@@ -66,6 +66,7 @@ def write_pki(folder: Path, nodes: Sequence[str] = ()) -> Pki:
         "admin.crt": admin.certificate_pem,
         "admin.key": admin.key_pem,
         "ca.crt": authority.certificate_pem,
+        "ca.key": authority.key_pem,
         "front-proxy-ca.crt": front_proxy_authority.certificate_pem,
         "front-proxy.crt": front_proxy.certificate_pem,
         "front-proxy.key": front_proxy.key_pem,

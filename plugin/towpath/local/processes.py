@@ -116,6 +116,7 @@ def spawn(env: Environment, name: str, *more: str) -> None:
                 MARK: f"{env.root}\n{name}\n{process.program}",
                 "PATH": search_path(),
                 "no_proxy": f"127.0.0.1,localhost,{env.subnet},{SERVICE_SUBNET}",
+                **process.environment,
             },
             start_new_session=True,
         )
@@ -175,6 +176,18 @@ async def wait_ready(env: Environment, name: str, patience: float = PATIENCE) ->
             if asyncio.get_running_loop().time() > deadline:
                 _raise_dead(env, name, f"was not ready after {patience:.0f} s")
             await asyncio.sleep(_POLL)
+
+
+async def wait_ended(env: Environment, name: str, patience: float) -> None:
+    """Wait until a process that this one has started ends. Raises BootFailed with its log if it fails."""
+    child = _started[env.root, name]
+    deadline = asyncio.get_running_loop().time() + patience
+    while (code := child.poll()) is None:
+        if asyncio.get_running_loop().time() > deadline:
+            _raise_dead(env, name, f"has not ended after {patience:.0f} s")
+        await asyncio.sleep(_POLL)
+    if code:
+        _raise_dead(env, name, f"exited with code {code}")
 
 
 async def _is_ready(ready: str | None, session: aiohttp.ClientSession) -> bool:

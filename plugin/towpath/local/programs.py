@@ -10,9 +10,25 @@ from __future__ import annotations
 import sys
 
 from towpath.local.command import Process, program
-from towpath.local.controlplane import apiserver_without_pods, controller_manager, etcd
+from towpath.local.controlplane import (
+    HIGH_LIMITS,
+    HIGH_LIMITS_OF_MEMBERS,
+    apiserver_without_pods,
+    controller_manager,
+    etcd,
+)
+from towpath.local.karmadactl import init
 from towpath.local.nodes.programs import node_processes
-from towpath.local.spec import FORWARDER, IMAGE_MIRROR, PLUGIN, WEBHOOK, Environment, Member, Qps
+from towpath.local.spec import (
+    FORWARDER,
+    IMAGE_MIRROR,
+    KARMADA_INIT,
+    PLUGIN,
+    WEBHOOK,
+    Environment,
+    Member,
+    Qps,
+)
 
 _KARMADA_CONTROLLERS = (
     "namespace,garbagecollector,serviceaccount-token,ttl-after-finished,bootstrapsigner,tokencleaner,"
@@ -23,7 +39,17 @@ _MEMBER_CONTROLLERS = "namespace,garbagecollector,serviceaccount-token"
 
 def processes(env: Environment) -> dict[str, Process]:
     """Return every process of the environment by name, in the order in which they can start."""
-    everything = {
+    host = env.karmada_host
+    everything = {KARMADA_INIT: init(env, host)} if host else _beside_members(env)
+    everything |= {name: process for name, process in _bridged(env).items() if name in env.bridged}
+    for member in env.members.values():
+        everything |= member_processes(env, member)
+    return {**everything, PLUGIN: _plugin(env), WEBHOOK: _towpath_webhook(env)}
+
+
+def _beside_members(env: Environment) -> dict[str, Process]:
+    """Return Karmada's control plane as processes of this host."""
+    return {
         "etcd": etcd(env, env.root / "etcd", port=env.ports["etcd"], peer_port=env.ports["etcd-peer"]),
         "karmada-apiserver": _karmada_apiserver(env),
         "karmada-kube-controller-manager": controller_manager(
@@ -34,11 +60,10 @@ def processes(env: Environment) -> dict[str, Process]:
         "karmada-controller-manager": _controller_manager(env),
         "karmada-scheduler": _scheduler(env),
     }
-    if env.has_nodes:
-        everything |= {IMAGE_MIRROR: _image_mirror(env), FORWARDER: _forwarder(env)}
-    for member in env.members.values():
-        everything |= member_processes(env, member)
-    return {**everything, PLUGIN: _plugin(env), WEBHOOK: _towpath_webhook(env)}
+
+
+def _bridged(env: Environment) -> dict[str, Process]:
+    return {IMAGE_MIRROR: _image_mirror(env), FORWARDER: _forwarder(env)}
 
 
 def member_processes(env: Environment, member: Member) -> dict[str, Process]:
@@ -122,14 +147,7 @@ def _controller_manager(env: Environment) -> Process:
         health_probe_bind_address=health,
     )
     if env.qps is Qps.HIGH:
-        argv += (
-            "--kube-api-qps=1000",
-            "--kube-api-burst=2000",
-            "--cluster-api-qps=1000",
-            "--cluster-api-burst=2000",
-            "--rate-limiter-qps=1000",
-            "--rate-limiter-bucket-size=2000",
-        )
+        argv += HIGH_LIMITS + HIGH_LIMITS_OF_MEMBERS
     return Process(argv, f"http://{health}/healthz")
 
 
@@ -145,7 +163,7 @@ def _scheduler(env: Environment) -> Process:
         health_probe_bind_address=health,
     )
     if env.qps is Qps.HIGH:
-        argv += ("--kube-api-qps=1000", "--kube-api-burst=2000")
+        argv += HIGH_LIMITS
     return Process(argv, f"http://{health}/healthz")
 
 

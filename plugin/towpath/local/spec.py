@@ -18,8 +18,7 @@ PLUGIN = "towpath-plugin"
 WEBHOOK = "towpath-webhook"
 IMAGE_MIRROR = "image-mirror"
 FORWARDER = "karmada-forwarder"
-BRIDGED = (IMAGE_MIRROR, FORWARDER)
-"""What serves the nodes at this host's address on their bridge."""
+KARMADA_INIT = "karmada-init"
 FIXED_PORTS = (
     "etcd",
     "etcd-peer",
@@ -37,6 +36,8 @@ SUBNET = IPv4Network("10.0.2.0/24")
 MAX_MEMBERS = 20
 MIN_SUBNET_SIZE = 32
 NODE_APISERVER_PORT = 6443
+KARMADA_NODE_PORT = 32443
+"""Where a node serves Karmada's apiserver if that is a pod: the default of ``karmadactl init``."""
 _FIRST_NODE = 4
 
 
@@ -72,7 +73,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Environment:
-    """One local Karmada: where its files are, which port belongs to what, and its members by name."""
+    """One local Karmada: where its files are, which port belongs to what, and its members by name.
+
+    ``karmada_host`` is the member that runs Karmada's control plane as pods. Without one, the control plane
+    is processes of this host.
+    """
 
     root: Path
     binaries: Path
@@ -80,6 +85,7 @@ class Environment:
     members: Mapping[str, Member] = field(default_factory=dict)
     qps: Qps = Qps.DEFAULT
     subnet: IPv4Network = SUBNET
+    karmada_host: str | None = None
 
     @property
     def pki(self) -> Path:
@@ -130,6 +136,20 @@ class Environment:
     def has_nodes(self) -> bool:
         """Whether a member has a node."""
         return any(member.node for member in self.members.values())
+
+    @property
+    def bridged(self) -> tuple[str, ...]:
+        """The processes that serve nodes at this host's address on their bridge."""
+        if not self.has_nodes:
+            return ()
+        return (IMAGE_MIRROR,) if self.karmada_host else (IMAGE_MIRROR, FORWARDER)
+
+    @property
+    def karmada_url(self) -> str:
+        """The https address of Karmada's apiserver, as this host reaches it."""
+        if self.karmada_host is None:
+            return self.url("karmada-apiserver")
+        return f"https://{self.members[self.karmada_host].address}:{KARMADA_NODE_PORT}"
 
     @property
     def gateway(self) -> IPv4Address:

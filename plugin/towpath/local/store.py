@@ -38,6 +38,7 @@ def load(root: Path) -> Environment:
             members={name: _member(name, **fields) for name, fields in document["members"].items()},
             qps=Qps(document["qps"]),
             subnet=IPv4Network(document["subnet"]),
+            karmada_host=document.get("karmada_host"),
         )
     except FileNotFoundError:
         raise NoEnvironment(
@@ -64,6 +65,7 @@ def save(env: Environment) -> None:
         },
         "qps": env.qps.value,
         "subnet": str(env.subnet),
+        "karmada_host": env.karmada_host,
     }
     fresh = env.root / f"{FILE}.new"
     fresh.write_text(json.dumps(document, indent=1) + "\n")
@@ -77,6 +79,8 @@ _WRITTEN = {
     "crds",
     "etcd",
     "images",
+    "karmada",
+    "karmada-crds.tar.gz",
     "logs",
     "nodes",
     "pki",

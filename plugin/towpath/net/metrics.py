@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from prometheus_client import Counter
 
+from towpath.datapath.envoy import Kind
 from towpath.net.traffic import ERRORS, REACHABLE, REQUESTS
 from towpath.serving.metric_families import Family, Gauges, MetricSet
 
@@ -60,6 +61,9 @@ class Metrics(MetricSet):
         self.unencodable: Family[str, Counter] = self.counters(
             "towpath_net_unencodable_total", "Resources left out because they cannot be encoded.", "type"
         )
+        for kind in Kind:  # Prometheus misses the first increment of a series without a 0
+            self.rejections[kind.name].inc(0)
+            self.unencodable[kind.name].inc(0)
         self.problems: Gauges[ProblemLabels] = self.gauges(
             "towpath_net_problems",
             "Always 1: an object that has no effect, or only a part of it.",

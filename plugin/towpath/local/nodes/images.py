@@ -87,6 +87,20 @@ def write_layout(folder: Path, images: Sequence[Image]) -> None:
     _write_index(folder, [_write_image(blobs, image) for image in images])
 
 
+def extend(folder: Path, images: Sequence[Image]) -> None:
+    """Add images to a layout."""
+    made = [_write_image(folder / "blobs" / "sha256", image) for image in images]
+    _replace(folder, made)
+
+
+def _replace(folder: Path, manifests: Sequence[dict[str, Any]]) -> None:
+    """Write manifests into the index of a layout, in place of those of the same names."""
+    index = read_index(folder) | {
+        manifest["annotations"][NAME_ANNOTATION]: manifest for manifest in manifests
+    }
+    _write_index(folder, list(index.values()))
+
+
 def _program(name: str) -> Path:
     found = packages.find(name)
     if found is None:
@@ -201,8 +215,7 @@ def add(folder: Path, archive: Path, name: str | None = None) -> str:
                     _copy_blob(source, entry, folder)
     except (tarfile.TarError, KeyError, ValueError, OSError) as error:
         raise UsageError(f"{archive} is not an OCI archive with one image: {error}") from error
-    others = [manifest for known, manifest in read_index(folder).items() if known != full]
-    _write_index(folder, [*others, {**descriptor, "annotations": {NAME_ANNOTATION: full}}])
+    _replace(folder, [{**descriptor, "annotations": {NAME_ANNOTATION: full}}])
     return full
 
 

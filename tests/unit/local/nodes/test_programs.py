@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -11,7 +12,16 @@ import yaml
 
 from towpath.local.nodes.configuration import cgroup, files
 from towpath.local.programs import member_processes, processes
-from towpath.local.spec import BRIDGED, FIXED_PORTS, Environment, Member, host_tag
+from towpath.local.spec import (
+    FIXED_PORTS,
+    FORWARDER,
+    IMAGE_MIRROR,
+    KARMADA_INIT,
+    Environment,
+    Member,
+    Qps,
+    host_tag,
+)
 
 PLAIN = Member("plain", 21000)
 NODE = Member("real", 6443, IPv4Address("10.0.2.4"))
@@ -52,9 +62,34 @@ def test_all_of_a_member_without_a_node_runs_on_this_host() -> None:
     assert not [process for process in found if process.machine or process.creates_machine]
 
 
-@pytest.mark.parametrize(("members", "bridged"), [((PLAIN,), set()), ((PLAIN, NODE), {*BRIDGED})])
+@pytest.mark.parametrize(
+    ("members", "bridged"), [((PLAIN,), set()), ((PLAIN, NODE), {IMAGE_MIRROR, FORWARDER})]
+)
 def test_nodes_are_served_where_there_are_any(members: tuple[Member, ...], bridged: set[str]) -> None:
-    assert processes(environment(*members)).keys() & {*BRIDGED} == bridged
+    assert processes(environment(*members)).keys() & {IMAGE_MIRROR, FORWARDER} == bridged
+
+
+def test_karmada_is_pods_of_a_member_or_processes_beside_it() -> None:
+    beside = environment(NODE)
+    hosted = replace(beside, karmada_host="real")
+    of_karmada = {name for name, process in processes(beside).items() if not process.optional} - {
+        *member_processes(beside, NODE),
+        IMAGE_MIRROR,
+    }
+
+    assert "karmada-apiserver" in of_karmada
+    assert not of_karmada & processes(hosted).keys()
+    assert processes(hosted)[KARMADA_INIT].optional, "it has ended when Karmada runs"
+    assert (beside.karmada_url, hosted.karmada_url) == ("https://127.0.0.1:20002", "https://10.0.2.4:32443")
+
+
+def test_client_limits_are_those_of_karmada_unless_raised() -> None:
+    hosted = replace(environment(NODE), karmada_host="real")
+    high = replace(hosted, qps=Qps.HIGH)
+    limit = "--karmada-controller-manager-extra-args=--cluster-api-qps=1000"
+
+    assert limit not in processes(hosted)[KARMADA_INIT].argv
+    assert limit in processes(high)[KARMADA_INIT].argv
 
 
 def test_an_apiserver_of_a_node_serves_on_the_nodes_address() -> None:
