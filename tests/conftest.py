@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from hypothesis import settings
 from tests.support import reaper
 from tests.support.audit import AuditLog
 from tests.support.blocking import BlockingClient, blocking_client
+from tests.support.loops import TidyLoop
 from tests.support.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
@@ -50,6 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("only", "without"),
         help="run only the tests that use members with nodes, one after the other, or only the others",
     )
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config) -> Mapping[str, Callable[[], TidyLoop]]:
+    """Run every test in a loop that ends after its connections."""
+    return {"tidy": TidyLoop}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

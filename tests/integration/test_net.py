@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +309,7 @@ async def test_it_may_do_what_it_does_and_nothing_else(
         node("", through, tmp_path / "a", "node-a") as agent,
     ):
         gateway_url = f"{agent.path.address}:{agent.path.settings.gateway_port}"
-        assert "the gateway of paris" in await answer(session, gateway_url)
+        await until(partial(answer, session, gateway_url), lambda text: "the gateway of paris" in text)
         for name in ("web", "api"):
             here.apply(service(name), service_import(here.far, name), traffic_policy("ActiveActive", name))
             await here.listener(name)
