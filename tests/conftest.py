@@ -245,15 +245,19 @@ class Plugin:
 def lasting_plugin(plane: Plane) -> Iterator[Plugin]:
     """Run the plugin during all tests of a module that never stops it."""
     plugin = Plugin(plane)
-    asyncio.run(plugin.start())
-    yield plugin
-    plugin.stop()
+    try:
+        asyncio.run(plugin.start())
+        yield plugin
+    finally:
+        plugin.stop()  # also one that was late: other tests must not meet it
 
 
 @pytest.fixture
 async def plugin(plane: Plane) -> AsyncIterator[Plugin]:
     """Run the plugin during the test."""
     plugin = Plugin(plane)
-    await plugin.start()
-    yield plugin
-    plugin.stop()
+    try:
+        await plugin.start()
+        yield plugin
+    finally:
+        plugin.stop()
