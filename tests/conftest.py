@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from hypothesis import settings
 from tests.support import reaper
 from tests.support.audit import AuditLog
 from tests.support.blocking import BlockingClient, blocking_client
+from tests.support.loops import TidyLoop
 from tests.support.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
@@ -50,6 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("only", "without"),
         help="run only the tests that use members with nodes, one after the other, or only the others",
     )
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config) -> Mapping[str, Callable[[], TidyLoop]]:
+    """Run every test in a loop that ends after its connections."""
+    return {"tidy": TidyLoop}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -239,15 +245,19 @@ class Plugin:
 def lasting_plugin(plane: Plane) -> Iterator[Plugin]:
     """Run the plugin during all tests of a module that never stops it."""
     plugin = Plugin(plane)
-    asyncio.run(plugin.start())
-    yield plugin
-    plugin.stop()
+    try:
+        asyncio.run(plugin.start())
+        yield plugin
+    finally:
+        plugin.stop()  # also one that was late: other tests must not meet it
 
 
 @pytest.fixture
 async def plugin(plane: Plane) -> AsyncIterator[Plugin]:
     """Run the plugin during the test."""
     plugin = Plugin(plane)
-    await plugin.start()
-    yield plugin
-    plugin.stop()
+    try:
+        await plugin.start()
+        yield plugin
+    finally:
+        plugin.stop()

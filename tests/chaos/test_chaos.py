@@ -24,7 +24,7 @@ async def clusters_are_discovered(plane: Plane) -> bool:
     return found.returncode == 0
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_same_end_state_after_kills_outages_and_lies(
     plane: Plane, namespace: str, karmada: Client, members: dict[str, Client], tmp_path: Path
 ) -> None:

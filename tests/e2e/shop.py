@@ -24,14 +24,16 @@ def gateways(plane: Plane, network: str) -> Iterator[None]:
 
     for number, member in enumerate(MEMBERS, 1):
         annotate(plane, member, gateway=f"{network}.{number}")
-    yield
-    for member in MEMBERS:
-        annotate(plane, member, gateway=None)
+    try:
+        yield
+    finally:
+        for member in MEMBERS:
+            annotate(plane, member, gateway=None)
 
 
 def annotate(plane: Plane, cluster: str, **annotations: str | None) -> None:
     """Set annotations of Towpath on a Cluster; None removes one."""
-    changed = {f"towpath.io/{name}": value for name, value in annotations.items()}
+    changed = {f"towpath.io/{name.replace('_', '-')}": value for name, value in annotations.items()}
     plane.client().annotate(resources.CLUSTERS, cluster, changed)
 
 
@@ -88,13 +90,21 @@ spec:
 """
 
     def apply(self, *manifests: str) -> None:
-        # Without the schemas of the apiserver: they are not needed, and reading them takes half of the time.
-        quick = ("--validate=false", "--openapi-patch=false")
-        self.plane.kubectl("apply", *quick, "-f-", stdin="\n---\n".join(manifests))
+        """Apply manifests in their order."""
+        self.plane.client().apply(*manifests)
 
     def delete(self, resource: Resource, name: str = "web") -> None:
         """Begin to delete an object of the namespace."""
         self.plane.client().delete(resource, name, self.namespace)
+
+    def remove(self, resource: Resource, name: str = "web") -> None:
+        """Delete an object of the namespace, and wait until it has gone."""
+        self.plane.client().remove(resource, name, namespace=self.namespace)
+
+    def annotate(self, **annotations: str | None) -> None:
+        """Set annotations of Towpath on the export; None removes one."""
+        changed = {f"towpath.io/{name.replace('_', '-')}": text for name, text in annotations.items()}
+        self.plane.client().annotate(self.exports, "web", changed, self.namespace)
 
     @property
     def exports(self) -> Resource:

@@ -34,12 +34,12 @@ def shop(plane: Plane, lasting_plugin: Plugin, namespace: str) -> Iterator[Shop]
         for obj in load(TOP / "deploy/datapath/karmada.yaml")
         if obj["kind"] == "ResourceInterpreterCustomization"
     ]
-    label = ("label", "--overwrite", "clusters.cluster.karmada.io", "cluster-2")
-    plane.kubectl("apply", "-f-", stdin=yaml.safe_dump_all(lua))
-    plane.kubectl(*label, "towpath.io/data-path=net")
+    client = plane.client()
+    client.apply_objects(*lua)
+    client.label(resources.CLUSTERS, "cluster-2", {"towpath.io/data-path": "net"})
     yield Shop(plane, namespace, ("cluster-1",))
-    plane.kubectl(*label, "towpath.io/data-path-")
-    plane.kubectl("delete", "-f-", stdin=yaml.safe_dump_all(lua))
+    client.label(resources.CLUSTERS, "cluster-2", {"towpath.io/data-path": None})
+    client.remove(resources.CUSTOMIZATIONS, *(obj["metadata"]["name"] for obj in lua))
 
 
 def services(shop: Shop, *, kind: str = "LoadBalancer", port: int = 80) -> str:
@@ -119,7 +119,7 @@ async def test_a_load_balancer_is_a_plain_service_where_it_is_imported(shop: Sho
         shop.apply(both(wider.policy()))
         await until(kinds, {**plain, "cluster-1": "NodePort", "cluster-3": "NodePort"}.__eq__)
 
-        plane.kubectl("delete", "serviceexports.flomesh.io", "web", "db", "-n", shop.namespace)
+        plane.client().remove(shop.exports, "web", "db", namespace=shop.namespace)
         await until(kinds, lambda now: now["cluster-2"] == "")
 
     assert set(seen) == {"ClusterIP"}, "at no moment was it anything else"

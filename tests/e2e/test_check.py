@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.conftest import Plane, Plugin
 from tests.support.cli import towpath
+from towpath.karmada import resources
 
 
 def checked(plane: Plane) -> tuple[int, list[dict[str, Any]]]:
@@ -21,9 +22,18 @@ def of(results: list[dict[str, Any]], level: str) -> set[tuple[str, str]]:
     return {(result["check"], result["subject"]) for result in results if result["level"] == level}
 
 
+def names(plane: Plane) -> list[tuple[str, str, str]]:
+    """Return kind, namespace and name of what a check could leave behind."""
+    return [
+        (kind.kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
+        for kind in (resources.CONFIG_MAPS, resources.SECRETS)
+        for obj in plane.client().list(kind)
+    ]
+
+
 async def test_an_installation_is_checked_and_nothing_is_written(plane: Plane, plugin: Plugin) -> None:
     towpath("install", "--kubeconfig", plane.karmada)
-    before = plane.kubectl("get", "configmaps,secrets", "-A", "-o", "name").stdout
+    before = names(plane)
 
     code, results = checked(plane)
 
@@ -33,13 +43,12 @@ async def test_an_installation_is_checked_and_nothing_is_written(plane: Plane, p
         ("objects", "Karmada"),
         ("clocks", "this machine"),
     }
-    assert plane.kubectl("get", "configmaps,secrets", "-A", "-o", "name").stdout == before
+    assert names(plane) == before
 
 
 async def test_a_permission_that_is_gone_is_named_with_the_fix(plane: Plane) -> None:
     towpath("install", "--kubeconfig", plane.karmada)
-    role = ("clusterrole", "towpath-webhook")
-    plane.kubectl("delete", *role)
+    plane.client().remove(resources.CLUSTER_ROLES, "towpath-webhook")
     try:
         code, results = checked(plane)
         assert code == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -19,11 +18,14 @@ import yaml
 from tests.conftest import MEMBERS, Plane
 from tests.support.cli import TOWPATH, assert_one_line, towpath
 from tests.support.waiting import until
+from towpath.karmada import resources
+from towpath.karmada.client import Object, Resource
 from towpath.local import boot, store
 from towpath.local.build import ensure_binaries
 from towpath.local.processes import running
 from towpath.local.spec import Qps
 from towpath.model.keys import Dialect
+from towpath.model.manifest import load
 from towpath.setup.install import serves
 
 ROWS = ("10.0.2.4:80/httpbin", "10.0.2.6:80/httpbin", "ActiveActive")
@@ -35,21 +37,27 @@ def roles(*members: str) -> list[str]:
     return [argument for member in members for argument in ("--member", member)]
 
 
-def inventory(plane: Plane) -> dict[str, str]:
+def inventory(plane: Plane) -> dict[str, set[str]]:
     """Return what a demo could leave behind: names of objects, by kind, in Karmada and in the members.
 
     Namespaces of other tests may be on their way out.
     """
 
-    def names(kinds: str, member: str | None = None) -> str:
-        found = plane.kubectl("get", kinds, "-o", "name", member=member).stdout
-        return "".join(line for line in found.splitlines(True) if not line.startswith("namespace/t-"))
+    def names(member: str | None, *kinds: Resource) -> set[str]:
+        found = {f"{kind}/{name}" for kind in kinds for name in plane.client(member).names(kind)}
+        return {name for name in found if not name.startswith("namespaces/t-")}
 
-    kinds = (
-        "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,clusterpropagationpolicies,"
-        "clusterresourcebindings"
+    everywhere = (resources.NAMESPACES, resources.CRDS)
+    in_karmada = (
+        resources.CLUSTER_ROLES,
+        resources.CLUSTER_ROLE_BINDINGS,
+        resources.CLUSTER_PROPAGATION_POLICIES,
+        resources.CLUSTER_BINDINGS,
     )
-    return {"karmada": names(kinds), **{member: names("namespaces,crds", member) for member in MEMBERS}}
+    return {
+        "karmada": names(None, *everywhere, *in_karmada),
+        **{member: names(member, *everywhere) for member in MEMBERS},
+    }
 
 
 def plugins(config: Path) -> list[psutil.Process]:
@@ -102,16 +110,16 @@ def test_on_a_given_karmada_the_demo_cleans_up(plane: Plane) -> None:
     row = next(line for line in done.stdout.splitlines() if "ActiveActive" in line)
     assert "cluster-1" in row, "the client of the text is the second member given"
     assert inventory(plane) == before
-    assert not plane.kubectl("get", "clusters.flomesh.io", "-o", "name").stdout
+    assert not plane.client().list(resources.flomesh_clusters(Dialect.FLOMESH))
 
 
 def test_it_does_not_touch_what_is_there(plane: Plane) -> None:
-    plane.kubectl("create", "namespace", "curl")
+    plane.create_namespace("curl")
     try:
         done = towpath("demo", "--kubeconfig", plane.karmada)
         assert_one_line(done, "namespace curl exists", code=2)
     finally:
-        plane.kubectl("delete", "namespace", "curl")
+        plane.client().remove(resources.NAMESPACES, "curl")
 
 
 def test_members_that_are_not_there_are_named(plane: Plane) -> None:
@@ -202,8 +210,9 @@ def test_a_lost_apiserver_is_one_line_and_leaves_no_process(
         assert str(proxy.port) in errors
         assert not plugins(config)
     finally:
-        plane.kubectl("delete", "clusters.flomesh.io", "--all")
-        plane.kubectl("delete", "namespace", "httpbin", "curl", "--ignore-not-found")
+        client, clusters = plane.client(), resources.flomesh_clusters(Dialect.FLOMESH)
+        client.remove(clusters, *client.names(clusters))
+        client.remove(resources.NAMESPACES, "httpbin", "curl")
 
 
 def foreign_crds(folder: Path) -> Path:
@@ -225,9 +234,21 @@ def foreign_crds(folder: Path) -> Path:
 
 def install_crds(plane: Plane, folder: Path) -> None:
     """Let Karmada and its members have CRDs, as users of FSM have them; wait until Karmada has noticed."""
+    definitions = load(folder)
+
+    async def established(member: str | None) -> set[str]:
+        found = plane.client(member).list(resources.CRDS)
+        return {crd["metadata"]["name"] for crd in found if is_established(crd)}
+
     for member in (None, *MEMBERS):
-        plane.kubectl("apply", "-f", str(folder), member=member)
-        plane.kubectl("wait", "--for=condition=Established", "-f", str(folder), member=member)
+        plane.client(member).apply_objects(*definitions)
+        wanted = {crd["metadata"]["name"] for crd in definitions}
+        asyncio.run(until(partial(established, member), wanted.issubset))
+
+
+def is_established(crd: Object) -> bool:
+    conditions = crd.get("status", {}).get("conditions", ())
+    return any((c["type"], c["status"]) == ("Established", "True") for c in conditions)
 
 
 def assert_a_demo_changes_nothing(plane: Plane) -> None:
@@ -243,7 +264,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     root, empty = tmp_path_factory.mktemp("bare") / "root", tmp_path_factory.mktemp("empty")
     plane = Plane(asyncio.run(boot.up(root, ensure_binaries(), names=MEMBERS, qps=Qps.HIGH, crds=empty)))
     try:
-        plane.kubectl("delete", "clusterrole,clusterrolebinding", "towpath-plugin")
+        for kind in (resources.CLUSTER_ROLES, resources.CLUSTER_ROLE_BINDINGS):
+            plane.client().remove(kind, "towpath-plugin")
         yield plane
     finally:
         boot.down(root)
@@ -262,6 +284,5 @@ def test_the_demo_keeps_the_crds_of_others(bare: Plane, tmp_path: Path) -> None:
 
 async def serving(plane: Plane) -> set[str]:
     """Return the members that serve ServiceImports of both API groups, as Karmada knows them."""
-    done = await asyncio.to_thread(plane.kubectl, "get", "clusters.cluster.karmada.io", "-o", "json")
-    clusters = json.loads(done.stdout)["items"]
+    clusters = plane.client().list(resources.CLUSTERS)
     return {c["metadata"]["name"] for c in clusters if all(serves(c, dialect) for dialect in Dialect)}

@@ -84,9 +84,9 @@ async def attentive(plane: Plane) -> AsyncIterator[None]:
 @pytest.fixture
 def last(plane: Plane, namespace: str) -> Iterator[Shop]:
     """Return a service that cluster-3 alone exports, in a namespace of its own."""
-    plane.kubectl("create", "namespace", f"{namespace}-b")
+    plane.create_namespace(f"{namespace}-b")
     yield Shop(plane, f"{namespace}-b", ("cluster-3",))
-    plane.kubectl("delete", "namespace", f"{namespace}-b", "--wait=false")
+    plane.delete_namespace(f"{namespace}-b")
 
 
 async def test_a_lost_member_has_its_grace_and_the_last_one_stays(
@@ -97,8 +97,7 @@ async def test_a_lost_member_has_its_grace_and_the_last_one_stays(
     kept = await until(lambda: last.seen(reached), lambda seen: len(seen) == len(reached))
     right = await shop.complete(members)
     for tenant in (shop, last):
-        grace = f"towpath.io/when-unreachable=WithdrawAfter={GRACE:.0f}s"
-        plane.kubectl("annotate", "serviceexports.flomesh.io", "web", "-n", tenant.namespace, grace)
+        tenant.annotate(when_unreachable=f"WithdrawAfter={GRACE:.0f}s")
 
     async def condition() -> tuple[str, float]:
         """Return whether Karmada reaches the member, and since when."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
@@ -75,20 +74,18 @@ class Fleet:
 
     def place(self, dialect: Dialect, gateway: str, region: str = "default") -> None:
         """Say with a flomesh Cluster where the late member is."""
-        self.plane.kubectl(
-            "apply",
-            "-f-",
-            stdin=f"""
+        self.plane.client().apply(
+            f"""
 apiVersion: {dialect.api_version}
 kind: Cluster
 metadata: {{name: {LATE}}}
 spec: {{region: {region}, gatewayHost: {gateway}}}
-""",
+"""
         )
 
     async def managed(self, dialect: Dialect) -> str:
-        path = "jsonpath={.status.conditions[?(@.type=='Managed')].reason}"
-        return self.plane.kubectl("get", f"clusters.{dialect.value}", LATE, "-o", path).stdout
+        found = self.plane.client().get(resources.flomesh_clusters(dialect), LATE).get("status", {})
+        return next((c["reason"] for c in found.get("conditions", ()) if c["type"] == "Managed"), "")
 
     async def keys(self, shop: Shop) -> set[str]:
         """Return the cluster keys that cluster-2 imports."""
@@ -141,7 +138,7 @@ async def test_a_member_that_comes_late_moves_leaves_and_comes_back(
         await fleet.part_again()
         await until(lambda: message(shop), lambda text: ALIAS not in text)
     finally:
-        plane.kubectl("delete", f"clusters.{shop.dialect.value}", LATE)
+        plane.client().remove(resources.flomesh_clusters(shop.dialect), LATE)
 
     # Without its flomesh Cluster it has no gateway, so no view has it any more.
     await until(lambda: shop.seen(fleet.members), lambda seen: seen["cluster-2"] == {80: others})
@@ -153,12 +150,11 @@ async def test_terminal_no_cluster_fit_a_late_member_gets_its_imports(
     """Karmada's scheduler gives up on a member that does not serve a kind, and looks no more."""
     shop = Shop(plane, namespace, dialect=Dialect.MULTICLUSTER)
     crd = f"serviceimports.{shop.dialect.value}"
-    definition = plane.kubectl("get", "crd", crd, "-o", "json", member="cluster-2").stdout
-    plane.kubectl("delete", "crd", crd, member="cluster-2")
-    made = json.loads(definition)
+    made = plane.client("cluster-2").get(resources.CRDS, crd)
+    plane.client("cluster-2").remove(resources.CRDS, crd)
     bare = {
-        "apiVersion": made["apiVersion"],
-        "kind": made["kind"],
+        "apiVersion": resources.CRDS.api_version,
+        "kind": resources.CRDS.kind,
         "metadata": {"name": crd},
         "spec": made["spec"],
     }
@@ -171,7 +167,7 @@ async def test_terminal_no_cluster_fit_a_late_member_gets_its_imports(
         shop.apply(shop.service(), shop.export(), shop.policy())
         await until(lambda: shop.seen(members), lambda seen: sorted(seen) == ["cluster-1", "cluster-3"])
     finally:
-        plane.kubectl("apply", "-f-", stdin=json.dumps(bare), member="cluster-2")
+        plane.client("cluster-2").apply_objects(bare)
     await until(serves, bool, REFRESH)
     await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS, SOON)
 
@@ -184,9 +180,7 @@ async def message(shop: Shop) -> str:
 
 def _serving(plane: Plane) -> set[str]:
     """Return the kinds that Karmada knows cluster-2 to serve, as names of CRDs."""
-    cluster = json.loads(
-        plane.kubectl("get", "clusters.cluster.karmada.io", "cluster-2", "-o", "json").stdout
-    )
+    cluster = plane.client().get(resources.CLUSTERS, "cluster-2")
     return {
         f"{resource['name']}.{group['groupVersion'].partition('/')[0]}"
         for group in cluster["status"].get("apiEnablements", [])

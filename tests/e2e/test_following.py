@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +10,11 @@ import pytest
 from tests.conftest import MEMBERS, Plane, Plugin
 from tests.e2e.shop import Shop, gateways
 from tests.support.waiting import until
-from towpath.karmada.client import Client
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Resource
 from towpath.model.keys import Dialect
 
+TRAFFIC = resources.traffic_policies(Dialect.MULTICLUSTER)
 BOTH = {"cluster-1", "cluster-3"}
 
 
@@ -38,43 +39,24 @@ spec: {{lbType: ActiveActive, targets: [{{clusterKey: {key}, weight: 0}}]}}
 
 
 async def policies(shop: Shop) -> set[str]:
-    found = shop.plane.kubectl("get", "propagationpolicies", "-n", shop.namespace, "-o", "name").stdout
-    return {line.partition("/")[2] for line in found.split()}
+    return shop.plane.client().names(resources.PROPAGATION_POLICIES, shop.namespace)
 
 
-def member_has(shop: Shop, kind: str) -> set[str]:
+def member_has(shop: Shop, kind: Resource) -> set[str]:
     """Return the members that have an object called web."""
-    get = (
-        "get",
-        f"{kind}.{shop.dialect.value}",
-        "web",
-        "-n",
-        shop.namespace,
-        "-o",
-        "name",
-        "--ignore-not-found",
-    )
-    return {member for member in MEMBERS if shop.plane.kubectl(*get, member=member).stdout}
+    return {member for member in MEMBERS if shop.plane.client(member).get(kind, "web", shop.namespace)}
 
 
-def conditions(shop: Shop, kind: str) -> dict[str, dict[str, Any]]:
-    get = (
-        "get",
-        f"{kind}.{shop.dialect.value}",
-        "web",
-        "-n",
-        shop.namespace,
-        "-o",
-        "jsonpath={.status.conditions}",
-    )
-    return {c["type"]: c for c in json.loads(shop.plane.kubectl(*get).stdout or "[]")}
+def conditions(shop: Shop, kind: Resource) -> dict[str, dict[str, Any]]:
+    found = shop.plane.client().get(kind, "web", shop.namespace).get("status", {})
+    return {c["type"]: c for c in found.get("conditions", ())}
 
 
 async def test_an_export_without_a_policy_follows_its_service(shop: Shop, members: dict[str, Client]) -> None:
     shop.apply(shop.service(), shop.export(), shop.policy(export=False))
 
     await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
-    assert member_has(shop, "serviceexports") == BOTH
+    assert member_has(shop, shop.exports) == BOTH
     assert "towpath-export-web" in await policies(shop)
 
     fewer = Shop(shop.plane, shop.namespace, ("cluster-3",), shop.dialect)
@@ -82,7 +64,7 @@ async def test_an_export_without_a_policy_follows_its_service(shop: Shop, member
     await until(lambda: shop.seen(members), lambda seen: sorted(seen) == ["cluster-1", "cluster-2"])
 
     async def exporting() -> set[str]:
-        return member_has(shop, "serviceexports")
+        return member_has(shop, shop.exports)
 
     await until(exporting, lambda seen: seen == {"cluster-3"})
 
@@ -94,13 +76,9 @@ async def test_a_user_policy_takes_over_while_it_exists(shop: Shop, members: dic
     shop.apply(shop.policy())
     await until(lambda: policies(shop), lambda seen: "towpath-export-web" not in seen)
 
-    def claimed() -> str:
-        kind = f"serviceexports.{shop.dialect.value}"
-        name = r"jsonpath={.metadata.annotations.propagationpolicy\.karmada\.io/name}"
-        return shop.plane.kubectl("get", kind, "web", "-n", shop.namespace, "-o", name).stdout
-
     async def holder() -> str:
-        return claimed()
+        meta = shop.plane.client().get(shop.exports, "web", shop.namespace)["metadata"]
+        return str(meta.get("annotations", {}).get("propagationpolicy.karmada.io/name"))
 
     await until(holder, lambda seen: seen == "web")
     assert sorted(await shop.seen(members)) == MEMBERS
@@ -116,7 +94,7 @@ async def test_a_traffic_policy_follows_imports_and_is_checked(
     shop.apply(traffic(shop))
 
     async def statuses() -> dict[str, tuple[str, str]]:
-        return {t: (c["status"], c["reason"]) for t, c in conditions(shop, "globaltrafficpolicies").items()}
+        return {t: (c["status"], c["reason"]) for t, c in conditions(shop, TRAFFIC).items()}
 
     await until(statuses, lambda found: found.get("Resolved") == ("False", "NotExported"))
     assert "towpath-traffic-web" not in await policies(shop)
@@ -125,10 +103,10 @@ async def test_a_traffic_policy_follows_imports_and_is_checked(
     await until(
         statuses, lambda found: found == {"Accepted": ("True", "Accepted"), "Resolved": ("True", "Resolved")}
     )
-    assert "The weight 0 counts as 100" in conditions(shop, "globaltrafficpolicies")["Accepted"]["message"]
+    assert "The weight 0 counts as 100" in conditions(shop, TRAFFIC)["Accepted"]["message"]
 
     async def having() -> set[str]:
-        return member_has(shop, "globaltrafficpolicies")
+        return member_has(shop, TRAFFIC)
 
     await until(having, lambda found: found == set(MEMBERS))
 

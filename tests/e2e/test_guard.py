@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -21,6 +20,7 @@ from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
 from towpath.model.keys import Dialect
 
+IMPORTS = resources.service_imports(Dialect.FLOMESH)
 EXPORTS = tuple(map(resources.service_exports, Dialect))
 LISTS = {
     "clusters": (resources.CLUSTERS,),
@@ -44,10 +44,7 @@ async def plugin(plane: Plane, tmp_path: Path) -> AsyncIterator[Victim]:
 
 async def ready(shop: Shop) -> str:
     """Return the reason of the export's condition Ready."""
-    path = "jsonpath={.status.conditions}"
-    found = shop.plane.kubectl("get", "serviceexports.flomesh.io", "web", "-n", shop.namespace, "-o", path)
-    conditions = {c["type"]: c["reason"] for c in json.loads(found.stdout or "[]")}
-    return str(conditions.get("Ready", ""))
+    return str((await shop.conditions()).get("Ready", {}).get("reason", ""))
 
 
 async def refused(plugin: Victim, kind: str) -> float:
@@ -95,10 +92,9 @@ async def one_is_back(plane: Plane, plugin: Victim) -> None:
 
     By one after the other, for one that comes while the plugin lists again is in that list, which is empty.
     """
-    cluster = ("clusters.cluster.karmada.io", MEMBERS[0])
 
     async def known() -> float:
-        plane.kubectl("annotate", "--overwrite", *cluster, f"changed={time.time()}")
+        plane.client().annotate(resources.CLUSTERS, MEMBERS[0], {"changed": str(time.time())})
         return await plugin.metric('towpath_clusters{state="ready"}')
 
     await until(known, lambda count: count == 1)
@@ -117,17 +113,16 @@ async def listed_again(plugin: Victim, kinds: tuple[Resource, ...]) -> None:
         await until(listed, lambda count: count >= len(kinds))
 
 
-def as_made(shop: Shop) -> str:
+def as_made(shop: Shop) -> list[tuple[str, str, int]]:
     """Return the identity of the derived objects, which changes when an object is deleted or changed."""
-    kinds = "serviceimports.flomesh.io,propagationpolicies,overridepolicies"
-    fields = "uid", "deletionTimestamp", "generation"
-    path = "jsonpath=" + " ".join(f"{{.items[*].metadata.{field}}}" for field in fields)
-    return shop.plane.kubectl("get", kinds, "-n", shop.namespace, "-o", path).stdout
+    kinds = (IMPORTS, resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES)
+    found = [obj["metadata"] for kind in kinds for obj in shop.plane.client().list(kind, shop.namespace)]
+    return [(meta["uid"], meta.get("deletionTimestamp", ""), meta["generation"]) for meta in found]
 
 
 async def followed(shop: Shop, plugin: Victim, members: dict[str, Client]) -> None:
     """Check that a withdrawal that a user wants comes, and at once, also after all this."""
-    shop.plane.kubectl("delete", "service", "web", "-n", shop.namespace)
+    shop.remove(resources.SERVICES)
     nothing: dict[str, Endpoints] = {}
     await until(lambda: shop.seen(members), lambda seen: seen == nothing, patience=10)
 
@@ -183,14 +178,14 @@ async def test_a_tenant_that_fills_the_guard_holds_up_no_other(
 ) -> None:
     """The refusal names it, and an annotation lets one of its imports go."""
     other = f"{namespace}-b"
-    plane.kubectl("create", "namespace", other)
+    plane.create_namespace(other)
     # Without a complete list nothing is confirmed, so that what is withheld stays for as long as this looks.
     lists = Fault(
         Act.BROKEN, kinds=(resources.traffic_policies(Dialect.FLOMESH),), sorts=frozenset({Sort.LIST})
     )
     try:
         for place, number in ((namespace, MANY), (other, 1)):
-            plane.kubectl("apply", "--validate=false", "-f-", stdin=several(place, number))
+            plane.client().apply(several(place, number))
         made = {f"s{each}" for each in range(MANY)}
         # An export that is still on its way does not count yet.
         await until(lambda: exported(plane, namespace), lambda found: found == made, patience=120)
@@ -199,20 +194,18 @@ async def test_a_tenant_that_fills_the_guard_holds_up_no_other(
             await withheld(plane, plugin, namespace, other, made)
         await until(lambda: imports(plane, namespace), lambda found: len(found) <= 1)
     finally:
-        plane.kubectl("delete", "namespace", other, "--wait=false")
+        plane.delete_namespace(other)
 
 
 async def imports(plane: Plane, namespace: str) -> set[str]:
-    found = plane.kubectl("get", "serviceimports.flomesh.io", "-n", namespace, "-o", "name").stdout
-    return {line.partition("/")[2] for line in found.split()}
+    return plane.client().names(IMPORTS, namespace)
 
 
 def conditions(plane: Plane, namespace: str) -> dict[str, dict[str, str]]:
     """Return the condition Ready of each export."""
-    found = plane.kubectl("get", "serviceexports.flomesh.io", "-n", namespace, "-o", "json")
     return {
         export["metadata"]["name"]: condition
-        for export in json.loads(found.stdout)["items"]
+        for export in plane.client().list(resources.service_exports(Dialect.FLOMESH), namespace)
         for condition in export.get("status", {}).get("conditions", ())
         if condition["type"] == "Ready"
     }
@@ -232,12 +225,12 @@ async def withheld(plane: Plane, plugin: Victim, namespace: str, other: str, mad
         found = conditions(plane, namespace)
         return {name for name, condition in found.items() if text in condition["message"]}
 
-    plane.kubectl("apply", "--validate=false", "-f-", stdin=withdrawing(namespace))
+    plane.client().apply(withdrawing(namespace))
     await until(refused, lambda names: names == made)
-    plane.kubectl("apply", "--validate=false", "-f-", stdin=withdrawing(other))
+    plane.client().apply(withdrawing(other))
     await until(lambda: imports(plane, other), lambda found: found == set())
     assert await imports(plane, namespace) == made
     assert await plugin.metric(f'towpath_guard_withdrawals{{namespace="{namespace}"}}') == MANY
-    annotation = ("s0", "towpath.io/allow-withdrawal=true")
-    plane.kubectl("annotate", "serviceexports.flomesh.io", *annotation, "-n", namespace)
+    allowed = {"towpath.io/allow-withdrawal": "true"}
+    plane.client().annotate(resources.service_exports(Dialect.FLOMESH), "s0", allowed, namespace)
     await until(lambda: imports(plane, namespace), lambda found: found == made - {"s0"})

@@ -89,14 +89,20 @@ async def test_the_webhook_is_found_by_its_service(bare: Plane, karmada: Client,
     """By the apiserver and by Karmada; of type ExternalName, as for what runs beside Karmada elsewhere."""
     await processes.start(bare.env, WEBHOOK)
     port = urlsplit(bare.env.url(WEBHOOK)).port
-    service = ("towpath-webhook", "--namespace", NAMESPACE)
     shop = Shop(bare, namespace)
 
     async def asked_for_health() -> bool:
         lines = bare.env.log(WEBHOOK).read_text().splitlines()
         return any("InterpretHealth" in line and namespace in line for line in lines)
 
-    bare.kubectl("create", "service", "externalname", *service, "--external-name=localhost")
+    bare.client().create(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "towpath-webhook", "namespace": NAMESPACE},
+            "spec": {"type": "ExternalName", "externalName": "localhost"},
+        }
+    )
     try:
         address = f"{NAMESPACE}/towpath-webhook:{port}"
         made = towpath("install", "--kubeconfig", bare.karmada, "--webhook-service", address)
@@ -109,7 +115,7 @@ async def test_the_webhook_is_found_by_its_service(bare: Plane, karmada: Client,
         shop.apply(shop.service(), shop.export(), shop.policy())
         await until(asked_for_health, bool)
     finally:
-        bare.kubectl("delete", "service", *service)
+        bare.client().delete(resources.SERVICES, "towpath-webhook", NAMESPACE)
 
 
 async def test_nothing_is_registered_before_the_webhook_answers(bare: Plane, karmada: Client) -> None:
@@ -174,7 +180,7 @@ async def test_a_registration_is_made_changed_and_kept(bare: Plane, karmada: Cli
     assert "serviceexports.towpath.io" in fail
     asked = bare.kubectl("create", "-f-", stdin=json.dumps(HOLDER))
     assert "spec.kubeconfig: The field was dropped" in asked.stderr
-    bare.kubectl("delete", "clusters.flomesh.io", "holder")
+    bare.client().remove(resources.flomesh_clusters(Dialect.FLOMESH), "holder")
 
     again = towpath(*command)
     assert all(line.endswith(" unchanged") for line in again.stdout.splitlines()), again.stdout
@@ -254,7 +260,7 @@ async def test_uninstalling_leaves_what_is_the_users_and_nothing_else(
         assert not kept.get("status"), "no process keeps it up to date any more"
         for name in ("cluster-1", "cluster-3"):
             await members[name].get(resources.service_exports(Dialect.FLOMESH), "web", namespace)
-        bare.kubectl("label", "serviceexports.flomesh.io", "web", "-n", namespace, "edited=yes")
+        bare.client().label(resources.service_exports(Dialect.FLOMESH), "web", {"edited": "yes"}, namespace)
         assert towpath("uninstall", "--kubeconfig", bare.karmada).stdout == ""
 
 
@@ -315,7 +321,7 @@ async def test_a_plugin_that_runs_notices_and_stops_writing(
 
             assert done.returncode == 0, done.stderr
             await until(readiness, lambda seen: seen[0] == 503 and "Run `towpath install`" in seen[1])
-            bare.kubectl("annotate", "serviceexports.flomesh.io", "web", "-n", namespace, "a=b")
+            bare.client().annotate(shop.exports, "web", {"a": "b"}, namespace)
             assert left(bare) == []
             await install(karmada)
             await until(lambda: shop.seen(members), lambda seen: set(seen) == set(MEMBERS))
@@ -330,7 +336,7 @@ async def test_crds_are_deleted_only_when_confirmed(bare: Plane, namespace: str)
     assert_one_line(refused, "--crds", "serviceexports.flomesh.io", "--yes", code=2)
     kept = towpath("uninstall", "--kubeconfig", bare.karmada)
     assert "serviceexports.flomesh.io" in kept.stderr
-    bare.kubectl("get", "serviceexports.flomesh.io", "web", "-n", namespace)
+    assert bare.client().get(resources.service_exports(Dialect.FLOMESH), "web", namespace)
 
 
 async def test_written_credentials_grant_what_the_processes_need(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,8 +48,7 @@ def manifests(namespace: str) -> Iterator[Object]:
 async def test_a_restart_with_many_exports_writes_nothing(
     plane: Plane, plugin: Plugin, karmada: Client, members: dict[str, Client], namespace: str
 ) -> None:
-    items = list(manifests(namespace))
-    plane.kubectl("apply", "-f-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    plane.client().apply_objects(*manifests(namespace))
 
     async def ready() -> int:
         exports = await karmada.list(resources.service_exports(DIALECT), namespace)
@@ -67,7 +65,8 @@ async def test_a_restart_with_many_exports_writes_nothing(
     assert len(before) >= 2 * MANY
     assert plane.audit.writes(user=PLUGIN_USER, namespace=namespace) == before
 
-    plane.kubectl("delete", f"serviceexports.{DIALECT.value}", "--all", "-n", namespace, "--wait=false")
+    for number in range(MANY):
+        plane.client().delete(resources.service_exports(DIALECT), f"many-{number}", namespace)
 
     async def left() -> int:
         imports = resources.service_imports(DIALECT)

@@ -134,7 +134,7 @@ spec:
     metadata: {{labels: {labels}}}
     spec: {{containers: [{{name: manager, image: erie-canal-manager}}]}}
 """
-        self.shop.plane.kubectl("apply", "-f-", stdin=manifest, member="cluster-1")
+        self.shop.plane.client("cluster-1").apply(manifest)
 
     async def held(self) -> dict[str, Object]:
         kind = resources.service_imports(self.shop.dialect)

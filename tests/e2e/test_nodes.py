@@ -24,6 +24,7 @@ from tests.support.cli import TOWPATH, assert_one_line, towpath
 from tests.support.signals import heeding_sigint
 from tests.support.waiting import until
 from towpath import __version__
+from towpath.karmada import resources
 from towpath.karmada.client import Object
 from towpath.local import processes, store
 from towpath.local.members import is_ready
@@ -87,10 +88,8 @@ def workload(namespace: str, *members: str) -> str:
 
 def pods(nodes: Plane, member: str, namespace: str, app: str = "web") -> list[str]:
     """Return the names of the pods that are Ready."""
-    found = yaml.safe_load(
-        nodes.kubectl("get", "pods", "-n", namespace, "-l", f"app={app}", "-o", "json", member=member).stdout
-    )
-    return [pod["metadata"]["name"] for pod in found["items"] if is_ready(pod)]
+    found = nodes.client(member).list(resources.PODS, namespace, f"app={app}")
+    return [pod["metadata"]["name"] for pod in found if is_ready(pod)]
 
 
 async def one_pod(nodes: Plane, member: str, namespace: str, app: str = "web", but: str = "") -> str:
@@ -116,16 +115,16 @@ def answer(nodes: Plane, member: str) -> str:
 def web(nodes: Plane) -> Iterator[str]:
     """Run the workload in cluster-1, by Karmada; return its namespace."""
     namespace = f"t-{uuid.uuid4().hex[:8]}"
-    nodes.kubectl("create", "namespace", namespace)
-    nodes.kubectl("apply", "-f", "-", stdin=workload(namespace, "cluster-1"))
+    nodes.create_namespace(namespace)
+    nodes.client().apply(workload(namespace, "cluster-1"))
     yield namespace
-    nodes.kubectl("delete", "namespace", namespace, "--wait=false")
+    nodes.delete_namespace(namespace)
 
 
 def condition(nodes: Plane, member: str) -> str:
     """Return the condition Ready of a member in Karmada."""
-    path = '{.status.conditions[?(@.type=="Ready")].status}'
-    return nodes.kubectl("get", "clusters.cluster.karmada.io", member, "-o", f"jsonpath={path}").stdout
+    found = nodes.client().get(resources.CLUSTERS, member)["status"].get("conditions", ())
+    return next((c["status"] for c in found if c["type"] == "Ready"), "")
 
 
 @pytest.mark.timeout(900)
@@ -165,7 +164,7 @@ async def test_pods_find_a_service_by_its_name_and_reach_it(nodes: Plane, web: s
 async def test_a_deleted_pod_comes_back(nodes: Plane, web: str) -> None:
     pod = await one_pod(nodes, "cluster-1", web)
 
-    nodes.kubectl("delete", "pod", "-n", web, pod, "--wait=false", member="cluster-1")
+    nodes.client("cluster-1").delete(resources.PODS, pod, web)
 
     assert await one_pod(nodes, "cluster-1", web, but=pod) != pod
 

@@ -61,7 +61,7 @@ NAMESPACE = "towpath"
 RELEASE = ("towpath", f"--kube-context={HOST}", f"--namespace={NAMESPACE}")
 PREVIOUS = "0.0.9"
 WRITERS, WRITES_PER_SECOND, SERVICES = 4, 50, 24
-PATIENCE = 90.0
+PATIENCE = 240.0
 T = TypeVar("T")
 
 
@@ -155,8 +155,9 @@ class Host:
 
     def pods(self, part: str) -> set[str]:
         """Return the Ready pods of a component."""
-        found = self.kubectl("get", "pods", f"-lapp.kubernetes.io/component={part}", "-o", "json")
-        return {pod["metadata"]["name"] for pod in json.loads(found)["items"] if is_ready(pod)}
+        component = f"app.kubernetes.io/component={part}"
+        found = self.nodes.client(HOST).list(resources.PODS, NAMESPACE, component)
+        return {pod["metadata"]["name"] for pod in found if is_ready(pod)}
 
     def processes(self, part: str) -> dict[str, psutil.Process]:
         """Return the process of a component in each of its pods."""
@@ -226,14 +227,14 @@ async def host(nodes: Plane, tmp_path: Path) -> AsyncIterator[Host]:
     images.add(nodes.env.images, await asyncio.to_thread(build_image, print))
     (tmp_path / "helm").symlink_to(helm.program())
     namespace = f"t-{uuid.uuid4().hex[:8]}"
-    nodes.kubectl("create", "namespace", namespace)
+    nodes.create_namespace(namespace)
     found = Host(nodes, namespace, tmp_path)
     yield found
     await asyncio.to_thread(
         helm.run, "uninstall", *RELEASE, "--no-hooks", kubeconfig=nodes.env.kubeconfig(HOST)
     )
     nodes.kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found", member=HOST)
-    nodes.kubectl("delete", "namespace", namespace, "--wait=false")
+    nodes.delete_namespace(namespace)
     await asyncio.to_thread(towpath, "uninstall", "--kubeconfig", nodes.karmada)  # after a failure
     async with await Client.connect(nodes.karmada, user_agent="towpath-tests") as karmada:
         await install(karmada, nodes.env.crds)

@@ -25,12 +25,14 @@ import pytest
 import yaml
 
 from tests.conftest import Plane
+from tests.e2e.shop import annotate
 from tests.e2e.test_nodes import one_pod, pods, workload
 from tests.support import contour
 from tests.support.cli import TOWPATH, towpath
 from tests.support.signals import heeding_sigint
 from tests.support.waiting import until
 from towpath.datapath.world import SLICE_MANAGER
+from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.local import data_path, processes
 from towpath.local.members import is_ready
@@ -39,12 +41,14 @@ from towpath.local.nodes.configuration import cgroup
 from towpath.local.nodes.machine import enter
 from towpath.local.nodes.programs import machine_name
 from towpath.local.spec import PLUGIN
+from towpath.model.keys import Dialect
 from towpath.rules.reasons import CallReason
 from towpath.setup.data_path import NAMESPACE as SYSTEM
 
 # The first test waits for Towpath's image, which is built once for the same files.
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(900)]
 
+EXPORTS, TRAFFIC = resources.service_exports(Dialect.FLOMESH), resources.traffic_policies(Dialect.FLOMESH)
 EXPORTERS = ("cluster-1", "cluster-3")
 ONE, THREE = (f"default/default/default/{name}" for name in EXPORTERS)
 CALLS = 12
@@ -137,18 +141,11 @@ class Shop:
     """Where each pod of the Service runs that has answered, or did."""
 
     def apply(self, *objects: Mapping[str, Any]) -> None:
-        self.nodes.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+        self.nodes.client().apply_objects(*objects)
 
     def set_policy(self, wanted: Mapping[str, Any] | None) -> None:
         if wanted is None:
-            self.nodes.kubectl(
-                "delete",
-                "globaltrafficpolicies.flomesh.io",
-                "web",
-                "-n",
-                self.namespace,
-                "--ignore-not-found",
-            )
+            self.nodes.client().remove(TRAFFIC, "web", namespace=self.namespace)
             return
         metadata = {"name": "web", "namespace": self.namespace, "annotations": wanted["annotations"]}
         self.apply(
@@ -232,9 +229,7 @@ async def _read(lines: asyncio.StreamReader, found: Calling) -> None:
 
 
 def set_label(nodes: Plane, member: str, value: str) -> None:
-    nodes.kubectl(
-        "label", "--overwrite", "clusters.cluster.karmada.io", member, f"towpath.io/data-path={value}"
-    )
+    nodes.client().label(resources.CLUSTERS, member, {"towpath.io/data-path": value})
 
 
 def proxies(nodes: Plane, member: str) -> list[str]:
@@ -243,9 +238,7 @@ def proxies(nodes: Plane, member: str) -> list[str]:
 
 
 def proxy_pods(nodes: Plane, member: str) -> list[dict[str, Any]]:
-    text = nodes.kubectl("get", "pods", "-n", SYSTEM, "-o", "json", member=member).stdout
-    found: list[dict[str, Any]] = json.loads(text)["items"]
-    return found
+    return nodes.client(member).list(resources.PODS, SYSTEM)
 
 
 async def installed(nodes: Plane) -> None:
@@ -258,11 +251,10 @@ async def installed(nodes: Plane) -> None:
 def shop(nodes: Plane) -> Iterator[Shop]:
     found = Shop(nodes, f"t-{uuid.uuid4().hex[:8]}")
     for name, member in nodes.env.members.items():
-        gateway = f"towpath.io/gateway={member.node}:80"
-        nodes.kubectl("annotate", "--overwrite", "clusters.cluster.karmada.io", name, gateway)
+        annotate(nodes, name, gateway=f"{member.node}:80")
     asyncio.run(processes.ensure_running(nodes.env, PLUGIN))
     asyncio.run(installed(nodes))
-    nodes.kubectl("create", "namespace", found.namespace)
+    nodes.create_namespace(found.namespace)
     objects = [*yaml.safe_load_all(workload(found.namespace, *EXPORTERS))]
     found.apply(*_without_node_port(objects), *_clients(objects, found.namespace))
     export = {"rules": [{"portNumber": 80, "path": f"/{found.namespace}", "pathType": "Prefix"}]}
@@ -271,7 +263,7 @@ def shop(nodes: Plane) -> Iterator[Shop]:
         {"apiVersion": "flomesh.io/v1alpha1", "kind": "ServiceExport", "metadata": metadata, "spec": export}
     )
     yield found
-    nodes.kubectl("delete", "namespace", found.namespace, "--wait=false")
+    nodes.delete_namespace(found.namespace)
     processes.stop(nodes.env, PLUGIN)
 
 
@@ -326,7 +318,7 @@ async def no_ready_pod(shop: Shop) -> AsyncIterator[None]:
     )
     await shop.running("cluster-3", 0)
     yield
-    shop.nodes.kubectl("delete", "overridepolicies.policy.karmada.io", "asleep", "-n", shop.namespace)
+    shop.nodes.client().remove(resources.OVERRIDE_POLICIES, "asleep", namespace=shop.namespace)
     await shop.running("cluster-3")
 
 
@@ -396,8 +388,7 @@ def unanswered(shop: Shop) -> Pairs:
 
 def verifying(nodes: Plane, member: str) -> list[str]:
     """Return the namespaces in which calls are made."""
-    names = nodes.kubectl("get", "namespaces", "-o", "name", member=member).stdout.split()
-    return [name for name in names if "towpath-verify" in name]
+    return [name for name in nodes.client(member).names(resources.NAMESPACES) if "towpath-verify" in name]
 
 
 async def reported(shop: Shop, reason: str = "", about: str = "") -> None:
@@ -539,7 +530,7 @@ async def kill_agents(nodes: Plane, killed: Counter[str]) -> None:
         ]
 
     while True:
-        for member, process in await until(look, bool, patience=PATIENCE):
+        for member, process in await until(look, bool, patience=LONG_PATIENCE):
             process.kill()
             killed[member] += 1
 
@@ -611,24 +602,21 @@ async def test_a_gateway_that_is_there_already_serves(shop: Shop, tmp_path: Path
     nodes, namespace = shop.nodes, shop.namespace
     node = nodes.env.members["cluster-1"].node
 
-    def annotate(*annotations: str) -> None:
-        nodes.kubectl("annotate", "--overwrite", "clusters.cluster.karmada.io", "cluster-1", *annotations)
+    async def ready() -> str:
+        found = nodes.client().get(EXPORTS, "web", namespace).get("status", {})
+        return next((c["reason"] for c in found.get("conditions", ()) if c["type"] == "Ready"), "")
 
-    async def ready() -> tuple[str, str]:
-        path = '{.status.conditions[?(@.type=="Ready")].reason}'
-        exports = ("serviceexports.flomesh.io", "web", "-n", namespace)
-        reason = nodes.kubectl("get", *exports, "-o", f"jsonpath={path}").stdout
-        return reason, towpath("explain", f"{namespace}/web", "--kubeconfig", nodes.karmada).stdout
+    def explained() -> str:
+        return towpath("explain", f"{namespace}/web", "--kubeconfig", nodes.karmada).stdout
 
-    async def routes() -> str:
-        routes = ("httproutes.gateway.networking.k8s.io", "-n", namespace, "-o", "name")
-        return nodes.kubectl("get", *routes, member="cluster-1").stdout
+    async def routes() -> set[str]:
+        return nodes.client("cluster-1").names(resources.HTTP_ROUTES, namespace)
 
     nodes.kubectl("apply", "--server-side", "-f", str(contour.gateway_crds()))
     shop.set_policy(policy("ActiveActive", ONE))
     with contour.running(nodes, "cluster-1", tmp_path) as edge:
         asked = f"HTTPRoute/{contour.NAMESPACE}/{contour.GATEWAY}"
-        annotate(f"towpath.io/gateway={node}:{contour.LISTENING}", f"towpath.io/gateway-route={asked}")
+        annotate(nodes, "cluster-1", gateway=f"{node}:{contour.LISTENING}", gateway_route=asked)
 
         async def served() -> list[str]:
             await shop.answering("cluster-2")
@@ -636,18 +624,18 @@ async def test_a_gateway_that_is_there_already_serves(shop: Shop, tmp_path: Path
 
         await until(served, bool, patience=PATIENCE)
         await shop.answer("cluster-2", FIRST)
-        _, explained = await until(ready, lambda seen: seen[0] == "Exported", patience=PATIENCE)
-        assert "Route" in explained
+        await until(ready, lambda reason: reason == "Exported", patience=PATIENCE)
+        assert "Route" in explained()
 
-        nodes.kubectl("apply", "-f-", member="cluster-1", stdin=contour.gateway("Same"))
-        _, explained = await until(ready, lambda seen: seen[0] == "RouteNotAccepted", patience=PATIENCE)
-        assert "The gateway of the cluster does not accept the route." in explained
-        nodes.kubectl("apply", "-f-", member="cluster-1", stdin=contour.gateway())
-        await until(ready, lambda seen: seen[0] == "Exported", patience=PATIENCE)
+        nodes.client("cluster-1").apply(contour.gateway("Same"))
+        await until(ready, lambda reason: reason == "RouteNotAccepted", patience=PATIENCE)
+        assert "The gateway of the cluster does not accept the route." in explained()
+        nodes.client("cluster-1").apply(contour.gateway())
+        await until(ready, lambda reason: reason == "Exported", patience=PATIENCE)
 
         async with shop.calling("cluster-2") as running:
             await running.until(50)
-            annotate(f"towpath.io/gateway={node}:80", "towpath.io/gateway-route-")
+            annotate(nodes, "cluster-1", gateway=f"{node}:80", gateway_route=None)
             await until(routes, lambda names: not names, patience=PATIENCE)
             await running.until(50)
         assert running.failed == {}
@@ -669,7 +657,7 @@ async def test_agents_killed_again_and_again_fail_no_get(shop: Shop) -> None:
     async with shop.calling("cluster-2") as running:
         killing = asyncio.create_task(kill_agents(shop.nodes, killed))
         await running.until(SECONDS_WITHOUT_AGENT * RATE, patience=LONG_PATIENCE)
-        await until(fewest, lambda count: count > 1, patience=LONG_PATIENCE)
+        await until(fewest, lambda number: number > 1, patience=LONG_PATIENCE)
         killing.cancel()
         await until(look, lambda seen: len(seen) == len(members), patience=LONG_PATIENCE)
         await running.until(100)
@@ -680,9 +668,8 @@ async def test_agents_killed_again_and_again_fail_no_get(shop: Shop) -> None:
 async def test_without_the_data_path_a_member_keeps_no_slice(shop: Shop) -> None:
     managed = f"endpointslice.kubernetes.io/managed-by={SLICE_MANAGER}"
 
-    async def slices() -> list[str]:
-        get = ("get", "endpointslices", "-A", "-l", managed, "-o", "name")
-        return shop.nodes.kubectl(*get, member="cluster-3").stdout.split()
+    async def slices() -> set[str]:
+        return shop.nodes.client("cluster-3").names(resources.ENDPOINT_SLICES, selector=managed)
 
     assert await slices()
     async with no_gateway(shop):
@@ -698,15 +685,22 @@ async def test_uninstall_takes_the_data_path_out_of_every_member(shop: Shop) -> 
     done = towpath("uninstall", "--kubeconfig", nodes.karmada)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    kinds = "namespaces,clusterroles,clusterrolebindings,endpointslices"
+    kinds = (
+        resources.NAMESPACES,
+        resources.CLUSTER_ROLES,
+        resources.CLUSTER_ROLE_BINDINGS,
+        resources.ENDPOINT_SLICES,
+    )
 
     async def left() -> list[str]:
         """Return what members have of Towpath. A namespace takes a while to end."""
-        outputs = [
-            nodes.kubectl("get", kinds, "-A", "-o", "name", member=member).stdout
+        found = [
+            name
             for member in nodes.env.members
+            for kind in kinds
+            for name in nodes.client(member).names(kind)
         ]
-        return [name for output in outputs for name in output.split() if "towpath" in name]
+        return [name for name in found if "towpath" in name]
 
     await until(left, lambda names: not names, patience=PATIENCE)
     assert towpath("install", "--kubeconfig", nodes.karmada).returncode == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
@@ -125,14 +124,13 @@ async def test_without_a_live_object_everything_is_new(plane: Plane, namespace: 
 
     shop.apply(shop.service(), shop.export(), shop.policy())
 
-    async def shown_live() -> list[str]:
-        done = await asyncio.to_thread(planned, plane, "-o", "diff")
-        return sorted(differing(done.stdout, namespace))
+    async def kinds() -> list[str]:
+        return sorted(differing(planned(plane, "-o", "diff").stdout, namespace))
 
-    await until(shown_live, lambda kinds: kinds == KINDS)  # as soon as Karmada has bound them
+    await until(kinds, lambda seen: seen == KINDS)  # once Karmada has bound them
 
 
-def test_an_import_of_another_owner_is_reported(plane: Plane, namespace: str) -> None:
+async def test_an_import_of_another_owner_is_reported(plane: Plane, namespace: str) -> None:
     shop = Shop(plane, namespace)
     theirs = f"""
 apiVersion: flomesh.io/v1alpha1
@@ -142,9 +140,12 @@ spec: {{type: ClusterSetIP, ports: []}}
 """
     shop.apply(theirs, shop.service(), shop.export(), shop.policy())
 
-    done = planned(plane, "-o", "diff")
+    async def look() -> Planned:
+        return planned(plane, "-o", "diff")
+
+    note = f"note: ServiceImport {namespace}/web (flomesh.io): Not created by Towpath"
+    done = await until(look, lambda seen: note in seen.stderr)
     assert not differing(done.stdout, namespace)
-    assert f"note: ServiceImport {namespace}/web (flomesh.io): Not created by Towpath" in done.stderr
 
 
 def test_a_user_without_read_permission_is_reported(plane: Plane, tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Plane, Plugin
-from tests.e2e.shop import Endpoints, Shop, gateways
+from tests.e2e.shop import Endpoints, Shop, annotate, gateways
 from tests.support.audit import PLUGIN_USER
 from tests.support.waiting import until
-from towpath.karmada.client import Client
+from towpath.karmada import resources
+from towpath.karmada.client import Client, Object, Resource
 from towpath.local import processes
 from towpath.model.keys import Dialect
 
-GATEWAY = "towpath.io/gateway"
 ONE, TWO, THREE = (f"cluster-{n}@10.1.0.{n}:80" for n in (1, 2, 3))
 IMPORTED: dict[str, Endpoints] = {
     "cluster-1": {80: [f"{THREE}/web-80"]},
@@ -24,10 +24,6 @@ IMPORTED: dict[str, Endpoints] = {
 
 
 DERIVED = {"serviceimports", "overridepolicies", "propagationpolicies"}
-
-
-def annotate(plane: Plane, member: str, value: str) -> None:
-    plane.kubectl("annotate", "--overwrite", "clusters.cluster.karmada.io", member, f"{GATEWAY}{value}")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +59,7 @@ async def test_a_service_port_that_changes_takes_its_rule_with_it(
 async def test_a_deleted_service_is_withdrawn_and_imported_again(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
-    plane.kubectl("delete", "service", "web", "-n", shop.namespace)
+    shop.remove(resources.SERVICES)
     await until(lambda: shop.seen(members), lambda seen: not seen)
 
     shop.apply(shop.service())
@@ -74,8 +70,15 @@ async def test_the_order_of_arrival_does_not_matter(
     plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
 ) -> None:
     shop = Shop(plane, namespace)
-    for manifest in (shop.export(), shop.policy(), shop.service()):
-        shop.apply(manifest)
+
+    async def bound() -> set[str]:
+        return plane.client().names(resources.BINDINGS, namespace)
+
+    shop.apply(shop.export())
+    await until(shop.conditions, bool)  # the plugin has seen it alone
+    shop.apply(shop.policy())
+    await until(bound, bool)
+    shop.apply(shop.service())
 
     await until(lambda: shop.seen(members), lambda seen: seen == IMPORTED)
 
@@ -94,43 +97,42 @@ async def test_a_cluster_that_stops_exporting_is_taken_out_everywhere(
 
 
 async def test_a_gateway_that_moves_is_followed(shop: Shop, plane: Plane, members: dict[str, Client]) -> None:
-    annotate(plane, "cluster-1", "=10.1.0.99:8080")
+    annotate(plane, "cluster-1", gateway="10.1.0.99:8080")
     try:
         await until(
             lambda: shop.seen(members),
             lambda seen: seen.get("cluster-3") == {80: ["cluster-1@10.1.0.99:8080/web-80"]},
         )
     finally:
-        annotate(plane, "cluster-1", "=10.1.0.1")
+        annotate(plane, "cluster-1", gateway="10.1.0.1")
 
 
-@pytest.mark.parametrize("kind", ["propagationpolicy", "overridepolicy"])
-async def test_an_edited_or_deleted_derived_policy_is_restored(shop: Shop, plane: Plane, kind: str) -> None:
+@pytest.mark.parametrize("kind", [resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES], ids=str)
+async def test_an_edited_or_deleted_derived_policy_is_restored(
+    shop: Shop, plane: Plane, kind: Resource
+) -> None:
     """Judged by the policy alone.
 
     A policy that goes and comes back within milliseconds can leave a Work without its override for ever:
     Karmada compares what it is to write with a cache that has not seen its own last write yet
     (ctrlutil/work.go, CreateOrUpdate on a cached client), finds them equal and writes nothing.
     """
-    name = "towpath-import-web"
+    name, client = "towpath-import-web", plane.client()
 
-    async def look() -> tuple[str, str]:
-        fields = "jsonpath={.metadata.uid} {.spec}"
-        get = ("get", kind, name, "-n", shop.namespace, "-o", fields, "--ignore-not-found")
-        uid, _, spec = plane.kubectl(*get).stdout.partition(" ")
-        return uid, spec
+    async def look() -> tuple[str, Object]:
+        found = client.get(kind, name, shop.namespace)
+        return found.get("metadata", {}).get("uid", ""), found.get("spec", {})
 
     made, right = await look()
-    edit = (
-        '[{"op": "replace", "path": "/spec/priority", "value": 1}]'
-        if kind == "propagationpolicy"
-        else '[{"op": "remove", "path": "/spec/overrideRules/0"}]'
+    edit: Object = (
+        {"priority": 1}
+        if kind == resources.PROPAGATION_POLICIES
+        else {"overrideRules": right["overrideRules"][1:]}
     )
-    plane.kubectl("patch", kind, name, "-n", shop.namespace, "--type=json", "-p", edit)
+    client.merge(kind, name, shop.namespace, spec=edit)
     await until(look, lambda seen: seen == (made, right))
 
-    # Without --wait=false kubectl now and then misses that the old one has gone, so soon is there a new one.
-    plane.kubectl("delete", kind, name, "-n", shop.namespace, "--wait=false")
+    shop.delete(kind, name)
     await until(look, lambda seen: seen[0] != made and seen[1] == right)
 
 
@@ -152,8 +154,8 @@ spec: {{type: ClusterSetIP, ports: []}}
         return f"{namespace}/web" in processes.tail(plane.env.log("towpath-plugin"), 50)
 
     await until(refused, bool)
-    kept = plane.kubectl("get", "serviceimports.flomesh.io", "web", "-n", namespace, "-o", "yaml").stdout
-    assert "ports: []" in kept
+    kept = plane.client().get(resources.service_imports(shop.dialect), "web", namespace)
+    assert kept["spec"]["ports"] == []
     written = plane.audit.writes(user=PLUGIN_USER, namespace=namespace)
     assert {(w.resource, w.subresource) for w in written} <= {("serviceexports", "status")}
 
@@ -165,14 +167,12 @@ async def test_of_two_dialects_that_claim_one_name_the_older_keeps_it(
     newcomer = Shop(plane, shop.namespace, dialect=late)
     before = plane.audit.writes(user=PLUGIN_USER, namespace=shop.namespace)
 
-    def created(dialect: Dialect) -> str:
-        kind = f"serviceexports.{dialect.value}"
-        field = "jsonpath={.metadata.creationTimestamp}"
-        return plane.kubectl("get", kind, "web", "-n", shop.namespace, "-o", field).stdout
+    def created(shop: Shop) -> str:
+        return str(plane.client().get(shop.exports, "web", shop.namespace)["metadata"]["creationTimestamp"])
 
     newcomer.apply(newcomer.export())
-    while created(late) == created(shop.dialect):  # timestamps are whole seconds
-        plane.kubectl("delete", f"serviceexports.{late.value}", "web", "-n", shop.namespace)
+    while created(newcomer) == created(shop):  # timestamps are whole seconds
+        newcomer.remove(newcomer.exports)
         newcomer.apply(newcomer.export())
     probe = Shop(plane, shop.namespace, dialect=shop.dialect)
     probe.apply(probe.service(8080), probe.export(8080))
@@ -209,26 +209,25 @@ async def test_an_apiserver_that_goes_away_is_waited_for(
 async def test_a_drained_cluster_is_taken_out_and_comes_back(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
-    export = ("serviceexports." + shop.dialect.value, "web", "-n", shop.namespace)
     drained = {m: {80: [f"{THREE}/web-80"]} for m in ("cluster-1", "cluster-2")}
 
-    plane.kubectl("annotate", *export, "towpath.io/drain=cluster-1")
+    shop.annotate(drain="cluster-1")
     await until(lambda: shop.seen(members), lambda seen: seen == drained)
-    plane.kubectl("annotate", *export, "towpath.io/drain-")
+    shop.annotate(drain=None)
     await until(lambda: shop.seen(members), lambda seen: seen == IMPORTED)
 
-    plane.kubectl("annotate", "clusters.cluster.karmada.io", "cluster-1", "towpath.io/drain=true")
+    annotate(plane, "cluster-1", drain="true")
     try:
         await until(lambda: shop.seen(members), lambda seen: seen == drained)
     finally:
-        plane.kubectl("annotate", "clusters.cluster.karmada.io", "cluster-1", "towpath.io/drain-")
+        annotate(plane, "cluster-1", drain=None)
     await until(lambda: shop.seen(members), lambda seen: seen == IMPORTED)
 
 
 async def test_a_contested_path_moves_when_the_older_claim_ends(
     shop: Shop, plane: Plane, namespace: str, members: dict[str, Client]
 ) -> None:
-    plane.kubectl("create", "namespace", f"{namespace}-b")
+    plane.create_namespace(f"{namespace}-b")
     other = Shop(plane, f"{namespace}-b", dialect=shop.dialect, claimed=f"/{namespace}")
     other.apply(other.service(), other.export(), other.policy())
 
@@ -238,7 +237,7 @@ async def test_a_contested_path_moves_when_the_older_claim_ends(
     try:
         await until(refused, bool)
         assert not await other.seen(members)
-        plane.kubectl("delete", "serviceexports." + shop.dialect.value, "web", "-n", shop.namespace)
+        shop.remove(shop.exports)
         await until(lambda: other.seen(members), lambda seen: seen == IMPORTED)
     finally:
-        plane.kubectl("delete", "namespace", f"{namespace}-b", "--wait=false")
+        plane.delete_namespace(f"{namespace}-b")

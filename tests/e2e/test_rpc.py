@@ -25,8 +25,6 @@ from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
 from towpath.proto.v1alpha1.planner_pb2_grpc import PlannerStub
 from towpath.proto.v1alpha1.reviewer_pb2_grpc import ReviewerStub
 
-KIND = "serviceexports.flomesh.io"
-
 
 @pytest.fixture(autouse=True)
 def reachable(plane: Plane) -> Iterator[None]:
@@ -116,11 +114,8 @@ async def test_karmada_gets_what_the_controller_writes(shop: Shop, channel: grpc
     assert await aggregated(before) is None
     refused = {"type": "Valid", "status": "False", "reason": "Bad", "message": "no such port"}
     refused["lastTransitionTime"] = "2026-01-01T00:00:00Z"
-    patch = json.dumps({"status": {"conditions": [refused]}})
-    shop.plane.kubectl(
-        *("patch", KIND, "web", "-n", shop.namespace, "--subresource=status", "--type=merge", "-p", patch),
-        member="cluster-3",
-    )
+    reported = {"conditions": [refused]}
+    shop.plane.client("cluster-3").merge(shop.exports, "web", shop.namespace, "status", status=reported)
 
     async def now() -> dict[str, Any]:
         return export(shop)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +69,7 @@ async def test_early_override_a_stale_copy_is_put_right(shop: Shop, members: dic
     manifest = work["spec"]["workload"]["manifests"][0]
     manifest["spec"]["ports"] = []
     manifest["metadata"]["annotations"]["towpath.io/view"] = "stale"
-    shop.plane.kubectl("replace", "-f-", stdin=json.dumps(work))
+    shop.plane.client().replace(resources.WORKS, work)
     await until(lambda: shop.seen(members), lambda seen: seen["cluster-1"] == {})
 
     await until(lambda: conditions(shop), lambda seen: seen.get("Ready") == ("False", "Pending"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MEMBERS, Plane
+from tests.e2e.shop import annotate
 from tests.support.checkout import TOP
 from towpath.karmada.client import Client
 from towpath.setup.install import install
@@ -30,7 +31,8 @@ async def untouched(plane: Plane, karmada: Client) -> AsyncIterator[Plane]:
     """Give the plane, and install again what the page uninstalls at its end."""
     yield plane
     await install(karmada)
-    plane.kubectl("annotate", "clusters.cluster.karmada.io", *MEMBERS, "towpath.io/gateway-")
+    for member in MEMBERS:
+        annotate(plane, member, gateway=None)
 
 
 def test_the_page_leads_to_an_imported_service(untouched: Plane, tmp_path: Path) -> None:

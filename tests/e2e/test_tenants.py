@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import Plane, Plugin
 from tests.e2e.shop import Shop, gateways
 from tests.support.waiting import until
+from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.local.spec import PLUGIN
 from towpath.setup.install import install
@@ -39,25 +40,19 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: {TENANT}}}]
 """
 
 
-def status(shop: Shop) -> dict[str, object]:
-    get = ("get", f"serviceexports.{shop.dialect.value}", "web", "-n", shop.namespace, "-o", "json")
-    found: dict[str, object] = json.loads(shop.plane.kubectl(*get).stdout).get("status", {})
-    return found
-
-
 async def test_a_path_stays_with_the_tenant_that_serves_it(
     plane: Plane, karmada: Client, lasting_plugin: Plugin, namespace: str, members: dict[str, Client]
 ) -> None:
     """An edited old export takes nothing, and its status cannot be forged."""
     await install(karmada)
     other = f"{namespace}-b"
-    plane.kubectl("create", "namespace", other)
+    plane.create_namespace(other)
     mine, theirs = Shop(plane, namespace), Shop(plane, other)
     mine.apply(mine.service(), mine.export(), mine.policy(), rights(namespace))
     await mine.complete(members)
 
     async def claimed(shop: Shop) -> object:
-        return status(shop).get("claims")
+        return (await shop.status()).get("claims")
 
     await until(lambda: claimed(mine), bool)
     theirs.apply(theirs.service(), theirs.export(), theirs.policy())
@@ -73,8 +68,7 @@ async def test_a_path_stays_with_the_tenant_that_serves_it(
     plane.kubectl(*tenant, "-p", json.dumps({"spec": {"rules": rules}}))
 
     async def reason() -> object:
-        conditions = status(mine).get("conditions", ())
-        return {c["type"]: c["reason"] for c in conditions}.get("Valid")  # type: ignore[attr-defined]
+        return (await mine.conditions()).get("Valid", {}).get("reason")
 
     await until(reason, lambda found: found == "PathClaimed")
     assert await theirs.seen(members) == right
@@ -82,6 +76,7 @@ async def test_a_path_stays_with_the_tenant_that_serves_it(
 
 
 DERIVED = "towpath-import-web"
+KINDS = (resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES)
 LABEL = "app.kubernetes.io/managed-by: towpath"
 SELECTOR = "resourceSelectors: [{apiVersion: v1, kind: ConfigMap, name: none}]"
 
@@ -112,19 +107,23 @@ async def test_a_derived_name_that_a_user_has_is_a_reason(
             "describe", f"serviceexports.{shop.dialect.value}", "web", "-n", namespace
         ).stdout
 
-    def versions() -> list[str]:
-        fields = "jsonpath={.metadata.uid} {.metadata.generation} {.metadata.managedFields[*].manager}"
-        return [plane.kubectl("get", kind, DERIVED, "-n", namespace, "-o", fields).stdout for kind in theirs]
+    def versions() -> list[object]:
+        found = [plane.client().get(kind, DERIVED, namespace)["metadata"] for kind in KINDS]
+        return [
+            (meta["uid"], meta["generation"], [field["manager"] for field in meta["managedFields"]])
+            for meta in found
+        ]
 
     def names(text: str) -> bool:
         return all(f"{kind} {namespace}/{DERIVED}" in text for kind in theirs)
 
     before = versions()
+    await until(shop.status, lambda status: names(str(status)))
     assert "DerivedNameInUse" in await until(described, names)
     assert await shop.seen(members) == {}
     assert versions() == before
     log = plane.env.log(PLUGIN).read_text().splitlines()
     assert not [line for line in log if namespace in line and "reconcile failed" in line]
-    for kind in theirs:
-        plane.kubectl("delete", kind, DERIVED, "-n", namespace)
+    for kind in KINDS:
+        shop.remove(kind, DERIVED)
     await shop.complete(members)

@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 
 from tests.conftest import MEMBERS, Plane, Plugin
-from tests.e2e.shop import Shop, gateways
+from tests.e2e.shop import Shop, annotate, gateways
 from tests.support.audit import PLUGIN_USER
 from tests.support.waiting import until
 from towpath.karmada import resources
-from towpath.karmada.client import Client
+from towpath.karmada.client import Client, Object, Resource
 from towpath.karmada.wire import lines
 from towpath.local import processes
 from towpath.model.keys import Dialect
 from towpath.setup.install import install
 
 READY = ("True", "Exported")
+THEIR_EXPORTS = Resource("multicluster.x-k8s.io", "v1alpha1", "serviceexports", "ServiceExport")
 LONG = 60.0
 """Seconds that Karmada may take to try again what it has failed to do."""
 
@@ -38,17 +39,11 @@ def shop(plane: Plane, lasting_plugin: Plugin, namespace: str) -> Shop:
     return Shop(plane, namespace, dialect=Dialect.MULTICLUSTER)
 
 
-def conditions(shop: Shop) -> dict[str, dict[str, Any]]:
-    kind = f"serviceexports.{shop.dialect.value}"
-    get = ("get", kind, "web", "-n", shop.namespace, "-o", "jsonpath={.status.conditions}")
-    return {c["type"]: c for c in json.loads(shop.plane.kubectl(*get).stdout or "[]")}
-
-
 async def says(shop: Shop, aspect: str, status: str, reason: str, patience: float = 30.0) -> str:
     """Wait until a condition has this status; return its message."""
 
-    async def look() -> dict[str, Any]:
-        return conditions(shop).get(aspect, {})
+    async def look() -> Object:
+        return (await shop.conditions()).get(aspect, {})
 
     found = await until(look, lambda c: (c.get("status"), c.get("reason")) == (status, reason), patience)
     return str(found["message"])
@@ -56,9 +51,8 @@ async def says(shop: Shop, aspect: str, status: str, reason: str, patience: floa
 
 def events(shop: Shop) -> set[str]:
     """Return the reasons of the events about the export."""
-    fields = "jsonpath={range .items[*]}{.involvedObject.kind}/{.reason} {end}"
-    found = shop.plane.kubectl("get", "events", "-n", shop.namespace, "-o", fields).stdout.split()
-    return {reason for kind, _, reason in (line.partition("/") for line in found) if kind == "ServiceExport"}
+    found = shop.plane.client().list(resources.EVENTS, shop.namespace)
+    return {event["reason"] for event in found if event["involvedObject"]["kind"] == "ServiceExport"}
 
 
 async def test_shared_binding_names_are_reported_and_recover(
@@ -79,8 +73,8 @@ spec:
     shop.apply(theirs)
 
     async def bound() -> str:
-        get = ("get", "resourcebinding", "web-serviceexport", "-n", shop.namespace, "--ignore-not-found")
-        return plane.kubectl(*get, "-o", "jsonpath={.spec.resource.apiVersion}").stdout
+        binding = plane.client().get(resources.BINDINGS, "web-serviceexport", shop.namespace)
+        return str(binding["spec"]["resource"]["apiVersion"]) if binding else ""
 
     await until(bound, lambda version: version == "multicluster.x-k8s.io/v1alpha1")
     shop.apply(shop.service(), shop.export(), shop.policy())
@@ -89,7 +83,7 @@ spec:
     assert message.startswith("ServiceExport of multicluster.x-k8s.io/v1alpha1: ")
     assert not await shop.seen(members)
 
-    plane.kubectl("delete", "serviceexports.multicluster.x-k8s.io", "web", "-n", shop.namespace)
+    shop.remove(THEIR_EXPORTS)
     await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS, patience=LONG)
     await says(shop, "Ready", *READY)
 
@@ -112,7 +106,7 @@ spec:
     shop.apply(shop.service(), shop.export(), shop.policy())
 
     async def message() -> str:
-        return str(conditions(shop).get("Valid", {}).get("message"))
+        return str((await shop.conditions()).get("Valid", {}).get("message"))
 
     await until(message, lambda text: "broken: spec.overrideRules[0].overriders.plaintext[0]: Cannot" in text)
 
@@ -163,10 +157,9 @@ async def test_a_change_without_effect_writes_nothing(
     await says(shop, "Ready", *READY)
     written = len(plane.audit.writes(user=PLUGIN_USER, namespace=shop.namespace))
 
-    kind = f"serviceexports.{shop.dialect.value}"
-    plane.kubectl("annotate", kind, "web", "-n", shop.namespace, "towpath.io/drain=nobody")
+    shop.annotate(drain="nobody")
     shop.apply(shop.export(), shop.service())
-    plane.kubectl("annotate", kind, "web", "-n", shop.namespace, "towpath.io/drain=cluster-1", "--overwrite")
+    shop.annotate(drain="cluster-1")
     await until(lambda: shop.seen(members), lambda seen: sorted(seen) == ["cluster-1", "cluster-2"])
 
     later = plane.audit.writes(user=PLUGIN_USER, namespace=shop.namespace)[written:]
@@ -183,9 +176,9 @@ async def test_override_size_limit_keeps_the_copy_and_is_reported(
     small = await until(
         lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS and all(seen.values())
     )
-    group = ("annotate", "--overwrite", "clusters.cluster.karmada.io", *MEMBERS)
     try:
-        plane.kubectl(*group, f"towpath.io/group={'g' * 200}")
+        for member in MEMBERS:
+            annotate(plane, member, group="g" * 200)
         shop.apply(long_export(shop, most))
         message = await says(shop, "Ready", "False", "ViewTooLarge")
         assert "KiB" in message
@@ -199,7 +192,8 @@ async def test_override_size_limit_keeps_the_copy_and_is_reported(
         )
         await says(shop, "Ready", *READY)
     finally:
-        plane.kubectl(*group, "towpath.io/group-")
+        for member in MEMBERS:
+            annotate(plane, member, group=None)
 
 
 def service_with(shop: Shop, ports: Iterable[int]) -> str:
@@ -239,7 +233,8 @@ async def test_never_its_own_endpoint_while_placements_change(shop: Shop, member
         ("cluster-3",),
     ] * 2:
         placed = Shop(shop.plane, shop.namespace, tuple(clusters), shop.dialect)
-        placed.apply(placed.policy())
+        # As users do: one that comes within milliseconds would undo the one before without any effect.
+        placed.plane.kubectl("apply", "--validate=false", "-f-", stdin=placed.policy())
     shop.apply(shop.policy())
     await says(shop, "Ready", *READY)
     for task in watching:
@@ -293,10 +288,10 @@ async def test_frozen_templates_a_service_without_policy_is_reported(
     shop.apply(shop.service(), shop.export(), shop.policy())
     await says(shop, "Ready", *READY)
 
-    plane.kubectl("delete", "propagationpolicy", "web", "-n", shop.namespace)
+    shop.remove(resources.PROPAGATION_POLICIES)
 
     async def message() -> str:
-        return str(conditions(shop).get("Valid", {}).get("message"))
+        return str((await shop.conditions()).get("Valid", {}).get("message"))
 
     await until(message, lambda text: "No policy selects the Service any more" in text)
     assert sorted(await shop.seen(members)) == MEMBERS
@@ -310,12 +305,12 @@ async def test_discovery_by_polling_a_dialect_may_come_later(
     """Karmada looks for new kinds every half a minute only, and what is made before waits for that."""
     kinds = ("serviceexports", "serviceimports", "globaltrafficpolicies", "clusters")
     crds = [f"{kind}.{shop.dialect.value}" for kind in kinds]
-    plane.kubectl("delete", "crd", *crds)
+    plane.client().remove(resources.CRDS, *crds)
     try:
         other = replace(shop, dialect=Dialect.FLOMESH)
         other.apply(other.service(), other.export(), other.policy())
         await until(lambda: other.seen(members), lambda seen: sorted(seen) == MEMBERS)
-        plane.kubectl("delete", f"serviceexports.{other.dialect.value}", "web", "-n", shop.namespace)
+        other.remove(other.exports)
     finally:
         await install(karmada)
     shop.apply(shop.export(), shop.policy())
@@ -326,22 +321,20 @@ async def test_discovery_by_polling_a_dialect_may_come_later(
 async def test_an_import_left_by_eriecanal_is_taken_over_when_asked(
     shop: Shop, plane: Plane, members: dict[str, Client]
 ) -> None:
-    plane.kubectl("create", "namespace", shop.namespace, member="cluster-2", check=False)
+    plane.create_namespace(shop.namespace, "cluster-2")
     left = f"""
 apiVersion: {shop.dialect.api_version}
 kind: ServiceImport
 metadata: {{name: web, namespace: {shop.namespace}}}
 spec: {{type: ClusterSetIP, ports: []}}
 """
-    plane.kubectl("apply", "-f-", stdin=left, member="cluster-2")
+    plane.client("cluster-2").apply(left)
     shop.apply(shop.service(), shop.export(), shop.policy())
     message = await says(shop, "Ready", "False", "LeftInMember")
     assert "Blocked in cluster-2." in message
     assert (await shop.seen(members))["cluster-2"] == {}
 
-    kind = f"serviceexports.{shop.dialect.value}"
-    take_over = "towpath.io/conflict-resolution=Overwrite"
-    plane.kubectl("annotate", kind, "web", "-n", shop.namespace, take_over)
+    shop.annotate(conflict_resolution="Overwrite")
     await until(lambda: shop.seen(members), lambda seen: bool(seen["cluster-2"]), patience=LONG)
     await says(shop, "Ready", *READY, patience=LONG)
 
@@ -357,11 +350,11 @@ kind: GlobalTrafficPolicy
 metadata: {{name: web, namespace: {shop.namespace}}}
 spec: {{lbType: %s}}
 """
-    kinds = [f"{kind}.{shop.dialect.value}" for kind in ("serviceexports", "globaltrafficpolicies")]
+    traffic = resources.traffic_policies(shop.dialect)
 
     async def spread_in_members() -> set[str]:
-        get = ("get", kinds[1], "web", "-n", shop.namespace, "--ignore-not-found")
-        return {plane.kubectl(*get, "-o", "jsonpath={.spec.lbType}", member=m).stdout for m in MEMBERS[1:]}
+        found = [plane.client(member).get(traffic, "web", shop.namespace) for member in MEMBERS[1:]]
+        return {policy.get("spec", {}).get("lbType", "") for policy in found}
 
     async def imported() -> list[Any]:
         return [ports for name, ports in (await shop.seen(members)).items() if name != "cluster-1"]
@@ -371,7 +364,8 @@ spec: {{lbType: %s}}
     await until(imported, lambda seen: seen == [before, before])
     await until(spread_in_members, lambda seen: seen == {"Locality"}, patience=LONG)
     with nobody_collects(plane):
-        plane.kubectl("delete", "-n", shop.namespace, "service/web", *(f"{kind}/web" for kind in kinds))
+        for kind in (resources.SERVICES, shop.exports, traffic):
+            shop.remove(kind)
         shop.apply(shop.service(81), shop.export(81), spread % "ActiveActive")
         await until(imported, lambda seen: seen == [after, after], patience=LONG)
         await until(spread_in_members, lambda seen: seen == {"ActiveActive"}, patience=LONG)
@@ -379,8 +373,7 @@ spec: {{lbType: %s}}
     await collected(shop)
     assert await imported() == [after, after]
     assert await spread_in_members() == {"ActiveActive"}
-    bindings = plane.kubectl("get", "resourcebindings", "-n", shop.namespace, "-o", "name").stdout.split()
-    assert len(bindings) == 4
+    assert len(plane.client().list(resources.BINDINGS, shop.namespace)) == 4
 
 
 async def test_former_owner_the_new_import_gets_the_binding(
@@ -388,28 +381,25 @@ async def test_former_owner_the_new_import_gets_the_binding(
 ) -> None:
     """Otherwise the result depends on timing: Karmada reads it for an override, never for the template."""
 
-    def field(kind: str, path: str) -> str:
-        get = ("get", kind, "-n", shop.namespace, "-o", f"jsonpath={{.{path}}}")
-        return plane.kubectl(*get, check=False).stdout
-
     async def bound_for() -> tuple[str, str]:
         """Return the uids of the binding and of what it binds."""
-        binding = "resourcebindings/web-serviceimport"
-        return field(binding, "metadata.uid"), field(binding, "spec.resource.uid")
+        found = plane.client().get(resources.BINDINGS, "web-serviceimport", shop.namespace)
+        return (found["metadata"]["uid"], found["spec"]["resource"].get("uid", "")) if found else ("", "")
 
     async def uid() -> str:
-        return field(template, "metadata.uid")
+        found = plane.client().get(template, "web", shop.namespace)
+        return str(found["metadata"]["uid"]) if found else ""
 
     async def is_used() -> bool:
         return await bound_for() == (binding, await uid())
 
-    template = f"serviceimports.{shop.dialect.value}/web"
+    template = resources.service_imports(shop.dialect)
     shop.apply(shop.service(), shop.export(), shop.policy())
     await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
     (binding, of_former) = await bound_for()
     assert of_former == await uid()
     with nobody_collects(plane):
-        plane.kubectl("delete", template, "-n", shop.namespace, "--wait=false")
+        shop.delete(template)
         await until(uid, lambda uid: uid not in {"", of_former})
         shop.apply(shop.service(8080), shop.export(8080))
         await until(is_used, bool)
@@ -440,8 +430,7 @@ metadata: {{name: orphan, namespace: {shop.namespace}, ownerReferences: [{owner}
 """
     shop.apply(orphan)
 
-    async def there() -> str:
-        get = ("get", "configmap", "orphan", "-n", shop.namespace, "--ignore-not-found", "-o", "name")
-        return shop.plane.kubectl(*get).stdout
+    async def found() -> Object:
+        return shop.plane.client().get(resources.CONFIG_MAPS, "orphan", shop.namespace)
 
-    await until(there, lambda name: not name, patience=LONG)
+    await until(found, lambda seen: not seen, patience=LONG)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -176,7 +175,7 @@ async def test_a_copy_with_another_content_is_not_in_place(
         if (manifest["kind"], manifest["metadata"].get("namespace")) == ("ServiceImport", namespace)
     )
     manifest["spec"]["ports"][0]["port"] = 9090
-    plane.kubectl("replace", "-f-", stdin=json.dumps(work))
+    plane.client().replace(resources.WORKS, work)
     await until(lambda: shop.seen(members), lambda seen: [*seen["cluster-2"]] == [9090])
 
     await until(

@@ -109,7 +109,7 @@ async def test_the_traffic_policy_is_in_the_client_cluster_alone(
 async def test_deleting_the_export_removes_every_import(
     walked: None, plane: Plane, karmada: Client, members: dict[str, Client]
 ) -> None:
-    plane.kubectl("delete", "serviceexports.flomesh.io", "httpbin", "-n", "httpbin")
+    plane.client().remove(EXPORTS, "httpbin", namespace="httpbin")
 
     await until(lambda: specs_of(members, IMPORTS, "httpbin", "httpbin"), lambda seen: not seen)
     for resource in (resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES):
@@ -124,7 +124,7 @@ async def test_deleting_the_export_removes_every_import(
 async def test_an_export_made_again_is_imported_again(
     walked: None, plane: Plane, members: dict[str, Client]
 ) -> None:
-    plane.kubectl("delete", "serviceexports.flomesh.io", "httpbin", "-n", "httpbin")
+    plane.client().remove(EXPORTS, "httpbin", namespace="httpbin")
     await until(lambda: specs_of(members, IMPORTS, "httpbin", "httpbin"), lambda seen: not seen)
 
     # The policy selects the traffic policy by now, so the text's step is repeated as a whole.
@@ -136,7 +136,7 @@ async def test_an_export_made_again_is_imported_again(
 async def test_deleting_the_namespace_leaves_nothing(
     walked: None, plane: Plane, karmada: Client, members: dict[str, Client]
 ) -> None:
-    plane.kubectl("delete", "namespace", "httpbin", "curl")
+    plane.client().remove(resources.NAMESPACES, "httpbin", "curl")
 
     await until(lambda: left_in(members, karmada), lambda left: not left, patience=60)
 
@@ -161,39 +161,35 @@ async def test_a_restart_with_nothing_changed_writes_nothing(
 
 async def offered(plane: Plane) -> str:
     """Return the clusters that the status of the import names."""
-    path = "-o=jsonpath={.status.clusters}"
-    return plane.kubectl("get", "serviceimports.flomesh.io", "httpbin", "-n", "httpbin", path).stdout
+    found = plane.client().get(IMPORTS, "httpbin", "httpbin").get("status", {})
+    return str(found.get("clusters", ""))
 
 
 async def ready(plane: Plane) -> str:
-    field = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-    return plane.kubectl("get", "serviceexports.flomesh.io", "httpbin", "-n", "httpbin", "-o", field).stdout
+    found = plane.client().get(EXPORTS, "httpbin", "httpbin").get("status", {})
+    return next((c["status"] for c in found.get("conditions", ()) if c["type"] == "Ready"), "")
 
 
 def export_something(plane: Plane, namespace: str) -> None:
-    plane.kubectl(
-        "apply",
-        "-n",
-        namespace,
-        "-f-",
-        stdin="""
+    plane.client().apply(
+        f"""
 apiVersion: v1
 kind: Service
-metadata: {name: late}
-spec: {ports: [{port: 80}]}
+metadata: {{name: late, namespace: {namespace}}}
+spec: {{ports: [{{port: 80}}]}}
 ---
 apiVersion: flomesh.io/v1alpha1
 kind: ServiceExport
-metadata: {name: late}
-spec: {rules: [{portNumber: 80, path: /late, pathType: Prefix}]}
+metadata: {{name: late, namespace: {namespace}}}
+spec: {{rules: [{{portNumber: 80, path: /late, pathType: Prefix}}]}}
 ---
 apiVersion: policy.karmada.io/v1alpha1
 kind: PropagationPolicy
-metadata: {name: late}
+metadata: {{name: late, namespace: {namespace}}}
 spec:
   resourceSelectors:
-  - {apiVersion: v1, kind: Service, name: late}
-  - {apiVersion: flomesh.io/v1alpha1, kind: ServiceExport, name: late}
-  placement: {clusterAffinity: {clusterNames: [cluster-1]}}
-""",
+  - {{apiVersion: v1, kind: Service, name: late}}
+  - {{apiVersion: flomesh.io/v1alpha1, kind: ServiceExport, name: late}}
+  placement: {{clusterAffinity: {{clusterNames: [cluster-1]}}}}
+"""
     )

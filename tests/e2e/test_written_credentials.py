@@ -55,5 +55,5 @@ async def test_it_creates_changes_and_deletes_derived_objects(
         return {port for held in (await shop.seen(members)).values() for port in held}
 
     await until(ports, lambda found: found == {81})
-    guarded.kubectl("annotate", "serviceexports.flomesh.io", "web", "-n", namespace, "towpath.io/drain=true")
+    shop.annotate(drain="true")
     await until(ports, lambda found: not found)

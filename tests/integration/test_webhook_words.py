@@ -13,11 +13,15 @@ import pytest
 import yaml
 
 from tests.conftest import Plane, Plugin
+from tests.e2e.shop import Shop, annotate
 from tests.support.foreign import theirs
 from tests.support.waiting import until
+from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.local import processes, webhook
 from towpath.local.spec import PLUGIN, WEBHOOK
+from towpath.model.keys import Dialect
+from towpath.model.ownership import OWN_OBJECTS
 from towpath_webhook.http.dispatch import PLUGIN_UNAVAILABLE
 
 CASES = Path(__file__).parent / "webhook_cases"
@@ -26,6 +30,7 @@ UNASKED = ("--as=system:kube-controller-manager", "--as-group=system:masters")
 """A user for whom the apiserver skips the webhook, so that an object is stored unchecked."""
 CLAIM = "propagationpolicy.karmada.io/permanent-id"
 CLUSTER_SCOPED = {"Cluster"}
+EXPORTS = resources.service_exports(Dialect.FLOMESH)
 
 
 def cases(file: str) -> list[Any]:
@@ -87,26 +92,23 @@ def asked(plane: Plane) -> Any:
         runner.run(context.__aexit__(None, None, None))
 
 
-def written(objects: list[Any], namespace: str, uid: str = "") -> str:
+def written(objects: list[Any], namespace: str) -> str:
     """Return manifests as kubectl reads them, in the namespace of the test."""
     placed = []
     for obj in objects:
         meta = obj["metadata"]
         meta = meta if obj["kind"] in CLUSTER_SCOPED else {**meta, "namespace": namespace}
         placed.append({**obj, "metadata": meta})
-    return "\n---\n".join(json.dumps(obj) for obj in placed).replace("{uid}", uid)
+    return "\n---\n".join(json.dumps(obj) for obj in placed)
 
 
-def give(plane: Plane, objects: list[Any], namespace: str, *args: str) -> None:
+def give(plane: Plane, objects: list[Any], namespace: str) -> None:
     """Create the objects that exist before; some refer to the uid of the export among them."""
-    later = [obj for obj in objects if "{uid}" in json.dumps(obj)]
-    first = [obj for obj in objects if obj not in later]
-    if first:
-        plane.kubectl("create", "-f-", *args, stdin=written(first, namespace))
-    if later:
-        path = [f"--namespace={namespace}", "-ojsonpath={.metadata.uid}"]
-        uid = plane.kubectl("get", "serviceexports.flomesh.io", "web", *path).stdout
-        plane.kubectl("create", "-f-", *args, stdin=written(later, namespace, uid))
+    uid = ""
+    for text in map(json.dumps, sorted(objects, key=lambda obj: "{uid}" in json.dumps(obj))):
+        if "{uid}" in text:
+            uid = uid or plane.client().get(EXPORTS, "web", namespace)["metadata"]["uid"]
+        plane.client().create(json.loads(written([json.loads(text.replace("{uid}", uid))], namespace)))
 
 
 def run(plane: Plane, case: Any, namespace: str) -> str:
@@ -120,14 +122,15 @@ def run(plane: Plane, case: Any, namespace: str) -> str:
 @pytest.mark.parametrize("case", cases("alone.yaml"))
 def test_word_for_word(plane: Plane, namespace: str, case: Any) -> None:
     give(plane, case.get("given", []), namespace)
-    give(plane, case.get("before the webhook", []), namespace, *UNASKED)
+    if before := case.get("before the webhook"):
+        plane.kubectl("create", "-f-", *UNASKED, stdin=written(before, namespace))
     assert run(plane, case, namespace) == case["says"]
 
 
 @pytest.fixture(scope="module")
 def foreign(plane: Plane) -> Iterator[None]:
     """CRDs of another vendor in one of the API groups."""
-    found = json.loads(plane.kubectl("get", "crds", "-ojson").stdout)["items"]
+    found = plane.client().list(resources.CRDS)
     ours = {
         crd["metadata"]["name"]: crd["spec"]["versions"][0]["schema"]
         for crd in found
@@ -142,7 +145,7 @@ def put(plane: Plane, schemas: dict[str, Any], *, strict: bool) -> None:
     """Replace the schemas of CRDs, and wait until the apiserver goes by them."""
     for name, schema in schemas.items():
         patch = [{"op": "replace", "path": "/spec/versions/0/schema", "value": schema}]
-        plane.kubectl("patch", "crd", name, "--type=json", "-p", json.dumps(patch))
+        plane.client().patch(resources.CRDS, name, patch)
     wrong = [
         {"kind": "ServiceExport", "spec": {"rules": [{"portNumber": 80, "path": "x", "pathType": "Prefix"}]}},
         {"kind": "ServiceImport", "spec": {"ports": [{"port": 0, "endpoints": []}]}},
@@ -198,20 +201,37 @@ SHOP: list[Any] = [
 ]
 
 
+async def test_nothing_of_it_is_in_the_way_of_karmada(plane: Plane, namespace: str, asked: None) -> None:
+    """Claims, the garbage collector, and an administrator's deletion of a whole namespace."""
+    derived = yaml.safe_load((CASES / "alone.yaml").read_text())[5]["given"]
+    give(plane, [*derived, SHOP[2]], namespace)
+
+    async def claimed() -> bool:
+        return CLAIM in plane.client().get(EXPORTS, "web", namespace)["metadata"].get("labels", {})
+
+    async def left() -> list[str]:
+        imports = resources.service_imports(Dialect.FLOMESH)
+        kinds = (imports, resources.PROPAGATION_POLICIES, resources.OVERRIDE_POLICIES)
+        return [name for kind in kinds for name in plane.client().names(kind, namespace, OWN_OBJECTS)]
+
+    await until(claimed, bool)
+    assert len(await left()) == 3
+    plane.kubectl("delete", "serviceexports.flomesh.io", "web", f"--namespace={namespace}")
+    await until(left, lambda names: not names)
+
+    give(plane, derived, namespace)
+    plane.kubectl("delete", "namespace", namespace, "--timeout=60s")
+    plane.create_namespace(namespace)
+
+
 @pytest.fixture
-async def shop(plane: Plane, plugin: Plugin, namespace: str) -> AsyncIterator[None]:
+async def shop(plane: Plane, lasting_plugin: Plugin, namespace: str) -> AsyncIterator[None]:
     """A service that cluster-1 exports, known to the plugin."""
-    gateway = "towpath.io/gateway=10.0.2.4:80"
-    plane.kubectl("annotate", "clusters.cluster.karmada.io", "cluster-1", gateway)
+    annotate(plane, "cluster-1", gateway="10.0.2.4:80")
     give(plane, SHOP, namespace)
-
-    def valid() -> str:
-        place = [f"--namespace={namespace}", "-ojsonpath={.status.conditions[?(@.type=='Valid')].status}"]
-        return plane.kubectl("get", "serviceexports.flomesh.io", "web", *place).stdout
-
-    await until(lambda: asyncio.to_thread(valid), lambda status: status == "True")
+    await until(Shop(plane, namespace).conditions, lambda seen: seen.get("Valid", {}).get("status") == "True")
     yield
-    plane.kubectl("annotate", "clusters.cluster.karmada.io", "cluster-1", "towpath.io/gateway-")
+    annotate(plane, "cluster-1", gateway=None)
 
 
 @pytest.mark.usefixtures("asked", "shop")
@@ -225,81 +245,50 @@ async def test_word_for_word_with_the_plugin(plane: Plane, namespace: str, case:
 
     # The plugin may see a new object a moment later.
     expected = case["says"].replace("{namespace}", namespace)
-    assert await until(lambda: asyncio.to_thread(output), lambda text: text == expected, patience=10)
+    assert await until(lambda: asyncio.to_thread(output), lambda text: text == expected)
 
 
 @pytest.mark.usefixtures("asked", "shop")
 async def test_the_status_follows_what_members_report(plane: Plane, namespace: str) -> None:
     """Through both operations of the interpreter: health in the binding, conditions on the export."""
-    scoped = f"--namespace={namespace}"
 
-    def export() -> str:
-        path = "-ojsonpath={.status.conditions[?(@.type=='Valid')].reason}"
-        return plane.kubectl("get", "serviceexports.flomesh.io", "web", scoped, path).stdout
+    async def export() -> str:
+        found = await Shop(plane, namespace).conditions()
+        return str(found.get("Valid", {}).get("reason"))
 
-    def health() -> str:
-        path = "-ojsonpath={.status.aggregatedStatus[0].health}"
-        return plane.kubectl("get", "resourcebindings", "web-serviceexport", scoped, path).stdout
+    async def health() -> str:
+        binding = plane.client().get(resources.BINDINGS, "web-serviceexport", namespace)
+        reported = binding.get("status", {}).get("aggregatedStatus") or [{}]
+        return str(reported[0].get("health"))
 
-    def report(status: str) -> bool:
-        condition = {**REPORTED, "status": status, "type": "Valid"}
-        patch = [
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            json.dumps({"status": {"conditions": [condition]}}),
-        ]
-        args = ["patch", "serviceexports.flomesh.io", "web", scoped, *patch]
-        return plane.kubectl(*args, member="cluster-1", check=False).returncode == 0
+    async def is_there() -> bool:
+        return bool(plane.client("cluster-1").get(EXPORTS, "web", namespace))
 
-    await until(lambda: asyncio.to_thread(report, "False"), bool)
-    await until(lambda: asyncio.to_thread(health), lambda reason: reason == "Unhealthy")
-    await until(lambda: asyncio.to_thread(export), lambda reason: reason == "RefusedInMember")
-    assert report("True")
-    await until(lambda: asyncio.to_thread(health), lambda reason: reason == "Healthy")
-    await until(lambda: asyncio.to_thread(export), lambda reason: reason == "Valid")
+    def report(status: str) -> None:
+        conditions = [{**REPORTED, "status": status, "type": "Valid"}]
+        reported = {"conditions": conditions}
+        plane.client("cluster-1").merge(EXPORTS, "web", namespace, "status", status=reported)
 
-
-def test_nothing_of_it_is_in_the_way_of_karmada(plane: Plane, namespace: str, asked: None) -> None:
-    """Claims, the garbage collector, and an administrator's deletion of a whole namespace."""
-    derived = yaml.safe_load((CASES / "alone.yaml").read_text())[5]["given"]
-    give(plane, [*derived, SHOP[2]], namespace)
-
-    def export() -> Any:
-        scoped = [f"--namespace={namespace}", "--ignore-not-found", "-ojson"]
-        return json.loads(plane.kubectl("get", "serviceexports.flomesh.io", "web", *scoped).stdout or "{}")
-
-    def left() -> str:
-        kinds = "serviceimports.flomesh.io,propagationpolicies,overridepolicies"
-        scoped = [f"--namespace={namespace}", "-l", "app.kubernetes.io/managed-by=towpath", "-oname"]
-        return plane.kubectl("get", kinds, *scoped).stdout
-
-    waited(export, lambda obj: CLAIM in obj["metadata"].get("labels", {}))
-    assert len(left().splitlines()) == 3
-    plane.kubectl("delete", "serviceexports.flomesh.io", "web", f"--namespace={namespace}")
-    waited(left, lambda names: names == "")
-
-    give(plane, derived, namespace)
-    plane.kubectl("delete", "namespace", namespace, "--timeout=60s")
-    plane.kubectl("create", "namespace", namespace)
-
-
-def waited(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-    return asyncio.run(until(lambda: asyncio.to_thread(look), good))
+    await until(is_there, bool)
+    report("False")
+    await until(health, lambda reason: reason == "Unhealthy")
+    await until(export, lambda reason: reason == "RefusedInMember")
+    report("True")
+    await until(health, lambda reason: reason == "Healthy")
+    await until(export, lambda reason: reason == "Valid")
 
 
 async def test_without_the_webhook_or_the_plugin_the_rest_works(
-    plane: Plane, namespace: str, karmada: Client, plugin: Plugin
+    plane: Plane, namespace: str, karmada: Client, lasting_plugin: Plugin
 ) -> None:
     """Killed, not ended. Exports wait for its return, everything else goes on."""
-    scoped = f"--namespace={namespace}"
 
     def export(path: str) -> str:
         spec = {"rules": [{"portNumber": 80, "path": path, "pathType": "Prefix"}]}
         return run(plane, {"kubectl": ["apply", "-f-"], "do": [{**SHOP[1], "spec": spec}]}, namespace)
 
     async def exported(right: Callable[[str], bool], path: str) -> str:
-        return await until(lambda: asyncio.to_thread(export, path), right, patience=15)
+        return await until(lambda: asyncio.to_thread(export, path), right)
 
     async with registered(plane, karmada):
         # An apply that changes nothing is answered without the plugin, which may connect a moment later.
@@ -309,16 +298,16 @@ async def test_without_the_webhook_or_the_plugin_the_rest_works(
         kill(plane, WEBHOOK)
         assert "failed calling webhook" in export("/b"), "what could be wrong is not let in unseen"
         give(plane, [SHOP[0], SHOP[2]], namespace)
-        patch = '{"spec": {"priority": 7}}'
-        plane.kubectl("patch", "propagationpolicy", "web", scoped, "--type=merge", "-p", patch)
-        plane.kubectl("label", "serviceexports.flomesh.io", "web", scoped, "team=a")
+        client = plane.client()
+        client.merge(resources.PROPAGATION_POLICIES, "web", namespace, spec={"priority": 7})
+        client.label(EXPORTS, "web", {"team": "a"}, namespace)
 
-        def claims() -> str:
-            kinds = "services,serviceexports.flomesh.io"
-            return plane.kubectl("get", kinds, scoped, "-l", CLAIM, "-oname").stdout
+        async def claimed() -> int:
+            kinds = (resources.SERVICES, EXPORTS)
+            return sum(len(client.list(kind, namespace, CLAIM)) for kind in kinds)
 
-        await until(lambda: asyncio.to_thread(claims), lambda names: len(names.splitlines()) == 2)
-        plane.kubectl("delete", "propagationpolicy", "web", scoped)
+        await until(claimed, lambda number: number == 2)
+        client.remove(resources.PROPAGATION_POLICIES, "web", namespace=namespace)
 
         await processes.start(plane.env, WEBHOOK)
         assert await exported(lambda output: output == "", "/b") == ""
@@ -326,7 +315,7 @@ async def test_without_the_webhook_or_the_plugin_the_rest_works(
         kill(plane, PLUGIN)
         output = await exported(lambda output: output != "", "/")
         assert output.rstrip() == f"Warning: {PLUGIN_UNAVAILABLE}"
-        await plugin.start()
+        await lasting_plugin.start()
         await exported(lambda output: PLUGIN_UNAVAILABLE not in output, "/c")
 
 

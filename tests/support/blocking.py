@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-from collections.abc import Coroutine, Mapping
-from functools import cache
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from threading import Thread
@@ -17,11 +18,17 @@ from typing import Any, TypeVar
 
 import yaml
 
-from towpath.errors import NotFound
+from tests.support.waiting import PATIENCE, until
+from towpath.errors import ApiError, NotFound, Unreachable
 from towpath.karmada.client import MERGE, Client, Object, Resource
 from towpath.karmada.discovery import Discovery
+from towpath.polling import POLL
 
 MANAGER = "towpath-tests"
+_JSON_PATCH = "application/json-patch+json"
+_TOO_MANY_REQUESTS = 429
+_REMOVAL_PATIENCE = 180.0
+"""A namespace takes 10 seconds, on a busy machine many times that."""
 T = TypeVar("T")
 
 
@@ -45,6 +52,30 @@ def _done(call: Coroutine[Any, Any, T]) -> T:
     return asyncio.run_coroutine_threadsafe(call, _loop()).result()
 
 
+def _answer(call: Callable[[], Awaitable[T]]) -> T:
+    """Return the answer to a call.
+
+    It is sent again after 429, as by kubectl: an apiserver that has just started serves a kind only once it
+    has read all of it. And once more where a connection is lost: that of an apiserver that was started again.
+    """
+
+    async def answer() -> T:
+        deadline, is_lost = time.monotonic() + PATIENCE, False
+        while True:
+            try:
+                return await call()
+            except Unreachable:
+                if is_lost:
+                    raise
+                is_lost = True
+            except ApiError as error:
+                if error.status != _TOO_MANY_REQUESTS or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(POLL)
+
+    return _done(answer())
+
+
 class BlockingClient:
     """The administrator of one apiserver, connected until the process ends."""
 
@@ -57,20 +88,20 @@ class BlockingClient:
     def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
         """Return an object, empty if there is none."""
         try:
-            return _done(self._client.get(resource, name, namespace))
+            return _answer(partial(self._client.get, resource, name, namespace))
         except NotFound:
             return {}
 
     def list(self, resource: Resource, namespace: str = "", selector: str = "") -> list[Object]:
         """Return all objects of a kind; none if it is not served."""
         try:
-            return _done(self._client.list(resource, namespace, selector))
+            return _answer(partial(self._client.list, resource, namespace, selector))
         except NotFound:
             return []
 
-    def names(self, resource: Resource, namespace: str = "") -> set[str]:
+    def names(self, resource: Resource, namespace: str = "", selector: str = "") -> set[str]:
         """Return the names of all objects of a kind."""
-        return {obj["metadata"]["name"] for obj in self.list(resource, namespace)}
+        return {obj["metadata"]["name"] for obj in self.list(resource, namespace, selector)}
 
     def apply(self, *manifests: str) -> None:
         """Apply the objects of manifests in their order."""
@@ -79,16 +110,39 @@ class BlockingClient:
     def apply_objects(self, *objects: Mapping[str, Any]) -> None:
         """Apply objects in their order."""
 
-        async def apply() -> None:
-            for obj in objects:
-                await self._client.apply(await self._discovery.of(obj), obj, MANAGER)
+        async def apply(obj: Mapping[str, Any]) -> None:
+            await self._client.apply(await self._discovery.of(obj), obj, MANAGER)
 
-        _done(apply())
+        for obj in objects:
+            _answer(partial(apply, obj))
 
-    def merge(self, resource: Resource, name: str, namespace: str = "", **fields: object) -> None:
+    def create(self, obj: Mapping[str, Any], *, dry: bool = False) -> Object:
+        """Create an object and return what is stored. Unknown fields are refused, as by kubectl."""
+
+        async def create() -> Object:
+            resource = await self._discovery.of(obj)
+            query = [("fieldValidation", "Strict"), *([("dryRun", "All")] if dry else [])]
+            path = resource.path(obj["metadata"].get("namespace", ""))
+            return await self._client.json("POST", path, query=query, body=obj)
+
+        return _answer(create)
+
+    def replace(self, resource: Resource, obj: Mapping[str, Any]) -> None:
+        """Replace an object that was read."""
+        path = resource.path(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        _answer(partial(self._client.request, "PUT", path, body=obj))
+
+    def merge(
+        self, resource: Resource, name: str, namespace: str = "", subresource: str = "", **fields: object
+    ) -> None:
         """Merge fields into an object; None removes one."""
+        path = resource.path(namespace, name, subresource)
+        _answer(partial(self._client.request, "PATCH", path, body=fields, content_type=MERGE))
+
+    def patch(self, resource: Resource, name: str, operations: Sequence[Object], namespace: str = "") -> None:
+        """Change an object by the operations of a JSON patch."""
         path = resource.path(namespace, name)
-        _done(self._client.request("PATCH", path, body=fields, content_type=MERGE))
+        _answer(partial(self._client.request, "PATCH", path, body=operations, content_type=_JSON_PATCH))
 
     def annotate(
         self, resource: Resource, name: str, annotations: Mapping[str, str | None], namespace: str = ""
@@ -96,9 +150,32 @@ class BlockingClient:
         """Set annotations of an object; None removes one."""
         self.merge(resource, name, namespace, metadata={"annotations": dict(annotations)})
 
+    def label(
+        self, resource: Resource, name: str, labels: Mapping[str, str | None], namespace: str = ""
+    ) -> None:
+        """Set labels of an object; None removes one."""
+        self.merge(resource, name, namespace, metadata={"labels": dict(labels)})
+
     def delete(self, resource: Resource, name: str, namespace: str = "") -> None:
         """Begin to delete an object, if there is one."""
-        _done(self._client.delete(resource, name, namespace))
+        _answer(partial(self._client.delete, resource, name, namespace))
+
+    def remove(self, resource: Resource, *names: str, namespace: str = "") -> None:
+        """Delete objects, if they are there, and wait until they have gone, whatever has their names then."""
+        uids = {
+            name: found["metadata"]["uid"] for name in names if (found := self.get(resource, name, namespace))
+        }
+        for name in uids:
+            self.delete(resource, name, namespace)
+
+        async def has_gone(name: str, uid: str) -> bool:
+            try:
+                return bool((await self._client.get(resource, name, namespace))["metadata"]["uid"] != uid)
+            except NotFound:
+                return True
+
+        for name, uid in uids.items():
+            _done(until(partial(has_gone, name, uid), bool, _REMOVAL_PATIENCE))
 
 
 @cache

@@ -56,11 +56,12 @@ def problems(machine: Machine, root: Path, members: int, *, nodes: bool) -> Iter
 
 def check(root: Path, members: int, *, nodes: bool) -> None:
     """Raise BootFailed, with the fixes, if this machine lacks something."""
-    if found := list(problems(_machine(root), root, members, nodes=nodes)):
+    if found := list(problems(machine(root), root, members, nodes=nodes)):
         raise BootFailed(" ".join(found))
 
 
-def _machine(root: Path) -> Machine:
+def machine(root: Path) -> Machine:
+    """Return what this machine has, and the disk of a folder."""
     place = next(folder for folder in (root, *root.parents) if folder.exists())
     return Machine(
         int(Path("/proc/sys", *_SYSCTL.split(".")).read_text()),
