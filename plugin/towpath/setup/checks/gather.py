@@ -144,17 +144,24 @@ async def _of_groups(client: Client, plural: str, kind: str) -> Mapping[str, tup
 
 
 async def _pairs(client: Client, wanted: Iterable[Object]) -> tuple[Pair, ...]:
-    discovery = Discovery(client)
+    """Return each object with what is there: found all at once, and each group is discovered once before."""
+    discovery, objects = Discovery(client), tuple(wanted)
+    served = [await _served(discovery, obj) for obj in objects]
 
-    async def pair(obj: Object) -> Pair:
+    async def pair(obj: Object, resource: Resource | None) -> Pair:
         metadata = obj["metadata"]
-        try:
-            resource = await discovery.of(obj)
-        except NotFound:
+        if resource is None:
             return Pair(obj, None)
         return Pair(obj, await _find(client, resource, metadata["name"], metadata.get("namespace", "")))
 
-    return tuple([await pair(obj) for obj in wanted])
+    return tuple(await asyncio.gather(*map(pair, objects, served)))
+
+
+async def _served(discovery: Discovery, obj: Object) -> Resource | None:
+    try:
+        return await discovery.of(obj)
+    except NotFound:
+        return None
 
 
 async def _configurations(
