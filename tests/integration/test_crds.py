@@ -181,7 +181,10 @@ def test_the_largest_legal_objects_are_accepted(plane: Plane) -> None:
         objects = [document(group, "ServiceExport", spec) for spec in exports]
         objects += [document(group, "ServiceImport", spec) for spec in imports]
         objects += [document(group, "GlobalTrafficPolicy", policy)]
-        accepted(create(plane, objects), len(objects))
+        # By kubectl: aiohttp warns of a body of a megabyte.
+        stdin = "\n---\n".join(map(json.dumps, objects))
+        created = plane.kubectl("create", "--dry-run=server", "-f", "-", stdin=stdin)
+        assert created.stdout.count(" created (server dry run)") == len(objects)
 
 
 def test_paths_are_those_that_the_gateways_ingress_takes(plane: Plane) -> None:
