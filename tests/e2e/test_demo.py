@@ -247,7 +247,7 @@ def install_crds(plane: Plane, folder: Path) -> None:
 
 
 def is_established(crd: Object) -> bool:
-    conditions = crd.get("status", {}).get("conditions", ())
+    conditions = crd.get("status", {}).get("conditions") or ()
     return any((c["type"], c["status"]) == ("Established", "True") for c in conditions)
 
 
