@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.members import world_of
 from towpath.datapath import envoy
@@ -58,4 +59,5 @@ def test_case(case: Path) -> None:
     derived = derive(world_of(load(case / "member.yaml")), Allocation(), Settings("cluster-2"))
     if os.environ.get("TOWPATH_WRITE_CASES"):
         (case / "expect.yaml").write_text(dump(summary(derived)))
-    assert dump(summary(derived)) == (case / "expect.yaml").read_text()
+    # By value: whoever parses a resource as protobuf moves its @type to the end.
+    assert yaml.safe_load(dump(summary(derived))) == yaml.safe_load((case / "expect.yaml").read_text())
