@@ -230,11 +230,9 @@ class Watched:
     def bound(self, key: ServiceKey, kind: str) -> frozenset[str]:
         """Return the clusters that a template of this name is bound to, or a former one that has gone."""
         binding = self.bindings.get(decode.binding_name(key.name, kind), key.namespace)
-        is_its = binding is not None and (binding.api_version, binding.kind) == (
-            key.dialect.api_version,
-            kind,
-        )
-        return binding.clusters if binding is not None and is_its else frozenset()
+        if binding is None or (binding.api_version, binding.kind) != (key.dialect.api_version, kind):
+            return frozenset()
+        return binding.clusters
 
     def taken_by(self, key: ServiceKey, kind: str) -> str:
         """Return the API version whose template has the binding of this name; empty if it is the
