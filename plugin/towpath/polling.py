@@ -17,13 +17,18 @@ POLL = 0.1
 async def last_seen(
     look: Callable[[], Awaitable[T]], right: Callable[[T], bool], *, patience: float, every: float = POLL
 ) -> T:
-    """Return what is seen once it is right, or else what is seen last within ``patience`` seconds."""
+    """Return what is seen once it is right, or else what is seen last within ``patience`` seconds.
+
+    A look that takes long is repeated less often: what it asks needs the processor to become right.
+    """
     deadline = time.monotonic() + patience
     while True:
+        began = time.monotonic()
         seen = await look()
-        if right(seen) or time.monotonic() >= deadline:
+        ended = time.monotonic()
+        if right(seen) or ended >= deadline:
             return seen
-        await asyncio.sleep(every)
+        await asyncio.sleep(max(every, ended - began))
 
 
 async def until(

@@ -18,7 +18,7 @@ from random import Random
 
 from tests.chaos.churn import Churn
 from tests.chaos.proxy import READS, Act, Fault, Sort
-from tests.chaos.verdict import READ, differences
+from tests.chaos.verdict import READ, differences, evidence
 from tests.chaos.victim import Victim
 from tests.conftest import Plane
 from tests.support.waiting import until
@@ -200,6 +200,9 @@ class Play:
         took = time.monotonic() - began
         for line in left:
             self.say(f"DIFFERS: {line}")
+        if left:
+            for line in await evidence(self.karmada, (self.churned, self.burst), left):
+                self.say(f"THERE IS: {line}")
         assert not left, f"{len(left)} differences after {took:.0f} s:\n" + "\n".join(left)
         self.say(f"everything is as computed from scratch, no orphan, no duplicate: seen after {took:.1f} s")
 

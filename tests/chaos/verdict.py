@@ -1,7 +1,8 @@
 """Whether what Karmada and its members hold is what follows from the exports, and nothing else.
 
 ``differences`` says each thing that differs in one line. It reads Karmada as its administrator and each
-member through its own apiserver, and asks ``towpath plan`` what should be.
+member through its own apiserver, and asks ``towpath plan`` what should be. ``evidence`` shows what Karmada
+holds of the services that differ.
 """
 
 from __future__ import annotations
@@ -72,6 +73,29 @@ async def _planned_changes(plane: Plane, namespaces: Collection[str]) -> list[st
         for section in sections
         if section.split()[1].partition("/")[0] in namespaces
     ]
+
+
+async def evidence(karmada: Client, namespaces: Collection[str], found: Collection[str]) -> list[str]:
+    """Return the objects on Karmada of the services that differences name, one line each."""
+    named = {word for line in found for word in line.split() if word.partition("/")[0] in namespaces}
+    lines = []
+    for kind in READ:
+        for obj in await karmada.list(kind):
+            obj["metadata"].pop("managedFields", None)
+            about = {f"{namespace}/{name}" for namespace, name in _services(obj)}
+            if about & named:
+                lines.append(f"{kind} {_name(obj)}: {json.dumps(obj)}")
+    return lines
+
+
+def _services(obj: Object) -> Iterator[tuple[str, str]]:
+    """Yield namespace and name of the services that an object is about, as far as it names them."""
+    meta, spec = obj["metadata"], obj.get("spec", {})
+    yield meta["namespace"], meta["name"]
+    selectors = [*spec.get("resourceSelectors", ()), *([spec["resource"]] if "resource" in spec else ())]
+    yield from ((meta["namespace"], selector["name"]) for selector in selectors)
+    for manifest in spec.get("workload", {}).get("manifests", ()):
+        yield manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
 
 
 def _compared(verb: str, held: Imports, wanted: Imports) -> Iterator[str]:

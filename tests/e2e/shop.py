@@ -124,6 +124,12 @@ spec:
         cluster, target = endpoint["clusterKey"].rpartition("/")[2], endpoint["target"]
         return f"{cluster}@{target['ip']}:{target['port']}{target['path'].removeprefix(self._own)}"
 
+    def _endpoints(self, imported: Object) -> Endpoints:
+        return {
+            port["port"]: [self._address(endpoint) for endpoint in port["endpoints"]]
+            for port in imported["spec"]["ports"]
+        }
+
     async def seen(self, members: dict[str, Client]) -> dict[str, Endpoints]:
         """Return what each member that imports the service imports."""
 
@@ -135,13 +141,13 @@ spec:
 
         found = await asyncio.gather(*map(read_import, members.values()))
         return {
-            name: {
-                port["port"]: [self._address(endpoint) for endpoint in port["endpoints"]]
-                for port in obj["spec"]["ports"]
-            }
-            for name, obj in zip(members, found, strict=True)
-            if obj is not None
+            name: self._endpoints(obj) for name, obj in zip(members, found, strict=True) if obj is not None
         }
+
+    async def published(self, karmada: Client) -> Endpoints:
+        """Return what the derived import on Karmada holds, which overrides change for some members."""
+        imported = resources.service_imports(self.dialect)
+        return self._endpoints(await karmada.get(imported, "web", self.namespace))
 
     async def complete(self, members: dict[str, Client]) -> dict[str, Endpoints]:
         """Wait until every member imports from every exporter but itself, and return what they import.

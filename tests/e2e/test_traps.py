@@ -409,6 +409,19 @@ async def test_former_owner_the_new_import_gets_the_binding(
         )
 
 
+async def test_lost_placement_an_import_leaves_where_none_is_wanted(
+    shop: Shop, plane: Plane, members: dict[str, Client]
+) -> None:
+    """A binding that missed the last change of its policy looks like one that was edited."""
+    shop = replace(shop, clusters=("cluster-1",))
+    shop.apply(shop.service(), shop.export(), shop.policy())
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS[1:])
+    placed = {"placement": {"clusterAffinity": {"clusterNames": MEMBERS}}}
+    plane.client().merge(resources.BINDINGS, "web-serviceimport", shop.namespace, spec=placed)
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS)
+    await until(lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS[1:], patience=LONG)
+
+
 @contextmanager
 def nobody_collects(plane: Plane) -> Iterator[None]:
     """Keep the garbage collector still until the block ends."""

@@ -31,10 +31,10 @@ from towpath.controller.export_status import (
 from towpath.controller.followpolicy.decide import Follower, FollowPolicies
 from towpath.controller.orphanbinding.decide import OrphanBindings
 from towpath.controller.rollout.decide import Rollout, Rollouts, arrival_of, unserved_of
-from towpath.controller.rollout.exports import StaleExports
 from towpath.controller.rollout.first_import import FirstImports
 from towpath.controller.rollout.load import Load
 from towpath.controller.rollout.throttle import StatusThrottle
+from towpath.controller.rollout.touches import Touches
 from towpath.controller.traffic_policy import TrafficPolicies
 from towpath.derivation.derive import Derived
 from towpath.derivation.followpolicy import export_policy
@@ -67,7 +67,7 @@ class ServiceExports:
         self._throttle = StatusThrottle(self.load)
         self._rollouts = Rollouts(self.load, self._throttle)
         self._first = FirstImports(self.load)
-        self._stale = StaleExports(self.load)
+        self._touches = Touches(self.load)
         self._guard = DeletionGuard()
         self._follow = FollowPolicies(self.load)
         self._orphans = OrphanBindings()
@@ -124,7 +124,7 @@ class ServiceExports:
         self._rollouts.forget(key)
         self._throttle.forget(key)
         self._first.forget(key)
-        self._stale.forget(key)
+        self._touches.forget(key)
         export, imported = export_of(key), import_of(key)
         self._follow.forget(export)
         forgotten = Decision(took_up=True, forgotten=(export, imported)) + brought_service.decide(snapshot)
@@ -179,7 +179,7 @@ class ServiceExports:
             )
             + self._changed(snapshot, export, derived)
             + self._rolled_out(snapshot, rollout, arrival)
-            + self._touched(snapshot, service)
+            + self._touches.decide(snapshot, service)
             + self._reported(snapshot, rollout, status_of(snapshot, export, derived, wanted, arrival))
             + self._followed(snapshot, service, export)
         )
@@ -232,14 +232,6 @@ class ServiceExports:
             latencies = (Latency(rollout.seconds, key in self._withdrawing),)
             self._withdrawing.discard(key)
         return Decision(rollout.look_again, latencies=latencies, steps=steps)
-
-    def _touched(self, snapshot: Snapshot, service: ExportedService) -> Decision:
-        """Touch the export if a member that Karmada reaches holds another version of it."""
-        stale = {name: since for name, since in service.stale.items() if name not in snapshot.imports.lost}
-        look = self._stale.look(snapshot.key, stale, snapshot.now)
-        why = f"not reported by {', '.join(sorted(stale))}"
-        steps = (Touch(*export_of(snapshot.key), why),) if look.touch else ()
-        return Decision(look.look_again, steps=steps)
 
     def _reported(self, snapshot: Snapshot, rollout: Rollout, status: PatchStatus) -> Decision:
         """Return the statuses of export and import, unless it is too early for them."""

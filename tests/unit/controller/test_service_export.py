@@ -38,9 +38,9 @@ from towpath.controller.metrics import Metrics
 from towpath.controller.orphanbinding.decide import COLLECTION_GRACE_SECONDS
 from towpath.controller.reconciler import Reconciler
 from towpath.controller.rollout.decide import REFLECTION_GRACE_SECONDS
-from towpath.controller.rollout.exports import FIRST_DELAY
 from towpath.controller.rollout.first_import import JOINING_GRACE_SECONDS
 from towpath.controller.rollout.throttle import BINDING_GRACE_SECONDS, LAG_DELAYS_SECONDS
+from towpath.controller.rollout.touches import AFTER_A_LOST_WRITE
 from towpath.controller.service_export import AUDIT_SECONDS, ServiceExports
 from towpath.derivation.derive import STALE_SECONDS
 from towpath.derivation.followpolicy import export_policy
@@ -261,7 +261,7 @@ def test_an_export_that_a_member_does_not_hold_is_touched() -> None:
     reconcile.report(dict(reconcile.apply().digests))
     tell(reconcile.inventory, {**bound, "status": {"aggregatedStatus": lost_in("b")}})
     since = reconcile.inventory.world.services[key()].stale["b"] - NOW
-    first, later = reconcile(since), reconcile(since + TOUCH_DELAYS_SECONDS[FIRST_DELAY])
+    first, later = reconcile(since), reconcile(since + TOUCH_DELAYS_SECONDS[AFTER_A_LOST_WRITE])
     assert conditions(first)["Valid"] == "Valid"
     assert "Touch" not in kinds(first)
     (touch,) = (step for step in later.steps if isinstance(step, Touch))
@@ -271,6 +271,22 @@ def test_an_export_that_a_member_does_not_hold_is_touched() -> None:
     assert message(reconcile(since + STALE_SECONDS)).startswith("Exported by a, b. b: Karmada reports")
     tell(reconcile.inventory, bound)
     assert message(reconcile(since + STALE_SECONDS + 1)) == "Exported by a, b."
+
+
+def test_an_import_whose_binding_keeps_a_cluster_is_touched() -> None:
+    """A change of the policy never reached it (lost placement), and all conditions are true."""
+    reconcile = Pass(*FLEET, USER, *exported("web", "a"))
+    digests = dict(reconcile.apply().digests)
+    assert digests.keys() == {"b", "c"}
+    reconcile.report(digests | {"a": "of before"})
+    passes = [reconcile(after) for after in (0.0, 2.9, 3.0, 12.9, 13.0)]
+    touches = [step for decision in passes for step in decision.steps if isinstance(step, Touch)]
+    assert [touch.why for touch in touches] == ["still bound to a"] * 2
+    assert {touch.resource.kind for touch in touches} == {"ServiceImport"}
+    assert passes[0].look_again == NOW + TOUCH_DELAYS_SECONDS[0]
+
+    reconcile.report(digests)
+    assert "Touch" not in kinds(reconcile(100.0))
 
 
 def test_an_export_that_changes_again_and_again_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
