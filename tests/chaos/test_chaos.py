@@ -16,7 +16,7 @@ from tests.support.waiting import until
 from towpath.karmada.client import Client
 
 SEED = 5
-SHORT = Length(services=20, kills=8, outage=3, burst=24, patience=120)
+SHORT = Length(services=20, kills=8, outage=3, burst=24, patience=300)
 
 
 async def clusters_are_discovered(plane: Plane) -> bool:

@@ -113,7 +113,7 @@ async def test_an_export_that_a_finalizer_holds_is_withdrawn(
 async def test_objects_left_by_an_orphaning_deletion_are_collected(
     plane: Plane, lasting_plugin: Plugin, namespace: str, members: dict[str, Client], restarted: bool
 ) -> None:
-    """The garbage collector leaves the derived objects alone: their owner references were removed."""
+    """The garbage collector leaves them and Karmada's binding alone: their owner references were removed."""
     shop = Shop(plane, namespace)
     await imported(shop, members)
     if restarted:
@@ -127,8 +127,13 @@ async def test_objects_left_by_an_orphaning_deletion_are_collected(
         kinds = (resources.service_imports(shop.dialect), *policies)
         return [obj for kind in kinds for obj in plane.client().list(kind, namespace, OWN_OBJECTS)]
 
+    async def bound() -> set[str]:
+        found = plane.client().list(resources.BINDINGS, namespace)
+        return {binding["spec"]["resource"]["kind"] for binding in found}
+
     await until(left, lambda found: not found)
     await until(lambda: shop.seen(members), lambda seen: not seen)
+    await until(bound, lambda kinds: kinds == {"Service"})
 
 
 async def ready(shop: Shop) -> str:

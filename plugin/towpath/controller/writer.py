@@ -137,11 +137,15 @@ class Writer:
             return None
 
     async def adopt(self, binding: dict[str, Any], former: str, uid: str) -> None:
-        """Make the template of this uid the owner of a binding. A Conflict if it has changed meanwhile."""
-        meta = binding["metadata"]
+        """Make the template of this uid the owner of a binding. A Conflict if it has changed meanwhile.
+
+        Deleting the former one with ``--cascade=orphan`` has left it without an owner.
+        """
+        meta, template = binding["metadata"], binding["spec"]["resource"]
+        anew = {part: template[part] for part in ("apiVersion", "kind", "name")} | {"uid": former}
         owners = [
             {**owner, "uid": uid} if owner["uid"] == former else owner
-            for owner in meta.get("ownerReferences", ())
+            for owner in meta.get("ownerReferences") or (anew,)
         ]
         body = {
             "metadata": {"resourceVersion": meta["resourceVersion"], "ownerReferences": owners},

@@ -185,10 +185,18 @@ class Inventory:
             self._touch(service)
         else:
             self._service_changed(*service)
+            self._left_behind(binding, service)
         if (old.copies.unready if old else None) != (new.copies.unready if new else None):
             self._touch(service)
         if (old.brought if old else None) != (new.brought if new else None):
             self._touch(service)
+
+    def _left_behind(self, binding: Binding, service: Name) -> None:
+        """Touch a service of which only a binding may be left."""
+        group = binding.api_version.partition("/")[0]
+        for dialect in Dialect:
+            if dialect == group and not self._names.dialects_of(service):
+                self._enqueue(ServiceKey(dialect, *service))
 
     def import_changed(
         self, dialect: Dialect, name: Name, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None

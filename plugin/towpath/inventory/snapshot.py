@@ -315,24 +315,25 @@ def _templates(
     export: StoredExport | None,
     traffic: StoredTraffic | None,
 ) -> tuple[Template, ...]:
-    """Return the templates of the service whose binding Karmada may keep: a foreign ServiceImport is not
+    """Return the templates whose binding Karmada may keep, present or not: a foreign ServiceImport is not
     one."""
     dialect, name = key.dialect, Name(key.namespace, key.name)
     service = inventory.watched.services.get(key.name, key.namespace)
-    imported = None if service_import is None or is_foreign(service_import) else service_import
-    uids = (
+    uids = [
         (resources.SERVICES, service.uid if service else ""),
         (resources.service_exports(dialect), export.uid if export else ""),
         (resources.traffic_policies(dialect), traffic.uid if traffic else ""),
-        (resources.service_imports(dialect), imported["metadata"]["uid"] if imported else ""),
-    )
+    ]
+    if not is_foreign(service_import):
+        uid = service_import["metadata"]["uid"] if service_import else ""
+        uids.append((resources.service_imports(dialect), uid))
     return tuple(Template(resource, name, _former(inventory, resource, name, uid)) for resource, uid in uids)
 
 
 def _former(inventory: Inventory, resource: Resource, name: Name, uid: str) -> str:
     """Return the uid that the binding of a template names instead of its own; empty if it does not."""
     binding = inventory.watched.bindings.get(decode.binding_name(name.name, resource.kind), name.namespace)
-    if binding is None or not uid or binding.uid == uid:
+    if binding is None or binding.uid == uid:
         return ""
     its_own = (binding.api_version, binding.kind) == (resource.api_version, resource.kind)
     return binding.uid if its_own else ""

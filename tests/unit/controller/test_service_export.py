@@ -463,8 +463,8 @@ def test_objects_left_by_the_garbage_collector_are_collected(listed: bool) -> No
     forget(reconcile.inventory, _stored(rendered.objects[-1]))
     [policies] = [step for step in reconcile(2 * GC_SECONDS).steps if isinstance(step, Collect)]
     assert [_kind(write) for write in policies.writes] == ["-PropagationPolicy"]
-    for obj in rendered.objects:
-        forget(reconcile.inventory, _stored(obj))
+    for obj in (*map(_stored, rendered.objects), binding(export())):
+        forget(reconcile.inventory, obj)
     assert reconcile(3 * GC_SECONDS) == Decision(took_up=True, forgotten=reconcile(3 * GC_SECONDS).forgotten)
 
 
@@ -536,6 +536,28 @@ def test_a_binding_of_a_former_template_is_adopted() -> None:
     assert reconcile().look_again <= NOW + COLLECTION_GRACE_SECONDS
     [adopt] = [step for step in reconcile(COLLECTION_GRACE_SECONDS).steps if isinstance(step, Adopt)]
     assert adopt.template.former == "former"
+
+
+@pytest.mark.parametrize("kind", ["Service", "ServiceExport", "ServiceImport"])
+def test_a_binding_that_a_deleted_template_left_goes(kind: str) -> None:
+    """The garbage collector has missed its end (relist blindness), and what members hold stays."""
+    version = "v1" if kind == "Service" else "flomesh.io/v1alpha1"
+    meta = {"name": "web", "namespace": "shop", "uid": "former"}
+    template: Object = {"apiVersion": version, "kind": kind, "metadata": meta}
+    reconcile = Pass(*FLEET, binding(template, "a"))
+
+    assert reconcile().look_again == NOW + COLLECTION_GRACE_SECONDS
+    [adopt] = [step for step in reconcile(COLLECTION_GRACE_SECONDS).steps if isinstance(step, Adopt)]
+    assert (adopt.template.resource.kind, adopt.template.former) == (kind, "former")
+
+
+def test_the_binding_of_an_import_of_others_is_left_alone() -> None:
+    theirs, former = (
+        {**IMPORT, "metadata": {"name": "web", "namespace": "shop", "uid": uid}} for uid in ("theirs", "x")
+    )
+    reconcile = Pass(*FLEET, theirs, binding(former, "a"))
+
+    assert [kinds(reconcile(after)) for after in (0.0, 10.0)] == [[], []]
 
 
 def test_a_terminating_namespace_gets_no_writes() -> None:

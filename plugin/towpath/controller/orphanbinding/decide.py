@@ -1,10 +1,12 @@
-"""When a binding that names a former template is given to the present one (former owner).
+"""When a binding that names a former template is taken from it (former owner).
 
 The binding of a template that is deleted and created again is collected and created again as well. If
 kube-controller-manager's watch is interrupted at that moment, it sees an update instead of a deletion (relist
 blindness), and what the former template owns stays. Karmada refuses such a binding for the new template
-("different owner reference UID") without end, and the members stay as they are. So a binding that names
-another template than the present one for longer than garbage collection takes is given to the present one.
+("different owner reference UID") without end, and the members stay as they are; and they do when the new
+template is deleted as well. So a binding that names another template than the present one for longer than
+garbage collection takes is given to the present one, or to the garbage collector if there is none (``act``).
+Each further try waits longer.
 
 No I/O and no clock: callers pass the time.
 """
@@ -19,12 +21,15 @@ from towpath.controller.decision import Adopt, Decision
 from towpath.inventory.snapshot import Template
 
 COLLECTION_GRACE_SECONDS = 5.0
-"""The time that the garbage collector has, which takes less than one second; also the time between tries."""
+"""The time that the garbage collector has, which takes less than one second."""
+MAX_DELAY_SECONDS = 300.0
+"""The longest time between two tries."""
 
 
 class _Waiting(NamedTuple):
     former: str
     due: float
+    delay: float
 
 
 class OrphanBindings:
@@ -43,7 +48,7 @@ class OrphanBindings:
         return decision
 
     def look(self, template: Hashable, former: str, now: float) -> tuple[bool, float]:
-        """Return whether to adopt the binding of a template now, and when to look again if nothing changes.
+        """Return whether to take the binding of a template now, and when to look again if nothing changes.
 
         ``former`` is the uid that the binding names instead of the template's own, if it does.
         """
@@ -51,9 +56,15 @@ class OrphanBindings:
             self._waiting.pop(template, None)
             return False, math.inf
         waiting = self._waiting.get(template)
-        is_known = waiting is not None and waiting.former == former
-        if waiting is not None and is_known and now < waiting.due:
+        if waiting is None:
+            return self._wait(template, former, now, COLLECTION_GRACE_SECONDS)
+        if waiting.former != former:  # also what ``act`` has made of it
+            return self._wait(template, former, now, waiting.delay)
+        if now < waiting.due:
             return False, waiting.due
-        due = now + COLLECTION_GRACE_SECONDS
-        self._waiting[template] = _Waiting(former, due)
-        return is_known, due
+        _, look_again = self._wait(template, former, now, min(2 * waiting.delay, MAX_DELAY_SECONDS))
+        return True, look_again
+
+    def _wait(self, template: Hashable, former: str, now: float, delay: float) -> tuple[bool, float]:
+        self._waiting[template] = _Waiting(former, now + delay, delay)
+        return False, now + delay

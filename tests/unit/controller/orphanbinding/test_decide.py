@@ -1,10 +1,14 @@
-"""A binding that names a former template is given to the present one once collecting had its time."""
+"""A binding that names a former template is taken from it once collecting had its time."""
 
 from __future__ import annotations
 
 import math
 
-from towpath.controller.orphanbinding.decide import COLLECTION_GRACE_SECONDS, OrphanBindings
+from towpath.controller.orphanbinding.decide import (
+    COLLECTION_GRACE_SECONDS,
+    MAX_DELAY_SECONDS,
+    OrphanBindings,
+)
 
 WEB, CART = "serviceexports shop/web", "serviceexports shop/cart"
 
@@ -23,12 +27,23 @@ def test_the_garbage_collector_goes_first() -> None:
 def test_an_orphaned_binding_is_adopted_and_retried() -> None:
     orphans = OrphanBindings()
     orphans.look(WEB, "old", 0)
-    assert orphans.look(WEB, "old", COLLECTION_GRACE_SECONDS) == (True, 2 * COLLECTION_GRACE_SECONDS)
-    assert orphans.look(WEB, "old", COLLECTION_GRACE_SECONDS + 1) == (False, 2 * COLLECTION_GRACE_SECONDS)
-    assert orphans.look(WEB, "old", 2 * COLLECTION_GRACE_SECONDS) == (True, 3 * COLLECTION_GRACE_SECONDS)
+    assert orphans.look(WEB, "old", COLLECTION_GRACE_SECONDS) == (True, 3 * COLLECTION_GRACE_SECONDS)
+    assert orphans.look(WEB, "old", COLLECTION_GRACE_SECONDS + 1) == (False, 3 * COLLECTION_GRACE_SECONDS)
+    assert orphans.look(WEB, "old", 3 * COLLECTION_GRACE_SECONDS) == (True, 7 * COLLECTION_GRACE_SECONDS)
 
 
-def test_a_template_made_anew_once_more_has_its_own_patience() -> None:
+def test_without_a_collector_the_tries_become_rare() -> None:
+    """A try makes the binding name another uid, and each is as old as the last one."""
+    orphans, now, tries = OrphanBindings(), 0.0, 0
+    for _ in range(200):
+        tried, now = orphans.look(WEB, f"uid {tries}", now)
+        tries += tried
+
+    assert tries > 90
+    assert now > 90 * MAX_DELAY_SECONDS
+
+
+def test_a_template_made_anew_once_more_has_new_patience() -> None:
     orphans = OrphanBindings()
     orphans.look(WEB, "old", 0)
     assert orphans.look(WEB, "newer", COLLECTION_GRACE_SECONDS) == (False, 2 * COLLECTION_GRACE_SECONDS)
