@@ -101,9 +101,9 @@ def plugin(
     """Run the plugin, which derives imports and policies from exports, until SIGTERM."""
     if lease is not None and not all(lease.partition("/")[::2]):
         raise UsageError(f"--lease: Invalid value {lease!r}: must be NAMESPACE/NAME.")
+    measured = _prometheus(prometheus, prometheus_cluster_label, prometheus_token_file, prometheus_ca)
     log_as(log_format)
     port = _port(grpc_listen, grpc_cert, grpc_key, grpc_client_ca)
-    measured = _prometheus(prometheus, prometheus_cluster_label, prometheus_token_file, prometheus_ca)
     try:
         run(
             _plugin(

@@ -7,7 +7,7 @@ from collections.abc import Container
 from towpath.model.times import rfc3339
 from towpath.proto.v1alpha1 import inventory_pb2 as pb
 from towpath.traffic.meter import Meter
-from towpath.traffic.rates import Measurement, Pair, Rate
+from towpath.traffic.rates import NONE, Measurement, Pair, Rate, Rates
 
 BATCH_SIZE = 500
 """Pairs of one response."""
@@ -19,7 +19,7 @@ class SentTraffic:
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
         self._measurement: Measurement | None = None
-        self._wanted: dict[Pair, Rate] = {}
+        self._wanted: Rates = NONE
         self._sent: dict[Pair, Rate] = {}
         self._due: list[Pair] = []
 
@@ -30,10 +30,7 @@ class SentTraffic:
 
     def look(self, members: Container[str]) -> None:
         """See what differs: the measurement or the members have changed."""
-        rates = self._meter.latest.rates
-        self._wanted = {
-            pair: rate for pair, rate in rates.items() if pair[0] in members and pair[1] in members
-        }
+        self._wanted = _between(members, self._meter.latest.rates)
         self._due = [pair for pair, rate in self._wanted.items() if self._sent.get(pair) != rate]
         self._due += [pair for pair in self._sent if pair not in self._wanted]
 
@@ -51,6 +48,13 @@ class SentTraffic:
             else:
                 self._sent[pair] = rate
                 response.traffic.append(_traffic(pair, rate))
+
+
+def _between(members: Container[str], rates: Rates) -> Rates:
+    """Return the rates between these members: mostly all of them, and then no stream has its own copy."""
+    if all(pair.importer in members and pair.exporter in members for pair in rates):
+        return rates
+    return {pair: r for pair, r in rates.items() if pair.importer in members and pair.exporter in members}
 
 
 def _traffic(pair: Pair, rate: Rate) -> pb.Traffic:

@@ -88,7 +88,7 @@ class Meter:
         self._show(Measurement(steady(self.latest.rates, rates), at=time.time()))
 
     def _fail(self, error: Unmeasured) -> None:
-        self._note(error.reason, error.detail)
+        self._note(error.reason, error.detail, error.seen)
         self._failure = error
         if self.latest.reason is not None:  # the last answer counts for a minute
             self._show(Measurement(reason=error.reason, detail=error.detail))
@@ -109,7 +109,8 @@ class Meter:
             for changed in self._watchers:
                 changed()
 
-    def _note(self, outcome: str, detail: str = "") -> None:
+    def _note(self, outcome: str, detail: str = "", seen: str = "") -> None:
+        """Count an outcome, and log it if it is another one than the last."""
         self._count(outcome)
         if outcome == self._outcome:
             return
@@ -117,4 +118,4 @@ class Meter:
         if outcome == MEASURED:
             log.info("traffic measured")
         else:
-            log.warning("traffic not measured", reason=outcome, detail=detail)
+            log.warning("traffic not measured", reason=outcome, detail=detail, seen=seen)

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
-import structlog
 
 from towpath.errors import UsageError
 from towpath.rules.reasons import TrafficReason
@@ -22,12 +21,11 @@ from towpath.traffic import query
 from towpath.traffic.query import WINDOW_SECONDS, Unmeasured
 from towpath.traffic.rates import Rates
 
-log = structlog.get_logger()
 DEADLINE_SECONDS = 10.0
 MAX_ANSWER_BYTES = 8 << 20
 """Two series of 200 to 350 bytes for each pair: 12 000 pairs or more."""
 MAX_TOKEN_BYTES = 16 << 10
-_LOGGED_BYTES = 300
+_LOGGED_CHARACTERS = 300
 _OK = 200
 
 
@@ -85,15 +83,10 @@ class Prometheus:
         except aiohttp.ClientConnectorDNSError:
             raise Unmeasured(TrafficReason.UNREACHABLE, "unknown host") from None
         except (aiohttp.ClientError, OSError) as error:
-            log.debug("no answer of Prometheus", error=repr(error)[:_LOGGED_BYTES])
-            raise Unmeasured(TrafficReason.UNREACHABLE, _cause(error)) from None
-        try:
-            # Half a second for the largest answer, in which others have their turns.
-            return await asyncio.to_thread(query.rates, body, self._target.cluster_label, members)
-        except Unmeasured as error:
-            if error.reason is TrafficReason.INVALID_ANSWER:
-                log.warning("invalid answer of Prometheus", answer=_excerpt(body))
-            raise
+            seen = repr(error)[:_LOGGED_CHARACTERS]
+            raise Unmeasured(TrafficReason.UNREACHABLE, _cause(error), seen) from None
+        # Half a second for the largest answer, in which others have their turns.
+        return await asyncio.to_thread(query.rates, body, self._target.cluster_label, members)
 
     async def _fetch(self) -> bytes:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self._authorization()}
@@ -112,8 +105,8 @@ class Prometheus:
         ):
             body = await _read(answer)
             if answer.status != _OK:
-                log.debug("Prometheus refuses the query", status=answer.status, answer=_excerpt(body))
-                raise Unmeasured(TrafficReason.REFUSED, f"HTTP status {answer.status}")
+                status = f"HTTP status {answer.status}"
+                raise Unmeasured(TrafficReason.REFUSED, status, query.excerpt(body))
             return body
 
     def _authorization(self) -> dict[str, str]:
@@ -158,7 +151,3 @@ def _cause(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or "not reached"
     return "not answered as HTTP"
-
-
-def _excerpt(body: bytes) -> str:
-    return body[:_LOGGED_BYTES].decode("utf-8", "replace")

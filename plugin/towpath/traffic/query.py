@@ -21,17 +21,18 @@ from towpath.traffic.rates import Pair, Rate, Rates
 WINDOW_SECONDS = 180
 """What a rate is the average of. A target that is scraped every minute has two samples in it, also if one is
 lost."""
+_EXCERPT_BYTES = 300
 _CLUSTER, _RENAMED = "cluster", "exported_cluster"
 _LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
 _WHAT, _REQUESTS, _ERRORS = "towpath_rate", "requests", "errors"
 
 
 class Unmeasured(Exception):
-    """The rates are unknown. ``detail`` has words of ours only: viewers read it."""
+    """The rates are unknown. Viewers read ``detail``, which has words of ours only; ``seen`` is logged."""
 
-    def __init__(self, reason: TrafficReason, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
+    def __init__(self, reason: TrafficReason, detail: str = "", seen: str = "") -> None:
+        super().__init__(reason, detail, seen)
+        self.reason, self.detail, self.seen = reason, detail, seen
 
 
 class _Series(msgspec.Struct, gc=False):
@@ -79,14 +80,19 @@ def rates(answer: bytes, label: str, members: Collection[str]) -> Rates:
     try:
         decoded = _decode(answer)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Unmeasured(TrafficReason.INVALID_ANSWER) from None
+        raise Unmeasured(TrafficReason.INVALID_ANSWER, seen=excerpt(answer)) from None
     if decoded.status != "success" or decoded.data.resultType != "vector":
-        raise Unmeasured(TrafficReason.INVALID_ANSWER)
+        raise Unmeasured(TrafficReason.INVALID_ANSWER, seen=excerpt(answer))
     found = _rates(_samples(decoded.data.result, label, members))
     if not found and members:
         number = len(decoded.data.result)
         raise Unmeasured(TrafficReason.NO_SERIES, f"{number} of other clusters" if number else "")
     return found
+
+
+def excerpt(answer: bytes) -> str:
+    """Return the beginning of an answer, for the log."""
+    return answer[:_EXCERPT_BYTES].decode("utf-8", "replace")
 
 
 def _rates(samples: Iterator[_Sample]) -> Rates:

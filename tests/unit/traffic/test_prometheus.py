@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from typer.testing import CliRunner
 
 from tests.support.certificates import authority, identity, written
+from towpath.cli.serve import app
 from towpath.errors import UsageError
 from towpath.local.ports import free_ports
 from towpath.rules.reasons import TrafficReason
@@ -54,9 +56,9 @@ async def serving(answer: Handler, tls: ssl.SSLContext | None = None) -> AsyncIt
         served.requests.append(request)
         return await answer(request)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    served_app = web.Application()
+    served_app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(served_app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
@@ -127,6 +129,15 @@ async def test_a_redirect_is_not_followed_with_the_token(tmp_path: Path) -> None
 async def test_what_is_no_answer_is_told(answer: Handler, reason: tuple[TrafficReason, str]) -> None:
     async with serving(answer) as served:
         assert await served.refused() == reason
+
+
+async def test_the_log_has_the_beginning_of_an_answer_and_viewers_do_not() -> None:
+    async with serving(always(b"<html>" + b"x" * 10_000)) as served:
+        with pytest.raises(Unmeasured) as caught:
+            await served.ask()
+    assert caught.value.seen.startswith("<html>xxx")
+    assert len(caught.value.seen) <= 300
+    assert caught.value.detail == ""
 
 
 async def test_an_answer_without_end_is_cut_off() -> None:
@@ -232,3 +243,18 @@ def test_options_that_mean_nothing_are_refused(
         target(url, label, Path(token) if token else None, Path(ca) if ca else None)
     assert message in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--prometheus", "prometheus:9090"], "--prometheus: Invalid value 'prometheus:9090'"),
+        (["--prometheus-token-file", "t"], "Pass --prometheus URL as well."),
+        (["--prometheus-ca", "ca"], "Pass --prometheus URL as well."),
+        (["--prometheus", "http://p", "--prometheus-cluster-label", "a b"], "Invalid value 'a b'"),
+    ],
+)
+def test_the_command_refuses_options_that_mean_nothing(args: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, ["plugin", *args])
+    assert isinstance(done.exception, UsageError)
+    assert message in str(done.exception)
