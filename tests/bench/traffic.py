@@ -22,13 +22,13 @@ async def traffic(clusters: int) -> AsyncIterator[str]:
     async def answer(_: web.Request) -> web.Response:
         found = [
             {"metric": labels, "value": [time.time(), str(10 * random.uniform(1 - _SPREAD, 1 + _SPREAD))]}
-            for what in ("requests", "errors")
+            for counted in ("requests", "errors")
             for importer in names
             for exporter in names
             if importer != exporter
             for labels in [
                 {
-                    "towpath_rate": what,
+                    "towpath_rate": counted,
                     "cluster": importer,
                     "exported_cluster": f"default/default/default/{exporter}",
                 }

@@ -190,8 +190,8 @@ async def test_traffic_is_shown_by_pair_member_and_in_all(chromium: Browser) -> 
             requests("frankfurt", "amsterdam", 0.0, 0.0),
         )
         plugin.tell(measured(*carried))
-        told = "amsterdam → dublin: 1 service; dublin sends 1.2K requests/s, 2% errors"
-        await tab.sees(caption, told)
+        full = "amsterdam → dublin: 1 service; dublin sends 1.2K requests/s, 2% errors"
+        await tab.sees(caption, full)
         await tab.sees(f"{totals}.endsWith('1.2K requests/s, 2% errors')")
         await tab.sees(f"{legend}.startsWith('Requests per second of all services')")
         await tab.press("ArrowRight")

@@ -47,8 +47,8 @@ def after(fleet: Fleet, part: WatchFleetResponse) -> Fleet:
         clusters.pop(name, None)
     for gone in part.gone_services:
         services.pop(_id(gone), None)
-    told = part.HasField("traffic_measurement")
-    measurement = part.traffic_measurement if told else fleet.measurement
+    is_measured = part.HasField("traffic_measurement")
+    measurement = part.traffic_measurement if is_measured else fleet.measurement
     return Fleet(clusters, services, carried_after(fleet.carried, part), measurement)
 
 

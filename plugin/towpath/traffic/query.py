@@ -7,7 +7,6 @@ renames the other one to ``exported_cluster``.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
@@ -22,9 +21,11 @@ WINDOW_SECONDS = 180
 """What a rate is the average of. A target that is scraped every minute has two samples in it, also if one is
 lost."""
 _EXCERPT_BYTES = 300
+_MAX_RATE = 1e9
+"""Requests per second beyond which a number is no rate: sums of such numbers stay numbers."""
 _CLUSTER, _RENAMED = "cluster", "exported_cluster"
 _LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
-_WHAT, _REQUESTS, _ERRORS = "towpath_rate", "requests", "errors"
+_COUNTED, _REQUESTS, _ERRORS = "towpath_rate", "requests", "errors"
 
 
 class Unmeasured(Exception):
@@ -52,7 +53,7 @@ class _Answer(msgspec.Struct):
 
 class _Sample(NamedTuple):
     pair: Pair
-    what: str
+    counted: str
     value: float
 
 
@@ -69,8 +70,8 @@ def query(label: str, window_seconds: int = WINDOW_SECONDS) -> str:
     by = ", ".join(dict.fromkeys((label, _CLUSTER, _RENAMED)))
     rates = (
         f'label_replace(sum by ({by}) (rate({name}{{direction="{EGRESS}"}}[{window_seconds}s])), '
-        f'"{_WHAT}", "{what}", "", "")'
-        for name, what in ((REQUESTS_TOTAL, _REQUESTS), (ERRORS_TOTAL, _ERRORS))
+        f'"{_COUNTED}", "{counted}", "", "")'
+        for name, counted in ((REQUESTS_TOTAL, _REQUESTS), (ERRORS_TOTAL, _ERRORS))
     )
     return " or ".join(rates)
 
@@ -98,8 +99,8 @@ def excerpt(answer: bytes) -> str:
 def _rates(samples: Iterator[_Sample]) -> Rates:
     requests: dict[Pair, float] = {}
     errors: dict[Pair, float] = {}
-    for pair, what, value in samples:
-        sums = requests if what == _REQUESTS else errors
+    for pair, counted, value in samples:
+        sums = requests if counted == _REQUESTS else errors
         sums[pair] = sums.get(pair, 0.0) + value
     return {
         pair: Rate(value, min(errors[pair], value) if pair in errors else None)
@@ -109,14 +110,14 @@ def _rates(samples: Iterator[_Sample]) -> Rates:
 
 def _samples(series: list[_Series], label: str, members: Collection[str]) -> Iterator[_Sample]:
     """Yield the rates between two members that are numbers."""
-    for one in series:
-        pair = _pair(one.metric, label)
-        what = one.metric.get(_WHAT)
-        if pair.importer == pair.exporter or what not in (_REQUESTS, _ERRORS):
+    for each in series:
+        pair = _pair(each.metric, label)
+        counted = each.metric.get(_COUNTED)
+        if pair.importer == pair.exporter or counted not in (_REQUESTS, _ERRORS):
             continue
-        value = _number(one.value[1])
+        value = _number(each.value[1])
         if value is not None and pair.importer in members and pair.exporter in members:
-            yield _Sample(pair, what, value)
+            yield _Sample(pair, counted, value)
 
 
 def _pair(labels: Mapping[str, str], label: str) -> Pair:
@@ -131,4 +132,4 @@ def _number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and value >= 0 else None
+    return value if 0 <= value <= _MAX_RATE else None

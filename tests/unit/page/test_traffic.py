@@ -43,10 +43,10 @@ def test_rates_are_drawn_anew_only_when_they_change() -> None:
 
 def test_a_plugin_without_traffic_and_one_without_prometheus() -> None:
     assert picture(MEMBERS).traffic == unknown(TrafficReason.NOT_REPORTED)
-    said = pb.TrafficMeasurement(reason="NoPrometheus", text="The plugin has no Prometheus.")
-    told = after(MEMBERS, pb.WatchFleetResponse(traffic_measurement=said))
-    assert picture(told).traffic == Traffic(reason="NoPrometheus", text="The plugin has no Prometheus.")
-    kept = after(told, pb.WatchFleetResponse(clusters=[cluster("c")]))
+    measurement = pb.TrafficMeasurement(reason="NoPrometheus", text="The plugin has no Prometheus.")
+    later = after(MEMBERS, pb.WatchFleetResponse(traffic_measurement=measurement))
+    assert picture(later).traffic == Traffic(reason="NoPrometheus", text="The plugin has no Prometheus.")
+    kept = after(later, pb.WatchFleetResponse(clusters=[cluster("c")]))
     assert picture(kept).traffic.reason == "NoPrometheus"
 
 

@@ -144,8 +144,8 @@ async def test_without_prometheus_the_reason_is_sent_once(tmp_path: Path, invent
         await watch.complete()
         tell(inventory, cluster("d"))
         await watch.next()
-    told = [part.traffic_measurement for part in watch.parts if part.HasField("traffic_measurement")]
-    assert [(m.reason, m.text, m.measured_at) for m in told] == [
+    sent = [part.traffic_measurement for part in watch.parts if part.HasField("traffic_measurement")]
+    assert [(m.reason, m.text, m.measured_at) for m in sent] == [
         ("NoPrometheus", TrafficReason.NO_PROMETHEUS.text, "")
     ]
 
@@ -161,8 +161,8 @@ async def test_what_is_old_goes_with_its_reason(
         source.failure = Unmeasured(TrafficReason.REFUSED, "HTTP status 403")
         await watch.sees("PrometheusRefuses")
         assert watch.measured_at == ""
-        told = [part.traffic_measurement.text for part in watch.parts if part.traffic_measurement.reason]
-        assert told[-1].startswith("HTTP status 403: Prometheus does not answer the query.")
+        sent = [part.traffic_measurement.text for part in watch.parts if part.traffic_measurement.reason]
+        assert sent[-1].startswith("HTTP status 403: Prometheus does not answer the query.")
         source.failure = None
         await watch.sees(ab=10.0)
 

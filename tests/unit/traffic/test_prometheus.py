@@ -131,7 +131,7 @@ async def test_what_is_no_answer_is_told(answer: Handler, reason: tuple[TrafficR
         assert await served.refused() == reason
 
 
-async def test_the_log_has_the_beginning_of_an_answer_and_viewers_do_not() -> None:
+async def test_the_log_has_the_beginning_of_an_answer() -> None:
     async with serving(always(b"<html>" + b"x" * 10_000)) as served:
         with pytest.raises(Unmeasured) as caught:
             await served.ask()
