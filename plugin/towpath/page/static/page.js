@@ -75,9 +75,11 @@ function showFound() {
 
 function showTraffic() {
   const why = unknown(store);
-  byId("traffic").textContent = why
+  const line = byId("traffic");
+  line.textContent = why
     ? `Traffic unknown. ${why}`
-    : `Requests per second of all services, an average of the last minutes, measured at ${clock(store.traffic.at)}`;
+    : `Requests per second of all services, measured at ${clock(store.traffic.at)}`;
+  line.title = line.textContent;
   whyUnknown = why;
 }
 
