@@ -9,6 +9,7 @@ from pathlib import Path
 
 from towpath.controller.controller import Controller
 from towpath.controller.metrics import Metrics
+from towpath.inventory.inventory import Inventory
 from towpath.karmada.client import Client
 from towpath.karmada.installation import Installation
 from towpath.karmada.leader import Leadership
@@ -19,6 +20,8 @@ from towpath.review.status import Aggregation
 from towpath.rpc.server import PluginServer, Port
 from towpath.serving import gc_tuning
 from towpath.serving.health_server import HealthServer
+from towpath.traffic.meter import Meter
+from towpath.traffic.prometheus import Prometheus, Target
 
 
 async def serve(
@@ -28,11 +31,13 @@ async def serve(
     port: Port | None = None,
     health: str | None = None,
     lease: str | None = None,
+    prometheus: Target | None = None,
 ) -> None:
     """Run until cancelled, then stop gracefully.
 
     ``socket`` and ``port`` are where gRPC is served, ``health`` is the ``host:port`` of health and metrics,
-    and ``lease`` the ``namespace/name`` of the lease by which one of several plugins leads; each is optional.
+    ``lease`` the ``namespace/name`` of the lease by which one of several plugins leads, and ``prometheus``
+    what measures the requests between members; each is optional.
     Raises SocketUnusable if another program uses the socket or a port, UsageError if certificates are
     invalid.
     """
@@ -43,6 +48,7 @@ async def serve(
     installation = Installation(client)
     controller = Controller(client, metrics, WhileInstalled(leading, installation))
     installation.scope_known = controller.inventory.put_path_scope
+    meter = _meter(prometheus, controller.inventory, metrics)
     async with AsyncExitStack() as open_:
         server = None
         if socket is not None or port is not None:
@@ -52,12 +58,14 @@ async def serve(
                 Aggregation(inventory, controller.withheld, controller.early),
                 partial(read_live, client),
                 explainer=Explainer(inventory, controller.withheld, controller.pending_since),
+                meter=meter,
                 socket=socket,
                 port=port,
             )
             await open_.enter_async_context(server)
         tasks = await open_.enter_async_context(asyncio.TaskGroup())
         tasks.create_task(installation.reflector.run())
+        tasks.create_task(meter.run())
         running = tasks.create_task(controller.run())
         if health is not None:
 
@@ -80,3 +88,14 @@ async def serve(
         if server is not None:
             server.in_sync()
         await running
+
+
+def _meter(at: Target | None, inventory: Inventory, metrics: Metrics) -> Meter:
+    """Return what measures the traffic: nothing does without a Prometheus."""
+    if at is None:
+        return Meter()
+
+    def members() -> frozenset[str]:
+        return frozenset(inventory.world.fleet.members)
+
+    return Meter(Prometheus(at).ask, members, lambda outcome: metrics.traffic_queries[outcome].inc())

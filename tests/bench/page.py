@@ -12,7 +12,9 @@ update latency  From the request that changes what an export is offered from unt
 memory          RSS of the page's process with all viewers connected; the JavaScript heap of the tab.
 plugin          Processor time of the plugin, as a fraction of a core, with all viewers connected: while
                 nothing changes, and with one change a second, less that without the page: the bench asks
-                for the plugin's health fifty times a second, which takes more than the page does.
+                for the plugin's health fifty times a second, which takes more than the page does. With
+                viewers the plugin asks a Prometheus of the bench's own, by which all pairs of members send
+                requests, and each rate changes every 15 seconds (``traffic``).
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ import psutil
 from tests.bench.memory import Server
 from tests.bench.process import PATIENCE, Plugin, child, plugin
 from tests.bench.report import Goal, machine, machine_line, percentile
+from tests.bench.traffic import traffic
 from tests.support.chromium import Tab, browser
 from tests.support.kubeconfig import kubeconfig
 from towpath.cli.running import run
@@ -142,7 +145,10 @@ async def measure(
         assert process.stdout is not None
         server = Server(f"http://127.0.0.1:{int(await process.stdout.readline())}", session)
         socket = f"--socket={folder / 'plugin.sock'}"
-        measured = await stack.enter_async_context(plugin(kubeconfig(folder, server.url), folder, socket))
+        asked = f"--prometheus={await stack.enter_async_context(traffic(clusters))}"
+        measured = await stack.enter_async_context(
+            plugin(kubeconfig(folder, server.url), folder, socket, asked)
+        )
         await measured.took(server.state, lambda state: state["ready"] == services)
         await measured.took(measured.due, lambda due: due == 0)
         changes = Changes(server, exporters)

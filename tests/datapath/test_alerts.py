@@ -14,8 +14,12 @@ from towpath.datapath.envoy import Kind
 from towpath.net.snapshot import snapshot
 from towpath.net.traffic import Traffic
 from towpath.serving.health_server import HealthServer
+from towpath.traffic.prometheus import Prometheus, Target
+from towpath.traffic.rates import Pair
 
 OF_DATA_PATHS = {"TowpathGatewayUnreachable", "TowpathDataPathErrors", "TowpathDataPathRejected"}
+
+WINDOW_SECONDS = 60
 
 
 async def well() -> str:
@@ -25,7 +29,10 @@ async def well() -> str:
 async def test_those_of_a_real_data_path_fire(
     fleet: Fleet, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    """One gateway is gone, the pods behind the other fail, and Envoy takes no update of two types."""
+    """One gateway is gone, the pods behind the other fail, and Envoy takes no update of two types.
+
+    The plugin's query has the rates of the same requests.
+    """
     client = fleet.client
     traffic = Traffic(client.folder / "admin.sock")
     client.metrics.registry.register(traffic)
@@ -40,11 +47,19 @@ async def test_those_of_a_real_data_path_fire(
     try:
         async with health, asyncio.TaskGroup() as tasks:
             address = f"127.0.0.1:{health.port}"
-            async with prometheus(tmp_path / "prometheus", towpath_net=address) as judge:
+            scraped = {"targets": [address], "labels": {"member": "cluster-2"}}
+            job = {"job_name": "towpath-net", "static_configs": [scraped]}
+            async with prometheus(tmp_path / "prometheus", job) as judge:
                 running = [tasks.create_task(traffic.run()), tasks.create_task(use())]
                 await judge.fires("TowpathGatewayUnreachable", "TowpathDataPathErrors")
                 await reject(fleet)
                 await judge.fires(*OF_DATA_PATHS)
+                asked = Prometheus(Target(judge.url, "member"), WINDOW_SECONDS)
+                rates = await asked.ask({"cluster-1", "cluster-2", "cluster-3"})
+                requests, errors = rates[Pair("cluster-2", "cluster-3")]
+                assert requests > 0
+                assert errors is not None
+                assert errors > 0.9 * requests, "every answer is a 500"
             for task in running:
                 task.cancel()
     finally:

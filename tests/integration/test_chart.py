@@ -19,6 +19,10 @@ ALL = (
     ADMIN,
     "--set=paths=namespaced",
     "--set=dataPath.enabled=true",
+    "--set=plugin.prometheus.url=https://prometheus.monitoring.svc:9090/prometheus",
+    "--set=plugin.prometheus.clusterLabel=member",
+    "--set=plugin.prometheus.token.secretName=prometheus-token",
+    "--set=plugin.prometheus.ca.secretName=prometheus-ca",
     "--set=metrics.serviceMonitor.enabled=true",
     "--set=metrics.rules.enabled=true",
     "--set=metrics.dashboard.enabled=true",
@@ -106,6 +110,17 @@ def test_an_apiserver_accepts_every_object(plane: Plane, arguments: tuple[str, .
         ("page.enabled=true", "page.token.secretName: Required value."),
         ("page.clientCa.secretName=viewers", "page.tls.secretName: Required value"),
         ("page.service.port=0", "/page/service/port"),
+        ("plugin.prometheus.url=prometheus:9090", "/plugin/prometheus/url"),
+        ("plugin.prometheus.url=https://me:secret@prometheus", "/plugin/prometheus/url"),
+        ("plugin.prometheus.clusterLabel=a-b", "/plugin/prometheus/clusterLabel"),
+        (
+            "plugin.prometheus.ca.secretName=ca",
+            "plugin.prometheus.ca.secretName: plugin.prometheus.url has no",
+        ),
+        (
+            "plugin.prometheus.url=http://prometheus,plugin.prometheus.token.secretName=token",
+            "plugin.prometheus.token.secretName: plugin.prometheus.url has no TLS.",
+        ),
         ("webhook.service.nodePort=30443", "webhook.service.nodePort: A Service of type ClusterIP"),
         ("paths=own", "/paths"),
         ("webhook.enabled=false,webhook.url=https://a:1", "webhook.url: The webhook is disabled."),
@@ -165,13 +180,23 @@ def test_processes_see_their_own_credentials_only() -> None:
     for part in ("plugin", "webhook"):
         spec = specs[f"towpath-{part}"]
         assert spec["automountServiceAccountToken"] is False
-        (volume,) = [volume for volume in spec["volumes"] if "secret" in volume]
-        keys = {item["key"] for item in volume["secret"]["items"]}
+        secrets = {
+            volume["name"]: volume["secret"]["items"] for volume in spec["volumes"] if "secret" in volume
+        }
+        keys = {item["key"] for item in secrets.pop("credentials")}
         assert keys == {f"{part}.kubeconfig", f"{part}.crt", f"{part}.key", "plugin-ca.crt"}
+        assert secrets.keys() == ({"prometheus-token", "prometheus-ca"} if part == "plugin" else set())
 
 
-def test_the_page_has_what_its_options_name() -> None:
-    spec = pod_specs(*ALL)["towpath-page"]
+@pytest.mark.parametrize(
+    ("part", "options"),
+    [
+        ("page", {"--token-file", "--tls-cert", "--client-ca"}),
+        ("plugin", {"--prometheus", "--prometheus-token-file", "--prometheus-ca"}),
+    ],
+)
+def test_a_pod_has_what_its_options_name(part: str, options: set[str]) -> None:
+    spec = pod_specs(*ALL)[f"towpath-{part}"]
     assert spec["automountServiceAccountToken"] is False
     (container,) = spec["containers"]
     mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
@@ -181,11 +206,16 @@ def test_the_page_has_what_its_options_name() -> None:
     there = {f"{path}/{file}" for path, name in mounted.items() for file in items.get(name, [])}
     named = {value for arg in container["args"] if (value := arg.partition("=")[2]).startswith("/")}
     assert named == there
-    assert {option.partition("=")[0] for option in container["args"]} >= {
-        "--token-file",
-        "--tls-cert",
-        "--client-ca",
+    assert {option.partition("=")[0] for option in container["args"]} >= options
+
+
+def test_the_plugin_asks_no_prometheus_by_default() -> None:
+    given = {
+        spec: pod_specs(ADMIN, *spec)["towpath-plugin"]["containers"][0]["args"] for spec in ((), ALL[1:])
     }
+    assert not [argument for argument in given[()] if "prometheus" in argument]
+    assert "--prometheus=https://prometheus.monitoring.svc:9090/prometheus" in given[ALL[1:]]
+    assert "--prometheus-cluster-label=member" in given[ALL[1:]]
 
 
 def test_without_a_page_nothing_of_it_is_made() -> None:

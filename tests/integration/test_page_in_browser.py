@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.chromium import Browser, Tab, browser
-from tests.support.fleets import DIALECT, Plugin, broken, cluster, service
+from tests.support.fleets import DIALECT, Plugin, broken, cluster, measured, requests, service
 from towpath.page import feed as feed_module
 from towpath.page.access import Access, LocalOnly, Token
 from towpath.page.feed import Feed
@@ -161,6 +161,69 @@ async def test_the_picture_tells_pairs_and_narrows_down(chromium: Browser) -> No
         )
 
 
+def unmeasured(reason: str, text: str, *gone: str) -> pb.WatchFleetResponse:
+    """Return what a plugin tells that has no rates (any more): ``gone`` are pairs, as "importer exporter"."""
+    pairs = [pb.ClusterPair(importer=pair.split()[0], exporter=pair.split()[1]) for pair in gone]
+    measurement = pb.TrafficMeasurement(reason=reason, text=text)
+    return pb.WatchFleetResponse(gone_traffic=pairs, traffic_measurement=measurement)
+
+
+async def test_traffic_is_shown_by_pair_member_and_in_all(chromium: Browser) -> None:
+    plugin = fleet()
+    legend, caption, totals = (
+        f'document.getElementById("{name}").textContent' for name in ("traffic", "picture-told", "totals")
+    )
+    facts = 'document.querySelector("#detail-content dl").textContent'
+    async with serving(plugin) as url, opened(chromium, url) as tab:
+        await tab.sees(f"{legend}.startsWith('Traffic unknown. The plugin has reported no traffic.')")
+        plugin.tell(unmeasured("NoPrometheus", "The plugin has no Prometheus."))
+        await tab.sees(legend, "Traffic unknown. The plugin has no Prometheus.")
+        await tab.evaluate('document.getElementById("canvas").focus()')
+        await tab.press("ArrowRight")
+        await tab.press("ArrowRight")
+        await tab.sees(caption, "amsterdam → dublin: 1 service")
+        assert "traffic" not in await tab.evaluate(totals)
+
+        # Measured: the pair that is pointed at, another one without requests, and one without a rate.
+        carried = (
+            requests("dublin", "amsterdam", 1200.0, 24.0),
+            requests("frankfurt", "amsterdam", 0.0, 0.0),
+        )
+        plugin.tell(measured(*carried))
+        full = "amsterdam → dublin: 1 service; dublin sends 1.2K requests/s, 2% errors"
+        await tab.sees(caption, full)
+        await tab.sees(f"{totals}.endsWith('1.2K requests/s, 2% errors')")
+        await tab.sees(f"{legend}.startsWith('Requests per second of all services')")
+        await tab.press("ArrowRight")
+        await tab.sees(caption, "amsterdam → frankfurt: 1 service; frankfurt sends 0 requests/s")
+        await tab.press("ArrowDown")
+        await tab.press("ArrowLeft")
+        await tab.press("ArrowLeft")
+        await tab.sees(caption, "dublin → amsterdam: 1 service; traffic not measured")
+
+        # A change arrives by itself, in what a member sends and answers too.
+        await tab.evaluate('location.hash = "#/member/amsterdam"')
+        await tab.sees(f"{facts}.endsWith('Sendsnot measuredAnswers1.2K requests/s, 2% errors')")
+        plugin.tell(measured(requests("dublin", "amsterdam", 0.012, None)))
+        await tab.sees(f"{facts}.endsWith('Answers0.012 requests/s, errors unknown')")
+
+        # What is unknown again is no zero.
+        gone = ("dublin amsterdam", "frankfurt amsterdam")
+        plugin.tell(unmeasured("PrometheusUnreachable", "Prometheus does not answer.", *gone))
+        await tab.sees(f"{totals}.endsWith('traffic unknown')")
+        await tab.sees(legend, "Traffic unknown. Prometheus does not answer.")
+        await tab.sees(f"{facts}.endsWith('TrafficUnknown. Prometheus does not answer.')")
+        await tab.sees(caption, "dublin → amsterdam: 1 service; traffic unknown")
+
+        # A server that is silent for more than a minute says nothing about now.
+        plugin.tell(measured(*carried))
+        await tab.sees(f"{totals}.endsWith('1.2K requests/s, 2% errors')")
+        await tab.evaluate("void (Date.now = (now => () => now() + 80_000)(Date.now))")
+        plugin.put(service("new", ["dublin"], []))
+        await tab.sees(f"{totals}.endsWith('traffic unknown')")
+        assert tab.errors == []
+
+
 async def test_colours_and_widths(chromium: Browser) -> None:
     async with serving(fleet()) as url, opened(chromium, url) as tab:
         paper = "getComputedStyle(document.body).backgroundColor"
@@ -218,6 +281,7 @@ async def test_no_text_of_an_object_becomes_markup_or_script(chromium: Browser) 
     """Every text that reaches the page holds what would run if it were not text."""
     members, services = zip(*map(evil, PAYLOADS), strict=True)
     plugin = Plugin(pb.WatchFleetResponse(clusters=members, services=services))
+    plugin.tell(unmeasured(PAYLOADS[0], "".join(PAYLOADS)))
     async with serving(plugin) as url, opened(chromium, url) as tab:
         plugin.tell(pb.WatchFleetResponse(clusters=[cluster(payload, drained=True) for payload in PAYLOADS]))
         await tab.sees(f'document.querySelectorAll("#changes-list li").length > {len(PAYLOADS)}')

@@ -70,12 +70,27 @@ def service(
     return pb.FleetService(summary=summary, importing=importing, behind=lacking, revision=next(_revisions))
 
 
+def requests(importer: str, exporter: str, rate: float, errors: float | None = 0.0) -> pb.Traffic:
+    """Return the requests from one member to another."""
+    made = pb.Traffic(importer=importer, exporter=exporter, requests_per_second=rate)
+    if errors is not None:
+        made.errors_per_second = errors
+    return made
+
+
+def measured(*traffic: pb.Traffic, at: str = "2026-11-30T08:00:00Z") -> pb.WatchFleetResponse:
+    """Return what a plugin tells that has measured traffic."""
+    return pb.WatchFleetResponse(traffic=traffic, traffic_measurement=pb.TrafficMeasurement(measured_at=at))
+
+
 class Plugin:
     """A plugin that says what it is told to. ``watches`` counts its streams, ``asked`` holds the chains."""
 
     def __init__(self, *parts: pb.WatchFleetResponse) -> None:
         self.clusters: dict[str, Cluster] = {}
         self.services: dict[ServiceId, pb.FleetService] = {}
+        self.traffic: dict[tuple[str, str], pb.Traffic] = {}
+        self.measurement: pb.TrafficMeasurement | None = None
         self.watches = self.refused = 0
         self.asked: list[ServiceId] = []
         self.is_up = True
@@ -94,6 +109,11 @@ class Plugin:
             del self.clusters[name]
         for gone in part.gone_services:
             del self.services[ServiceId(gone.namespace, gone.name, gone.dialect)]
+        self.traffic |= {(t.importer, t.exporter): t for t in part.traffic}
+        for pair in part.gone_traffic:
+            del self.traffic[pair.importer, pair.exporter]
+        if part.HasField("traffic_measurement"):
+            self.measurement = part.traffic_measurement
         part.complete = True
         self._told.append(part)
         self._wake()
@@ -123,7 +143,12 @@ class Plugin:
         self.watches += 1
         place = len(self._told)
         yield pb.WatchFleetResponse(clusters=[*self.clusters.values()])
-        yield pb.WatchFleetResponse(services=[*self.services.values()], complete=True)
+        yield pb.WatchFleetResponse(
+            services=[*self.services.values()],
+            traffic=[*self.traffic.values()],
+            traffic_measurement=self.measurement,
+            complete=True,
+        )
         while True:
             changed = self._changed
             while place < len(self._told):

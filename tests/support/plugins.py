@@ -20,6 +20,7 @@ from towpath.model.keys import ServiceKey
 from towpath.review.explanation import NOTHING_WITHHELD
 from towpath.review.status import Aggregation
 from towpath.rpc.server import PluginServer, Port
+from towpath.traffic.meter import Meter
 
 
 def server(
@@ -29,14 +30,19 @@ def server(
     port: Port | None = None,
     live: Sequence[dict[str, Any]] = (),
     kept: Mapping[ServiceKey, str] = NOTHING_WITHHELD,
+    meter: Meter | None = None,
 ) -> PluginServer:
-    """Return a server. ``live`` is what Karmada holds for plans, ``kept`` whose import may not go."""
+    """Return a server. ``live`` is what Karmada holds for plans, ``kept`` whose import may not go.
+
+    ``meter`` measures the traffic.
+    """
     inventory = known if isinstance(known, Inventory) else knowing(world=known)
 
     async def read() -> list[dict[str, Any]]:
         return [*live]
 
-    return PluginServer(inventory, Aggregation(inventory, kept), read, socket=path, port=port)
+    aggregation = Aggregation(inventory, kept)
+    return PluginServer(inventory, aggregation, read, meter=meter, socket=path, port=port)
 
 
 @asynccontextmanager

@@ -104,12 +104,12 @@ class Prometheus:
     """A running Prometheus."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession, log: Path) -> None:
-        self._url, self._session, self._log = url, session, log
+        self.url, self._session, self._log = url, session, log
 
     async def firing(self) -> set[str]:
         """Return the alerts that fire; none while it starts."""
         try:
-            async with self._session.get(f"{self._url}/api/v1/alerts") as answer:
+            async with self._session.get(f"{self.url}/api/v1/alerts") as answer:
                 alerts = (await answer.json())["data"]["alerts"]
         except aiohttp.ClientError:
             return set()
@@ -124,18 +124,21 @@ class Prometheus:
 
 
 @asynccontextmanager
-async def prometheus(folder: Path, **targets: str) -> AsyncIterator[Prometheus]:
+async def prometheus(
+    folder: Path, *jobs: Mapping[str, Any], rate: str = "1s", **targets: str
+) -> AsyncIterator[Prometheus]:
     """Run Prometheus with the alerts of the chart, of which each waits seconds in place of minutes and hours.
 
-    ``targets`` are the addresses of processes, by job.
+    ``jobs`` are scrape configurations, ``targets`` the addresses of processes, by job, and ``rate`` is how
+    often they are scraped.
     """
     folder.mkdir()
     _write_rules(folder, [_hurried(rule) for rule in RULES.values()])
-    scraped = [
+    scraped = [dict(job) for job in jobs] + [
         {"job_name": job.replace("_", "-"), "static_configs": [{"targets": addresses.split()}]}
         for job, addresses in targets.items()
     ]
-    often = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"}
+    often = {"scrape_interval": rate, "scrape_timeout": rate, "evaluation_interval": "500ms"}
     document = {"global": often, "rule_files": ["alerts.yaml"], "scrape_configs": scraped}
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(document))
     address = f"127.0.0.1:{free_ports(1)[0]}"

@@ -20,6 +20,7 @@ from towpath.serving.host_port import parse_host_port
 
 if TYPE_CHECKING:
     from towpath.rpc.server import Port
+    from towpath.traffic.prometheus import Target
 
 _APISERVER_FAILS = 429
 """From this HTTP status on, an error is the apiserver's and not the caller's."""
@@ -70,15 +71,45 @@ def plugin(
             show_default=False,
         ),
     ] = None,
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Prometheus that scrapes `towpath serve net` in the members. The page then shows the "
+            "traffic between them.",
+            show_default=False,
+        ),
+    ] = None,
+    prometheus_cluster_label: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Label with the member's name that this Prometheus gives its series."
+        ),
+    ] = "cluster",
+    prometheus_token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Bearer token for Prometheus, read each time.", show_default=False),
+    ] = None,
+    prometheus_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="CA of its certificate, if the system does not trust it.", show_default=False
+        ),
+    ] = None,
     log_format: Annotated[LogFormat, typer.Option(help="Format of the log.")] = LogFormat.JSON,
 ) -> None:
     """Run the plugin, which derives imports and policies from exports, until SIGTERM."""
     if lease is not None and not all(lease.partition("/")[::2]):
         raise UsageError(f"--lease: Invalid value {lease!r}: must be NAMESPACE/NAME.")
+    measured = _prometheus(prometheus, prometheus_cluster_label, prometheus_token_file, prometheus_ca)
     log_as(log_format)
     port = _port(grpc_listen, grpc_cert, grpc_key, grpc_client_ca)
     try:
-        run(_plugin(kubeconfig, context, socket=socket, port=port, health=health, lease=lease))
+        run(
+            _plugin(
+                kubeconfig, context, socket=socket, port=port, health=health, lease=lease, prometheus=measured
+            )
+        )
     except KeyboardInterrupt:
         structlog.get_logger().info("stopped")
 
@@ -98,6 +129,17 @@ def _port(address: str | None, cert: Path | None, key: Path | None, ca: Path | N
     return Port(address, Files(cert, key, ca))
 
 
+def _prometheus(url: str | None, label: str, token: Path | None, ca: Path | None) -> Target | None:
+    """Return what measures the traffic, None without a URL. Raises UsageError."""
+    if url is None:
+        if token or ca:
+            raise UsageError("--prometheus-token-file and --prometheus-ca: Pass --prometheus URL as well.")
+        return None
+    from towpath.traffic.prometheus import target
+
+    return target(url, label, token, ca)
+
+
 async def _plugin(
     kubeconfig: str | None,
     context: str | None,
@@ -106,6 +148,7 @@ async def _plugin(
     port: Port | None,
     health: str | None,
     lease: str | None,
+    prometheus: Target | None,
 ) -> None:
     from towpath.karmada.client import Client
     from towpath.plugin import serve
@@ -118,4 +161,4 @@ async def _plugin(
         except ApiError as error:
             if error.status < _APISERVER_FAILS:
                 raise
-        await serve(client, socket=socket, port=port, health=health, lease=lease)
+        await serve(client, socket=socket, port=port, health=health, lease=lease, prometheus=prometheus)

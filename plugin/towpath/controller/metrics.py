@@ -168,6 +168,12 @@ class Metrics(MetricSet):
             "Services for which the member does not report the view that was derived for it.",
             "cluster",
         )
+        self.traffic_queries: Family[str, Counter] = self.counters(
+            "towpath_traffic_queries_total",
+            "Queries for the requests between members, by outcome: Measured, or the reason why not "
+            "(docs/reasons.md). Only a plugin with viewers asks.",
+            "outcome",
+        )
         self.leader = self.gauge("towpath_leader", "1 in the process that writes, 0 in standby processes.")
         for refusal in Refusal:
             # Prometheus counts from the first sample, so there must be one before the first refusal

@@ -10,7 +10,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import aiohttp
 import msgspec
@@ -21,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from towpath.datapath.world import ServiceName
 from towpath.serving.metric_families import Declared
+from towpath.traffic.flow import ERRORS_TOTAL, REQUESTS_TOTAL, Flow
 
 log = structlog.get_logger()
 
@@ -28,24 +28,14 @@ PERIOD_SECONDS = 5.0
 _PATIENCE = aiohttp.ClientTimeout(total=2.0)
 
 
-class Flow(NamedTuple):
-    """Names what travels. ``cluster`` is the exporting cluster, empty for requests to pods of this one."""
-
-    direction: str
-    namespace: str
-    service: str
-    port: str
-    cluster: str
-
-
 REQUESTS = Declared(
-    "towpath_net_requests_total",
+    REQUESTS_TOTAL,
     "counter",
     Flow._fields,
     "Requests that Envoy has sent to an exporting cluster (egress) or to pods (ingress).",
 )
 ERRORS = Declared(
-    "towpath_net_request_errors_total",
+    ERRORS_TOTAL,
     "counter",
     Flow._fields,
     "Requests without an answer, or with a 5xx.",

@@ -8,6 +8,7 @@ for each revision of the service, whoever else looks at it.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import OrderedDict
@@ -22,15 +23,18 @@ from towpath.page import history
 from towpath.page.explained import explained
 from towpath.page.fleet import Fleet, ServiceId, after
 from towpath.page.frames import Source, State, frame
-from towpath.page.picture import EMPTY, Picture, picture, row_id
+from towpath.page.picture import EMPTY, Picture, picture, row_id, without_traffic
 from towpath.proto.v1alpha1.inventory_pb2 import WatchFleetResponse
 from towpath.proto.v1alpha1.service_pb2 import Explanation
+from towpath.rules.reasons import TrafficReason
 
 log = structlog.get_logger()
 
 Watch = Callable[[], AsyncIterator[WatchFleetResponse]]
 Explain = Callable[[ServiceId], Awaitable[Explanation]]
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.5, 10.0
+TRAFFIC_SECONDS = 60.0
+"""Time without the plugin after which the traffic of then says nothing about now."""
 MAX_EXPLANATIONS = 256
 """Chains that are remembered."""
 MAX_CALLS = 4
@@ -45,6 +49,7 @@ class Feed:
         self._watch, self._explain = watch, explain
         self.state = State(1, source=Source(since=_now(), problem="The plugin has not answered yet."))
         self.changed = asyncio.Event()
+        self._heard = math.inf
         self._frames: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._explanations: OrderedDict[tuple[ServiceId, str], asyncio.Task[bytes]] = OrderedDict()
         self._calls = asyncio.Semaphore(MAX_CALLS)
@@ -67,6 +72,7 @@ class Feed:
         fleet = Fleet()
         async for part in self._watch():
             fleet = after(fleet, part)
+            self._heard = time.monotonic()
             if part.complete:
                 self._show(picture(fleet, self.state.picture))
 
@@ -85,12 +91,14 @@ class Feed:
         self._publish(state._replace(picture=now, source=source, history=entries))
 
     def _lose(self, problem: str) -> None:
-        source = self.state.source
+        source, shown = self.state.source, self.state.picture
         if source.connected:
             log.warning("the stream of the plugin has ended", reason=problem)
         since = _now() if source.connected else source.since
-        if (lost := Source(since=since, problem=problem)) != source:
-            self._publish(self.state._replace(source=lost))
+        if time.monotonic() - self._heard > TRAFFIC_SECONDS:
+            shown = without_traffic(shown, TrafficReason.PLUGIN_LOST)
+        if (lost := Source(since=since, problem=problem)) != source or shown is not self.state.picture:
+            self._publish(self.state._replace(source=lost, picture=shown))
 
     def _publish(self, state: State) -> None:
         self.state = state._replace(number=self.state.number + 1)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from towpath.proto.v1alpha1.inventory_pb2 import FleetService, ServiceName, ServiceSummary, WatchFleetResponse
+from towpath.page.traffic import NOTHING, Carried, carried_after
+from towpath.proto.v1alpha1.inventory_pb2 import (
+    FleetService,
+    ServiceName,
+    ServiceSummary,
+    TrafficMeasurement,
+    WatchFleetResponse,
+)
 from towpath.proto.v1alpha1.service_pb2 import Cluster
 
 NONE: Mapping[str, Cluster] = {}
@@ -20,10 +27,15 @@ class ServiceId(NamedTuple):
 
 
 class Fleet(NamedTuple):
-    """Members by name, and exported services. Messages in it are never changed."""
+    """Members by name, exported services, and the requests between members. Messages in it are never changed.
+
+    ``measurement`` is None for a plugin that does not report traffic.
+    """
 
     clusters: Mapping[str, Cluster] = NONE
     services: Mapping[ServiceId, FleetService] = {}
+    carried: Carried = NOTHING
+    measurement: TrafficMeasurement | None = None
 
 
 def after(fleet: Fleet, part: WatchFleetResponse) -> Fleet:
@@ -35,7 +47,9 @@ def after(fleet: Fleet, part: WatchFleetResponse) -> Fleet:
         clusters.pop(name, None)
     for gone in part.gone_services:
         services.pop(_id(gone), None)
-    return Fleet(clusters, services)
+    is_measured = part.HasField("traffic_measurement")
+    measurement = part.traffic_measurement if is_measured else fleet.measurement
+    return Fleet(clusters, services, carried_after(fleet.carried, part), measurement)
 
 
 def _id(named: ServiceSummary | ServiceName) -> ServiceId:

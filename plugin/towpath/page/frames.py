@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from towpath.page.history import Change
-from towpath.page.picture import EMPTY, Picture, Row
+from towpath.page.picture import EMPTY, Picture
+from towpath.page.row import Row
+from towpath.page.traffic import Flows
 
 
 class Source(Row, frozen=True):
@@ -43,12 +45,30 @@ def frame(before: State | None, now: State) -> bytes:
         different["services"] = services
     if gone := [key for key in old.services if key not in new.services]:
         different["gone"] = gone
+    different |= _traffic(old, new)
     if before.source != now.source:
         different["source"] = now.source
     last = before.history[-1].number if before.history else 0
     if changes := [change for change in now.history if change.number > last]:
         different["changes"] = changes
     return _encode(different)
+
+
+def _traffic(old: Picture, new: Picture) -> dict[str, Any]:
+    different: dict[str, Any] = {}
+    if old.traffic != new.traffic:
+        different["traffic"] = new.traffic
+    if old.flows is new.flows:
+        return different
+    if flows := {pair: rate for pair, rate in new.flows.items() if old.flows.get(pair) != rate}:
+        different["flows"] = _listed(flows)
+    if gone := [pair for pair in old.flows if pair not in new.flows]:
+        different["goneFlows"] = gone
+    return different
+
+
+def _listed(flows: Flows) -> list[tuple[int, int, float, float | None]]:
+    return [(*pair, *rate) for pair, rate in flows.items()]
 
 
 def _is_other(old: object, new: object) -> bool:
@@ -60,6 +80,8 @@ def _whole(state: State) -> dict[str, Any]:
         "number": state.number,
         "members": state.picture.members,
         "services": list(state.picture.services.values()),
+        "traffic": state.picture.traffic,
+        "flows": _listed(state.picture.flows),
         "source": state.source,
         "changes": state.history,
     }

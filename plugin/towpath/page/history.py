@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from towpath.page.picture import Member, Picture, Row, Service
+from towpath.page.picture import Member, Picture, Service
+from towpath.page.row import Row
 
 LENGTH = 200
 """Changes that are remembered."""

@@ -12,15 +12,13 @@ import msgspec
 
 from towpath.model.condition import CONFLICT, FALSE, TRUE, VALID
 from towpath.page.fleet import Fleet, ServiceId
+from towpath.page.row import Row
+from towpath.page.traffic import Carried, Flows, Traffic, flows, traffic, unknown
 from towpath.proto.v1alpha1 import service_pb2 as pb
 from towpath.proto.v1alpha1.inventory_pb2 import FleetService
-from towpath.rules.reasons import ConditionReason
+from towpath.rules.reasons import ConditionReason, TrafficReason
 
 _TAGS = {(CONFLICT, TRUE): "conflict", (VALID, FALSE): "invalid"}
-
-
-class Row(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """Base of all rows: what has its default is not sent."""
 
 
 class Member(Row, frozen=True):
@@ -72,11 +70,14 @@ class Service(Row, frozen=True):
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """The rows. ``drawn`` are the messages that ``services`` were made of."""
+    """The rows, and the requests between members. ``drawn`` and ``carried`` are what they were made of."""
 
     members: tuple[Member, ...] = ()
     services: Mapping[str, Service] = {}
     drawn: Mapping[str, FleetService] = {}
+    flows: Flows = {}
+    carried: Carried = {}
+    traffic: Traffic = unknown(TrafficReason.NOT_REPORTED)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -97,7 +98,16 @@ def picture(fleet: Fleet, before: Picture = EMPTY) -> Picture:
         key: kept.services[key] if kept.drawn.get(key) is message else _service(key, message, places)
         for key, message in drawn.items()
     }
-    return Picture(members, services, drawn)
+    is_carried = kept is before and before.carried is fleet.carried
+    shown = before.flows if is_carried else flows(fleet.carried, places)
+    return Picture(members, services, drawn, shown, fleet.carried, traffic(fleet.measurement))
+
+
+def without_traffic(seen: Picture, reason: TrafficReason) -> Picture:
+    """Return a picture of which the traffic is unknown; the same one if it is so already."""
+    if seen.traffic == unknown(reason):
+        return seen
+    return msgspec.structs.replace(seen, flows={}, carried={}, traffic=unknown(reason))
 
 
 def row_id(service: ServiceId) -> str:

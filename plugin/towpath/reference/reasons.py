@@ -18,6 +18,7 @@ from towpath.rules.reasons import (
     PolicyReason,
     Reason,
     RouteReason,
+    TrafficReason,
 )
 
 _SECTIONS: tuple[tuple[str, str, type[Reason]], ...] = (
@@ -55,6 +56,11 @@ _SECTIONS: tuple[tuple[str, str, type[Reason]], ...] = (
         "Routes on members' own gateways",
         "Reasons of `Ready=False` where `towpath.io/gateway-route` names a gateway of a member.",
         RouteReason,
+    ),
+    (
+        "Traffic that is unknown",
+        "Why the [page](page.md#traffic) and `WatchFleet` have no rates of requests between clusters.",
+        TrafficReason,
     ),
     (
         "Endpoints that a migration waits for",

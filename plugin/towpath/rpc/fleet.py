@@ -20,6 +20,8 @@ from towpath.proto.v1alpha1.service_pb2 import Cluster
 from towpath.review.explanation import Explainer
 from towpath.review.lookup import in_order
 from towpath.rpc import convert
+from towpath.rpc.traffic import SentTraffic
+from towpath.traffic.meter import Meter
 
 BATCH_SIZE = 20
 """Services that are explained before the event loop runs other tasks."""
@@ -37,13 +39,14 @@ _SETTLED = {LinkState.OK, LinkState.LEFT_OUT}
 class FleetWatch:
     """The cluster set as one client knows it, and what is due to be looked at."""
 
-    def __init__(self, inventory: Inventory, explainer: Explainer) -> None:
+    def __init__(self, inventory: Inventory, explainer: Explainer, meter: Meter) -> None:
         self._inventory, self._world, self._explainer = inventory, inventory.world, explainer
+        self._meter, self._traffic = meter, SentTraffic(meter)
         self._due: dict[ServiceKey, None] = dict.fromkeys(in_order(inventory.world))
         self._revisions: dict[ServiceKey, int] = {}
         self._look_again: dict[ServiceKey, float] = {}
         self._clusters: dict[str, Cluster] = {}
-        self._is_fleet_due = True
+        self._is_fleet_due = self._is_traffic_due = True
         self._changed = asyncio.Event()
         self._stopped = asyncio.Event()
 
@@ -57,27 +60,32 @@ class FleetWatch:
         self._inventory.listeners.append(self._on_touch)
         self._world.listeners.append(self._on_change)
         try:
-            is_complete = False
-            while not self._stopped.is_set():
-                began = time.thread_time()
-                response = self._batch(time.time())
-                is_complete = response.complete = is_complete or not self._due
-                spent = time.thread_time() - began
-                if response.ByteSize() > _EMPTY_BYTES or is_complete:
-                    yield response
-                await asyncio.sleep(spent * _REST if is_complete else 0)
-                while is_complete and not self._stopped.is_set() and not await self._is_something_due():
-                    yield pb.WatchFleetResponse(complete=True)
+            with self._meter.watching(self._on_traffic):
+                is_complete = False
+                while not self._stopped.is_set():
+                    began = time.thread_time()
+                    response = self._batch(time.time())
+                    is_complete = response.complete = is_complete or not (self._due or self._traffic.is_due)
+                    spent = time.thread_time() - began
+                    if response.ByteSize() > _EMPTY_BYTES or is_complete:
+                        yield response
+                    await asyncio.sleep(spent * _REST if is_complete else 0)
+                    while is_complete and not self._stopped.is_set() and not await self._is_something_due():
+                        yield pb.WatchFleetResponse(complete=True)
         finally:
             self._inventory.listeners.remove(self._on_touch)
             self._world.listeners.remove(self._on_change)
 
     def _batch(self, now: float) -> pb.WatchFleetResponse:
-        """Return what differs of the members and of some of the services that are due."""
+        """Return what differs of the members, and of some of the services and pairs that are due."""
         response = pb.WatchFleetResponse()
         if self._is_fleet_due:
-            self._is_fleet_due = False
+            self._is_fleet_due, self._is_traffic_due = False, True
             self._put_clusters(response)
+        if self._is_traffic_due:
+            self._is_traffic_due = False
+            self._traffic.look(self._clusters)
+        self._traffic.put(response)
         for key in list(self._due)[:BATCH_SIZE]:
             del self._due[key]
             self._put_service(response, key, now)
@@ -107,7 +115,7 @@ class FleetWatch:
 
     async def _is_something_due(self) -> bool:
         """Wait until something is due, or until the client has to hear of the plugin."""
-        if not self._due and not self._is_fleet_due:
+        if not self._due and not self._is_fleet_due and not self._traffic.is_due:
             self._changed.clear()
             patience = min(self._look_again.values(), default=math.inf) - time.time()
             try:
@@ -124,6 +132,10 @@ class FleetWatch:
         if isinstance(due, ServiceKey):
             self._due[due] = None
             self._changed.set()
+
+    def _on_traffic(self) -> None:
+        self._is_traffic_due = True
+        self._changed.set()
 
     def _on_change(self, touched: Set[ServiceKey]) -> None:
         self._due.update(dict.fromkeys(touched))

@@ -22,6 +22,7 @@ from towpath.rpc.errors import not_found, not_in_sync, stopping
 from towpath.rpc.fleet import BATCH_SIZE, FleetWatch
 from towpath.rpc.service_lookup import service_key
 from towpath.rpc.watching import Watches
+from towpath.traffic.meter import Meter
 
 EXPORT_GONE = "EXPORT_GONE"
 _ROLLOUT_SECONDS = 1.0
@@ -32,8 +33,11 @@ derivation, so nothing else tells of them."""
 class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
     """Answers from a world. Every call fails until that is ``in_sync``."""
 
-    def __init__(self, inventory: Inventory, explainer: Explainer, in_sync: Callable[[], bool]) -> None:
+    def __init__(
+        self, inventory: Inventory, explainer: Explainer, meter: Meter, in_sync: Callable[[], bool]
+    ) -> None:
         self._inventory = inventory
+        self._meter = meter
         self._world = inventory.world
         self._explainer = explainer
         self._in_sync = in_sync
@@ -105,7 +109,7 @@ class InventoryServicer(inventory_pb2_grpc.InventoryServicer):
         self._check()
         if self._watches.is_stopped:
             raise stopping()
-        watch = FleetWatch(self._inventory, self._explainer)
+        watch = FleetWatch(self._inventory, self._explainer, self._meter)
         self._fleet_watches.add(watch)
         try:
             async for response in watch.responses():

@@ -34,6 +34,7 @@ from towpath.rpc.interceptor import Interceptor
 from towpath.rpc.inventory import InventoryServicer
 from towpath.rpc.planner import Live, PlannerServicer
 from towpath.rpc.reviewer import ReviewerServicer
+from towpath.traffic.meter import Meter
 
 log = structlog.get_logger()
 SERVICES: tuple[str, ...] = tuple(
@@ -79,8 +80,8 @@ class Port(NamedTuple):
 class PluginServer:
     """The server, as an async context manager.
 
-    ``live`` reads the objects of Karmada for plans. Raises on entering SocketUnusable if the socket or port
-    cannot be used, and UsageError if the certificates cannot be used."""
+    ``live`` reads the objects of Karmada for plans, and ``meter`` measures the traffic. Raises on entering
+    SocketUnusable if the socket or port cannot be used, and UsageError if the certificates cannot be used."""
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class PluginServer:
         live: Live,
         *,
         explainer: Explainer | None = None,
+        meter: Meter | None = None,
         socket: Path | None = None,
         port: Port | None = None,
     ) -> None:
@@ -103,7 +105,7 @@ class PluginServer:
             return self._is_in_sync
 
         explainer = explainer or Explainer(inventory)
-        self._inventory = InventoryServicer(inventory, explainer, in_sync)
+        self._inventory = InventoryServicer(inventory, explainer, meter or Meter(), in_sync)
         self._planner = PlannerServicer(inventory.world, explainer, live, in_sync)
         self._reviewer = ReviewerServicer(inventory, aggregation, in_sync)
         self._health = HealthServicer(("", *SERVICES))

@@ -440,6 +440,48 @@ class RouteReason(Reason):
     )
 
 
+class TrafficReason(Reason):
+    """Why the requests between clusters are unknown."""
+
+    NO_PROMETHEUS = (
+        "NoPrometheus",
+        "The plugin has no Prometheus to ask for the traffic.",
+        "Pass --prometheus to `towpath serve plugin`, or set plugin.prometheus.url in the chart.",
+    )
+    NOT_MEASURED_YET = "NotMeasuredYet", "Prometheus has not answered the plugin yet."
+    NOT_REPORTED = (
+        "NotReported",
+        "The plugin has reported no traffic.",
+        "If it is of an older version, update it.",
+    )
+    PLUGIN_LOST = "PluginLost", "The plugin has not reported for a minute."
+    UNREACHABLE = (
+        "PrometheusUnreachable",
+        "Prometheus does not answer the plugin.",
+        "Check that it runs, and that the pods of the plugin reach its address and trust its certificate.",
+    )
+    REFUSED = (
+        "PrometheusRefuses",
+        "Prometheus does not answer the query.",
+        "Check the URL, which has neither the path /api/v1 nor a redirect, and the token.",
+    )
+    BAD_CREDENTIALS = (
+        "InvalidCredentials",
+        "The token or the CA for Prometheus cannot be used.",
+        "Check --prometheus-token-file and --prometheus-ca.",
+    )
+    INVALID_ANSWER = (
+        "InvalidAnswer",
+        "The answer is not one of Prometheus to this query, or is too large.",
+        "Check the URL, and what the log of the plugin says.",
+    )
+    NO_SERIES = (
+        "NoSeries",
+        "Prometheus has no requests of the data path between two members.",
+        "Check that it scrapes the agents, and that --prometheus-cluster-label has the members' names.",
+    )
+
+
 class MigrationReason(Reason):
     """Why an endpoint that another control plane has written would be missing from Karmada's import."""
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.fleets import DIALECT, Plugin, cluster, service
+from tests.support.fleets import DIALECT, Plugin, cluster, measured, requests, service
 from tests.support.waiting import until
 from towpath.errors import NotFound, Unreachable
 from towpath.page import feed as module
@@ -109,6 +109,48 @@ async def test_while_a_plugin_is_away_nobody_is_woken(feed: Feed, plugin: Plugin
 
     await until(refusals, lambda seen: seen > refused + 3)
     assert (feed.state.number, feed.state.source.since) == (number, since)
+
+
+async def test_the_traffic_of_a_plugin_that_is_away_grows_old(
+    feed: Feed, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin.tell(measured(requests("b", "a", 5.0)))
+
+    async def look() -> State:
+        return feed.state
+
+    known = await until(look, lambda state: state.picture.flows == {(1, 0): (5.0, 0.0)})
+    assert known.picture.traffic.reason == ""
+    plugin.stop()
+    lost = await seen(feed, connected=False)
+    assert lost.picture.flows, "a minute has not passed"
+    monkeypatch.setattr(module, "TRAFFIC_SECONDS", 0.0)
+    old = await until(look, lambda state: not state.picture.flows)
+    assert old.picture.traffic.reason == "PluginLost"
+    assert old.picture.services, "only the traffic is unknown"
+    assert json.loads(feed.frame(lost))["goneFlows"] == [[1, 0]]
+    plugin.start()
+    again = await until(look, lambda state: bool(state.picture.flows))
+    assert again.picture.traffic.reason == ""
+
+
+async def test_a_plugin_that_comes_late_has_no_history(
+    plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TRAFFIC_SECONDS", "FIRST_RETRY_SECONDS", "LAST_RETRY_SECONDS"):
+        monkeypatch.setattr(module, name, 0.0)
+    plugin.stop()
+    feed = Feed(plugin.watch, plugin.explain)
+    running = asyncio.create_task(feed.run())
+
+    async def refusals() -> int:
+        return plugin.refused
+
+    await until(refusals, lambda number: number > 2)
+    assert feed.state.picture.traffic.reason == "NotReported"
+    plugin.start()
+    assert (await seen(feed)).history == ()
+    running.cancel()
 
 
 async def test_viewers_with_the_same_state_share_a_frame(feed: Feed, plugin: Plugin) -> None:

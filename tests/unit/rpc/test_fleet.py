@@ -19,6 +19,7 @@ from towpath.proto.v1alpha1 import inventory_pb2 as pb
 from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
 from towpath.review.explanation import Explainer
 from towpath.rpc import client, fleet
+from towpath.traffic.meter import Meter
 
 pytestmark = pytest.mark.timeout(60)
 WEB = exported("web", "a", "b")
@@ -163,7 +164,7 @@ async def test_a_storm_of_changes_leaves_the_controller_its_time(
     worked = iter(range(1000))
     monkeypatch.setattr(asyncio, "sleep", noted)
     monkeypatch.setattr(time, "thread_time", lambda: float(next(worked)))
-    watch = fleet.FleetWatch(inventory, Explainer(inventory))
+    watch = fleet.FleetWatch(inventory, Explainer(inventory), Meter())
     responses = watch.responses()
     await anext(responses)
     tell(inventory, binding(WEB[1], "a"))

@@ -32,6 +32,7 @@ from towpath.proto.v1alpha1.inventory_pb2_grpc import InventoryStub
 from towpath.proto.v1alpha1.service_pb2 import Explanation
 from towpath.review.explanation import Explainer
 from towpath.rpc.inventory import InventoryServicer
+from towpath.traffic.meter import Meter
 
 pytestmark = pytest.mark.timeout(30)
 FLEET = clusters("a", "b", "c")
@@ -91,7 +92,7 @@ async def test_services_are_listed_in_short(tmp_path: Path) -> None:
 async def test_a_list_of_many_lets_others_have_a_turn() -> None:
     many = [obj for number in range(400) for obj in exported(f"web-{number}", "a", "b")]
     inventory = knowing(*FLEET, *many)
-    servicer = InventoryServicer(inventory, Explainer(inventory), lambda: True)
+    servicer = InventoryServicer(inventory, Explainer(inventory), Meter(), lambda: True)
     call = asyncio.ensure_future(servicer.ListServices(pb.ListServicesRequest(), NO_CONTEXT))
     turns = 0
     while not call.done():

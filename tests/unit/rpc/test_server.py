@@ -34,6 +34,7 @@ from towpath.rpc import client, socketfile
 from towpath.rpc.credentials import Files
 from towpath.rpc.errors import NOT_IN_SYNC
 from towpath.rpc.server import SERVICES, Port
+from towpath.traffic.prometheus import Target
 
 WEB_KEY = ServiceKey(Dialect.FLOMESH, "shop", "web")
 NEW_KEY = ServiceKey(Dialect.MULTICLUSTER, "shop", "cart")
@@ -395,6 +396,29 @@ async def test_the_plugin_answers_in_sync_and_stops_on_cancellation(
         with pytest.raises(asyncio.CancelledError):
             await plugin
     assert not path.exists()
+
+
+async def test_the_plugin_asks_its_prometheus(empty_karmada: Client, path: Path) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": []}})
+
+    app = web.Application()
+    app.router.add_get("/api/v1/query", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    at = Target("http://{}:{}".format(*runner.addresses[0]))
+    plugin = asyncio.create_task(serve(empty_karmada, socket=path, prometheus=at))
+    try:
+        await until(lambda: client.is_serving(f"unix:{path}"), bool)
+        async with asyncio.timeout(30):
+            async for part in client.watch_fleet(f"unix:{path}"):
+                if part.traffic_measurement.measured_at:
+                    break
+    finally:
+        plugin.cancel()
+        await asyncio.wait({plugin})
+        await runner.cleanup()
 
 
 async def command(*args: str) -> tuple[int, str, str]:

@@ -21,6 +21,11 @@
 {{- fail "page.tls.secretName: Required value with page.clientCa.secretName. Name a Secret of the type kubernetes.io/tls." -}}
 {{- end -}}
 {{- end -}}
+{{- range $name := list "token" "ca" -}}
+{{- if and (index $.Values.plugin.prometheus $name).secretName (not (hasPrefix "https://" $.Values.plugin.prometheus.url)) -}}
+{{- fail (printf "plugin.prometheus.%s.secretName: plugin.prometheus.url has no TLS. Set a URL with https, or remove the value." $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.webhook.service.nodePort (eq .Values.webhook.service.type "ClusterIP") -}}
 {{- fail "webhook.service.nodePort: A Service of type ClusterIP has none. Set webhook.service.type to NodePort or LoadBalancer." -}}
 {{- end -}}

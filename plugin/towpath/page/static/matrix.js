@@ -2,15 +2,18 @@
 // the more services go that way. A cell in another colour has services that are not in place.
 import { BROKEN, PENDING, IN_PLACE } from "./pairs.js";
 import { standing } from "./store.js";
+import { flow, ofPair, perSecond, unknown } from "./traffic.js";
 
 const LABELS_FROM = 13; // pixels of a cell from which names fit beside it
 const NUMBERS_FROM = 24;
+const RATES_FROM = 36;
 const LARGEST = 48;
 const BROADEST = 2.4; // widths of a cell, in heights
 
 export class Matrix {
   #members = [];
   #pairs = null;
+  #store = null;
   #cursor = null;
   #isDue = false;
 
@@ -27,9 +30,11 @@ export class Matrix {
     new ResizeObserver(() => this.#later()).observe(this.box);
   }
 
-  show(members, pairs) {
+  show(store, pairs) {
+    const { members } = store;
     this.#members = members;
     this.#pairs = pairs;
+    this.#store = store;
     if (this.#cursor && Math.max(...this.#cursor) >= members.length) this.#cursor = null;
     this.#later();
     this.#tell();
@@ -106,7 +111,9 @@ export class Matrix {
     pen.fillStyle = strength > 0.6 ? colours["on-strong"] : colours.text;
     pen.textAlign = "center";
     pen.textBaseline = "middle";
-    pen.fillText(shared, x + width / 2, y + height / 2 + 1);
+    const rate = height >= RATES_FROM && !unknown(this.#store) && flow(this.#store, importer, exporter);
+    pen.fillText(shared, x + width / 2, y + height / 2 + (rate ? -7 : 1));
+    if (rate) pen.fillText(perSecond(rate), x + width / 2, y + height / 2 + 9, width - 4);
   }
 
   #labels(colours) {
@@ -177,7 +184,8 @@ export class Matrix {
     const place = exporter * this.#pairs.size + importer;
     const [shared, behind] = [this.#pairs.shared[place], this.#pairs.behind[place]];
     const services = `${shared} service${shared === 1 ? "" : "s"}`;
-    return this.told(`${from} → ${to}: ${services}${behind ? `, ${behind} not in place` : ""}`);
+    const traffic = ofPair(this.#store, importer, exporter, shared);
+    return this.told(`${from} → ${to}: ${services}${behind ? `, ${behind} not in place` : ""}${traffic}`);
   }
 
   #open(cell) {

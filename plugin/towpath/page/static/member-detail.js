@@ -3,6 +3,7 @@ import { el, mark, words } from "./dom.js";
 import { ofService, write } from "./route.js";
 import { standing } from "./store.js";
 import { ago, local } from "./time.js";
+import { received, said, sent, unknown } from "./traffic.js";
 
 const MOST = 50;
 
@@ -19,6 +20,7 @@ export function memberDetail(store, name) {
       ["Address", member.gatewayIp || "none"],
       ["Configured by", member.gatewaySource],
       ["Imports", (member.dialects ?? []).join(", ") || "nothing: it serves no ServiceImport"],
+      ...traffic(store, name),
     ]),
     el("p", { class: "links" },
       el("a", { href: write({ member: name, q: `exporter:${name}` }) }, "Services that it exports"),
@@ -32,6 +34,14 @@ function sentence(member, state) {
   if (state === "Drained") return "Drained: its endpoints are taken out of every import.";
   if (state === "NoGateway") return member.gateway ? `The name of its gateway is not resolved.` : "Without a gateway it exports nothing.";
   return words[state];
+}
+
+function traffic(store, name) {
+  const why = unknown(store);
+  if (why) return [["Traffic", `Unknown. ${why}`]];
+  const place = store.members.findIndex((member) => member.name === name);
+  return [["Sends", sent(store, place)], ["Answers", received(store, place)]].map(
+    ([title, rate]) => [title, rate ? said(rate) : "not measured"]);
 }
 
 export function facts(pairs) {

@@ -11,8 +11,9 @@ import { drawMember, drawService } from "./rows.js";
 import { findsMember, findsService, parse } from "./search.js";
 import { Store } from "./store.js";
 import { follow } from "./stream.js";
-import { ago, local } from "./time.js";
+import { ago, clock, local } from "./time.js";
 import { totals } from "./totals.js";
+import { unknown } from "./traffic.js";
 
 const ROW = 36;
 const TALL_ROW = 52;
@@ -21,6 +22,7 @@ const search = byId("search");
 const isNarrow = matchMedia("(max-width: 1099px)");
 const detail = new Detail(byId("detail"), byId("detail-content"), store);
 let connection = "connecting";
+let whyUnknown = "";
 
 const services = new List(byId("services-list"), isNarrow.matches ? TALL_ROW : ROW, {
   draw: drawService,
@@ -45,6 +47,7 @@ function showData() {
   totals(byId("totals"), store);
   changes(byId("changes-list"), store);
   showFound();
+  showTraffic();
   detail.refresh();
   document.body.classList.toggle("loaded", store.isLoaded);
 }
@@ -65,9 +68,19 @@ function showFound() {
   const shown = named.length ? named : rows;
   services.show(found.map((service) => ({ service, members: store.members })));
   members.show(shown);
-  matrix.show(store.members, pairs);
+  matrix.show(store, pairs);
   byId("services-count").textContent = share(found.length, store.services.size);
   byId("members-count").textContent = share(shown.length, store.members.length);
+}
+
+function showTraffic() {
+  const why = unknown(store);
+  const line = byId("traffic");
+  line.textContent = why
+    ? `Traffic unknown. ${why}`
+    : `Requests per second of all services, measured at ${clock(store.traffic.at)}`;
+  line.title = line.textContent;
+  whyUnknown = why;
 }
 
 const ORDER = ["Broken", "Pending", "LeftOut", "OK"];
@@ -125,7 +138,7 @@ isNarrow.addEventListener("change", () => services.resize(isNarrow.matches ? TAL
 byId("tabs").addEventListener("click", (event) => event.target.dataset.tab && tab(event.target.dataset.tab));
 byId("close").addEventListener("click", () => go({ q: read().q }));
 byId("help-button").addEventListener("click", () => byId("help").showModal());
-setInterval(showLive, 10000);
+setInterval(() => (unknown(store) === whyUnknown ? showLive() : later()), 10000);
 keys({ search, close: () => go({ q: read().q }) });
 tab("services");
 showRoute();

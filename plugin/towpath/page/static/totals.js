@@ -2,6 +2,7 @@
 import { el, mark, words } from "./dom.js";
 import { standing } from "./store.js";
 import { write } from "./route.js";
+import { isOn, said, sum, unknown } from "./traffic.js";
 
 export function totals(box, store) {
   const members = tally(store.members, standing);
@@ -11,8 +12,16 @@ export function totals(box, store) {
     ...["Lost", "Drained", "NoGateway"].map((state) => number(members.get(state), state, words[state].toLowerCase())),
     el("span", { class: "total" }, el("b", {}, store.services.size), " services"),
     ...["OK", "LeftOut", "Pending", "Broken"].map((state) => number(services.get(state), state, words[state].toLowerCase())),
+    traffic(store),
   ];
   box.replaceChildren(...parts.filter(Boolean));
+}
+
+function traffic(store) {
+  if (!store.isLoaded || !isOn(store)) return null;
+  const why = unknown(store);
+  const all = why ? null : sum(store.flows.values());
+  return el("span", { class: "total", title: why || "Between members, by the data path" }, all ? said(all) : why ? "traffic unknown" : "traffic not measured");
 }
 
 function number(count, state, word) {

@@ -250,6 +250,9 @@ class WatchFleetResponse(_message.Message):
     SERVICES_FIELD_NUMBER: _builtins.int
     GONE_SERVICES_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
+    TRAFFIC_FIELD_NUMBER: _builtins.int
+    GONE_TRAFFIC_FIELD_NUMBER: _builtins.int
+    TRAFFIC_MEASUREMENT_FIELD_NUMBER: _builtins.int
     complete: _builtins.bool
     """Whether the client has received the whole first state."""
     @_builtins.property
@@ -268,6 +271,22 @@ class WatchFleetResponse(_message.Message):
     def gone_services(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceName]:
         """The services that are gone."""
 
+    @_builtins.property
+    def traffic(self) -> _containers.RepeatedCompositeFieldContainer[Global___Traffic]:
+        """The requests between members, for pairs that are new or where the rate has changed by more than a tenth. A pair that
+        has never been sent has not been measured: that is not the same as a rate of 0.
+        """
+
+    @_builtins.property
+    def gone_traffic(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClusterPair]:
+        """Pairs that are not measured any more: neither their rate nor its last value is known."""
+
+    @_builtins.property
+    def traffic_measurement(self) -> Global___TrafficMeasurement:
+        """How the rates have been measured. In the first state, and when it has changed. Not set by plugins of older
+        versions.
+        """
+
     def __init__(
         self,
         *,
@@ -276,14 +295,111 @@ class WatchFleetResponse(_message.Message):
         services: _abc.Iterable[Global___FleetService] | None = ...,
         gone_services: _abc.Iterable[Global___ServiceName] | None = ...,
         complete: _builtins.bool = ...,
+        traffic: _abc.Iterable[Global___Traffic] | None = ...,
+        gone_traffic: _abc.Iterable[Global___ClusterPair] | None = ...,
+        traffic_measurement: Global___TrafficMeasurement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["traffic_measurement", b"traffic_measurement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clusters", b"clusters", "complete", b"complete", "gone_clusters", b"gone_clusters", "gone_services", b"gone_services", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clusters", b"clusters", "complete", b"complete", "gone_clusters", b"gone_clusters", "gone_services", b"gone_services", "gone_traffic", b"gone_traffic", "services", b"services", "traffic", b"traffic", "traffic_measurement", b"traffic_measurement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchFleetResponse: _TypeAlias = WatchFleetResponse  # noqa: Y015
+
+@_typing.final
+class ClusterPair(_message.Message):
+    """Two members, of which one sends requests to the other by the data path."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORTER_FIELD_NUMBER: _builtins.int
+    EXPORTER_FIELD_NUMBER: _builtins.int
+    importer: _builtins.str
+    """Name of the cluster that sends the requests."""
+    exporter: _builtins.str
+    """Name of the cluster that answers them."""
+    def __init__(
+        self,
+        *,
+        importer: _builtins.str = ...,
+        exporter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exporter", b"exporter", "importer", b"importer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClusterPair: _TypeAlias = ClusterPair  # noqa: Y015
+
+@_typing.final
+class Traffic(_message.Message):
+    """The requests from one member to another, as an average over some minutes, with two digits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORTER_FIELD_NUMBER: _builtins.int
+    EXPORTER_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    ERRORS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    importer: _builtins.str
+    """Name of the cluster that sends the requests."""
+    exporter: _builtins.str
+    """Name of the cluster that answers them."""
+    requests_per_second: _builtins.float
+    """Requests per second."""
+    errors_per_second: _builtins.float
+    """Requests per second without an answer or with a 5xx. Not set if they are not counted."""
+    def __init__(
+        self,
+        *,
+        importer: _builtins.str = ...,
+        exporter: _builtins.str = ...,
+        requests_per_second: _builtins.float = ...,
+        errors_per_second: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_errors_per_second", b"_errors_per_second", "errors_per_second", b"errors_per_second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_errors_per_second", b"_errors_per_second", "errors_per_second", b"errors_per_second", "exporter", b"exporter", "importer", b"importer", "requests_per_second", b"requests_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__errors_per_second: _TypeAlias = _typing.Literal["errors_per_second"]  # noqa: Y015
+    _WhichOneofArgType__errors_per_second: _TypeAlias = _typing.Literal["_errors_per_second", b"_errors_per_second"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__errors_per_second) -> _WhichOneofReturnType__errors_per_second | None: ...
+
+Global___Traffic: _TypeAlias = Traffic  # noqa: Y015
+
+@_typing.final
+class TrafficMeasurement(_message.Message):
+    """The measurement that the rates are from. The plugin asks a Prometheus every 15 s. After a minute without an answer every
+    pair is gone.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURED_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    measured_at: _builtins.str
+    """Time of the last answer (RFC 3339). Empty if the rates are unknown."""
+    reason: _builtins.str
+    """A word for programs why the rates are unknown, as "NoPrometheus". Empty if they are known."""
+    text: _builtins.str
+    """The problem and the fix, for people."""
+    def __init__(
+        self,
+        *,
+        measured_at: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measured_at", b"measured_at", "reason", b"reason", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrafficMeasurement: _TypeAlias = TrafficMeasurement  # noqa: Y015
 
 @_typing.final
 class ServiceName(_message.Message):

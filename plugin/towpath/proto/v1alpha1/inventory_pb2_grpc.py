@@ -88,9 +88,10 @@ class InventoryServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchFleet(self, request, context):
-        """Watches the cluster set: sends every member and every exported service, and after that what changes. Changes that
-        follow each other closely are sent as one, and so are those while the client does not read. After the first state, a
-        stream takes at most a tenth of a core. The stream ends only with an error:
+        """Watches the cluster set: sends every member, every exported service, and the requests between members if a Prometheus
+        measures them, and after that what changes. Changes that follow each other closely are sent as one, and so are those
+        while the client does not read. After the first state, a stream takes at most a tenth of a core. The stream ends only
+        with an error:
 
         UNAVAILABLE, STOPPING: the plugin is shutting down. Watch again.
         """

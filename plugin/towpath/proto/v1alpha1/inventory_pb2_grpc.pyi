@@ -29,9 +29,10 @@ class InventoryStub:
     UNAVAILABLE, STOPPING: the plugin is shutting down. Watch again.
     """
     WatchFleet: _aio.UnaryStreamMultiCallable[_inventory_pb2.WatchFleetRequest, _inventory_pb2.WatchFleetResponse]
-    """Watches the cluster set: sends every member and every exported service, and after that what changes. Changes that
-    follow each other closely are sent as one, and so are those while the client does not read. After the first state, a
-    stream takes at most a tenth of a core. The stream ends only with an error:
+    """Watches the cluster set: sends every member, every exported service, and the requests between members if a Prometheus
+    measures them, and after that what changes. Changes that follow each other closely are sent as one, and so are those
+    while the client does not read. After the first state, a stream takes at most a tenth of a core. The stream ends only
+    with an error:
 
     UNAVAILABLE, STOPPING: the plugin is shutting down. Watch again.
     """
@@ -75,9 +76,10 @@ class InventoryServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.WatchFleetRequest,
         context: _aio.ServicerContext[_inventory_pb2.WatchFleetRequest, _abc.AsyncIterator[_inventory_pb2.WatchFleetResponse]],
     ) -> _abc.AsyncIterator[_inventory_pb2.WatchFleetResponse]:
-        """Watches the cluster set: sends every member and every exported service, and after that what changes. Changes that
-        follow each other closely are sent as one, and so are those while the client does not read. After the first state, a
-        stream takes at most a tenth of a core. The stream ends only with an error:
+        """Watches the cluster set: sends every member, every exported service, and the requests between members if a Prometheus
+        measures them, and after that what changes. Changes that follow each other closely are sent as one, and so are those
+        while the client does not read. After the first state, a stream takes at most a tenth of a core. The stream ends only
+        with an error:
 
         UNAVAILABLE, STOPPING: the plugin is shutting down. Watch again.
         """
