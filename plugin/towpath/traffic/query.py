@@ -88,7 +88,7 @@ def rates(answer: bytes, label: str, members: Collection[str]) -> Rates:
     found = _rates(_samples(decoded.data.result, label, members))
     if not found and members:
         number = len(decoded.data.result)
-        raise Unmeasured(TrafficReason.NO_SERIES, f"{number} of other clusters" if number else "")
+        raise Unmeasured(TrafficReason.NO_SERIES, f"{number} series of other clusters" if number else "")
     return found
 
 

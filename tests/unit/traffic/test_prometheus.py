@@ -124,7 +124,7 @@ async def test_a_redirect_is_not_followed_with_the_token(tmp_path: Path) -> None
             always(gzip.compress(GOOD), headers={"Content-Encoding": "gzip"}),
             (TrafficReason.INVALID_ANSWER, ""),
         ),
-        (always(GOOD.replace(b'"a"', b'"x"')), (TrafficReason.NO_SERIES, "1 of other clusters")),
+        (always(GOOD.replace(b'"a"', b'"x"')), (TrafficReason.NO_SERIES, "1 series of other clusters")),
     ],
     ids=["HTML", "forbidden", "error", "too large", "large error", "compressed", "strangers"],
 )

@@ -164,7 +164,10 @@ def test_what_is_no_answer_to_the_query(body: bytes) -> None:
     ("found", "detail"),
     [
         ([], ""),
-        ([between("x", "y", "requests", "1"), between("x", "z", "requests", "1")], "2 of other clusters"),
+        (
+            [between("x", "y", "requests", "1"), between("x", "z", "requests", "1")],
+            "2 series of other clusters",
+        ),
     ],
 )
 def test_no_series_of_members_is_no_measurement(found: list[dict[str, Any]], detail: str) -> None:
