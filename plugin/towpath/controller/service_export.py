@@ -107,6 +107,7 @@ class ServiceExports:
         exists = snapshot.service is not None
         if snapshot.terminating:
             # Nothing can be created in the namespace, and what was in flight there no longer counts.
+            self._orphans.forget(snapshot.templates)
             return Decision() if exists else self._gone(snapshot)
         return (
             self._export(snapshot)

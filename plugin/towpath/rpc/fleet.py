@@ -80,7 +80,7 @@ class FleetWatch:
         """Return what differs of the members, and of some of the services and pairs that are due."""
         response = pb.WatchFleetResponse()
         if self._is_fleet_due:
-            self._is_fleet_due, self._is_traffic_due = False, True
+            self._is_fleet_due = False
             self._put_clusters(response)
         if self._is_traffic_due:
             self._is_traffic_due = False
@@ -96,6 +96,7 @@ class FleetWatch:
         clusters = {c.name: c for c in convert.clusters(members, self._explainer.gateway_sources())}
         response.clusters.extend(c for name, c in clusters.items() if c != self._clusters.get(name))
         response.gone_clusters.extend(sorted(self._clusters.keys() - clusters.keys()))
+        self._is_traffic_due |= self._clusters.keys() != clusters.keys()
         self._clusters = clusters
 
     def _put_service(self, response: pb.WatchFleetResponse, key: ServiceKey, now: float) -> None:

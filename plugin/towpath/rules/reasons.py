@@ -463,7 +463,7 @@ class TrafficReason(Reason):
     REFUSED = (
         "PrometheusRefuses",
         "Prometheus does not answer the query.",
-        "Check the URL, which has neither the path /api/v1 nor a redirect, and the token.",
+        "Pass a URL without /api/v1 that does not redirect, and check the token.",
     )
     BAD_CREDENTIALS = (
         "InvalidCredentials",
@@ -472,13 +472,13 @@ class TrafficReason(Reason):
     )
     INVALID_ANSWER = (
         "InvalidAnswer",
-        "The answer is not one of Prometheus to this query, or is too large.",
-        "Check the URL, and what the log of the plugin says.",
+        "The answer is not that of a Prometheus to this query, or it is too large.",
+        "Check the URL, and the line 'traffic not measured' in the log of the plugin.",
     )
     NO_SERIES = (
         "NoSeries",
         "Prometheus has no requests of the data path between two members.",
-        "Check that it scrapes the agents, and that --prometheus-cluster-label has the members' names.",
+        "Check that it scrapes the agents, and that --prometheus-cluster-label names the label of a member.",
     )
 
 

@@ -21,6 +21,9 @@ log = structlog.get_logger()
 PERIOD_SECONDS = 15.0
 MAX_AGE_SECONDS = 60.0
 """Age from which an answer says nothing about the present."""
+_REST, _LONGEST_REST_SECONDS = 9.0, 45.0
+"""An answer that costs much, as no Prometheus gives one, is followed by a rest as long as so many times its
+cost: there is time for the next one before it is too old."""
 MEASURED = "Measured"
 """The outcome of a query that is answered. All others are reasons."""
 
@@ -63,8 +66,11 @@ class Meter:
         try:
             while self._ask is not None:
                 await self._watched.wait()
+                began = time.thread_time()
                 await self._measure(self._ask)
-                await asyncio.sleep(PERIOD_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
+                rest = min(_REST * (time.thread_time() - began), _LONGEST_REST_SECONDS)
+                spread = random.uniform(0.9, 1.1)  # noqa: S311 - of the load
+                await asyncio.sleep(max(PERIOD_SECONDS * spread, rest))
         finally:
             self._cancel_expiry()
 

@@ -7,6 +7,7 @@ body is unpacked, and what a body says reaches the log only in part and viewers 
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Collection
 from pathlib import Path
@@ -25,7 +26,6 @@ DEADLINE_SECONDS = 10.0
 MAX_ANSWER_BYTES = 8 << 20
 """Two series of 200 to 350 bytes for each pair: 12 000 pairs or more."""
 MAX_TOKEN_BYTES = 16 << 10
-_LOGGED_CHARACTERS = 300
 _OK = 200
 
 
@@ -40,18 +40,18 @@ class Target(NamedTuple):
 
 def target(url: str, cluster_label: str, token_file: Path | None, ca: Path | None) -> Target:
     """Return a target as the options name it. Raises UsageError if they cannot be used."""
+    if "@" in url:  # first of all, since other messages repeat the URL
+        raise UsageError(
+            "--prometheus: The URL has a user or a password. Pass a token with --prometheus-token-file."
+        )
     try:
         parts = urlsplit(url)
         is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_usable = False
-    if not is_usable or parts.query or parts.fragment or not url.isprintable():
+    if not is_usable or "?" in url or "#" in url or not url.isprintable():
         raise UsageError(
             f"--prometheus: Invalid value {url!r}: must be http://HOST[:PORT][/PATH] or https://..."
-        )
-    if parts.username is not None or parts.password is not None:
-        raise UsageError(
-            "--prometheus: The URL has a user or a password. Pass a token with --prometheus-token-file."
         )
     if not query.is_label(cluster_label):
         raise UsageError(
@@ -80,11 +80,10 @@ class Prometheus:
             raise Unmeasured(TrafficReason.UNREACHABLE, "timed out") from None
         except aiohttp.ClientConnectorCertificateError:
             raise Unmeasured(TrafficReason.UNREACHABLE, "unknown certificate") from None
-        except aiohttp.ClientConnectorDNSError:
+        except (aiohttp.ClientConnectorDNSError, UnicodeError):  # no name in DNS can be like this
             raise Unmeasured(TrafficReason.UNREACHABLE, "unknown host") from None
         except (aiohttp.ClientError, OSError) as error:
-            seen = repr(error)[:_LOGGED_CHARACTERS]
-            raise Unmeasured(TrafficReason.UNREACHABLE, _cause(error), seen) from None
+            raise Unmeasured(TrafficReason.UNREACHABLE, _cause(error), _seen(error)) from None
         # Half a second for the largest answer, in which others have their turns.
         return await asyncio.to_thread(query.rates, body, self._target.cluster_label, members)
 
@@ -147,7 +146,14 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _cause(error: Exception) -> str:
-    """Return why there is no answer, in words of the operating system."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or "not reached"
-    return "not answered as HTTP"
+    """Return why there is no answer, in words of the operating system: those of asyncio have the address."""
+    if not isinstance(error, aiohttp.ClientConnectorError):
+        return "not answered as HTTP"
+    code = error.os_error.errno
+    return os.strerror(code) if code is not None and code > 0 else "not reached"
+
+
+def _seen(error: Exception) -> str:
+    """Return an error for the log, without the request: that has the token."""
+    seen = error.message if isinstance(error, aiohttp.ClientResponseError) else repr(error)
+    return query.excerpt(seen.encode(errors="replace"))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from towpath.rules.reasons import TrafficReason
+from towpath.text import one_line
 from towpath.traffic.flow import EGRESS, ERRORS_TOTAL, REQUESTS_TOTAL
 from towpath.traffic.rates import Pair, Rate, Rates
 
@@ -62,7 +63,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 def is_label(name: str) -> bool:
     """Return whether series can have this label, and tell by it which member was scraped."""
-    return bool(_LABEL.fullmatch(name)) and name != _RENAMED
+    return bool(_LABEL.fullmatch(name)) and name not in (_RENAMED, _COUNTED)
 
 
 def query(label: str, window_seconds: int = WINDOW_SECONDS) -> str:
@@ -87,13 +88,13 @@ def rates(answer: bytes, label: str, members: Collection[str]) -> Rates:
     found = _rates(_samples(decoded.data.result, label, members))
     if not found and members:
         number = len(decoded.data.result)
-        raise Unmeasured(TrafficReason.NO_SERIES, f"{number} of other clusters" if number else "")
+        raise Unmeasured(TrafficReason.NO_SERIES, f"{number} series of other clusters" if number else "")
     return found
 
 
 def excerpt(answer: bytes) -> str:
-    """Return the beginning of an answer, for the log."""
-    return answer[:_EXCERPT_BYTES].decode("utf-8", "replace")
+    """Return the beginning of an answer on one line, for the log."""
+    return one_line(answer[:_EXCERPT_BYTES].decode("utf-8", "replace"))
 
 
 def _rates(samples: Iterator[_Sample]) -> Rates:
@@ -121,8 +122,12 @@ def _samples(series: list[_Series], label: str, members: Collection[str]) -> Ite
 
 
 def _pair(labels: Mapping[str, str], label: str) -> Pair:
-    """Return the clusters of a series. The agents give the key of the exporting one: its name comes last."""
-    key = labels.get(_RENAMED) or (labels.get(_CLUSTER, "") if label != _CLUSTER else "")
+    """Return the clusters of a series. The agents give the key of the exporting one: its name comes last.
+
+    What is no key is the label of somebody else, in the place of the agents'.
+    """
+    keys = (labels.get(name, "") for name in (_RENAMED, _CLUSTER) if name != label)
+    key = next((key for key in keys if "/" in key), "")
     return Pair(labels.get(label, ""), key.rpartition("/")[2])
 
 

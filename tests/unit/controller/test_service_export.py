@@ -289,6 +289,30 @@ def test_an_import_whose_binding_keeps_a_cluster_is_touched() -> None:
     assert "Touch" not in kinds(reconcile(100.0))
 
 
+def test_an_import_on_which_others_depend_is_not_touched() -> None:
+    """It is where they are, and a touch would change nothing."""
+    reconcile = Pass(*FLEET, USER, *exported("web", "a"))
+    digests = dict(reconcile.apply().digests)
+    template = {**IMPORT, "metadata": {"name": "web", "namespace": "shop", "uid": "uid-of-import"}}
+    bound = binding(template, *digests, reported={name: {"view": view} for name, view in digests.items()})
+    requirer = {"namespace": "shop", "name": "shop-deployment", "clusters": [{"name": "a"}]}
+    tell(reconcile.inventory, {**bound, "spec": {**bound["spec"], "requiredBy": [requirer]}})
+
+    assert not [after for after in (0.0, 3.0, 100.0) if "Touch" in kinds(reconcile(after))]
+
+
+def test_a_claimed_import_is_touched_by_its_rollout_alone() -> None:
+    reconcile = Pass(*FLEET, USER, *exported("web", "a"))
+    rendered = reconcile.apply()
+    reconcile.report(dict(rendered.digests) | {"a": "of before"})
+    template = _stored(rendered.objects[-1])
+    template["metadata"]["annotations"]["propagationpolicy.karmada.io/name"] = "all"
+    tell(reconcile.inventory, template)
+
+    whys = [[s.why for s in reconcile(after).steps if isinstance(s, Touch)] for after in (0.0, 3.0)]
+    assert whys == [["claimed by PropagationPolicy shop/all"], []]
+
+
 def test_an_export_that_changes_again_and_again_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each version is on its way for a moment, and none is lost."""
     web, behind, bound, served = exported("web", "a", "b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -158,3 +159,20 @@ async def test_noise_is_no_change() -> None:
         with noted(meter) as seen:
             await reaches(seen, 3)
             assert seen[2].rates is seen[0].rates
+
+
+async def test_an_answer_that_costs_much_is_followed_by_a_rest() -> None:
+    """A tenth of a core is what a Prometheus that sends byte by byte can have."""
+    began: list[float] = []
+
+    async def ask(members: Collection[str]) -> Rates:
+        began.append(time.monotonic())
+        until_spent = time.thread_time() + 0.02
+        while time.thread_time() < until_spent:
+            pass
+        return {}
+
+    async with measuring(ask) as (meter, _):
+        with noted(meter) as seen:
+            await reaches(seen, 3)
+    assert began[2] - began[0] >= 2 * 0.2

@@ -59,6 +59,7 @@ def test_one_query_asks_for_requests_and_errors(label: str, by: str) -> None:
         ("ländername", False),
         ("__name__", False),
         ("exported_cluster", False),
+        ("towpath_rate", False),
     ],
 )
 def test_a_label_fits_into_the_query(label: str, is_usable: bool) -> None:
@@ -86,7 +87,10 @@ def test_rates_come_with_their_errors() -> None:
         ("member", {"member": "a", "cluster": "r/z/g/b"}, AB),
         # Prometheus has another label `cluster` for its targets: that is not the exporting one.
         ("member", {"member": "a", "cluster": "site-1", "exported_cluster": "r/z/g/b"}, AB),
-        ("cluster", {"cluster": "a", "exported_cluster": "b"}, AB),
+        ("member", {"member": "a", "cluster": "r/z/g/b", "exported_cluster": "site-1"}, AB),
+        # Thanos puts an external label in the place of the agents': it names no exporting cluster.
+        ("member", {"member": "a", "cluster": "b"}, None),
+        ("cluster", {"cluster": "a", "exported_cluster": "b"}, None),
         # Only the label of the agent is there: it cannot be both.
         ("cluster", {"cluster": "r/z/g/b"}, None),
         ("member", {"cluster": "r/z/g/b"}, None),
@@ -160,7 +164,10 @@ def test_what_is_no_answer_to_the_query(body: bytes) -> None:
     ("found", "detail"),
     [
         ([], ""),
-        ([between("x", "y", "requests", "1"), between("x", "z", "requests", "1")], "2 of other clusters"),
+        (
+            [between("x", "y", "requests", "1"), between("x", "z", "requests", "1")],
+            "2 series of other clusters",
+        ),
     ],
 )
 def test_no_series_of_members_is_no_measurement(found: list[dict[str, Any]], detail: str) -> None:

@@ -1,1 +1,1 @@
-"""Orphaned bindings: a binding that a former template left behind is given to the present one."""
+"""Orphaned bindings: one that a former template left goes to the present one, or to the garbage collector."""

@@ -47,6 +47,11 @@ class OrphanBindings:
                 decision += Decision(look_again, steps=(Adopt(template),) if adopt else ())
         return decision
 
+    def forget(self, templates: Iterable[Template]) -> None:
+        """The bindings of these templates end with their namespace."""
+        for template in templates:
+            self._waiting.pop((template.resource, template.name), None)
+
     def look(self, template: Hashable, former: str, now: float) -> tuple[bool, float]:
         """Return whether to take the binding of a template now, and when to look again if nothing changes.
 

@@ -1,7 +1,8 @@
 """When to touch a template that Karmada has processed, and whose result is wrong nevertheless.
 
 Karmada reports such a result as right, and a touch makes it process the template again. Each further touch
-waits longer, and the more is in flight the longer.
+waits longer, and the more is in flight or wrong the longer: when a cluster stops importing, no member lags,
+and the policies of all services have changed.
 
 * A write that times out in a hanging member is lost (lost write): the member holds another version of the
   ServiceExport than Karmada says. ``derivation.derive`` tells the user in the end.
@@ -16,7 +17,7 @@ from __future__ import annotations
 from towpath.controller.backoff import Backoff
 from towpath.controller.decision import Decision, Touch
 from towpath.controller.export_status import export_of, import_of
-from towpath.controller.rollout.load import Load
+from towpath.controller.rollout.load import MAX_PACE, SERVICES_WHEN_BUSY, Load
 from towpath.derivation.stages import clusters_of
 from towpath.inventory.snapshot import Snapshot
 from towpath.model.keys import ServiceKey
@@ -35,6 +36,10 @@ class Schedule:
         self._load, self._first = load, first
         self._backoffs: dict[ServiceKey, tuple[Fault | None, Backoff]] = {}
 
+    @property
+    def _pace(self) -> float:
+        return max(self._load.pace, min(len(self._backoffs) / SERVICES_WHEN_BUSY, MAX_PACE))
+
     def forget(self, key: ServiceKey) -> None:
         """A template no longer exists, or nothing is wrong with its result."""
         self._backoffs.pop(key, None)
@@ -50,10 +55,11 @@ class Schedule:
         known, backoff = self._backoffs.get(key, (None, Backoff(now)))
         if known != fault:
             _, backoff = self._backoffs[key] = fault, Backoff(since, self._first)
-        is_due = now >= backoff.due(self._load.pace)
+        pace = self._pace
+        is_due = now >= backoff.due(pace)
         if is_due:
             backoff.touched(now)
-        return Decision(backoff.due(self._load.pace), steps=(touch,) if is_due else ())
+        return Decision(backoff.due(pace), steps=(touch,) if is_due else ())
 
 
 class Touches:
@@ -79,8 +85,13 @@ class Touches:
         return self._stale.decide(snapshot.key, latest, latest, snapshot.now, touch)
 
     def _placed(self, snapshot: Snapshot) -> Decision:
-        """Touch the import if its binding names clusters that the policy does not name."""
-        named = clusters_of(snapshot.current.propagation)
-        surplus = snapshot.imports.binding.clusters.difference(named) if named else frozenset()
+        """Touch the import if its binding names clusters that the policy does not name.
+
+        Those of another policy that has claimed it count with the rollout, and those of objects that depend
+        on it are right.
+        """
+        imports, named = snapshot.imports, clusters_of(snapshot.current.propagation)
+        is_placed_by_policy = bool(named) and not imports.claim and not imports.binding.attached
+        surplus = imports.binding.clusters.difference(named) if is_placed_by_policy else frozenset()
         touch = Touch(*import_of(snapshot.key), f"still bound to {', '.join(sorted(surplus))}")
         return self._misplaced.decide(snapshot.key, surplus, snapshot.now, snapshot.now, touch)

@@ -9,6 +9,9 @@ from towpath.controller.orphanbinding.decide import (
     MAX_DELAY_SECONDS,
     OrphanBindings,
 )
+from towpath.inventory.snapshot import Template
+from towpath.karmada import resources
+from towpath.karmada.wire import Name
 
 WEB, CART = "serviceexports shop/web", "serviceexports shop/cart"
 
@@ -47,6 +50,14 @@ def test_a_template_made_anew_once_more_has_new_patience() -> None:
     orphans = OrphanBindings()
     orphans.look(WEB, "old", 0)
     assert orphans.look(WEB, "newer", COLLECTION_GRACE_SECONDS) == (False, 2 * COLLECTION_GRACE_SECONDS)
+
+
+def test_a_namespace_that_ends_leaves_nothing() -> None:
+    orphans = OrphanBindings()
+    template = Template(resources.SERVICES, Name("shop", "web"), "old")
+    orphans.decide([template], 0)
+    orphans.forget([template])
+    assert orphans.decide([template], COLLECTION_GRACE_SECONDS).steps == ()
 
 
 def test_each_template_is_judged_for_itself() -> None:
