@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.waiting import until
 from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.local import processes
+from towpath.model.export import WHEN_UNREACHABLE
 
 CONTROLLERS = "karmada-controller-manager"
 HANGS = 40.0
@@ -89,6 +91,12 @@ def last(plane: Plane, namespace: str) -> Iterator[Shop]:
     plane.delete_namespace(f"{namespace}-b")
 
 
+async def annotated(shop: Shop, member: Client) -> bool:
+    """Return whether the member holds the export with the annotation."""
+    copy = await member.get(shop.exports, "web", shop.namespace)
+    return WHEN_UNREACHABLE in copy["metadata"].get("annotations", {})
+
+
 async def test_a_lost_member_has_its_grace_and_the_last_one_stays(
     shop: Shop, last: Shop, plane: Plane, karmada: Client, members: dict[str, Client], attentive: None
 ) -> None:
@@ -99,6 +107,8 @@ async def test_a_lost_member_has_its_grace_and_the_last_one_stays(
     published = await shop.published(karmada)
     for tenant in (shop, last):
         tenant.annotate(when_unreachable=f"WithdrawAfter={GRACE:.0f}s")
+        # What Karmada fails to write to the lost member it tries again too late for the test.
+        await until(partial(annotated, tenant, members["cluster-3"]), bool)
 
     async def condition() -> tuple[str, float]:
         """Return whether Karmada reaches the member, and since when."""
