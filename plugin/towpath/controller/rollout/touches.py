@@ -14,6 +14,8 @@ No I/O and no clock: callers pass the time.
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from towpath.controller.backoff import Backoff
 from towpath.controller.decision import Decision, Touch
 from towpath.controller.export_status import export_of, import_of
@@ -23,18 +25,18 @@ from towpath.inventory.snapshot import Snapshot
 from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
 
-Fault = float | frozenset[str]
+Fault = TypeVar("Fault", float, frozenset[str])
 """What is wrong: since when a version is late, or the clusters that are too many."""
 AFTER_A_LOST_WRITE = 1
 """The delay before the first touch: a shorter one is useless, since a write is lost when it times out."""
 
 
-class Schedule:
+class Schedule(Generic[Fault]):
     """When to touch templates of one kind. ``first`` is the number of the first delay."""
 
     def __init__(self, load: Load, first: int = 0) -> None:
         self._load, self._first = load, first
-        self._backoffs: dict[ServiceKey, tuple[Fault | None, Backoff]] = {}
+        self._backoffs: dict[ServiceKey, tuple[Fault, Backoff]] = {}
 
     @property
     def _pace(self) -> float:
@@ -47,14 +49,15 @@ class Schedule:
     def decide(self, key: ServiceKey, fault: Fault, since: float, now: float, touch: Touch) -> Decision:
         """Decide on a template of which ``fault`` is wrong since then, nothing if that is falsy.
 
-        Another fault gives new patience.
+        A newer version, or a further cluster, gives new patience; that less is wrong does not.
         """
         if not fault:
             self.forget(key)
             return Decision()
-        known, backoff = self._backoffs.get(key, (None, Backoff(now)))
-        if known != fault:
-            _, backoff = self._backoffs[key] = fault, Backoff(since, self._first)
+        known = self._backoffs.get(key)
+        if known is None or not fault <= known[0]:
+            known = self._backoffs[key] = fault, Backoff(since, self._first)
+        _, backoff = known
         pace = self._pace
         is_due = now >= backoff.due(pace)
         if is_due:
@@ -66,7 +69,8 @@ class Touches:
     """The services whose export or import needs a touch although Karmada reports no fault."""
 
     def __init__(self, load: Load) -> None:
-        self._stale, self._misplaced = Schedule(load, AFTER_A_LOST_WRITE), Schedule(load)
+        self._stale = Schedule[float](load, AFTER_A_LOST_WRITE)
+        self._misplaced = Schedule[frozenset[str]](load)
 
     def forget(self, key: ServiceKey) -> None:
         """An export no longer exists."""
@@ -81,7 +85,7 @@ class Touches:
         """Touch the export if a member that Karmada reaches holds another version of it."""
         stale = {name: since for name, since in service.stale.items() if name not in snapshot.imports.lost}
         touch = Touch(*export_of(snapshot.key), f"not reported by {', '.join(sorted(stale))}")
-        latest = max(stale.values(), default=0.0)  # a newer version of the export gives new patience
+        latest = max(stale.values(), default=0.0)
         return self._stale.decide(snapshot.key, latest, latest, snapshot.now, touch)
 
     def _placed(self, snapshot: Snapshot) -> Decision:
