@@ -193,9 +193,8 @@ class Inventory:
 
     def _left_behind(self, binding: Binding, service: Name) -> None:
         """Touch a service of which only a binding may be left."""
-        group = binding.api_version.partition("/")[0]
         for dialect in Dialect:
-            if dialect == group and not self._names.dialects_of(service):
+            if binding.api_version == dialect.api_version and not self._names.dialects_of(service):
                 self._enqueue(ServiceKey(dialect, *service))
 
     def import_changed(

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from towpath.page.row import Row
 from towpath.proto.v1alpha1.inventory_pb2 import TrafficMeasurement, WatchFleetResponse
 from towpath.rules.reasons import TrafficReason
-
-
-class Rate(NamedTuple):
-    """Requests and errors per second. ``errors`` is None if they are not counted."""
-
-    requests: float
-    errors: float | None
-
+from towpath.traffic.rates import Rate
 
 Carried = Mapping[tuple[str, str], Rate]
 """Rates by the names of importer and exporter."""

@@ -61,15 +61,11 @@ class OrphanBindings:
             self._waiting.pop(template, None)
             return False, math.inf
         waiting = self._waiting.get(template)
-        if waiting is None:
-            return self._wait(template, former, now, COLLECTION_GRACE_SECONDS)
-        if waiting.former != former:  # also what ``act`` has made of it
-            return self._wait(template, former, now, waiting.delay)
-        if now < waiting.due:
+        is_known = waiting is not None and waiting.former == former  # not so after what ``act`` has written
+        if waiting is not None and is_known and now < waiting.due:
             return False, waiting.due
-        _, look_again = self._wait(template, former, now, min(2 * waiting.delay, MAX_DELAY_SECONDS))
-        return True, look_again
-
-    def _wait(self, template: Hashable, former: str, now: float, delay: float) -> tuple[bool, float]:
+        delay = COLLECTION_GRACE_SECONDS if waiting is None else waiting.delay
+        if is_known:
+            delay = min(2 * delay, MAX_DELAY_SECONDS)
         self._waiting[template] = _Waiting(former, now + delay, delay)
-        return False, now + delay
+        return is_known, now + delay
