@@ -21,7 +21,7 @@ from towpath.controller.service_export import ServiceExports
 from towpath.controller.writer import Writer
 from towpath.derivation.stages import Write
 from towpath.inventory.inventory import Due, Inventory
-from towpath.inventory.snapshot import take
+from towpath.inventory.take import take
 from towpath.karmada.client import Client
 from towpath.model.keys import GatewayKey
 

@@ -30,7 +30,8 @@ from towpath.controller.export_status import (
 )
 from towpath.controller.followpolicy.decide import Follower, FollowPolicies
 from towpath.controller.orphanbinding.decide import OrphanBindings
-from towpath.controller.rollout.decide import Rollout, Rollouts, arrival_of, unserved_of
+from towpath.controller.rollout.arrival import Reports, arrival_of
+from towpath.controller.rollout.decide import Rollout, Rollouts
 from towpath.controller.rollout.first_import import FirstImports
 from towpath.controller.rollout.load import Load
 from towpath.controller.rollout.throttle import StatusThrottle
@@ -38,8 +39,8 @@ from towpath.controller.rollout.touches import Touches
 from towpath.controller.traffic_policy import TrafficPolicies
 from towpath.derivation.derive import Derived
 from towpath.derivation.followpolicy import export_policy
-from towpath.derivation.render import Rendered, beside, render
-from towpath.derivation.routes import NO_ROUTES
+from towpath.derivation.render import Rendered, render
+from towpath.derivation.routes import NO_ROUTES, routes_of
 from towpath.derivation.stages import stages
 from towpath.derivation.status import was_valid
 from towpath.inventory.snapshot import Snapshot
@@ -148,8 +149,8 @@ class ServiceExports:
         key, service, derived, export = snapshot.key, snapshot.service, snapshot.derived, snapshot.export
         if service is None or derived is None or export is None:
             return self._gone(snapshot)
-        wanted = render(key, service.uid, derived, handover=handover(service.annotations))
-        wanted = beside(wanted, snapshot.in_use.prevents(wanted))
+        asked = handover(service.annotations)
+        wanted = render(key, service.uid, derived, handover=asked, in_use=snapshot.in_use)
         verdict, decision = self._guard.judge(snapshot, wanted)
         if verdict is Verdict.WAIT:
             return decision
@@ -161,9 +162,9 @@ class ServiceExports:
         if until < math.inf:
             self.early.add(key)
             return decision + Decision(until) + self._followed(snapshot, service, export)
-        routes = gateway_route.wanted(snapshot)
-        unserved, unrouted = unserved_of(snapshot, derived), gateway_route.unrouted(snapshot, routes)
-        arrival = arrival_of(snapshot.imports, wanted, unserved, unrouted)
+        routes = routes_of(service, derived, snapshot.fleet)
+        reports = Reports(snapshot.imports, snapshot.routes, snapshot.exported.unready)
+        arrival = arrival_of(reports, snapshot.fleet, derived, wanted, routes)
         arrived = not snapshot.imports.reflecting or not arrival.behind
         settled = arrived and snapshot.current.bound <= wanted.digests.keys()
         self.ready[key] = wanted.refused or conditions.ready(sorted(wanted.digests), arrival)

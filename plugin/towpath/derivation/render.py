@@ -83,6 +83,25 @@ class Rendered:
         return (*self.overrides, *(obj for obj in rest if obj is not None))
 
 
+class InUse(NamedTuple):
+    """Objects of users that have the names of derived ones: those of the import, and the follow policies."""
+
+    imports: tuple[str, ...] = ()
+    export_policy: str = ""
+    traffic_policy: str = ""
+
+    def refuse(self, wanted: Rendered) -> Rendered:
+        """Return what is written beside these objects: nothing of what has their names."""
+        imports = self.imports if wanted.digests else ()
+        preventing = (*imports, self.export_policy) if self.export_policy else imports
+        if not preventing or wanted.refused:
+            return wanted
+        return replace(wanted, refused=name_in_use(preventing))
+
+
+NOT_IN_USE = InUse()
+
+
 class _Rule(NamedTuple):
     """What one cluster gets in place of the template: digest, rule without its clusters, size in bytes."""
 
@@ -101,12 +120,24 @@ def _json(view: View) -> bytes:
     return view.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
-def render(key: ServiceKey, uid: str, derived: Derived, *, handover: Handover = NO_HANDOVER) -> Rendered:
+def render(
+    key: ServiceKey,
+    uid: str,
+    derived: Derived,
+    *,
+    handover: Handover = NO_HANDOVER,
+    in_use: InUse = NOT_IN_USE,
+) -> Rendered:
     """Return the objects that bring every view of a service to its cluster.
 
     ``uid`` is the ServiceExport's, the owner of all of them. ``handover`` tells which imports of others are
-    taken over, and whether members keep theirs.
+    taken over, and whether members keep theirs. Where objects of users have derived names (``in_use``),
+    nothing is written, and the refusal says so.
     """
+    return in_use.refuse(_rendered(key, uid, derived, handover))
+
+
+def _rendered(key: ServiceKey, uid: str, derived: Derived, handover: Handover) -> Rendered:
     full = derived.everything
     if full is None or not derived.views:
         return Rendered()
@@ -121,13 +152,6 @@ def render(key: ServiceKey, uid: str, derived: Derived, *, handover: Handover = 
         service_import=_service_import(key, uid, full),
         digests={n: clusters[n].digest if n in clusters else whole for n in derived.views},
     )
-
-
-def beside(wanted: Rendered, in_use: Collection[str]) -> Rendered:
-    """Return what is written where objects of users have derived names: nothing."""
-    if not in_use or wanted.refused:
-        return wanted
-    return replace(wanted, refused=name_in_use(in_use))
 
 
 def metadata(owner: Mapping[str, str], namespace: str, name: str) -> dict[str, Any]:

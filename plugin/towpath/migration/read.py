@@ -16,7 +16,7 @@ from towpath.derivation.stages import carried
 from towpath.errors import ApiError, NotFound
 from towpath.inventory import listing
 from towpath.inventory.inventory import Inventory
-from towpath.inventory.snapshot import take
+from towpath.inventory.take import take
 from towpath.karmada import resources
 from towpath.karmada.client import Client, Resource
 from towpath.karmada.member_access import MemberAccess, MemberApi

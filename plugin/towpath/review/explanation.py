@@ -10,8 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from towpath.controller import gateway_route
-from towpath.controller.rollout.decide import arrival_of, unserved_of
+from towpath.controller.rollout.arrival import Reports, arrival_of
 from towpath.derivation.chain import verdict
 from towpath.derivation.derive import Derived
 from towpath.derivation.explanation import (
@@ -21,11 +20,12 @@ from towpath.derivation.explanation import (
     TrafficState,
     explain,
 )
-from towpath.derivation.render import Rendered, beside, render
+from towpath.derivation.render import Rendered, render
+from towpath.derivation.routes import routes_of
 from towpath.derivation.user_overrides import import_overrides
 from towpath.derivation.warnings import advise, advise_policy
 from towpath.inventory.inventory import Inventory
-from towpath.inventory.snapshot import take
+from towpath.inventory.take import take
 from towpath.model.arrival import Arrival
 from towpath.model.cluster import Member
 from towpath.model.condition import Condition
@@ -99,10 +99,11 @@ class Explainer:
         if service is None or derived is None:
             return None
         snapshot = take(self._inventory, key, now, idle=True)
-        wanted = render(key, service.uid, derived, handover=handover(service.annotations))
-        wanted = beside(wanted, snapshot.in_use.prevents(wanted))
-        unrouted = gateway_route.unrouted(snapshot, gateway_route.wanted(snapshot))
-        arrived = arrival_of(snapshot.imports, wanted, unserved_of(snapshot, derived), unrouted)
+        asked = handover(service.annotations)
+        wanted = render(key, service.uid, derived, handover=asked, in_use=snapshot.in_use)
+        reports = Reports(snapshot.imports, snapshot.routes, snapshot.exported.unready)
+        routes = routes_of(service, derived, world.fleet)
+        arrived = arrival_of(reports, world.fleet, derived, wanted, routes)
         arrival, ready = self._arrival(key, arrived, wanted)
         importing = Importing(snapshot, arrival, self._pending_since(key))
         members = world.fleet.members

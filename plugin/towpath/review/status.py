@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from towpath.controller.rollout.decide import arrival_of
+from towpath.controller.rollout.arrival import Reports, arrival_of
 from towpath.derivation.derive import Derived, derive_service
-from towpath.derivation.render import Rendered, beside, render
+from towpath.derivation.render import Rendered, render
+from towpath.derivation.routes import routes_of
 from towpath.derivation.status import FIELDS, Status, applied, export_status, keep_times
 from towpath.inventory.inventory import Inventory
-from towpath.inventory.snapshot import import_state, in_use
+from towpath.inventory.take import import_state, in_use, route_states
 from towpath.karmada import decode
 from towpath.karmada.decode import Copies
 from towpath.model.claim import ClaimRecord
@@ -27,7 +28,6 @@ from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
 from towpath.rules.conditions import is_transient, withheld
 from towpath.rules.handover import handover
-from towpath.rules.serving import unserved
 
 _MAX_STALE = 100
 """Remembered exports beyond twice the present ones, before those that are gone are forgotten."""
@@ -82,10 +82,10 @@ class Aggregation:
             return None
         imports = import_state(inventory, key, now)
         wanted = self._wanted(service, derived, whole=bool(imports.overrides))
-        silent = imports.binding.copies.unanswered
-        members = inventory.world.fleet.members
-        failing = unserved(members, derived.exporters, derived.views, asked.copies.unready, silent)
-        arrival = arrival_of(imports, wanted, failing)
+        fleet = inventory.world.fleet
+        routes = routes_of(service, derived, fleet)
+        states = route_states(inventory, key) if routes.specs else {}
+        arrival = arrival_of(Reports(imports, states, asked.copies.unready), fleet, derived, wanted, routes)
         known, promised = (asked.status, stored.status), self._answered.get(asked.uid, {})
         recorded = [claim for status in (asked.status, promised) for claim in _claims_in(status)]
         claims = inventory.world.records(key, now, tuple(recorded))
@@ -113,7 +113,7 @@ class Aggregation:
             slim = Rendered(refused=made.refused, digests=made.digests)
             self._rendered[service.uid] = (derived, slim)
             rendered = made if whole else slim
-        rendered = beside(rendered, in_use(self._inventory, service.key).prevents(rendered))
+        rendered = in_use(self._inventory, service.key).refuse(rendered)
         if (mostly := self._withheld.get(service.key)) is not None:
             return replace(rendered, refused=withheld(mostly))
         return rendered

@@ -21,9 +21,13 @@ from tests.support.inventories import (
 )
 from towpath.controller import gateway_route
 from towpath.controller.decision import Collect, Decision
+from towpath.controller.rollout.arrival import Reports, arrival_of
 from towpath.controller.service_export import ServiceExports
+from towpath.derivation.render import Rendered
+from towpath.derivation.routes import Routes, routes_of
 from towpath.inventory.inventory import Inventory
-from towpath.inventory.snapshot import Snapshot, take
+from towpath.inventory.snapshot import Snapshot
+from towpath.inventory.take import take
 from towpath.rules.reasons import RouteReason
 
 NOW = 1_800_000_000.0
@@ -36,12 +40,18 @@ def carried(*more: Object) -> Inventory:
     """Return an inventory in which the route of ``web`` on ``a`` has been written."""
     inventory = knowing(*FLEET, *exported("web", "a", "b"), *more)
     snapshot = look(inventory)
-    for stage in gateway_route.decide(snapshot, "uid-of-web", gateway_route.wanted(snapshot)).stages:
+    for stage in gateway_route.decide(snapshot, "uid-of-web", wanted(snapshot)).stages:
         for write in stage:
             assert write.wanted is not None
             meta = {**write.wanted["metadata"], "uid": "uid-of-route"}
             tell(inventory, {**write.wanted, "metadata": meta})
     return inventory
+
+
+def wanted(snapshot: Snapshot) -> Routes:
+    assert snapshot.service is not None
+    assert snapshot.derived is not None
+    return routes_of(snapshot.service, snapshot.derived, snapshot.fleet)
 
 
 def look(inventory: Inventory) -> Snapshot:
@@ -63,7 +73,10 @@ def reporting(*parents: Any) -> Object:
 
 def unrouted(inventory: Inventory) -> dict[str, tuple[str, str]]:
     snapshot = look(inventory)
-    return dict(gateway_route.unrouted(snapshot, gateway_route.wanted(snapshot)))
+    assert snapshot.derived is not None
+    reports = Reports(snapshot.imports, snapshot.routes, {})
+    arrival = arrival_of(reports, snapshot.fleet, snapshot.derived, Rendered(), wanted(snapshot))
+    return dict(arrival.unrouted)
 
 
 def test_a_route_is_written_before_the_import() -> None:
@@ -75,7 +88,7 @@ def test_a_route_is_written_before_the_import() -> None:
 
 def test_what_is_there_is_not_written_again() -> None:
     snapshot = look(carried())
-    assert not gateway_route.decide(snapshot, "uid-of-web", gateway_route.wanted(snapshot)).stages
+    assert not gateway_route.decide(snapshot, "uid-of-web", wanted(snapshot)).stages
 
 
 @pytest.mark.parametrize(
@@ -107,7 +120,7 @@ def test_a_policy_of_a_user_with_the_name_is_a_reason() -> None:
     inventory = knowing(*FLEET, *exported("web", "a", "b"), policy)
     assert unrouted(inventory) == {"a": (RouteReason.NAME_IN_USE, "")}
     snapshot = look(inventory)
-    assert not gateway_route.decide(snapshot, "uid-of-web", gateway_route.wanted(snapshot)).stages
+    assert not gateway_route.decide(snapshot, "uid-of-web", wanted(snapshot)).stages
 
 
 def test_an_export_on_its_way_out_takes_its_route_along() -> None:

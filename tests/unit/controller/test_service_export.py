@@ -48,7 +48,7 @@ from towpath.derivation.render import Rendered, render
 from towpath.derivation.stages import Write
 from towpath.errors import ApiError
 from towpath.inventory.inventory import Inventory
-from towpath.inventory.snapshot import take
+from towpath.inventory.take import take
 from towpath.karmada.client import Resource
 from towpath.karmada.wire import Name
 from towpath.model.keys import Dialect

@@ -32,7 +32,7 @@ from towpath.controller.service_export import ServiceExports
 from towpath.derivation.chain import Link, LinkState, Step, of_cluster, verdict
 from towpath.derivation.explanation import Explanation, standing
 from towpath.inventory.inventory import Inventory
-from towpath.inventory.snapshot import take
+from towpath.inventory.take import take
 from towpath.model.keys import Dialect, cluster_key
 from towpath.model.times import seconds
 from towpath.review.explanation import Explainer

@@ -32,7 +32,7 @@ from towpath.controller.reconciler import Reconciler
 from towpath.controller.rollout.decide import REFLECTION_GRACE_SECONDS
 from towpath.controller.service_export import ServiceExports
 from towpath.inventory.inventory import Inventory
-from towpath.inventory.snapshot import take
+from towpath.inventory.take import take
 from towpath.karmada import decode
 from towpath.karmada.client import Client
 from towpath.model.claim import ClaimRecord
@@ -45,6 +45,7 @@ EARLIER = "2026-06-01T00:00:00Z"
 FLEET = clusters("a", "b", "c")
 WEB, SERVICE, WEB_BINDING, SERVICE_BINDING = exported("web", "a", "b")
 NET = {"towpath.io/data-path": "net"}
+ROUTED = {"towpath.io/gateway": "10.0.0.1", "towpath.io/gateway-route": "HTTPRoute/infra/public"}
 UNREADY: Object = {"conditions": [{"type": "Serving", "status": "False", "reason": "NoReadyPod"}]}
 FOREIGN: Object = {
     "type": "Their",
@@ -107,6 +108,20 @@ def test_pods_that_are_not_ready_count_at_once() -> None:
     wanted = controller.ready[key()]
     assert status
     assert wanted.message.startswith("a: The Service has no ready pod")
+    (ready,) = (c for c in status["conditions"] if c["type"] == "Ready")
+    assert (ready["status"], ready["reason"], ready["message"]) == wanted[1:]
+
+
+def test_a_route_that_is_not_accepted_is_told_as_the_controller_does() -> None:
+    gateway = {**FLEET[0], "metadata": {**FLEET[0]["metadata"], "annotations": ROUTED}}
+    inventory = knowing(gateway, *FLEET[1:], WEB, SERVICE, WEB_BINDING, SERVICE_BINDING)
+    carry(inventory)
+    controller = ServiceExports()
+    controller.decide(take(inventory, key(), NOW, idle=True))
+    wanted = controller.ready[key()]
+    assert wanted.message.startswith("a: The gateway of the cluster has not reported the route yet.")
+    status = Aggregation(inventory, {}).status(asked(WEB), NOW)
+    assert status
     (ready,) = (c for c in status["conditions"] if c["type"] == "Ready")
     assert (ready["status"], ready["reason"], ready["message"]) == wanted[1:]
 

@@ -1,10 +1,8 @@
 """Whether members hold what was derived for them, and when to touch the template of one that does not.
 
-What members report counts, not what Karmada says that it sent (lost write, silent override failure): each
-copy carries the digest of its view, Karmada reflects the digest into the binding, and it is compared with the
-derived one. A Ready member that lags gets one touch of the template, after which Karmada processes the
-binding again; that cures a scheduler that gave up (terminal NoClusterFit), a write that timed out (lost
-write) and an override that came too early (early override). Each further touch waits longer.
+``arrival`` finds what members report. A Ready member that lags gets one touch of the template, after which
+Karmada processes the binding again; that cures a scheduler that gave up (terminal NoClusterFit), a write that
+timed out (lost write) and an override that came too early (early override). Each further touch waits longer.
 
 While members make progress nothing is touched, except what changes have overtaken that came later than
 Karmada takes at the time: the rest only waits for its turn. ``throttle`` decides when all this is reported.
@@ -21,16 +19,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from towpath.controller.backoff import TOUCH_DELAYS_SECONDS, Backoff
+from towpath.controller.rollout.arrival import behind
 from towpath.controller.rollout.load import Load
 from towpath.controller.rollout.throttle import StatusThrottle
-from towpath.derivation.derive import Derived
-from towpath.derivation.render import Rendered
-from towpath.derivation.user_overrides import import_overrides
-from towpath.inventory.snapshot import ImportState, Snapshot
-from towpath.model.arrival import Arrival, Unserved
 from towpath.model.keys import ServiceKey
-from towpath.rules.serving import unserved
-from towpath.text import several
 
 REFLECTION_GRACE_SECONDS = 5.0
 """The time until the first digest of any member, before the status says that none is reported."""
@@ -67,51 +59,6 @@ class _Lag:
     def took(self, now: float) -> float | None:
         """Return how long Karmada took, if it was Karmada's time."""
         return None if self.waited or self.backoff.touches else now - self.written
-
-
-def behind(wanted: Mapping[str, str], reported: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the clusters, sorted, that do not report the digest of the view derived for them."""
-    if wanted.items() <= reported.items():
-        return ()  # as nearly always, and this comparison is ten times as fast
-    return tuple(sorted(name for name, digest in wanted.items() if reported.get(name) != digest))
-
-
-def arrival_of(
-    imports: ImportState,
-    wanted: Rendered,
-    unserved: tuple[Unserved, ...] = (),
-    unrouted: Mapping[str, tuple[str, str]] | None = None,
-) -> Arrival:
-    """Return how the import of a service arrives in the members that should have it.
-
-    ``unserved`` are the exporters that do not answer calls, ``unrouted`` those whose own gateway does not
-    serve it.
-    """
-    overridden = import_overrides(wanted, imports.overrides, imports.targets) if imports.overrides else ()
-    return Arrival(
-        behind(wanted.digests, imports.binding.copies.digests),
-        imports.lost,
-        imports.binding.copies.failed,
-        imports.catching_up,
-        reported=imports.reflecting,
-        taken_by=imports.taken_by,
-        claimed_by=str(imports.claim or ""),
-        overridden={effect.cluster: several(effect.policies) for effect in overridden},
-        unrouted=unrouted or {},
-        unserved=unserved,
-    )
-
-
-def unserved_of(snapshot: Snapshot, derived: Derived) -> tuple[Unserved, ...]:
-    """Return the exporters that do not answer calls, as members report it."""
-    copies = snapshot.imports.binding.copies
-    return unserved(
-        snapshot.fleet.members,
-        derived.exporters,
-        derived.views,
-        snapshot.exported.unready,
-        copies.unanswered,
-    )
 
 
 class Rollouts:
