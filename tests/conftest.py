@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support import reaper
 from tests.support.audit import AuditLog
@@ -48,11 +50,6 @@ os.environ.setdefault("GOMEMLIMIT", "1GiB")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", metavar="DIR", help="worked cases to run instead of tests/golden/cases")
-    parser.addoption(
-        "--nodes",
-        choices=("only", "without"),
-        help="run only the tests that use members with nodes, one after the other, or only the others",
-    )
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config) -> Mapping[str, Callable[[], TidyLoop]]:
@@ -60,17 +57,27 @@ def pytest_asyncio_loop_factories(config: pytest.Config) -> Mapping[str, Callabl
     return {"tidy": TidyLoop}
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave a file without tests that use nodes unread where only these are asked for."""
-    if config.getoption("--nodes") != "only" or collection_path.suffix != ".py":
-        return None
-    return None if "pytest.mark.nodes" in collection_path.read_text() else True
+class Files(LoadScopeScheduling):
+    """Gives each worker one file after the other, and those whose tests use nodes all to one worker.
+
+    There can be one environment with the network of the walk-through at a time.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        return "nodes" if "pytest.mark.nodes" in (self.config.rootpath / file).read_text() else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Files | None:
+    """Schedule by file where that is asked for."""
+    return Files(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses the Karmada of the run, put its files first, and leave out what is not asked for.
+    """Mark what uses the Karmada of the run, put what takes longest first, and leave out the image's tests.
 
-    What uses a Karmada takes longest. What boots one of its own is marked where it does.
+    What uses nodes takes longest, and then what uses a Karmada. What boots one of its own is marked where it
+    does.
     """
     for item in items:
         if "plane" in getattr(item, "fixturenames", ()):
@@ -79,18 +86,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(
                 f"{item.nodeid}: It needs a Karmada. Move it to tests/integration or tests/e2e."
             )
-    long = {item.path for item in items if item.get_closest_marker("karmada")}
-    items.sort(key=lambda item: item.path not in long)
-    left_out = [item for item in items if not _is_asked_for(item, config)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if _is_asked_for(item, config)]
-
-
-def _is_asked_for(item: pytest.Item, config: pytest.Config) -> bool:
-    if item.get_closest_marker("image") and "image" not in config.option.markexpr:
-        return False
-    part = config.getoption("--nodes")
-    return part is None or (part == "only") == (item.get_closest_marker("nodes") is not None)
+    long = [{item.path for item in items if item.get_closest_marker(mark)} for mark in ("nodes", "karmada")]
+    items.sort(key=lambda item: [item.path not in paths for paths in long])
+    if "image" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("image")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture

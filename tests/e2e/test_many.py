@@ -15,7 +15,7 @@ from towpath.karmada import resources
 from towpath.karmada.client import Client
 from towpath.model.keys import Dialect
 
-MANY = 60
+MANY = 30
 DIALECT = Dialect.MULTICLUSTER
 Object = dict[str, Any]
 

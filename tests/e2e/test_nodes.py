@@ -5,11 +5,13 @@ All but the last three tests use one environment of three members. It is booted 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
 import signal
 import subprocess
+import sys
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ import pytest
 import yaml
 
 from tests.conftest import Plane
+from tests.support.checkout import TOP
 from tests.support.cli import TOWPATH, assert_one_line, towpath
 from tests.support.signals import heeding_sigint
 from tests.support.waiting import until
@@ -36,6 +39,8 @@ pytestmark = pytest.mark.nodes
 
 SUBNET = "10.0.3.0/24"
 NODE_PORT = 30081
+UNNOTICED = 150.0
+"""Seconds: a connection to a host that is silent ends after 45 (HTTP/2 pings of client-go), on idle cores."""
 PIPY = "pipy().listen(8080).serveHTTP(() => new Message(os.env['HOSTNAME'] +' '))"
 
 
@@ -179,11 +184,12 @@ async def test_a_node_that_was_rebooted_serves_again(nodes: Plane, web: str) -> 
 
     assert await ready() == "True"
     assert towpath("local", "stop", "cluster-1", "--root", root).returncode == 0
-    assert not [name for name in processes.running(root) if name.startswith("cluster-1-")]
-    assert not answer(nodes, "cluster-1")
-    await until(ready, lambda seen: seen != "True", patience=60)
-
-    started = towpath("local", "start", "cluster-1", "--root", root)
+    try:
+        assert not [name for name in processes.running(root) if name.startswith("cluster-1-")]
+        assert not answer(nodes, "cluster-1")
+        await until(ready, lambda seen: seen != "True", patience=UNNOTICED)
+    finally:
+        started = towpath("local", "start", "cluster-1", "--root", root)
     assert started.returncode == 0, started.stderr
     assert towpath("local", "status", "--root", root).returncode == 0
 
@@ -282,6 +288,8 @@ async def test_a_member_with_a_node_joins_leaves_and_dies_traceless(tmp_path: Pa
         for _, _, process in processes.marked(root):
             os.kill(process.pid, signal.SIGKILL)
         assert traces(root), "a bridge and cgroups outlive the processes"
+        in_the_way = towpath("local", "up", "--nodes", "--subnet", SUBNET, "--root", tmp_path / "another")
+        assert_one_line(in_the_way, f"Run `towpath local down --root {root}`", code=2)
     finally:
         down = towpath("local", "down", "--root", root)
     assert down.returncode == 0, down.stderr
@@ -311,6 +319,26 @@ def test_an_interrupted_boot_leaves_no_trace(tmp_path: Path) -> None:
     assert output.splitlines()[-1] == "interrupted"
     assert not traces(root)
     assert [path.name for path in root.iterdir()] == ["logs"]
+
+
+def test_a_killed_test_run_leaves_no_bridge(tmp_path: Path) -> None:
+    tag = host_tag(tmp_path)
+    subprocess.run(["ip", "link", "add", tag, "type", "bridge"], check=True)
+    run = f"""
+import os, signal, subprocess
+from tests.support import reaper
+reaper.watch()
+environment = {{**os.environ, {processes.MARK!r}: "{tmp_path}\\nmachine\\nsleep"}}
+subprocess.Popen(["sleep", "1000"], env=environment)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", run], cwd=TOP, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+    async def left() -> list[str]:
+        return traces(tmp_path)
+
+    asyncio.run(until(left, lambda found: not found))
 
 
 def test_a_disk_that_becomes_full_leaves_no_trace(tmp_path: Path) -> None:

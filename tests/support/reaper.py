@@ -2,7 +2,7 @@
 
 Every process that a test starts inherits a mark in its environment. A watcher waits on a pipe that only the
 run's own process holds: it closes when that process ends, also by kill -9. Whatever still carries the mark
-then is killed, in every session and process group.
+then is killed, in every session and process group, and bridges and cgroups of local Karmadas go with it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import uuid
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import psutil
 
@@ -47,11 +48,19 @@ def watch() -> str:
 
 
 def _reap(run: str) -> None:
+    from towpath.local.nodes import host  # not for every watcher that waits
+    from towpath.local.processes import MARK
+
+    roots: set[Path] = set()
     while left := marked(run):  # again, since one of them may just have started another
         for process in left:
             with suppress(psutil.NoSuchProcess):
+                folder, _, _ = process.environ().get(MARK, "").partition("\n")
+                roots |= {Path(folder)} if folder else set()
                 process.kill()
         psutil.wait_procs(left, timeout=1)
+    for root in roots:
+        host.remove(root)
 
 
 if __name__ == "__main__":

@@ -74,16 +74,26 @@ def apiserver(
         client_ca_file=pki / "ca.crt",
         tls_cert_file=pki / "tls.crt",
         tls_private_key_file=pki / "tls.key",
-        proxy_client_cert_file=pki / "front-proxy.crt",
-        proxy_client_key_file=pki / "front-proxy.key",
-        requestheader_client_ca_file=pki / "front-proxy-ca.crt",
-        requestheader_allowed_names="front-proxy-client",
-        requestheader_extra_headers_prefix="X-Remote-Extra-",
-        requestheader_group_headers="X-Remote-Group",
-        requestheader_username_headers="X-Remote-User",
         **more,
     )
     return Process(argv, f"https://{address}:{port}/readyz", awaited=True)
+
+
+def aggregating(env: Environment) -> dict[str, object]:
+    """Return the flags of an apiserver that passes requests on to others, as Karmada's does.
+
+    They cost three inotify instances. A member without pods has nobody to pass them on to.
+    """
+    pki = env.pki
+    return {
+        "proxy_client_cert_file": pki / "front-proxy.crt",
+        "proxy_client_key_file": pki / "front-proxy.key",
+        "requestheader_client_ca_file": pki / "front-proxy-ca.crt",
+        "requestheader_allowed_names": "front-proxy-client",
+        "requestheader_extra_headers_prefix": "X-Remote-Extra-",
+        "requestheader_group_headers": "X-Remote-Group",
+        "requestheader_username_headers": "X-Remote-User",
+    }
 
 
 def apiserver_without_pods(env: Environment, port: int, prefix: str, **more: object) -> Process:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from towpath.errors import BootFailed
 
 _SYSCTL = "fs.inotify.max_user_instances"
-INOTIFY_OF_KARMADA, INOTIFY_OF_MEMBER, INOTIFY_OF_NODE = 8, 6, 10
+INOTIFY_OF_KARMADA, INOTIFY_OF_MEMBER, INOTIFY_OF_NODE = 8, 3, 13
 """Inotify instances of the control plane, of a member's apiserver, and of a node beside that."""
 FILES = 1024
 """Open files of one process: with three members, etcd has 320."""

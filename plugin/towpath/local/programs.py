@@ -13,6 +13,7 @@ from towpath.local.command import Process, program
 from towpath.local.controlplane import (
     HIGH_LIMITS,
     HIGH_LIMITS_OF_MEMBERS,
+    aggregating,
     apiserver_without_pods,
     controller_manager,
     etcd,
@@ -83,6 +84,7 @@ def _karmada_apiserver(env: Environment) -> Process:
         env,
         env.ports["karmada-apiserver"],
         "/karmada",
+        **aggregating(env),
         audit_policy_file=env.root / "audit-policy.yaml",
         audit_log_path=env.audit_log,
         audit_log_maxsize=1000,

@@ -23,9 +23,9 @@ def test_a_machine_with_enough_has_no_problem() -> None:
     ("machine", "nodes", "message"),
     [
         (
-            ENOUGH._replace(inotify_used=110),
+            ENOUGH._replace(inotify_used=115),
             False,
-            f"{SYSCTL}: 110 of 128 are in use, and 26 more are needed. Run `sudo sysctl {SYSCTL}=256`.",
+            f"{SYSCTL}: 115 of 128 are in use, and 17 more are needed. Run `sudo sysctl {SYSCTL}=256`.",
         ),
         (
             ENOUGH._replace(inotify_used=80),

@@ -112,7 +112,7 @@ def test_pods_that_are_not_ready_count_at_once() -> None:
     assert (ready["status"], ready["reason"], ready["message"]) == wanted[1:]
 
 
-def test_a_route_that_is_not_accepted_is_told_as_the_controller_does() -> None:
+def test_a_route_that_is_not_accepted_is_told() -> None:
     gateway = {**FLEET[0], "metadata": {**FLEET[0]["metadata"], "annotations": ROUTED}}
     inventory = knowing(gateway, *FLEET[1:], WEB, SERVICE, WEB_BINDING, SERVICE_BINDING)
     carry(inventory)

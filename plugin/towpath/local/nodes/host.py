@@ -23,6 +23,8 @@ from towpath.local.nodes.configuration import cgroup
 from towpath.local.spec import Environment, host_tag
 
 _CGROUP_SECONDS = 5.0
+_WEIGHT = 10
+"""The share of the processor of all pods of an environment together. A process of this host has 1."""
 # In namespaces that end with the command: it shows whether a machine can be made, and changes nothing.
 _PROBE = (
     "ip link add probe type bridge && ip link add probe-a type veth peer name probe-b && "
@@ -58,8 +60,22 @@ def check_subnet(own: str, subnet: ipaddress.IPv4Network) -> None:
             if used.overlaps(subnet):
                 raise UsageError(
                     f"The network {subnet} is in use: interface {interface} has {address.address}. "
-                    "Choose another with --subnet."
+                    f"{_way_out(interface)}"
                 )
+
+
+def _way_out(interface: str) -> str:
+    root = _alias(interface)
+    down = f"Run `towpath local down --root {root}`, or choose another with --subnet."
+    return down if root and host_tag(Path(root)) == interface else "Choose another with --subnet."
+
+
+def _alias(interface: str) -> str:
+    """Return the alias of an interface: of a bridge of ours, the folder of the environment."""
+    try:
+        return Path("/sys/class/net", interface, "ifalias").read_text().strip()
+    except OSError:  # it has gone, or is a second name of another
+        return ""
 
 
 def prepare(env: Environment) -> None:
@@ -68,11 +84,12 @@ def prepare(env: Environment) -> None:
     if _run("ip", "link", "show", bridge, check=False).returncode:
         _run("ip", "link", "add", bridge, "type", "bridge")
     _run("ip", "address", "replace", f"{env.gateway}/{env.subnet.prefixlen}", "dev", bridge)
-    _run("ip", "link", "set", bridge, "up")
-    for member in env.members.values():
-        if member.node:
-            for hierarchy in _hierarchies():
+    _run("ip", "link", "set", bridge, "up", "alias", str(env.root))
+    for hierarchy in _hierarchies():
+        for member in env.members.values():
+            if member.node:
                 _make_cgroup(hierarchy, cgroup(env, member.name))
+        _weigh(hierarchy / bridge)
 
 
 def _make_cgroup(hierarchy: Path, path: str) -> None:
@@ -85,6 +102,13 @@ def _make_cgroup(hierarchy: Path, path: str) -> None:
             # Of cgroup v1 alone: v2 passes the parent's on by itself.
             if (parent / name).exists() and (parent / "cgroup.clone_children").exists():
                 (folder / name).write_text((parent / name).read_text())
+
+
+def _weigh(folder: Path) -> None:
+    """Give the pods their share, in the unit of the cgroup version."""
+    for name, usual in (("cpu.shares", 1024), ("cpu.weight", 100)):
+        if (folder / name).exists():
+            (folder / name).write_text(str(_WEIGHT * usual))
 
 
 def _hierarchies() -> Iterator[Path]:

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from towpath.local.command import Process, program
-from towpath.local.controlplane import SERVICE_SUBNET, apiserver, controller_manager, etcd
+from towpath.local.controlplane import SERVICE_SUBNET, aggregating, apiserver, controller_manager, etcd
 from towpath.local.nodes.machine import NODE_FOLDER, POD_SUBNET, READY_FILE, init
 from towpath.local.spec import Environment, Member
 
@@ -59,6 +59,7 @@ def _apiserver(env: Environment, member: Member, node: IPv4Address) -> Process:
         port=member.port,
         etcd_port=2379,
         prefix="/registry",
+        **aggregating(env),
         # `kubectl exec` and `logs` would otherwise look up the node's name in DNS.
         kubelet_preferred_address_types="InternalIP",
         kubelet_client_certificate=env.pki / "admin.crt",
