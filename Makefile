@@ -30,7 +30,7 @@ test: $(VENV)/.installed ## all tests, on a real local Karmada (ARGS="-k export"
 	@$(BIN)/python -m tests.support.helm version >/dev/null
 	@$(BIN)/python -m tests.support.contour
 	@$(BIN)/python -m tests.support.chromium
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $$($(BIN)/python -m tests.support.workers) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 image: $(VENV)/.installed ## build Towpath's image, run it on a node, and check what is in it
 	@$(TOWPATH) local packages
