@@ -32,9 +32,21 @@ from towpath.local import boot, processes, programs
 from towpath.local.build import ensure_binaries
 from towpath.local.nodes import packages
 from towpath.local.spec import PLUGIN, Environment, Qps
+from towpath.model.keys import Dialect
+from towpath.model.ownership import MANAGED_BY_LABEL, TOWPATH
 
 CONTROLLERS = "karmada-controller-manager"
 MEMBERS = ["cluster-1", "cluster-2", "cluster-3"]
+WRITTEN = (
+    *map(resources.service_exports, Dialect),
+    *map(resources.service_imports, Dialect),
+    *map(resources.traffic_policies, Dialect),
+    resources.SERVICES,
+    resources.DEPLOYMENTS,
+    resources.PROPAGATION_POLICIES,
+    resources.OVERRIDE_POLICIES,
+)
+"""Kinds that tests write into a namespace. Templates come before the policies that carry them."""
 WITHOUT_KARMADA = ("tests/unit/", "tests/golden/", "tests/scenarios/")
 """What `make unit` runs, where there is neither Go nor Karmada."""
 
@@ -130,6 +142,15 @@ class Plane:
         """Begin to delete a namespace of Karmada, or of a member."""
         self.client(member).delete(resources.NAMESPACES, name)
 
+    def empty_namespace(self, name: str) -> None:
+        """Begin to delete what tests write into a namespace of Karmada, and what follows from that.
+
+        The namespace stays. To delete it takes four apiservers two requests for each kind that they serve: a
+        fifth of the processor time of most tests.
+        """
+        for kind in WRITTEN:
+            self.client().delete_all(kind, name, f"{MANAGED_BY_LABEL}!={TOWPATH}")
+
     def kubectl(
         self, *args: str, stdin: str | None = None, check: bool = True, member: str | None = None
     ) -> subprocess.CompletedProcess[str]:
@@ -199,7 +220,7 @@ def namespace(plane: Plane) -> Iterator[str]:
     name = f"t-{uuid.uuid4().hex[:8]}"
     plane.create_namespace(name)
     yield name
-    plane.delete_namespace(name)
+    plane.empty_namespace(name)
 
 
 @pytest.fixture

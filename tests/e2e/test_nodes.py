@@ -37,7 +37,7 @@ from towpath.local.spec import host_tag
 
 pytestmark = pytest.mark.nodes
 
-SUBNET = "10.0.3.0/24"
+SMALL = ("--members", "1", "--subnet", "10.0.3.0/24")
 NODE_PORT = 30081
 UNNOTICED = 150.0
 """Seconds: a connection to a host that is silent ends after 45 (HTTP/2 pings of client-go), on idle cores."""
@@ -256,7 +256,7 @@ def traces(root: Path) -> list[str]:
 async def test_a_member_with_a_node_joins_leaves_and_dies_traceless(tmp_path: Path) -> None:
     """It joins a Karmada whose other member has none; ``down`` comes after everything was killed."""
     root = tmp_path / "root"
-    up = towpath("local", "up", "--members", "1", "--subnet", SUBNET, "--root", root)
+    up = towpath("local", "up", *SMALL, "--root", root)
     assert up.returncode == 0, up.stderr
     try:
         joined = towpath("local", "join", "late", "--nodes", "--root", root)
@@ -288,7 +288,7 @@ async def test_a_member_with_a_node_joins_leaves_and_dies_traceless(tmp_path: Pa
         for _, _, process in processes.marked(root):
             os.kill(process.pid, signal.SIGKILL)
         assert traces(root), "a bridge and cgroups outlive the processes"
-        in_the_way = towpath("local", "up", "--nodes", "--subnet", SUBNET, "--root", tmp_path / "another")
+        in_the_way = towpath("local", "up", "--nodes", *SMALL, "--root", tmp_path / "another")
         assert_one_line(in_the_way, f"Run `towpath local down --root {root}`", code=2)
     finally:
         down = towpath("local", "down", "--root", root)
@@ -302,7 +302,7 @@ def test_an_interrupted_boot_leaves_no_trace(tmp_path: Path) -> None:
     with (
         heeding_sigint(),
         subprocess.Popen(
-            [*TOWPATH, "local", "up", "--nodes", "--members", "1", "--subnet", SUBNET, "--root", root],
+            [*TOWPATH, "local", "up", "--nodes", *SMALL, "--root", root],
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -347,7 +347,7 @@ def test_a_disk_that_becomes_full_leaves_no_trace(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640m", "tmpfs", root], check=True)
     try:
         with subprocess.Popen(
-            [*TOWPATH, "local", "up", "--nodes", "--members", "1", "--subnet", SUBNET, "--root", root],
+            [*TOWPATH, "local", "up", "--nodes", *SMALL, "--root", root],
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -373,7 +373,7 @@ def test_a_disk_that_is_too_small_is_named_first(tmp_path: Path) -> None:
     root.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", root], check=True)
     try:
-        done = towpath("local", "up", "--nodes", "--members", "1", "--subnet", SUBNET, "--root", root)
+        done = towpath("local", "up", "--nodes", *SMALL, "--root", root)
         assert_one_line(done, "48 MiB are free", "Free space")
         assert [*root.iterdir()] == []
     finally:
@@ -385,7 +385,7 @@ def test_a_missing_capability_is_named_before_anything_is_made(tmp_path: Path) -
     root = tmp_path / "root"
 
     done = subprocess.run(
-        [*limited, *TOWPATH, "local", "up", "--nodes", "--subnet", SUBNET, "--root", root],
+        [*limited, *TOWPATH, "local", "up", "--nodes", *SMALL, "--root", root],
         capture_output=True,
         text=True,
         check=False,

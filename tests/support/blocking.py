@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
@@ -159,6 +160,12 @@ class BlockingClient:
     def delete(self, resource: Resource, name: str, namespace: str = "") -> None:
         """Begin to delete an object, if there is one."""
         _answer(partial(self._client.delete, resource, name, namespace))
+
+    def delete_all(self, resource: Resource, namespace: str, selector: str = "") -> None:
+        """Begin to delete all objects of a kind in a namespace; none if it is not served."""
+        query = [("labelSelector", selector)] if selector else []
+        with suppress(NotFound):
+            _answer(partial(self._client.request, "DELETE", resource.path(namespace), query=query))
 
     def remove(self, resource: Resource, *names: str, namespace: str = "") -> None:
         """Delete objects, if they are there, and wait until they have gone, whatever has their names then."""
