@@ -14,6 +14,7 @@ import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,12 @@ WRITTEN = (
     *map(resources.service_imports, Dialect),
     *map(resources.traffic_policies, Dialect),
     resources.SERVICES,
+    resources.INGRESSES,
     resources.DEPLOYMENTS,
+    resources.LEASES,
     resources.PROPAGATION_POLICIES,
     resources.OVERRIDE_POLICIES,
+    resources.BINDINGS,
 )
 """Kinds that tests write into a namespace. Templates come before the policies that carry them."""
 WITHOUT_KARMADA = ("tests/unit/", "tests/golden/", "tests/scenarios/")
@@ -77,9 +81,16 @@ class Files(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")
-        return "nodes" if "pytest.mark.nodes" in (self.config.rootpath / file).read_text() else file
+        return "nodes" if _uses_nodes(self.config.rootpath / file) else file
 
 
+@cache
+def _uses_nodes(file: Path) -> bool:
+    """Tell whether the tests of a file use nodes: once, since the file may change during a run."""
+    return "pytest.mark.nodes" in file.read_text()
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Files | None:
     """Schedule by file where that is asked for."""
     return Files(config, log) if config.getoption("dist") == "loadfile" else None

@@ -16,6 +16,7 @@ from towpath.karmada.client import Client
 from towpath.model.keys import Dialect
 
 MANY = 30
+"""Each takes Karmada more than a second of processor time."""
 DIALECT = Dialect.MULTICLUSTER
 Object = dict[str, Any]
 

@@ -1,6 +1,7 @@
 """Members with nodes: pods run, Karmada notices when a member goes, and nothing is left behind.
 
-All but the last three tests use one environment of three members. It is booted once in a run.
+The first tests use one environment of three members, which is booted once in a run. Those about what is left
+behind make their own.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from pathlib import Path
 import psutil
 
 _MARK = "TOWPATH_TEST_RUN"
+_ENVIRONMENT = "TOWPATH_LOCAL"
+"""What marks a process of a local Karmada, with its folder first (``towpath.local.processes``)."""
 
 
 def marked(run: str) -> list[psutil.Process]:
@@ -48,19 +50,20 @@ def watch() -> str:
 
 
 def _reap(run: str) -> None:
-    from towpath.local.nodes import host  # not for every watcher that waits
-    from towpath.local.processes import MARK
-
     roots: set[Path] = set()
     while left := marked(run):  # again, since one of them may just have started another
         for process in left:
             with suppress(psutil.NoSuchProcess):
-                folder, _, _ = process.environ().get(MARK, "").partition("\n")
+                folder, _, _ = process.environ().get(_ENVIRONMENT, "").partition("\n")
                 roots |= {Path(folder)} if folder else set()
                 process.kill()
         psutil.wait_procs(left, timeout=1)
+    from towpath.errors import TowpathError
+    from towpath.local.nodes import host  # only now: what is needed to kill is there in any case
+
     for root in roots:
-        host.remove(root)
+        with suppress(TowpathError):
+            host.remove(root)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Routes on the gateways that members have of their own: what a pass does about them.
 
-``derivation.routes`` says what they hold. They are written before the import that leads to them, and what
-Karmada reports of them becomes part of the condition Ready.
+``derivation.routes`` says what they hold. They are written before the import that leads to them. What Karmada
+reports of them is read in ``rollout.arrival``.
 """
 
 from __future__ import annotations

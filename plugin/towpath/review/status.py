@@ -17,16 +17,18 @@ import msgspec
 from towpath.controller.rollout.arrival import Reports, arrival_of
 from towpath.derivation.derive import Derived, derive_service
 from towpath.derivation.render import Rendered, render
-from towpath.derivation.routes import routes_of
+from towpath.derivation.routes import NO_ROUTES, Routes, routes_of
 from towpath.derivation.status import FIELDS, Status, applied, export_status, keep_times
 from towpath.inventory.inventory import Inventory
 from towpath.inventory.take import import_state, in_use, route_states
 from towpath.karmada import decode
 from towpath.karmada.decode import Copies
 from towpath.model.claim import ClaimRecord
+from towpath.model.cluster import Fleet
 from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
 from towpath.rules.conditions import is_transient, withheld
+from towpath.rules.gateway_route import RouteKind
 from towpath.rules.handover import handover
 
 _MAX_STALE = 100
@@ -60,6 +62,7 @@ class Aggregation:
         self._inventory = inventory
         self._withheld, self._early = withheld_, early
         self._rendered: dict[str, tuple[Derived, Rendered]] = {}
+        self._routes: dict[str, tuple[Derived, Fleet, Routes]] = {}
         self._answered: dict[str, Status] = {}
 
     def status(self, asked: StatusQuestion, now: float) -> dict[str, Any] | None:
@@ -83,7 +86,7 @@ class Aggregation:
         imports = import_state(inventory, key, now)
         wanted = self._wanted(service, derived, whole=bool(imports.overrides))
         fleet = inventory.world.fleet
-        routes = routes_of(service, derived, fleet)
+        routes = self._routes_of(service, derived, fleet)
         states = route_states(inventory, key) if routes.specs else {}
         arrival = arrival_of(Reports(imports, states, asked.copies.unready), fleet, derived, wanted, routes)
         known, promised = (asked.status, stored.status), self._answered.get(asked.uid, {})
@@ -118,6 +121,19 @@ class Aggregation:
             return replace(rendered, refused=withheld(mostly))
         return rendered
 
+    def _routes_of(self, service: ExportedService, derived: Derived, fleet: Fleet) -> Routes:
+        """Return on which gateways routes should be, once for each derivation and state of the fleet."""
+        *known, routes = self._routes.get(service.uid, (None, None, NO_ROUTES))
+        if known[0] is not derived or known[1] is not fleet:
+            whole = routes_of(service, derived, fleet)
+            # As above: a status needs names alone.
+            names: dict[RouteKind, dict[str, Any]] = {
+                kind: {name: {} for name in specs} for kind, specs in whole.specs.items()
+            }
+            routes = replace(whole, specs=names)
+            self._routes[service.uid] = derived, fleet, routes
+        return routes
+
     def _forget(self) -> None:
         """Forget exports that no longer exist, from time to time."""
         services = self._inventory.world.services
@@ -125,6 +141,7 @@ class Aggregation:
             present = {service.uid for service in services.values()}
             self._answered = {uid: answer for uid, answer in self._answered.items() if uid in present}
             self._rendered = {uid: made for uid, made in self._rendered.items() if uid in present}
+            self._routes = {uid: made for uid, made in self._routes.items() if uid in present}
 
 
 def _claims_in(status: Status) -> tuple[ClaimRecord, ...]:

@@ -120,10 +120,13 @@ def test_a_route_that_is_not_accepted_is_told() -> None:
     controller.decide(take(inventory, key(), NOW, idle=True))
     wanted = controller.ready[key()]
     assert wanted.message.startswith("a: The gateway of the cluster has not reported the route yet.")
-    status = Aggregation(inventory, {}).status(asked(WEB), NOW)
+    aggregation = Aggregation(inventory, {})
+    status = aggregation.status(asked(WEB), NOW)
     assert status
     (ready,) = (c for c in status["conditions"] if c["type"] == "Ready")
     assert (ready["status"], ready["reason"], ready["message"]) == wanted[1:]
+    tell(inventory, FLEET[0])
+    assert say(aggregation.status(asked(WEB), NOW))["Ready"][1] != "RoutePending"
 
 
 def test_an_outdated_report_is_removed(inventory: Inventory) -> None:

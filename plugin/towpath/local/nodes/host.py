@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -23,8 +24,10 @@ from towpath.local.nodes.configuration import cgroup
 from towpath.local.spec import Environment, host_tag
 
 _CGROUP_SECONDS = 5.0
+_OWN = Path("/proc/self/cgroup")
 _WEIGHT = 10
-"""The share of the processor of all pods of an environment together. A process of this host has 1."""
+"""The share of the processor of all pods of an environment, where each process of this host has 1: without a
+service manager, which gives a share to groups of processes."""
 # In namespaces that end with the command: it shows whether a machine can be made, and changes nothing.
 _PROBE = (
     "ip link add probe type bridge && ip link add probe-a type veth peer name probe-b && "
@@ -66,15 +69,16 @@ def check_subnet(own: str, subnet: ipaddress.IPv4Network) -> None:
 
 def _way_out(interface: str) -> str:
     root = _alias(interface)
-    down = f"Run `towpath local down --root {root}`, or choose another with --subnet."
+    down = f"Run `towpath local down --root {shlex.quote(root)}`, or choose another with --subnet."
     return down if root and host_tag(Path(root)) == interface else "Choose another with --subnet."
 
 
 def _alias(interface: str) -> str:
     """Return the alias of an interface: of a bridge of ours, the folder of the environment."""
     try:
-        return Path("/sys/class/net", interface, "ifalias").read_text().strip()
-    except OSError:  # it has gone, or is a second name of another
+        stored = Path("/sys/class/net", interface, "ifalias").read_text(errors="replace")
+        return stored.removesuffix("\n")
+    except OSError:  # it has gone, or is the label of a further address, such as eth0:1
         return ""
 
 
@@ -84,7 +88,8 @@ def prepare(env: Environment) -> None:
     if _run("ip", "link", "show", bridge, check=False).returncode:
         _run("ip", "link", "add", bridge, "type", "bridge")
     _run("ip", "address", "replace", f"{env.gateway}/{env.subnet.prefixlen}", "dev", bridge)
-    _run("ip", "link", "set", bridge, "up", "alias", str(env.root))
+    _run("ip", "link", "set", bridge, "up")
+    _run("ip", "link", "set", bridge, "alias", str(env.root), check=False)  # of 255 bytes at most
     for hierarchy in _hierarchies():
         for member in env.members.values():
             if member.node:
@@ -105,10 +110,18 @@ def _make_cgroup(hierarchy: Path, path: str) -> None:
 
 
 def _weigh(folder: Path) -> None:
-    """Give the pods their share, in the unit of the cgroup version."""
+    """Give the pods their share, in the unit of the cgroup version, if this process has one of its own."""
+    if not all(line.endswith(":/") for line in _OWN.read_text().splitlines() if _is_of_cpu(line)):
+        return
     for name, usual in (("cpu.shares", 1024), ("cpu.weight", 100)):
         if (folder / name).exists():
             (folder / name).write_text(str(_WEIGHT * usual))
+
+
+def _is_of_cpu(line: str) -> bool:
+    """Tell whether a line of /proc/PID/cgroup is about processor time: ``7:cpu,cpuacct:/`` or ``0::/``."""
+    _, controllers, _ = line.split(":", 2)
+    return not controllers or "cpu" in controllers.split(",")
 
 
 def _hierarchies() -> Iterator[Path]:
