@@ -37,8 +37,8 @@ from towpath.local.spec import PLUGIN, Environment, Qps
 from towpath.model.keys import Dialect
 from towpath.model.ownership import MANAGED_BY_LABEL, TOWPATH
 
-PATIENT = 10
-"""The niceness of tests that can wait: a tenth of the processor time of those that cannot."""
+PATIENT = 5
+"""The niceness of tests that can wait: a third of the processor time of those that cannot."""
 CONTROLLERS = "karmada-controller-manager"
 MEMBERS = ["cluster-1", "cluster-2", "cluster-3"]
 WRITTEN = (
