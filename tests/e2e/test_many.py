@@ -16,7 +16,7 @@ from towpath.karmada.client import Client
 from towpath.model.keys import Dialect
 
 MANY = 30
-"""Each takes Karmada more than a second of processor time."""
+"""More than make Karmada busy (``SERVICES_WHEN_BUSY``). Each takes it a second of processor time."""
 DIALECT = Dialect.MULTICLUSTER
 Object = dict[str, Any]
 

@@ -30,7 +30,7 @@ from towpath.controller.export_status import (
 )
 from towpath.controller.followpolicy.decide import Follower, FollowPolicies
 from towpath.controller.orphanbinding.decide import OrphanBindings
-from towpath.controller.rollout.arrival import Reports, arrival_of
+from towpath.controller.rollout.arrival import arrival_of
 from towpath.controller.rollout.decide import Rollout, Rollouts
 from towpath.controller.rollout.first_import import FirstImports
 from towpath.controller.rollout.load import Load
@@ -163,8 +163,7 @@ class ServiceExports:
             self.early.add(key)
             return decision + Decision(until) + self._followed(snapshot, service, export)
         routes = routes_of(service, derived, snapshot.fleet)
-        reports = Reports(snapshot.imports, snapshot.routes, snapshot.exported.unready)
-        arrival = arrival_of(reports, snapshot.fleet, derived, wanted, routes)
+        arrival = arrival_of(snapshot.reports, snapshot.fleet, derived, wanted, routes)
         arrived = not snapshot.imports.reflecting or not arrival.behind
         settled = arrived and snapshot.current.bound <= wanted.digests.keys()
         self.ready[key] = wanted.refused or conditions.ready(sorted(wanted.digests), arrival)

@@ -60,6 +60,17 @@ class RouteState(NamedTuple):
     is_taken: bool = False
 
 
+class Reports(NamedTuple):
+    """What Karmada reports of one service: of its import, of its routes, and of the pods of its exporters.
+
+    ``unready`` are the clusters without a ready pod, each with since when.
+    """
+
+    imports: ImportState
+    routes: Mapping[RouteKind, RouteState]
+    unready: Mapping[str, str]
+
+
 NO_COPIES = Copies()
 
 
@@ -124,3 +135,8 @@ class Snapshot:
     lists: int = 0
     missing_inputs: tuple[str, ...] = ()
     no_exports: bool = False
+
+    @property
+    def reports(self) -> Reports:
+        """What Karmada reports of the service."""
+        return Reports(self.imports, self.routes, self.exported.unready)

@@ -37,7 +37,7 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
     template = watched.imports[key.dialect].get(key.name, key.namespace)
     namespace = watched.namespaces.get(key.namespace)
     sources = watched.sources(key.namespace, key.name)
-    others = frozenset(uid for uid, dialect in sources.items() if dialect is not key.dialect)
+    others = _others(sources, key)
     return Snapshot(
         key,
         now,
@@ -57,7 +57,7 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
         policy=world.policies.get(key),
         traffic_policy=_ours(watched.propagation.get(f"{TRAFFIC_PREFIX}{key.name}", key.namespace), sources),
         brought=_brought(inventory, key),
-        routes={kind: _route(inventory, key, kind, sources, others) for kind in RouteKind},
+        routes=_routes(inventory, key, sources, others),
         service_policy=_ours(watched.overrides.get(service_policy_name(key), key.namespace), sources),
         templates=_templates(inventory, key, template, export, traffic),
         terminating=namespace is not None and namespace.terminating,
@@ -76,10 +76,20 @@ def import_state(inventory: Inventory, key: ServiceKey, now: float) -> ImportSta
     return _import_state(inventory, key, template, now)
 
 
+def _others(sources: Mapping[str, Dialect], key: ServiceKey) -> frozenset[str]:
+    """Return the uids of the other API group's sources of a name."""
+    return frozenset(uid for uid, dialect in sources.items() if dialect is not key.dialect)
+
+
 def route_states(inventory: Inventory, key: ServiceKey) -> Mapping[RouteKind, RouteState]:
     """Return the routes of one service on gateways of the members' own."""
     sources = inventory.watched.sources(key.namespace, key.name)
-    others = frozenset(uid for uid, dialect in sources.items() if dialect is not key.dialect)
+    return _routes(inventory, key, sources, _others(sources, key))
+
+
+def _routes(
+    inventory: Inventory, key: ServiceKey, sources: Collection[str], others: Collection[str]
+) -> Mapping[RouteKind, RouteState]:
     return {kind: _route(inventory, key, kind, sources, others) for kind in RouteKind}
 
 
@@ -177,8 +187,7 @@ def in_use(inventory: Inventory, key: ServiceKey) -> InUse:
         is_taken = watched.is_taken(resource, Name(key.namespace, name), sources, others)
         return f"{resource.kind} {key.namespace}/{name}" if is_taken else ""
 
-    # Of two API groups' exports of a name one alone has imports.
-    others = [uid for uid, dialect in sources.items() if dialect is not key.dialect]
+    others = _others(sources, key)  # of two API groups' exports of a name one alone has imports
     imports = (
         f"ServiceImport {key.namespace}/{key.name}" if is_foreign(template) else "",
         taken(resources.PROPAGATION_POLICIES, import_policy_name(key), others),

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from towpath.controller.rollout.arrival import Reports, arrival_of
+from towpath.controller.rollout.arrival import arrival_of
 from towpath.derivation.chain import verdict
 from towpath.derivation.derive import Derived
 from towpath.derivation.explanation import (
@@ -101,9 +101,8 @@ class Explainer:
         snapshot = take(self._inventory, key, now, idle=True)
         asked = handover(service.annotations)
         wanted = render(key, service.uid, derived, handover=asked, in_use=snapshot.in_use)
-        reports = Reports(snapshot.imports, snapshot.routes, snapshot.exported.unready)
         routes = routes_of(service, derived, world.fleet)
-        arrived = arrival_of(reports, world.fleet, derived, wanted, routes)
+        arrived = arrival_of(snapshot.reports, world.fleet, derived, wanted, routes)
         arrival, ready = self._arrival(key, arrived, wanted)
         importing = Importing(snapshot, arrival, self._pending_since(key))
         members = world.fleet.members

@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from towpath.controller.rollout.arrival import Reports, arrival_of
+from towpath.controller.rollout.arrival import arrival_of
 from towpath.derivation.derive import Derived, derive_service
 from towpath.derivation.render import Rendered, render
-from towpath.derivation.routes import NO_ROUTES, Routes, routes_of
+from towpath.derivation.routes import Routes, routes_of
 from towpath.derivation.status import FIELDS, Status, applied, export_status, keep_times
 from towpath.inventory.inventory import Inventory
+from towpath.inventory.snapshot import Reports
 from towpath.inventory.take import import_state, in_use, route_states
 from towpath.karmada import decode
 from towpath.karmada.decode import Copies
@@ -123,15 +124,16 @@ class Aggregation:
 
     def _routes_of(self, service: ExportedService, derived: Derived, fleet: Fleet) -> Routes:
         """Return on which gateways routes should be, once for each derivation and state of the fleet."""
-        *known, routes = self._routes.get(service.uid, (None, None, NO_ROUTES))
-        if known[0] is not derived or known[1] is not fleet:
-            whole = routes_of(service, derived, fleet)
-            # As above: a status needs names alone.
-            names: dict[RouteKind, dict[str, Any]] = {
-                kind: {name: {} for name in specs} for kind, specs in whole.specs.items()
-            }
-            routes = replace(whole, specs=names)
-            self._routes[service.uid] = derived, fleet, routes
+        known = self._routes.get(service.uid)
+        if known is not None and known[0] is derived and known[1] is fleet:
+            return known[2]
+        whole = routes_of(service, derived, fleet)
+        # As above: a status needs names alone.
+        names: dict[RouteKind, dict[str, Any]] = {
+            kind: {name: {} for name in specs} for kind, specs in whole.specs.items()
+        }
+        routes = replace(whole, specs=names)
+        self._routes[service.uid] = derived, fleet, routes
         return routes
 
     def _forget(self) -> None:

@@ -21,7 +21,7 @@ from tests.support.inventories import (
 )
 from towpath.controller import gateway_route
 from towpath.controller.decision import Collect, Decision
-from towpath.controller.rollout.arrival import Reports, arrival_of
+from towpath.controller.rollout.arrival import arrival_of
 from towpath.controller.service_export import ServiceExports
 from towpath.derivation.render import Rendered
 from towpath.derivation.routes import Routes, routes_of
@@ -74,8 +74,7 @@ def reporting(*parents: Any) -> Object:
 def unrouted(inventory: Inventory) -> dict[str, tuple[str, str]]:
     snapshot = look(inventory)
     assert snapshot.derived is not None
-    reports = Reports(snapshot.imports, snapshot.routes, {})
-    arrival = arrival_of(reports, snapshot.fleet, snapshot.derived, Rendered(), wanted(snapshot))
+    arrival = arrival_of(snapshot.reports, snapshot.fleet, snapshot.derived, Rendered(), wanted(snapshot))
     return dict(arrival.unrouted)
 
 

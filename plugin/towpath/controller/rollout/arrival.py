@@ -10,30 +10,18 @@ No I/O and no clock. ``decide`` judges what is late, and the status of the expor
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
 
 from towpath.derivation.derive import Derived
 from towpath.derivation.render import Rendered
 from towpath.derivation.routes import Routes
 from towpath.derivation.user_overrides import import_overrides
-from towpath.inventory.snapshot import ImportState, RouteState
+from towpath.inventory.snapshot import Reports, RouteState
 from towpath.model.arrival import Arrival
 from towpath.model.cluster import Fleet
 from towpath.rules.gateway_route import RouteKind
 from towpath.rules.reasons import RouteReason
 from towpath.rules.serving import unserved
 from towpath.text import several
-
-
-class Reports(NamedTuple):
-    """What Karmada reports of one service: of its import, of its routes, and of the pods of its exporters.
-
-    ``unready`` are the clusters without a ready pod, each with since when.
-    """
-
-    imports: ImportState
-    routes: Mapping[RouteKind, RouteState]
-    unready: Mapping[str, str]
 
 
 def behind(wanted: Mapping[str, str], reported: Mapping[str, str]) -> tuple[str, ...]:
