@@ -1,4 +1,4 @@
-"""What a pass writes into the statuses of an export and of its import.
+"""What a pass writes into the status of an export.
 
 No I/O and no clock: the snapshot has the time.
 """
@@ -11,8 +11,7 @@ from towpath.controller.decision import PatchStatus
 from towpath.controller.events import Subject
 from towpath.derivation.derive import Derived
 from towpath.derivation.render import Rendered
-from towpath.derivation.stages import is_foreign
-from towpath.derivation.status import export_status, offering, recording, stated
+from towpath.derivation.status import export_status, recording, stated
 from towpath.inventory.snapshot import Snapshot
 from towpath.karmada import resources
 from towpath.karmada.client import Resource
@@ -56,20 +55,18 @@ def status_of(
     return PatchStatus(*export_of(snapshot.key), make, subject(snapshot.key, export))
 
 
-def record_of(snapshot: Snapshot, service: ExportedService, wanted: Rendered) -> tuple[PatchStatus, ...]:
-    """Return the record of claims that have begun or ended."""
+def record_of(
+    snapshot: Snapshot, service: ExportedService, wanted: Rendered, *, writing: bool
+) -> tuple[PatchStatus, ...]:
+    """Return the record of claims that have begun or ended, unless the first report of the export is in time.
+
+    ``writing``: the import is about to be written, or its policies.
+    """
     if wanted.refused or not is_to_record(service, snapshot.claims):
         return ()
-    return (PatchStatus(*export_of(snapshot.key), partial(recording, snapshot.claims)),)
-
-
-def offer_of(snapshot: Snapshot, derived: Derived) -> tuple[PatchStatus, ...]:
-    """Return the status of the import, which says who exports the service."""
-    template = snapshot.current.service_import
-    if template is None or is_foreign(template) or not derived.views:
+    if snapshot.may_record_later and not (writing and snapshot.current.service_import):
         return ()
-    status = offering(derived, snapshot.fleet.members)
-    return (PatchStatus(*import_of(snapshot.key), lambda _: status),)
+    return (PatchStatus(*export_of(snapshot.key), partial(recording, snapshot.claims)),)
 
 
 def deletion_of(snapshot: Snapshot, export: StoredExport) -> PatchStatus:

@@ -23,7 +23,6 @@ from towpath.controller.export_status import (
     deletion_of,
     export_of,
     import_of,
-    offer_of,
     record_of,
     status_of,
     subject,
@@ -175,7 +174,7 @@ class ServiceExports:
             + Decision(
                 _audit(key, snapshot.now),
                 notes=_obstacle(snapshot, wanted),
-                records=record_of(snapshot, service, wanted),
+                records=record_of(snapshot, service, wanted, writing=bool(writes)),
                 stages=writes,
             )
             + self._changed(snapshot, export, derived)
@@ -235,14 +234,12 @@ class ServiceExports:
         return Decision(rollout.look_again, latencies=latencies, steps=steps)
 
     def _reported(self, snapshot: Snapshot, rollout: Rollout, status: PatchStatus) -> Decision:
-        """Return the statuses of export and import, unless it is too early for them."""
+        """Return the status of the export, unless it is too early for it."""
         derived = snapshot.derived
         until = self._unbound_until(snapshot)
         early = rollout.hold_status or until < math.inf
         (self.early.add if early else self.early.discard)(snapshot.key)
         steps: tuple[Step, ...] = () if early else (status,)
-        if not rollout.hold_status and derived is not None:
-            steps += offer_of(snapshot, derived)
         caught_up = caught_up_at(snapshot.imports.catching_up.values())
         look_again = math.inf if derived is None else min(until, caught_up, derived.look_again)
         return Decision(look_again, took_up=until == math.inf, steps=steps)

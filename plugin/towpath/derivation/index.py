@@ -21,7 +21,15 @@ from towpath.model.claim import Claim, ClaimRecord
 from towpath.model.cluster import Fleet, Member
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.world import AppliedPolicy, ExportedService
-from towpath.rules.contention import Lost, claims_of, holder, lost, occupied_by, records
+from towpath.rules.contention import (
+    Lost,
+    claims_of,
+    holder,
+    lost,
+    may_record_later,
+    occupied_by,
+    records,
+)
 from towpath.rules.nesting import ClaimedPaths, nested
 from towpath.rules.reasons import Caution
 
@@ -72,6 +80,14 @@ class Incremental:
             service = replace(service, claimed=(*known, *(service.claimed or ())))
         holding = {claim: self.services[held] for claim, held in self.lost(key)}
         return records(service, self._claims.get(key, ()), holding, now)
+
+    def may_record_later(self, key: ServiceKey) -> bool:
+        """Tell whether a new import of a service may be written before its first record."""
+        service = self.services.get(key)
+        return service is not None and may_record_later(service, self._claims[key], self._claimed_by)
+
+    def _claimed_by(self, claim: Claim) -> Collection[ServiceKey]:
+        return self._claimants.get(claim, ())
 
     def nested(self, service: ExportedService, claims: Iterable[Claim]) -> tuple[Caution, ...]:
         """Return warnings about paths of a service above or below those of other namespaces."""
@@ -188,7 +204,7 @@ def _place(member: Member) -> tuple[str, bool]:
 
 
 def _is_only_recorded(old: ExportedService | None, new: ExportedService | None) -> bool:
-    """Tell whether a change is nothing but the record of claims in the status."""
-    if old is None or new is None or old.claimed == new.claimed:
+    """Tell whether a change is nothing but the record of claims in the status, or what stands for it."""
+    if old is None or new is None or (old.claimed, old.shown) == (new.claimed, new.shown):
         return False
-    return replace(old, claimed=new.claimed, untouched=new.untouched) == new
+    return replace(old, claimed=new.claimed, untouched=new.untouched, shown=new.shown) == new

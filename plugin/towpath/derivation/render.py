@@ -11,6 +11,8 @@
   name must resolve there (deploy/datapath/karmada.yaml).
 * Where Karmada is to take over what another control plane left in single members, their overrides say so,
   beside the ports: the policy of the whole service does not.
+* Its annotations say who exports the service, and which ports, for the columns of kubectl: a status would be
+  one more write for what the spec says already.
 * Template and override carry ``towpath.io/view``, the digest of the view that they give. A member reports
   the digest of the content that it holds (``model.digest``), which tells whether it has what it should.
 
@@ -30,7 +32,13 @@ from towpath.derivation.derive import Derived
 from towpath.model.condition import Condition
 from towpath.model.export import OVERWRITE
 from towpath.model.keys import ServiceKey
-from towpath.model.ownership import MANAGED_BY, VIEW_ANNOTATION, import_policy_name
+from towpath.model.ownership import (
+    EXPORTERS_ANNOTATION,
+    MANAGED_BY,
+    PORTS_ANNOTATION,
+    VIEW_ANNOTATION,
+    import_policy_name,
+)
 from towpath.model.view import View
 from towpath.rules.conditions import name_in_use, too_large
 from towpath.rules.handover import NO_HANDOVER, Handover
@@ -149,7 +157,7 @@ def _rendered(key: ServiceKey, uid: str, derived: Derived, handover: Handover) -
     return Rendered(
         overrides=tuple(_override(key, uid, n, shard) for n, shard in enumerate(shards or ()) if shard),
         propagation=_propagation(key, uid, derived, handover),
-        service_import=_service_import(key, uid, full),
+        service_import=_service_import(key, uid, full, derived),
         digests={n: clusters[n].digest if n in clusters else whole for n in derived.views},
     )
 
@@ -182,9 +190,10 @@ def selector(key: ServiceKey, kind: str) -> list[dict[str, str]]:
     ]
 
 
-def import_of(key: ServiceKey, view: View) -> dict[str, Any]:
+def import_of(key: ServiceKey, view: View, derived: Derived) -> dict[str, Any]:
     """Return a view as the ServiceImport that its cluster gets, without the metadata of any one place."""
-    meta = {"name": key.name, "namespace": key.namespace, "annotations": {VIEW_ANNOTATION: view.digest}}
+    annotations = {VIEW_ANNOTATION: view.digest, **_columns(derived)}
+    meta = {"name": key.name, "namespace": key.namespace, "annotations": annotations}
     return {
         "apiVersion": key.dialect.api_version,
         "kind": "ServiceImport",
@@ -193,8 +202,17 @@ def import_of(key: ServiceKey, view: View) -> dict[str, Any]:
     }
 
 
-def _service_import(key: ServiceKey, uid: str, view: View) -> dict[str, Any]:
-    made = import_of(key, view)
+def _columns(derived: Derived) -> dict[str, str]:
+    """Return who exports a service, and its ports: the same in all clusters."""
+    ports = derived.everything.ports if derived.everything else ()
+    return {
+        EXPORTERS_ANNOTATION: ",".join(sorted(derived.exporters)),
+        PORTS_ANNOTATION: ",".join(str(port.port) for port in ports),
+    }
+
+
+def _service_import(key: ServiceKey, uid: str, view: View, derived: Derived) -> dict[str, Any]:
+    made = import_of(key, view, derived)
     return {**made, "metadata": {**owned(key, uid, key.name), **made["metadata"]}}
 
 

@@ -13,7 +13,6 @@ from towpath.derivation.derive import Derived
 from towpath.derivation.render import Rendered
 from towpath.model.arrival import Arrival
 from towpath.model.claim import ClaimRecord
-from towpath.model.cluster import Member
 from towpath.model.condition import EXPORT_CONDITIONS, TRUE, VALID, Condition
 from towpath.model.times import rfc3339
 from towpath.rules.conditions import ready
@@ -72,19 +71,6 @@ def stated(
     known = {c["type"]: c for c in before.get("conditions") or ()}
     stamp = rfc3339(now)
     return {"conditions": [_dumped(c, generation, known.get(c.type, {}), stamp) for c in conditions]}
-
-
-def offering(derived: Derived, members: Mapping[str, Member]) -> dict[str, Any]:
-    """Return what a ServiceImport's status should say: the exporters with their gateways, and the ports.
-
-    Exporters and ports stand there as text as well, for the columns of kubectl.
-    """
-    exporters = sorted(derived.exporters)
-    return {
-        "clusters": [{"cluster": name, "addresses": [_address(members[name])]} for name in exporters],
-        "exporters": ",".join(exporters),
-        "ports": ",".join(str(port.port) for port in derived.everything.ports) if derived.everything else "",
-    }
 
 
 def was_valid(status: Status) -> bool:
@@ -151,7 +137,3 @@ def _dumped(c: Condition, generation: int, before: Mapping[str, Any], stamp: str
         "observedGeneration": generation,
         "lastTransitionTime": stamp if changed else before.get("lastTransitionTime", stamp),
     }
-
-
-def _address(member: Member) -> str:
-    return f"{member.gateway_ip}:{member.gateway_port}"

@@ -43,6 +43,7 @@ from towpath.model.ownership import (
     is_derived,
     routed_service,
 )
+from towpath.model.world import ExportedService
 from towpath.propagation.policies import OverridePolicy, Policy
 
 Due = ServiceKey | GatewayKey
@@ -206,7 +207,7 @@ class Inventory:
         if exporting := decode.exporting(new):
             self.services.exporting[key] = exporting
         service = self.world.services.get(key)
-        if was != exporting and service and (service.kept or any(o.absence for o in service.offers.values())):
+        if service and (service.claimed == () or (was != exporting and _is_in_doubt(service))):
             self._service_changed(*name)
         self._enqueue(key)
 
@@ -328,6 +329,11 @@ class Inventory:
         others = self.numbered.pop(service, frozenset()) - {policy}
         if names := others | {policy} if exists else others:
             self.numbered[service] = names
+
+
+def _is_in_doubt(service: ExportedService) -> bool:
+    """Tell whether it matters which clusters have had both objects of a service."""
+    return bool(service.kept) or any(offer.absence for offer in service.offers.values())
 
 
 def _targets_in(obj: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

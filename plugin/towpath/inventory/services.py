@@ -71,6 +71,7 @@ class Services:
             stale=stale_since(offered, self.world.services.get(key), time.time()),
             claimed=stored.claims,
             untouched=stored.untouched,
+            shown=decode.shown(watched.imports[key.dialect].get(key.name, key.namespace), stored),
             path_root=self.path_scope.root(key.namespace),
         )
 

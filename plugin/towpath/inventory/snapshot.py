@@ -93,7 +93,8 @@ class Snapshot:
 
     ``export`` is None also while the ServiceExport is being deleted; then ``deleting`` is the ServiceExport.
 
-    ``exported`` are the copies of the ServiceExport, and ``claims`` is what its status should record.
+    ``exported`` are the copies of the ServiceExport, and ``claims`` is what its status should record;
+    ``may_record_later``: a new import may be written before that.
     ``others`` are the uids of the other API group's export and traffic policy of this name: the names of
     derived policies are the same in both.
 
@@ -119,6 +120,7 @@ class Snapshot:
     service: ExportedService | None = None
     derived: Derived | None = None
     claims: tuple[ClaimRecord, ...] = ()
+    may_record_later: bool = False
     others: frozenset[str] = frozenset()
     export_policy: Object | None = None
     traffic: StoredTraffic | None = None

@@ -51,6 +51,7 @@ def take(inventory: Inventory, key: ServiceKey, now: float, *, idle: bool) -> Sn
         service=world.services.get(key),
         derived=world.derived(key, now),
         claims=world.records(key, now),
+        may_record_later=world.may_record_later(key),
         others=others,
         export_policy=_ours(watched.propagation.get(f"{EXPORT_PREFIX}{key.name}", key.namespace), sources),
         traffic=traffic,

@@ -28,12 +28,16 @@ KEEP_PATH_ANNOTATION = "towpath.io/keep-path"
 """Annotation: ``true`` lets the gateway pass on the path of the rule instead of taking it off."""
 
 
+PATH_TYPES = PREFIX, _ = "Prefix", "Exact"
+"""How a rule compares paths."""
+
+
 class ExportRule(Model):
     """Puts one port of the Service on the gateway, under a path."""
 
     port_number: StrictInt
     path: str = ""
-    path_type: str = "Prefix"
+    path_type: str = PREFIX
 
 
 class PathRewrite(Model):

@@ -24,6 +24,11 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """The annotation in which ``kubectl apply`` stores the manifest that a user applied."""
 VIEW_ANNOTATION = "towpath.io/view"
 """Holds the digest of the view that a ServiceImport gives to its cluster."""
+EXPORTERS_ANNOTATION, PORTS_ANNOTATION = "towpath.io/exporters", "towpath.io/ports"
+"""Hold the names of the clusters that export a service, and its ports, for the columns of kubectl: an
+apiserver prints only the first match of a JSON path."""
+IMPORT_ANNOTATIONS = (VIEW_ANNOTATION, EXPORTERS_ANNOTATION, PORTS_ANNOTATION)
+"""The annotations of a derived ServiceImport."""
 IMPORT_PREFIX, EXPORT_PREFIX, TRAFFIC_PREFIX = "towpath-import-", "towpath-export-", "towpath-traffic-"
 SERVICE_PREFIX = "towpath-service-"
 ROUTE_PREFIXES = {"HTTPRoute": "towpath-httproute-", "Ingress": "towpath-ingress-"}

@@ -65,6 +65,8 @@ class ExportedService:
     1970).
     ``claimed`` are the claims that the status records, None if it was reported without any ("claim rule").
     ``untouched``: neither changed nor reported since its creation, so it has claimed its paths since then.
+    ``shown`` are clusters with the paths that the derived ServiceImport gives them, as ``rules.paths``
+    compares paths, while the status records nothing.
     ``path_root`` is the path at or below which all its paths must be, empty for any path.
     """
 
@@ -85,6 +87,7 @@ class ExportedService:
     stale: Mapping[str, float] = field(default_factory=dict)
     claimed: tuple[ClaimRecord, ...] | None = None
     untouched: bool = False
+    shown: frozenset[tuple[str, str]] = frozenset()
     path_root: str = ""
 
     @property

@@ -55,8 +55,8 @@ class Reading:
     """Every version of a policy, the one in force last."""
     overrides: dict[Id, OverridePolicy] = field(default_factory=dict)
     bindings: dict[Id, Binding] = field(default_factory=dict)
-    exporting: dict[ServiceKey, frozenset[str]] = field(default_factory=dict)
-    """The clusters in the derived ServiceImports of a live Karmada: they have had export and Service."""
+    imports: dict[ServiceKey, Manifest] = field(default_factory=dict)
+    """The derived ServiceImports of a live Karmada: the clusters in them have had export and Service."""
     templates: dict[Id, Manifest] = field(default_factory=dict)
     """The manifests of Clusters, namespaces, exports, services and traffic policies."""
     given: dict[Id, Manifest] = field(default_factory=dict)
@@ -104,7 +104,7 @@ def read_live(objects: Iterable[Mapping[str, Any]]) -> Reading:
         try:
             read_on(reading, [obj])
             if obj["kind"] == "ServiceImport" and is_marked(obj):
-                reading.exporting[_key(identity(plain(obj, "default")))] = decode.exporting(obj)
+                reading.imports[_key(identity(plain(obj, "default")))] = dict(obj)
         except InvalidObject as error:
             reading.notes.append(f"{one_line(str(error))} The object in Karmada is ignored.")
     # Of these Karmada will say what they serve: until then the plugin brings them nothing.

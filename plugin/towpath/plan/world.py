@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from towpath.errors import InvalidObject
-from towpath.karmada.decode import StoredExport, binding_name
+from towpath.karmada.decode import StoredExport, binding_name, exporting, shown
 from towpath.model.cluster import Member, changed
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.times import rfc3339
@@ -123,7 +123,8 @@ class Builder:
             cluster: self._offer(cluster, export_id, service_id if cluster in served.clusters else None)
             for cluster in sorted(bound.clusters if bound.selected else served.clusters)
         }
-        had = reading.exporting.get(key, frozenset())
+        derived = reading.imports.get(key)
+        had = exporting(derived)
         absent = {c: a for side in (bound, served) for c, a in side.absent.items() if c not in had}
         for cluster in offers.keys() & absent.keys():
             absence, obstacle = absent[cluster]
@@ -144,6 +145,7 @@ class Builder:
             service_selected=served.selected,
             claimed=stored.claims,
             untouched=stored.untouched and key not in reading.edited,
+            shown=shown(derived, stored),
             path_root=reading.path_scope.root(key.namespace),
         )
         return settled(exported)

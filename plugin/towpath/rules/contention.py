@@ -14,18 +14,20 @@ not recorded there yet is later than all that are. A status that records nothing
 version of Towpath did not, stands for claims since the creation.
 
 A claim is recorded before it is served (``is_to_record``), and a record keeps its path until it is removed
-(``occupied_by``). So nothing that others create or edit takes what an export serves, in any order and after
-any restart. Of exports that serve nothing yet one that was neither changed nor reported since its creation
-comes first.
+(``occupied_by``). One record can wait for the first report of its export: that of a new export whose paths
+nobody else claims (``may_record_later``). Until then the derived ServiceImport, which shows them, stands for
+it. So nothing that others create or edit takes what an export serves, in any order and after any restart. Of
+exports that serve nothing yet one that was neither changed nor reported since its creation comes first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 from towpath.model.claim import EVERYWHERE, Claim, ClaimRecord
+from towpath.model.export import PATH_TYPES
 from towpath.model.keys import ServiceKey
 from towpath.model.service import EXTERNAL_NAME
 from towpath.model.times import rfc3339, seconds
@@ -63,7 +65,8 @@ def _claims(service: ExportedService) -> Iterator[Claim]:
         if same not in routes:  # mostly all clusters have the same
             routes[same] = _routes(offer, service.path_root)
         for path, kind, served in routes[same]:
-            if served or (recorded and _record(service, cluster, path, kind)):
+            known = (cluster, path) in service.shown or (recorded and _record(service, cluster, path, kind))
+            if served or known:
                 yield Claim(cluster, path, kind)
 
 
@@ -124,19 +127,37 @@ def holder(claim: Claim, claimants: Iterable[ExportedService]) -> ServiceKey:
     return min(claimants, key=lambda service: (_order(service, claim), service.age)).key
 
 
-def _order(service: ExportedService, claim: Claim) -> tuple[str, str, bool]:
+def _order(service: ExportedService, claim: Claim) -> tuple[str, bool, str, bool]:
     """Return since when a service makes a claim. In a cluster that is new its other clusters count."""
     began = since(service, claim)
     if began != NOT_RECORDED:
-        return began, "", False
+        return began, False, "", False
     same = (claim.name, claim.kind)
     others = (record.since for record in service.claimed or () if (record.path, record.path_type) == same)
-    return began, min(others, default=NOT_RECORDED), not service.untouched
+    is_shown = (claim.cluster, claim.name) in service.shown
+    return began, not is_shown, min(others, default=NOT_RECORDED), not service.untouched
 
 
 def is_to_record(service: ExportedService, records: Iterable[ClaimRecord]) -> bool:
     """Tell whether a claim has begun or ended that the status does not say."""
     return service.claimed is not None and _recorded_in(records) != _recorded_in(service.claimed)
+
+
+def may_record_later(
+    service: ExportedService, claims: Iterable[Claim], claimants: Callable[[Claim], Collection[ServiceKey]]
+) -> bool:
+    """Tell whether a new import may be written before the first record of its export.
+
+    ``claimants`` returns who makes a claim. A ServiceImport shows paths without their pathType, so both
+    count: of two exports with one path at most one has an import without a record.
+    """
+    return service.untouched and not any(
+        service.key != rival
+        for claim in claims
+        if claim.cluster != EVERYWHERE
+        for kind in PATH_TYPES
+        for rival in claimants(claim._replace(kind=kind))
+    )
 
 
 def holders(services: Mapping[ServiceKey, ExportedService]) -> dict[Claim, ServiceKey]:

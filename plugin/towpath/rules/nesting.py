@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from towpath.model.claim import EVERYWHERE, Claim
+from towpath.model.export import PATH_TYPES, PREFIX
 from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
 from towpath.rules.paths import above, claimed_path
 from towpath.rules.reasons import Advice, Caution
 from towpath.text import several
 
-PREFIX = "Prefix"
-_KINDS = (PREFIX, "Exact")
 MAX_BELOW = 200
 """Paths below one path that are looked at."""
 MAX_COMPARED = 30_000
@@ -95,11 +94,11 @@ def _pairs(claims: Iterable[Claim], paths: ClaimedPaths) -> Iterator[tuple[str, 
 
 
 def _related(path: str, kind: str, paths: ClaimedPaths) -> Iterator[tuple[str, str]]:
-    yield from ((path, each) for each in _KINDS if each != kind)
+    yield from ((path, each) for each in PATH_TYPES if each != kind)
     yield from ((other, PREFIX) for other in paths.above(path))
     if kind == PREFIX:
         below = islice(paths.below(path), MAX_BELOW)
-        yield from ((other, each) for other in below for each in _KINDS)
+        yield from ((other, each) for other in below for each in PATH_TYPES)
 
 
 def _detail(path: str, other: str, holder: ServiceKey, clusters: Iterable[str]) -> str:

@@ -164,13 +164,15 @@ def test_ready_is_known_of_every_export_for_the_metric() -> None:
     )
 
 
-def test_a_settled_service_writes_nothing_but_its_statuses() -> None:
+def test_a_settled_service_writes_nothing_but_its_status() -> None:
     reconcile = Pass(*FLEET, USER, *exported("web", "a", "b"))
     rendered = reconcile.apply()
     reconcile.report(dict(rendered.digests))
     decision = reconcile()
 
-    assert (decision.stages, kinds(decision)) == ((), ["PatchStatus", "PatchStatus"])
+    assert (decision.stages, decision.records, kinds(decision)) == ((), (), ["PatchStatus"])
+    [status] = [step.make({}) for step in decision.steps if isinstance(step, PatchStatus)]
+    assert [claim["path"] for claim in status["claims"]] == ["/web"]
     assert conditions(decision) == {"Valid": "Valid", "Conflict": "NoConflicts", "Ready": "Exported"}
 
 
@@ -664,12 +666,28 @@ async def test_a_path_of_an_edit_is_recorded_before_it_is_served(fails: bool) ->
 
 def test_the_first_import_comes_after_the_record() -> None:
     """Policies alone serve nothing, so the record costs a new export no time."""
-    inventory = knowing(*FLEET, USER, *exported("web", "a", "b"))
+    rival = export("younger", (80, "/web"))
+    inventory = knowing(*FLEET, USER, *exported("web", "a", "b"), *exported("younger", "b"), rival)
     decision = ServiceExports().decide(take(inventory, key(), NOW, idle=True))
     first, *rest = ([type(step).__name__ for step in stage] for stage in decision.ordered)
 
     assert first == ["PatchStatus", "Write", "Write"]
     assert rest == [["Write"]]
+
+
+def test_an_import_stands_for_the_record_until_the_first_report() -> None:
+    """Where nobody else claims the path that saves a write. The import itself changes after the record."""
+    reconcile = Pass(*FLEET, USER, *exported("web", "a"))
+    first = reconcile()
+    reconcile.apply()
+    held = reconcile.inventory.world.services[key()].shown
+    tell(reconcile.inventory, *exported("web", "a", "b"))
+    further = reconcile()
+
+    assert first.records == ()
+    assert held == {("a", "/web")}
+    assert written(further)
+    assert [claim["clusters"] for claim in further.records[0].make({})["claims"]] == [["a", "b"]]
 
 
 def test_a_record_is_removed_though_it_is_too_early_for_a_status() -> None:

@@ -25,7 +25,14 @@ from towpath.derivation.render import (
 )
 from towpath.model.condition import READY
 from towpath.model.keys import Dialect
-from towpath.model.ownership import MANAGED_BY, VIEW_ANNOTATION, import_policy_name, imported_service
+from towpath.model.ownership import (
+    EXPORTERS_ANNOTATION,
+    MANAGED_BY,
+    PORTS_ANNOTATION,
+    VIEW_ANNOTATION,
+    import_policy_name,
+    imported_service,
+)
 from towpath.model.world import Offer, World
 from towpath.rules.reasons import ConditionReason
 
@@ -56,7 +63,15 @@ def test_template_and_overrides_give_the_views_and_digests(world: World) -> None
         for cluster, view in result.views.items():
             sent = overridden(objects, cluster)
             assert sent["spec"] == view.dump()
-            assert sent["metadata"]["annotations"] == {VIEW_ANNOTATION: view.digest}
+            assert sent["metadata"]["annotations"][VIEW_ANNOTATION] == view.digest
+
+
+def test_the_import_names_exporters_and_ports_for_kubectl() -> None:
+    made = render(KEY, UID, derived({"b": WEB, "a": WEB}, fleet("a", "b", "c"))).service_import
+
+    assert made is not None
+    annotations = made["metadata"]["annotations"]
+    assert (annotations[EXPORTERS_ANNOTATION], annotations[PORTS_ANNOTATION]) == ("a,b", "80")
 
 
 @pytest.mark.parametrize(("importer", "brought"), [("b", True), ("a", False)])

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.worlds import WEB, derived, fleet
-from towpath.derivation.status import offering, says, wanted_status
+from towpath.derivation.status import says, wanted_status
 from towpath.model.arrival import Arrival
 from towpath.model.condition import Condition
 from towpath.rules.conditions import ready
@@ -126,14 +125,3 @@ def test_nothing_is_written_when_nothing_changed() -> None:
     assert not says({}, first)
     assert not says(first, written(VALID._replace(reason="Other"), before=first))
     assert not says({**first, "offeredTo": []}, first)
-
-
-def test_a_status_of_an_import_has_exporters_and_ports_as_text() -> None:
-    """An apiserver prints only the first match of a JSON path."""
-    members = fleet("a", "b", "c")
-    seen = offering(derived({"b": WEB, "a": WEB}, members), members)
-
-    assert [exporter["cluster"] for exporter in seen["clusters"]] == ["a", "b"]
-    assert (seen["exporters"], seen["ports"]) == ("a,b", "80")
-    assert says(seen, seen)
-    assert not says({**seen, "ports": ""}, seen)

@@ -159,7 +159,11 @@ def breaks_import() -> Object:
 
 
 def rival(name: str, path: str, created: str) -> list[Object]:
-    return [*exported(name, "a", "b"), export(name, (80, path), created=created)]
+    claim = {"path": path, "pathType": "Prefix", "since": created, "clusters": ["a", "b"]}
+    return [
+        *exported(name, "a", "b"),
+        {**export(name, (80, path), created=created), "status": {"claims": [claim]}},
+    ]
 
 
 def cannot_write(message: str) -> Break:

@@ -20,7 +20,17 @@ from towpath.model.export import Export, ExportRule
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.times import rfc3339, seconds
 from towpath.model.world import ExportedService, Offer, World
-from towpath.rules.contention import claims_of, holders, is_to_record, lost, records, settled, since
+from towpath.rules.contention import (
+    NOT_RECORDED,
+    claims_of,
+    holders,
+    is_to_record,
+    lost,
+    may_record_later,
+    records,
+    settled,
+    since,
+)
 from towpath.rules.reasons import Exclusion, ExclusionReason
 
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
@@ -240,7 +250,10 @@ def test_a_claim_is_held_by_the_oldest_claimant_alone(world: World) -> None:
         assert len(gone) == 1 if name_is_gone else mine | gone == claims_of(each)
         for claim in mine:
             rivals = [other for other in world.services.values() if claim in claims_of(other)]
-            assert all((since(each, claim), each.age) <= (since(other, claim), other.age) for other in rivals)
+            began = since(each, claim)
+            assert all(began <= since(other, claim) for other in rivals)
+            if began != NOT_RECORDED:
+                assert all(each.age <= other.age for other in rivals if began == since(other, claim))
 
 
 @given(worlds)
@@ -269,6 +282,7 @@ def exporters(*services: ExportedService) -> dict[ServiceKey, tuple[str, ...]]:
     return {key: made.exporters for key, made in derive(world(FLEET, *services)).services.items()}
 
 
+WEB_EXACTLY = ExportRule(port_number=80, path="/web", path_type="Exact")
 LATER, NOW = "2026-07-01T00:00:00Z", 1_800_000_000.0
 
 
@@ -339,11 +353,48 @@ def test_a_claim_is_recorded_before_it_is_served(service: ExportedService, expec
     assert is_to_record(service, records_of(KEY, service)) is expected
 
 
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        pytest.param(
+            exported(OTHER, NEW, replace(WEB, export=export((80, "/api")))), True, id="another path"
+        ),
+        pytest.param(exported(OTHER, NEW, clusters="c"), True, id="another gateway"),
+        pytest.param(exported(OTHER, NEW), False, id="a younger export has the path"),
+        pytest.param(exported(OTHER, OLD, clusters="b"), False, id="an older one"),
+        pytest.param(
+            exported(OTHER, NEW, Offer(Export(rules=(WEB_EXACTLY,)), WEB.service)),
+            False,
+            id="the other pathType",
+        ),
+    ],
+)
+def test_a_new_path_without_a_rival_is_recorded_later(other: ExportedService, expected: bool) -> None:
+    new = replace(recorded(exported(KEY, OLD)), untouched=True)
+
+    def claimants(claim: Claim) -> list[ServiceKey]:
+        return [each.key for each in (new, other) if claim in claims_of(each)]
+
+    assert may_record_later(new, claims_of(new), claimants) is expected
+    assert not may_record_later(replace(new, untouched=False), claims_of(new), claimants)
+
+
+def test_what_an_import_shows_is_claimed_before_it_is_recorded() -> None:
+    shows = replace(recorded(exported(OTHER, NEW)), shown=frozenset({("a", "/web"), ("b", "/web")}))
+    edited = recorded(exported(KEY, OLD), ("/web", OLD, "c"))
+
+    assert exporters(shows, edited) == {OTHER: ("a", "b"), KEY: ()}
+    assert claims_of(replace(shows, offers={"a": replace(WEB, service=None)})) >= {
+        Claim("a", "/web", "Prefix")
+    }
+
+
 ACTIONS = st.tuples(
     st.sampled_from(("edit", "edit", "pass", "pass", "change", "report", "port", "bind", "create")),
     st.sampled_from((KEY, OTHER, THIRD)),
-    st.sampled_from(("/x", "/y")),
+    st.sampled_from(("/x", "/y", "/y=")),
 )
+"""A path with ``=`` is Exact."""
 
 EDITS = {
     "a new export is edited before its status": [
@@ -374,6 +425,14 @@ EDITS = {
         ("pass", OTHER, "/x"),
         ("bind", KEY, "/y"),
     ],
+    "an import shows the path with the other pathType": [
+        ("create", KEY, "/y"),
+        ("create", OTHER, "/y="),
+        ("pass", KEY, "/y"),
+        ("pass", OTHER, "/y="),
+        ("change", OTHER, "/y="),
+        ("edit", KEY, "/y="),
+    ],
     "a path reaches a further cluster": [
         ("bind", KEY, "/y"),
         ("report", KEY, "/x"),
@@ -393,6 +452,7 @@ class Gateway:
         self.now = seconds(OLD) or 0.0
         self.exports: dict[ServiceKey, ExportedService] = {}
         self.served: dict[ServiceKey, frozenset[Claim]] = {}
+        self.imports: dict[ServiceKey, frozenset[tuple[str, str]]] = {}
         for key, path in ((KEY, "/x"), (OTHER, "/y"), (THIRD, "/z")):
             self.act("create", key, path)
 
@@ -400,6 +460,7 @@ class Gateway:
         self.now += 1.0
         if action == "create":
             made = recorded(exported(key, rfc3339(self.now), offering(path), "a"))
+            self.imports.pop(key, None)
             self.exports[key] = replace(made, untouched=True)
             self.served[key] = frozenset()
             return
@@ -420,11 +481,25 @@ class Gateway:
             bound = {*export.offers} ^ ({"c"} if path == "/x" else {"a", "b"})
             self.exports[key] = replace(export, offers=dict.fromkeys(sorted(bound) or "a", offer))
         elif action in {"pass", "report"}:
-            found = self.records(key)
-            if action == "report" or is_to_record(export, found):
-                self.exports[key] = replace(export, claimed=found, untouched=False)
+            found, live = self.records(key), self.imports.get(key)
+            showing = self.shown(key)
+            later = may_record_later(export, claims_of(export), self.claimants) and not (
+                live and live != showing
+            )
+            if action == "report" or (is_to_record(export, found) and not later):
+                self.exports[key] = replace(export, claimed=found, untouched=False, shown=frozenset())
             if action == "pass":
-                self.served[key] = self.held(key)
+                self.served[key], self.imports[key] = self.held(key), showing
+                if not self.exports[key].claimed:
+                    self.exports[key] = replace(self.exports[key], shown=showing)
+
+    def shown(self, key: ServiceKey) -> frozenset[tuple[str, str]]:
+        """Return what the import of an export shows: what it claims without any record, and holds."""
+        present = claims_of(recorded(replace(self.exports[key], shown=frozenset())))
+        return frozenset((c, path) for c, path, _ in self.held(key) & present if c)
+
+    def claimants(self, claim: Claim) -> list[ServiceKey]:
+        return [key for key, export in self.exports.items() if claim in claims_of(export)]
 
     def records(self, key: ServiceKey) -> tuple[ClaimRecord, ...]:
         held, mine = holders(self.exports), claims_of(self.exports[key])
@@ -437,7 +512,8 @@ class Gateway:
 
 
 def offering(path: str) -> Offer:
-    return Offer(export((80, path)), service(80))
+    rule = ExportRule(port_number=80, path=path.rstrip("="), path_type="Exact" if "=" in path else "Prefix")
+    return Offer(Export(rules=(rule,)), service(80))
 
 
 def play(actions: list[tuple[str, ServiceKey, str]]) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 from towpath.model.ownership import (
     EXPORT_PREFIX,
+    IMPORT_ANNOTATIONS,
     MANAGED_BY_LABEL,
     TRAFFIC_PREFIX,
-    VIEW_ANNOTATION,
     is_marked,
 )
 from towpath_webhook.admission.fields import MAX_NAME_LENGTH, Problem, annotation, items, part
@@ -60,7 +60,8 @@ def _derived_part(obj: Mapping[str, Any]) -> tuple[object, ...]:
     """Return the fields that Towpath writes."""
     metadata = part(obj, "metadata")
     label = part(metadata, "labels").get(MANAGED_BY_LABEL)
-    return obj.get("spec"), label, metadata.get("ownerReferences"), annotation(obj, VIEW_ANNOTATION)
+    annotations = (annotation(obj, name) for name in IMPORT_ANNOTATIONS)
+    return obj.get("spec"), label, metadata.get("ownerReferences"), *annotations
 
 
 def _message(request: Request, old: Mapping[str, Any], owner: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from towpath.model.cluster import DRAIN_ANNOTATION
 from towpath.model.export import CONFLICT_RESOLUTION, RELEASED, WHEN_UNREACHABLE
-from towpath.model.ownership import LAST_APPLIED, MANAGED_BY_LABEL, TOWPATH, VIEW_ANNOTATION
+from towpath.model.ownership import IMPORT_ANNOTATIONS, LAST_APPLIED, MANAGED_BY_LABEL, TOWPATH
 
 CONTROLLERS = (
     "system:serviceaccount:karmada-system:towpath-plugin",
@@ -102,7 +102,7 @@ DERIVED_PART_CHANGES = Condition(
         _IS_SPEC_CHANGED,
         _differs("metadata.ownerReferences"),
         _entry_differs("labels", MANAGED_BY_LABEL),
-        _entry_differs("annotations", VIEW_ANNOTATION),
+        *(_entry_differs("annotations", name) for name in IMPORT_ANNOTATIONS),
     ),
 )
 SELECTS_EXPORTED = Condition(

@@ -23,8 +23,9 @@ BUSY_STEPS = 2
 BINDING_GRACE_SECONDS = 3.0
 """The time that Karmada has to bind an export before the status says that it has not. It usually takes a
 tenth of one second if a policy exists, and longer among many exports that are created at once."""
-MAX_LAG_DELAY_SECONDS = 120.0
-"""The longest time for which a lag is not reported while members make progress."""
+MAX_LAG_DELAY_SECONDS, MAX_BUSY_LAG_DELAY_SECONDS = 120.0, 300.0
+"""The longest time for which a lag is not reported while members make progress: usually, and while Karmada is
+busy. Then most services only wait for their turn, and their arrival is the next that there is to say."""
 ARRIVAL_DELAY_SECONDS, ARRIVAL_CHECK_SECONDS = 30.0, 5.0
 """The longest time for which an arrival is not reported while Karmada is busy, and how often that is
 checked."""
@@ -102,7 +103,8 @@ class StatusThrottle:
 
     def _due(self, pending: _Pending) -> float:
         """Return when to report a lag: not while members make progress, up to a limit."""
-        progress = min(self._load.progress + LAG_DELAYS_SECONDS[0], pending.since + MAX_LAG_DELAY_SECONDS)
+        longest = MAX_BUSY_LAG_DELAY_SECONDS if self._load.is_busy else MAX_LAG_DELAY_SECONDS
+        progress = min(self._load.progress + LAG_DELAYS_SECONDS[0], pending.since + longest)
         return max(pending.since + self._delay(pending.reports), progress)
 
     def _delay(self, reports: int) -> float:

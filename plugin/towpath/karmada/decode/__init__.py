@@ -27,6 +27,7 @@ from towpath.karmada.decode.templates import (
     namespace,
     service,
     service_export,
+    shown,
     traffic_policy,
 )
 
@@ -54,6 +55,7 @@ __all__ = [
     "policy",
     "service",
     "service_export",
+    "shown",
     "target",
     "traffic_policy",
     "whole",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,10 +12,12 @@ from towpath.model.claim import ClaimRecord
 from towpath.model.cluster import FlomeshCluster
 from towpath.model.digest import export_digest
 from towpath.model.export import Export
+from towpath.model.ownership import belongs_to, is_marked
 from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
 from towpath.propagation.claims import Claim, claim_of
 from towpath.propagation.namespaces import is_skipped
+from towpath.rules.paths import claimed_path
 
 _OURS = "towpath.io/"
 _REPORTED = frozenset({"conditions", "claims"})
@@ -204,8 +206,17 @@ def claims_in(says: bytes) -> tuple[ClaimRecord, ...] | None:
     return shared(tuple(ClaimRecord(c.path, c.path_type, c.since, c.clusters) for c in status.claims))
 
 
+class _Target(msgspec.Struct):
+    path: str = ""
+
+
 class _Endpoint(msgspec.Struct, rename="camel"):
     cluster_key: str = ""
+    target: _Target | None = None
+
+    @property
+    def cluster(self) -> str:
+        return self.cluster_key.rpartition("/")[2]
 
 
 class _ImportedPort(msgspec.Struct):
@@ -222,12 +233,30 @@ class _Import(msgspec.Struct):
 
 def exporting(template: Mapping[str, Any] | None) -> frozenset[str]:
     """Return the clusters whose endpoints a ServiceImport holds. It may be anything that its CRD allows."""
+    return shared(frozenset(endpoint.cluster for endpoint in _endpoints(template)))
+
+
+def shown(template: Mapping[str, Any] | None, export: StoredExport) -> frozenset[tuple[str, str]]:
+    """Return clusters with the paths that the derived ServiceImport of an export gives them.
+
+    Nothing where the status of the export records its paths, or was reported without a record.
+    """
+    if export.claims != () or template is None:
+        return frozenset()
+    if not is_marked(template) or not belongs_to(template, {export.uid}):
+        return frozenset()
+    return frozenset(
+        (each.cluster, claimed_path(each.target.path)) for each in _endpoints(template) if each.target
+    )
+
+
+def _endpoints(template: Mapping[str, Any] | None) -> Iterator[_Endpoint]:
     try:
         spec = msgspec.convert(template or {}, _Import).spec
     except msgspec.ValidationError:
-        return frozenset()
-    endpoints = (endpoint for port in (spec and spec.ports) or () for endpoint in port.endpoints or ())
-    return shared(frozenset(endpoint.cluster_key.rpartition("/")[2] for endpoint in endpoints))
+        return
+    for port in (spec and spec.ports) or ():
+        yield from port.endpoints or ()
 
 
 def namespace(raw: bytes) -> StoredNamespace | None:

@@ -11,6 +11,7 @@ from towpath.controller.rollout.load import MAX_PACE, SERVICES_WHEN_BUSY, Load
 from towpath.controller.rollout.throttle import (
     BINDING_GRACE_SECONDS,
     LAG_DELAYS_SECONDS,
+    MAX_BUSY_LAG_DELAY_SECONDS,
     MAX_LAG_DELAY_SECONDS,
     StatusThrottle,
 )
@@ -38,16 +39,22 @@ def test_all_that_is_on_its_way_slows_each_down(unbound: int, lagging: int, pace
     assert (load.pace, load.is_busy) == (pace, pace > 1)
 
 
-def test_a_lag_is_reported_when_progress_stops_or_takes_long() -> None:
+@pytest.mark.parametrize(
+    ("others", "longest"),
+    [(0, MAX_LAG_DELAY_SECONDS), (SERVICES_WHEN_BUSY + 1, MAX_BUSY_LAG_DELAY_SECONDS)],
+    ids=["alone", "busy"],
+)
+def test_a_lag_is_reported_when_progress_stops_or_takes_long(others: int, longest: float) -> None:
     throttle = StatusThrottle(load := Load())
+    load.lagging.update(several(others))
     throttle.begin(KEY, now=0.0)
     now, reports = 0.0, []
-    while now < 2 * MAX_LAG_DELAY_SECONDS:
+    while now < 2 * longest:
         load.progress = now
         now += LAG_DELAYS_SECONDS[0] / 2
         if throttle.lags(KEY, now, at_once=False).is_now:
             reports.append(now)
-    assert reports == [MAX_LAG_DELAY_SECONDS, 2 * MAX_LAG_DELAY_SECONDS]
+    assert reports == [longest, 2 * longest]
 
 
 def test_an_overdue_binding_of_an_export_is_reported() -> None:
