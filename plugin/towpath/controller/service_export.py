@@ -178,7 +178,7 @@ class ServiceExports:
                 stages=writes,
             )
             + self._changed(snapshot, export, derived)
-            + self._rolled_out(snapshot, rollout, arrival)
+            + self._rolled_out(snapshot, rollout, wanted, arrival)
             + self._touches.decide(snapshot, service)
             + self._reported(snapshot, rollout, status_of(snapshot, export, derived, wanted, arrival))
             + self._followed(snapshot, service, export)
@@ -219,12 +219,15 @@ class ServiceExports:
         about = subject(key, export)
         return Decision(notes=notes, news=tuple((about, news) for news in news_of_exporters(before, derived)))
 
-    def _rolled_out(self, snapshot: Snapshot, rollout: Rollout, arrival: Arrival) -> Decision:
+    def _rolled_out(
+        self, snapshot: Snapshot, rollout: Rollout, wanted: Rendered, arrival: Arrival
+    ) -> Decision:
         """Return the touch that a late member needs, and the latency when the last member has arrived."""
         key = snapshot.key
         steps: tuple[Step, ...] = ()
         latencies: tuple[Latency, ...] = ()
-        if rollout.touch and not arrival.taken_by:
+        is_written = snapshot.current.service_import is not None and not wanted.refused
+        if rollout.touch and is_written and not arrival.taken_by:
             late = f"not reported by {', '.join(rollout.behind)}" if rollout.behind else ""
             why = f"claimed by {arrival.claimed_by}" if arrival.claimed_by else late
             steps = (Touch(*import_of(key), why, unclaim=bool(arrival.claimed_by)),)

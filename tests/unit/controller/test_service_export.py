@@ -727,9 +727,11 @@ SELECTING = {"resourceSelectors": [{**IMPORT, "name": "web"}]}
 )
 def test_a_derived_name_in_use_is_a_reason(theirs: Object) -> None:
     reconcile = Pass(*FLEET, USER, *exported("web", "a", "b"), theirs)
-    decision = reconcile()
+    reconcile.inventory.reflecting = True
+    decision, later = reconcile(), reconcile(100.0)
 
     assert decision.stages == ()
+    assert "Touch" not in kinds(later), "an import of others, or none"
     assert reconcile.exports.ready[key()].reason == "DerivedNameInUse"
     assert reconcile.exports.ready[key()].message.startswith(
         f"{theirs['kind']} shop/{theirs['metadata']['name']}: "
