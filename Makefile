@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOWPATH := $(BIN)/towpath
+# uv takes a fifth of the time that pip takes, but does not read the index in pip's configuration.
+INSTALL = index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}; $(BIN)/uv pip install -q $${index:+--default-index=$$index}
 # Whatever the caller's environment says: compiling the tests and Towpath takes each process of a run a second.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -17,8 +19,9 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
 	@echo "installing the pinned packages into $(VENV) (once)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt | $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r /dev/stdin
+	@$(INSTALL) --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.txt
+	@$(INSTALL) --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: $(VENV)/.installed ## the walk-through on a real local Karmada (ARGS=--keep leaves it running)
@@ -89,8 +92,8 @@ drawings: ## draw docs/drawings anew from their text (needs graphviz)
 
 SITE = build/site-venv
 
-site: ## build the site of docs/ into build/site
-	@test -x $(SITE)/bin/mkdocs || { $(PYTHON) -m venv --clear $(SITE) && $(SITE)/bin/pip install -q --disable-pip-version-check --require-hashes -r deploy/site/requirements.txt; }
+site: $(VENV)/.installed ## build the site of docs/ into build/site
+	@test -x $(SITE)/bin/mkdocs || { $(BIN)/uv venv -q --clear --python $(BIN)/python $(SITE) && $(INSTALL) --python $(SITE)/bin/python --require-hashes -r deploy/site/requirements.txt; }
 	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --quiet
 
 kustomize: $(VENV)/.installed ## render deploy/kustomize anew from the chart
