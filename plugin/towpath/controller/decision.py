@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from towpath.controller.events import News, Subject
 from towpath.controller.metrics import Refusal
+from towpath.controller.news import Notice, Subject
 from towpath.derivation.stages import Write
 from towpath.derivation.status import Status
 from towpath.inventory.snapshot import Template
@@ -84,7 +84,7 @@ class Decision:
     refusals: tuple[Refusal, ...] = ()
     latencies: tuple[Latency, ...] = ()
     notes: tuple[Note, ...] = ()
-    news: tuple[tuple[Subject, News], ...] = ()
+    news: tuple[Notice, ...] = ()
     forgotten: tuple[tuple[Resource, Name], ...] = ()
     records: tuple[PatchStatus, ...] = ()
     stages: tuple[Sequence[Write], ...] = ()

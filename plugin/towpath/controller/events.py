@@ -1,9 +1,8 @@
 """Events: each change of a condition, where ``kubectl describe`` shows it.
 
-``news_of`` decides which changes of conditions are worth an event, and ``news_of_exporters`` which changes of
-the exporters. Events are sent beside the work and never delay or fail it: they are dropped when the apiserver
-does not accept them, when an equal event was emitted lately, and, as in client-go's recorder, when one object
-has too many. While Karmada is busy they wait.
+``news`` decides which changes are worth one. Events are sent beside the work and never delay or fail it: they
+are dropped when the apiserver does not accept them, when an equal event was emitted lately, and, as in
+client-go's recorder, when one object has too many. While Karmada is busy they wait.
 """
 
 from __future__ import annotations
@@ -11,20 +10,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import structlog
 
+from towpath.controller.news import News, Notice, Subject
 from towpath.controller.token_bucket import TokenBucket
-from towpath.derivation.derive import Derived
 from towpath.errors import ApiError
-from towpath.model.condition import FALSE, READY, TRUE
 from towpath.model.times import rfc3339
-from towpath.rules.reasons import ConditionReason
 
 log = structlog.get_logger()
-NORMAL, WARNING = "Normal", "Warning"
 DEDUP_WINDOW_SECONDS = 600.0
 """The time within which an equal event of the same object is not emitted again."""
 BURST_EVENTS, REFILL_SECONDS = 25, 300.0
@@ -34,56 +30,7 @@ _MAX_PENDING = 1000
 _MAX_MESSAGE_CHARACTERS = 1024
 _BUSY_CHECK_SECONDS = 1.0
 """How often to check whether Karmada is still busy."""
-_GOOD = {("Conflict", FALSE)}
 _COMPONENT = "towpath"
-
-
-class Subject(NamedTuple):
-    """The object that an event is about. ``namespace`` is empty for a cluster-scoped object."""
-
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-
-
-class News(NamedTuple):
-    """The content of an event. ``type`` is Normal or Warning."""
-
-    type: str
-    reason: str
-    message: str
-
-
-def news_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[News]:
-    """Yield what is worth an event when one status replaces another.
-
-    A condition that changes its status or its reason is worth one, except a rollout in progress, and except a
-    first condition that is as it should be.
-    """
-    known = {c["type"]: c for c in before.get("conditions") or ()}
-    for c in after.get("conditions") or ():
-        was = known.get(c["type"], {})
-        good = c["status"] == TRUE if (c["type"], FALSE) not in _GOOD else c["status"] == FALSE
-        same = (was.get("status"), was.get("reason")) == (c["status"], c["reason"])
-        if same or (c["type"] == READY and c["reason"] == ConditionReason.PENDING) or (not was and good):
-            continue
-        yield News(NORMAL if good else WARNING, c["reason"], c["message"])
-
-
-def news_of_exporters(before: Derived, after: Derived) -> list[News]:
-    """Return the events for clusters that export the service now, or no longer."""
-    lost = sorted(set(before.exporters) - set(after.exporters))
-    gained = sorted(set(after.exporters) - set(before.exporters))
-    return [
-        *(
-            News(WARNING, why.reason, f"Cluster {name} no longer exports the service. {why.text}")
-            for name in lost
-            if (why := after.excluded.get(name)) is not None
-        ),
-        *(News(NORMAL, "Exporting", f"Cluster {name} exports the service.") for name in gained),
-    ]
 
 
 class Events:
@@ -98,8 +45,12 @@ class Events:
         self._allowed: OrderedDict[Subject, TokenBucket] = OrderedDict()
         self._number = itertools.count()
 
-    def emit(self, subject: Subject, news: News, now: float) -> None:
-        """Have an event sent, unless the object has enough of them. ``now`` is in seconds since 1970."""
+    def emit(self, news: Iterable[Notice], now: float) -> None:
+        """Have events sent, unless an object has enough of them. ``now`` is in seconds since 1970."""
+        for subject, told in news:
+            self._emit(subject, told, now)
+
+    def _emit(self, subject: Subject, news: News, now: float) -> None:
         last = self._emitted.get((subject, news))
         if (last is not None and now - last < DEDUP_WINDOW_SECONDS) or self._waiting.full():
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from towpath.controller.decision import Decision, PatchStatus
-from towpath.controller.events import Subject
+from towpath.controller.news import Subject
 from towpath.derivation.status import stated
 from towpath.karmada import resources
 from towpath.karmada.decode import StoredCluster
@@ -21,5 +21,5 @@ def decide(key: GatewayKey, stored: StoredCluster | None, member: Member | None,
     if stored is None:
         return Decision(forgotten=((resource, name),))
     make = partial(stated, [conditions.managed(member)], stored.generation, now=now)
-    subject = Subject(key.dialect.api_version, "Cluster", "", key.name, stored.uid)
+    subject = Subject.of(resource, name, stored.uid)
     return Decision(steps=(PatchStatus(resource, name, make, subject),))

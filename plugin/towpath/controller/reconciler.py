@@ -14,8 +14,9 @@ import structlog
 from towpath.controller import flomesh_cluster
 from towpath.controller.decision import Adopt, Collect, Decision, PatchStatus, Step, Touch
 from towpath.controller.deletionguard.act import collect
-from towpath.controller.events import Events, news_of
+from towpath.controller.events import Events
 from towpath.controller.metrics import Metrics
+from towpath.controller.news import Notice, news_of
 from towpath.controller.orphanbinding.act import adopt
 from towpath.controller.service_export import ServiceExports
 from towpath.controller.writer import Writer
@@ -55,11 +56,15 @@ class Reconciler:
             self._inventory.changed_at.pop(due, None)
         if decision.relist:
             self._inventory.watched.relist()
-        self._report(decision, now)
-        for stage in decision.ordered:
-            await asyncio.gather(*(self._act(step, now) for step in stage))
-        for step in decision.steps:
-            await self._act(step, now)
+        self._report(decision)
+        news = [*decision.news]
+        try:
+            for stage in decision.ordered:
+                await asyncio.gather(*(self._act(step, now, news) for step in stage))
+            for step in decision.steps:
+                await self._act(step, now, news)
+        finally:
+            self.events.emit(news, now)
         return decision.look_again
 
     def _decide(self, due: Due, now: float, idle: bool) -> Decision:
@@ -69,8 +74,8 @@ class Reconciler:
             return flomesh_cluster.decide(due, stored, inventory.world.fleet.members.get(due.name), now)
         return self._exports.decide(take(inventory, due, now, idle=idle))
 
-    def _report(self, decision: Decision, now: float) -> None:
-        """Log, count and emit what there is to report, and forget what no longer exists."""
+    def _report(self, decision: Decision) -> None:
+        """Log and count what there is to report, and forget what no longer exists."""
         for note in decision.notes:
             getattr(log, note.level)(note.event, **note.fields)
         for refusal in decision.refusals:
@@ -78,12 +83,11 @@ class Reconciler:
         for latency in decision.latencies:
             metric = self._metrics.withdrawal if latency.withdrawal else self._metrics.export_to_member
             metric.observe(latency.seconds)
-        for subject, news in decision.news:
-            self.events.emit(subject, news, now)
         for resource, name in decision.forgotten:
             self._writer.forget(resource, name)
 
-    async def _act(self, step: Step, now: float) -> None:
+    async def _act(self, step: Step, now: float, news: list[Notice]) -> None:
+        """Take one step, and add what is to be told about it to ``news``."""
         match step:
             case Write():
                 await self._writer.write(step)
@@ -98,5 +102,4 @@ class Reconciler:
             case PatchStatus():
                 change = await self._writer.patch_status(step)
                 if change is not None and step.subject is not None:
-                    for news in news_of(change.before, change.after):
-                        self.events.emit(step.subject, news, now)
+                    news += [(step.subject, told) for told in news_of(change.before, change.after)]

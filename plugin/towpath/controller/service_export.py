@@ -18,16 +18,9 @@ from towpath.controller import brought_service, gateway_route
 from towpath.controller.decision import Decision, Latency, Note, PatchStatus, Step, Touch
 from towpath.controller.deletionguard.decide import DeletionGuard
 from towpath.controller.deletionguard.limit import Verdict
-from towpath.controller.events import news_of_exporters
-from towpath.controller.export_status import (
-    deletion_of,
-    export_of,
-    import_of,
-    record_of,
-    status_of,
-    subject,
-)
+from towpath.controller.export_status import deletion_of, reports_of, status_of
 from towpath.controller.followpolicy.decide import Follower, FollowPolicies
+from towpath.controller.news import Subject, news_of_exporters
 from towpath.controller.orphanbinding.decide import OrphanBindings
 from towpath.controller.rollout.arrival import arrival_of
 from towpath.controller.rollout.decide import Rollout, Rollouts
@@ -44,6 +37,7 @@ from towpath.derivation.stages import stages
 from towpath.derivation.status import was_valid
 from towpath.inventory.snapshot import Snapshot
 from towpath.karmada.decode import StoredExport
+from towpath.karmada.places import export_of, import_of
 from towpath.model.arrival import Arrival
 from towpath.model.condition import Condition
 from towpath.model.keys import ServiceKey
@@ -168,19 +162,20 @@ class ServiceExports:
         self.ready[key] = wanted.refused or conditions.ready(sorted(wanted.digests), arrival)
         writes = tuple(stages(snapshot.current, wanted, export=service.uid, arrived=settled))
         rollout = self._rollout(snapshot, wanted, arrival, writing=bool(writes))
+        reports = reports_of(snapshot, service, export, derived, wanted, arrival, writing=bool(writes))
         return (
             brought_service.decide(snapshot, wanted)
             + gateway_route.decide(snapshot, service.uid, routes, arrived=arrived)
             + Decision(
                 _audit(key, snapshot.now),
                 notes=_obstacle(snapshot, wanted),
-                records=record_of(snapshot, service, wanted, writing=bool(writes)),
+                records=reports.records,
                 stages=writes,
             )
             + self._changed(snapshot, export, derived)
             + self._rolled_out(snapshot, rollout, wanted, arrival)
             + self._touches.decide(snapshot, service)
-            + self._reported(snapshot, rollout, status_of(snapshot, export, derived, wanted, arrival))
+            + self._reported(snapshot, rollout, reports.status)
             + self._followed(snapshot, service, export)
         )
 
@@ -216,7 +211,7 @@ class ServiceExports:
             return Decision(notes=notes)
         fewer = not set(before.exporters) <= set(derived.exporters)
         (self._withdrawing.add if fewer else self._withdrawing.discard)(key)
-        about = subject(key, export)
+        about = Subject.of(*export_of(key), export.uid)
         return Decision(notes=notes, news=tuple((about, news) for news in news_of_exporters(before, derived)))
 
     def _rolled_out(

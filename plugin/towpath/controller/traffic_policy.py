@@ -6,8 +6,8 @@ from functools import partial
 
 from towpath.controller.decision import Collect, Decision, PatchStatus
 from towpath.controller.deletionguard.decide import COLLECTION_GRACE_SECONDS
-from towpath.controller.events import Subject
 from towpath.controller.followpolicy.decide import Follower, FollowPolicies
+from towpath.controller.news import Subject
 from towpath.controller.rollout.load import Load
 from towpath.controller.rollout.throttle import BINDING_GRACE_SECONDS
 from towpath.derivation.drift import is_terminating
@@ -58,7 +58,7 @@ class TrafficPolicies:
                 return decision + Decision(until)
         self._unresolved.pop(key, None)
         make = partial(stated, [accepted, resolved], stored.generation, now=now)
-        subject = Subject(key.dialect.api_version, "GlobalTrafficPolicy", key.namespace, key.name, stored.uid)
+        subject = Subject.of(resource, name, stored.uid)
         return decision + Decision(steps=(PatchStatus(resource, name, make, subject),))
 
     def _collected(self, snapshot: Snapshot, resource: Resource, name: Name) -> Decision:

@@ -1,4 +1,4 @@
-"""Which changes of conditions are worth an event, and how often an event is repeated."""
+"""How often an event is repeated."""
 
 from __future__ import annotations
 
@@ -8,59 +8,11 @@ from typing import Any
 import pytest
 
 from towpath.controller import events
-from towpath.controller.events import (
-    BURST_EVENTS,
-    DEDUP_WINDOW_SECONDS,
-    REFILL_SECONDS,
-    Events,
-    News,
-    Subject,
-    event,
-    news_of,
-)
+from towpath.controller.events import BURST_EVENTS, DEDUP_WINDOW_SECONDS, REFILL_SECONDS, Events, event
+from towpath.controller.news import News, Subject
 
 WEB = Subject("flomesh.io/v1alpha1", "ServiceExport", "shop", "web", "uid")
 HOST = Subject("flomesh.io/v1alpha1", "Cluster", "", "cluster-1", "uid")
-
-
-def status(*conditions: str) -> dict[str, Any]:
-    """Return a status of conditions like ``Valid=True/Valid``."""
-    made = []
-    for text in conditions:
-        kind, _, rest = text.partition("=")
-        value, _, reason = rest.partition("/")
-        made.append({"type": kind, "status": value, "reason": reason, "message": f"{reason}."})
-    return {"conditions": made}
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        ([], ["Valid=True/Valid", "Conflict=False/NoConflicts", "Ready=False/Pending"], []),
-        ([], ["Valid=False/NoService"], ["Warning NoService"]),
-        (["Valid=False/NoService"], ["Valid=True/Valid"], ["Normal Valid"]),
-        (["Valid=True/Valid"], ["Valid=False/NoMatchingPort"], ["Warning NoMatchingPort"]),
-        (["Valid=False/NoService"], ["Valid=False/NoGateway"], ["Warning NoGateway"]),
-        (["Conflict=False/NoConflicts"], ["Conflict=True/PortConflict"], ["Warning PortConflict"]),
-        (["Conflict=True/PortConflict"], ["Conflict=False/NoConflicts"], ["Normal NoConflicts"]),
-        (["Ready=False/Pending"], ["Ready=True/Exported"], ["Normal Exported"]),
-        (["Ready=True/Exported"], ["Ready=False/Pending"], []),
-        (["Ready=True/Exported"], ["Ready=False/WithdrawalWithheld"], ["Warning WithdrawalWithheld"]),
-        (["Managed=True/Managed"], ["Managed=False/MemberLost"], ["Warning MemberLost"]),
-        (["Valid=True/Valid"], [], []),
-    ],
-)
-def test_news_is_what_became_another(before: list[str], after: list[str], expected: list[str]) -> None:
-    found = [f"{news.type} {news.reason}" for news in news_of(status(*before), status(*after))]
-
-    assert found == expected
-
-
-def test_another_message_alone_is_no_news() -> None:
-    before, after = status("Valid=True/Valid"), status("Valid=True/Valid")
-    after["conditions"][0]["message"] = "Exported by more."
-
-    assert list(news_of(before, after)) == []
 
 
 class Sink:
@@ -84,8 +36,8 @@ class Sink:
 def test_the_same_is_not_emitted_again_for_a_while() -> None:
     sink, news = Sink(), News("Normal", "Valid", "Exported.")
     for now in (0.0, DEDUP_WINDOW_SECONDS - 1, DEDUP_WINDOW_SECONDS + 1):
-        sink.events.emit(WEB, news, now)
-    sink.events.emit(HOST, news, 0.0)
+        sink.events.emit([(WEB, news)], now)
+    sink.events.emit([(HOST, news)], 0.0)
 
     assert sink.waiting == 3
 
@@ -93,11 +45,11 @@ def test_the_same_is_not_emitted_again_for_a_while() -> None:
 def test_an_object_that_flaps_is_cut_short_and_others_are_not() -> None:
     sink = Sink()
     for number in range(10 * BURST_EVENTS):
-        sink.events.emit(WEB, News("Normal", "Valid", f"{number}"), 1000.0)
+        sink.events.emit([(WEB, News("Normal", "Valid", f"{number}"))], 1000.0)
     assert sink.waiting == BURST_EVENTS
 
-    sink.events.emit(HOST, News("Normal", "Managed", "It is."), 1000.0)
-    sink.events.emit(WEB, News("Normal", "Valid", "later"), 1000.0 + REFILL_SECONDS)
+    sink.events.emit([(HOST, News("Normal", "Managed", "It is."))], 1000.0)
+    sink.events.emit([(WEB, News("Normal", "Valid", "later"))], 1000.0 + REFILL_SECONDS)
     assert sink.waiting == BURST_EVENTS + 2
 
 
@@ -105,7 +57,7 @@ async def test_while_karmada_is_busy_events_wait(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(events, "_BUSY_CHECK_SECONDS", 0.001)
     sink = Sink()
     sink.busy = True
-    sink.events.emit(WEB, News("Normal", "Valid", "Exported."), 0.0)
+    sink.events.emit([(WEB, News("Normal", "Valid", "Exported."))], 0.0)
     running = asyncio.create_task(sink.events.run())
     for _ in range(20):
         await asyncio.sleep(0)
@@ -122,7 +74,7 @@ def test_memory_does_not_grow_with_deleted_objects() -> None:
     sink = Sink()
     for number in range(3000):
         subject = Subject("v1", "ServiceExport", "shop", f"web-{number}", "uid")
-        sink.events.emit(subject, News("Normal", "Valid", "Exported."), float(number))
+        sink.events.emit([(subject, News("Normal", "Valid", "Exported."))], float(number))
 
     assert max(sink.waiting, len(sink.events._emitted), len(sink.events._allowed)) <= 1000
 

@@ -18,10 +18,10 @@ from typing import Generic, TypeVar
 
 from towpath.controller.backoff import Backoff
 from towpath.controller.decision import Decision, Touch
-from towpath.controller.export_status import export_of, import_of
 from towpath.controller.rollout.load import MAX_PACE, SERVICES_WHEN_BUSY, Load
 from towpath.derivation.stages import clusters_of
 from towpath.inventory.snapshot import Snapshot
+from towpath.karmada.places import export_of, import_of
 from towpath.model.keys import ServiceKey
 from towpath.model.world import ExportedService
 
