@@ -77,7 +77,7 @@ async def up(
             raise NoEnvironment(
                 f"{root} holds the rest of a failed boot. Run `towpath local down` to remove it."
             )
-        limits.check(root, len(names), nodes=nodes)
+        limits.check(root, len(names), nodes=nodes, on_host=on_host)
         try:
             env = _describe(root, binaries, names, qps, base_port, subnet, nodes=nodes)
             if on_host:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from towpath.errors import BootFailed
 
 _SYSCTL = "fs.inotify.max_user_instances"
-INOTIFY_OF_KARMADA, INOTIFY_OF_MEMBER, INOTIFY_OF_NODE = 8, 3, 13
+INOTIFY_OF_KARMADA, INOTIFY_OF_KARMADA_IN_PODS, INOTIFY_OF_MEMBER, INOTIFY_OF_NODE = 8, 13, 3, 13
 """Inotify instances of the control plane, of a member's apiserver, and of a node beside that."""
 FILES = 1024
 """Open files of one process: with three members, etcd has 320."""
@@ -33,9 +33,12 @@ class Machine(NamedTuple):
     disk_mib: int
 
 
-def problems(machine: Machine, root: Path, members: int, *, nodes: bool) -> Iterator[str]:
-    """Yield what this many members lack, each with the fix."""
-    instances = INOTIFY_OF_KARMADA + members * (INOTIFY_OF_MEMBER + nodes * INOTIFY_OF_NODE)
+def problems(
+    machine: Machine, root: Path, members: int, *, nodes: bool, on_host: bool = False
+) -> Iterator[str]:
+    """Yield what this many members lack, each with the fix. ``on_host``: Karmada is pods of one of them."""
+    instances = INOTIFY_OF_KARMADA_IN_PODS if on_host else INOTIFY_OF_KARMADA
+    instances += members * (INOTIFY_OF_MEMBER + nodes * INOTIFY_OF_NODE)
     if machine.inotify_used + instances > machine.inotify_limit:
         wanted = max(2 * machine.inotify_limit, machine.inotify_used + 2 * instances)
         yield (
@@ -54,9 +57,9 @@ def problems(machine: Machine, root: Path, members: int, *, nodes: bool) -> Iter
         )
 
 
-def check(root: Path, members: int, *, nodes: bool) -> None:
+def check(root: Path, members: int, *, nodes: bool, on_host: bool = False) -> None:
     """Raise BootFailed, with the fixes, if this machine lacks something."""
-    if found := list(problems(machine(root), root, members, nodes=nodes)):
+    if found := list(problems(machine(root), root, members, nodes=nodes, on_host=on_host)):
         raise BootFailed(" ".join(found))
 
 

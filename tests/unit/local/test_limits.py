@@ -54,6 +54,14 @@ def test_what_is_missing_is_named_with_the_fix(machine: Machine, nodes: bool, me
     assert [*problems(machine, ROOT, 3, nodes=nodes)] == [message]
 
 
+def test_karmada_in_pods_takes_more_inotify_instances() -> None:
+    just_enough = ENOUGH._replace(inotify_used=128 - 24)
+
+    assert not [*problems(just_enough, ROOT, 1, nodes=True)]
+    [message] = problems(just_enough, ROOT, 1, nodes=True, on_host=True)
+    assert "29 more are needed" in message
+
+
 def test_all_that_is_missing_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FILES", 10**9)
     monkeypatch.setattr(limits, "DISK_MIB", 10**9)
