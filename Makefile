@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 TOWPATH := $(BIN)/towpath
 # uv takes a fifth of the time that pip takes, but does not read the index in pip's configuration.
 INSTALL = index=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}; $(BIN)/uv pip install -q $${index:+--default-index=$$index}
+# The lines of one package. xds-protos has copies of files of others, so it comes before them, or one of them may win.
+pinned = sed -n '/^$(1)==/,/[^\\]$$/p' requirements.txt
 # Whatever the caller's environment says: compiling the tests and Towpath takes each process of a run a second.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -19,7 +21,8 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
 	@echo "installing the pinned packages into $(VENV) (once)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt | $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r /dev/stdin
+	@$(call pinned,uv) | $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r /dev/stdin
+	@$(call pinned,xds-protos) | { $(INSTALL) --python $(BIN)/python --require-hashes --no-deps -r /dev/stdin; }
 	@$(INSTALL) --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.txt
 	@$(INSTALL) --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@

@@ -147,9 +147,7 @@ def shown(plan: Plan, targets: Sequence[Target]) -> Manifest:
 
 def _service(service: ServicePlan, described: Manifest, targets: Sequence[Target]) -> Manifest:
     imports, derived = dict(_arriving(service.rendered, targets)), service.derived
-    meant = {
-        name: _carried(import_of(service.service.key, view, derived)) for name, view in derived.views.items()
-    }
+    meant = {name: _carried(import_of(service.service.key, view)) for name, view in derived.views.items()}
     assert {name: _carried(obj) for name, obj in imports.items()} == meant, "the objects give something else"
     spec: Manifest = next((obj["spec"] for obj in imports.values()), {})
     config = spec.get("sessionAffinityConfig", {}).get("clientIP", {})

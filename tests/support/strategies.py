@@ -199,8 +199,12 @@ _claimed = st.sampled_from(
 )
 
 
+_shown = st.frozensets(st.tuples(st.sampled_from(NAMES), st.sampled_from(("/x", "/w"))), max_size=2)
+
+
 @st.composite
 def exported(draw: st.DrawFn, key: ServiceKey) -> ExportedService:
+    claimed = draw(_claimed)
     return ExportedService(
         key,
         f"uid-{key.dialect.name}-{key.namespace}-{key.name}",
@@ -209,7 +213,9 @@ def exported(draw: st.DrawFn, key: ServiceKey) -> ExportedService:
         annotations=draw(annotated),
         serving=draw(some_names),
         selected=draw(st.booleans()),
-        claimed=draw(_claimed),
+        claimed=claimed,
+        untouched=claimed == () and draw(st.booleans()),
+        shown=draw(_shown) if claimed == () else frozenset(),
     )
 
 

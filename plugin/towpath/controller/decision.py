@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -75,12 +75,14 @@ class Decision:
     happen at the same time, a stage after the one before it, and ``steps`` one after the other when all
     stages are done.
     ``took_up``: the change that began the pass is taken up. ``relist``: list again what derivations read.
-    ``forgotten`` are objects that no longer exist.
+    ``forgotten`` are objects that no longer exist. ``unrecorded``: a new import stands for its record,
+    if that may still wait when the import is written (``waits_for_record``).
     """
 
     look_again: float = math.inf
     took_up: bool = False
     relist: bool = False
+    unrecorded: bool = False
     refusals: tuple[Refusal, ...] = ()
     latencies: tuple[Latency, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -96,6 +98,7 @@ class Decision:
             min(self.look_again, other.look_again),
             self.took_up or other.took_up,
             self.relist or other.relist,
+            self.unrecorded or other.unrecorded,
             self.refusals + other.refusals,
             self.latencies + other.latencies,
             self.notes + other.notes,
@@ -117,6 +120,12 @@ class Decision:
             return ((*self.records, *first), *later)
         return (self.records, *self.stages) if self.records else self.stages
 
+    def waits_for_record(self, stage: Iterable[Write | PatchStatus], *, may_record_later: bool) -> bool:
+        """Tell whether a stage must not be written any more: somebody else has claimed the path since."""
+        return self.unrecorded and not may_record_later and any(map(_creates_import, stage))
 
-def _creates_import(write: Write) -> bool:
-    return write.live is None and write.wanted is not None and write.wanted["kind"] == "ServiceImport"
+
+def _creates_import(step: Write | PatchStatus) -> bool:
+    if not isinstance(step, Write) or step.live is not None or step.wanted is None:
+        return False
+    return bool(step.wanted["kind"] == "ServiceImport")

@@ -15,12 +15,12 @@ from towpath.derivation.derive import Derived
 from towpath.derivation.render import Rendered
 from towpath.derivation.status import Status, export_status, recording, stated
 from towpath.inventory.snapshot import Snapshot
-from towpath.karmada.decode import StoredExport
+from towpath.karmada.decode import StoredExport, paths_in
 from towpath.karmada.places import export_of
 from towpath.model.arrival import Arrival
 from towpath.model.world import ExportedService
 from towpath.rules import conditions
-from towpath.rules.contention import is_to_record
+from towpath.rules.contention import is_shown, is_to_record
 
 
 class Reports(NamedTuple):
@@ -67,7 +67,12 @@ def _records(
     """Return the record of claims that have begun or ended, unless the first report is soon enough for it."""
     if wanted.refused or not is_to_record(service, snapshot.claims):
         return ()
-    if snapshot.may_record_later and not (writing and snapshot.current.service_import):
+    changes = writing and snapshot.current.service_import is not None
+    if (
+        snapshot.may_record_later
+        and not changes
+        and is_shown(snapshot.claims, paths_in(wanted.service_import))
+    ):
         return ()
     return (PatchStatus(*export_of(snapshot.key), partial(recording, snapshot.claims)),)
 

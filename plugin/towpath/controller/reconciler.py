@@ -60,6 +60,8 @@ class Reconciler:
         news = [*decision.news]
         try:
             for stage in decision.ordered:
+                if decision.waits_for_record(stage, may_record_later=self._may_record_later(due)):
+                    return now
                 await asyncio.gather(*(self._act(step, now, news) for step in stage))
             for step in decision.steps:
                 await self._act(step, now, news)
@@ -73,6 +75,9 @@ class Reconciler:
             stored = inventory.watched.flomesh_clusters[due.dialect].get(due.name)
             return flomesh_cluster.decide(due, stored, inventory.world.fleet.members.get(due.name), now)
         return self._exports.decide(take(inventory, due, now, idle=idle))
+
+    def _may_record_later(self, due: Due) -> bool:
+        return isinstance(due, GatewayKey) or self._inventory.world.may_record_later(due)
 
     def _report(self, decision: Decision) -> None:
         """Log and count what there is to report, and forget what no longer exists."""

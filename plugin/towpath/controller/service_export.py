@@ -168,6 +168,7 @@ class ServiceExports:
             + gateway_route.decide(snapshot, service.uid, routes, arrived=arrived)
             + Decision(
                 _audit(key, snapshot.now),
+                unrecorded=snapshot.may_record_later and not reports.records,
                 notes=_obstacle(snapshot, wanted),
                 records=reports.records,
                 stages=writes,

@@ -113,8 +113,13 @@ class Incremental:
             self._of_dialect[key.dialect].add(key)
             for cluster in service.offers:
                 self._offered_in.setdefault(cluster, set()).add(key)
+        claims = self._claims.get(key)
         touched = {*self._claim(key, service)}
-        touched |= self._rivals(key) if _is_only_recorded(old, service) else {key}
+        is_recorded = _is_only_recorded(old, service)
+        if is_recorded:
+            touched |= self._rivals(key)
+        if not is_recorded or claims != self._claims.get(key):
+            touched.add(key)
         return self._changed(touched)
 
     def put_policy(self, key: ServiceKey, policy: AppliedPolicy | None) -> set[ServiceKey]:

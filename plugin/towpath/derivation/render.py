@@ -11,8 +11,8 @@
   name must resolve there (deploy/datapath/karmada.yaml).
 * Where Karmada is to take over what another control plane left in single members, their overrides say so,
   beside the ports: the policy of the whole service does not.
-* Its annotations say who exports the service, and which ports, for the columns of kubectl: a status would be
-  one more write for what the spec says already.
+* Annotations say in each cluster whom its import leads to, and which ports, for the columns of kubectl: a
+  status would be one more write for what the spec says already.
 * Template and override carry ``towpath.io/view``, the digest of the view that they give. A member reports
   the digest of the content that it holds (``model.digest``), which tells whether it has what it should.
 
@@ -50,15 +50,14 @@ LARGEST_VIEW, LARGEST_POLICY = 200 * 1024, 512 * 1024
 """Bytes of JSON that one cluster's override and one OverridePolicy may have."""
 MOST_POLICIES = 32
 """OverridePolicies that one service may have."""
-_ANNOTATION_PATH = f"/metadata/annotations/{VIEW_ANNOTATION.replace('/', '~1')}"
 _OVERWRITING = {
     "path": "/metadata/annotations/work.karmada.io~1conflict-resolution",
     "operator": "add",
     "value": "overwrite",
 }
 """Lets Karmada take over the import in one member. It wins over the policy ("the template's annotation")."""
-_AROUND = 256
-"""Bytes that an override has besides the view, rounded up."""
+_AROUND = 512
+"""Bytes that an override has besides the view and its columns, rounded up."""
 _ENVELOPE = 2048
 """Bytes that a policy has besides its overrides, rounded up."""
 
@@ -157,7 +156,7 @@ def _rendered(key: ServiceKey, uid: str, derived: Derived, handover: Handover) -
     return Rendered(
         overrides=tuple(_override(key, uid, n, shard) for n, shard in enumerate(shards or ()) if shard),
         propagation=_propagation(key, uid, derived, handover),
-        service_import=_service_import(key, uid, full, derived),
+        service_import=_service_import(key, uid, full),
         digests={n: clusters[n].digest if n in clusters else whole for n in derived.views},
     )
 
@@ -190,29 +189,32 @@ def selector(key: ServiceKey, kind: str) -> list[dict[str, str]]:
     ]
 
 
-def import_of(key: ServiceKey, view: View, derived: Derived) -> dict[str, Any]:
+def import_of(key: ServiceKey, view: View) -> dict[str, Any]:
     """Return a view as the ServiceImport that its cluster gets, without the metadata of any one place."""
-    annotations = {VIEW_ANNOTATION: view.digest, **_columns(derived)}
+    spec = view.dump()
+    annotations = {VIEW_ANNOTATION: view.digest, **_columns(spec["ports"])}
     meta = {"name": key.name, "namespace": key.namespace, "annotations": annotations}
     return {
         "apiVersion": key.dialect.api_version,
         "kind": "ServiceImport",
         "metadata": meta,
-        "spec": view.dump(),
+        "spec": spec,
     }
 
 
-def _columns(derived: Derived) -> dict[str, str]:
-    """Return who exports a service, and its ports: the same in all clusters."""
-    ports = derived.everything.ports if derived.everything else ()
+def _columns(ports: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return whom these ports lead to, and their numbers, as the columns of kubectl show them."""
+    exporters = {
+        endpoint["clusterKey"].rpartition("/")[2] for port in ports for endpoint in port["endpoints"]
+    }
     return {
-        EXPORTERS_ANNOTATION: ",".join(sorted(derived.exporters)),
-        PORTS_ANNOTATION: ",".join(str(port.port) for port in ports),
+        EXPORTERS_ANNOTATION: ",".join(sorted(exporters)),
+        PORTS_ANNOTATION: ",".join(str(port["port"]) for port in ports),
     }
 
 
-def _service_import(key: ServiceKey, uid: str, view: View, derived: Derived) -> dict[str, Any]:
-    made = import_of(key, view, derived)
+def _service_import(key: ServiceKey, uid: str, view: View) -> dict[str, Any]:
+    made = import_of(key, view)
     return {**made, "metadata": {**owned(key, uid, key.name), **made["metadata"]}}
 
 
@@ -252,18 +254,28 @@ def _rules(views: Mapping[str, View], full: View, overwritten: Collection[str]) 
 
 def _rule(view: View, overwrites: bool) -> _Rule:
     text, own = _json(view), view.digest
-    changes = overriders(view.dump()["ports"], own)
+    ports = view.dump()["ports"]
+    changes = overriders(ports, own)
     if overwrites:
         changes["plaintext"].append(_OVERWRITING)
-    return _Rule(own, overwrites, changes, len(text) + _AROUND)
+    columns = sum(len(value) for value in _columns(ports).values())
+    return _Rule(own, overwrites, changes, len(text) + columns + _AROUND)
 
 
-def overriders(ports: Sequence[object], view: str) -> dict[str, Any]:
+def overriders(ports: Sequence[Mapping[str, Any]], view: str) -> dict[str, Any]:
     """Return what gives a cluster these ports, whatever the template has; ``view`` is their digest."""
+    annotations = {VIEW_ANNOTATION: view, **_columns(ports)}
     return {
         "plaintext": [
             {"path": "/spec/ports", "operator": "replace", "value": ports},
-            {"path": _ANNOTATION_PATH, "operator": "replace", "value": view},
+            *(
+                {
+                    "path": f"/metadata/annotations/{name.replace('/', '~1')}",
+                    "operator": "add",  # also to a template of before that lacks it
+                    "value": value,
+                }
+                for name, value in annotations.items()
+            ),
         ]
     }
 

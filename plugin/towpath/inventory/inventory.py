@@ -207,9 +207,15 @@ class Inventory:
         if exporting := decode.exporting(new):
             self.services.exporting[key] = exporting
         service = self.world.services.get(key)
-        if service and (service.claimed == () or (was != exporting and _is_in_doubt(service))):
+        if service and ((was != exporting and _is_in_doubt(service)) or self._shows_else(service, new)):
             self._service_changed(*name)
         self._enqueue(key)
+
+    def _shows_else(self, service: ExportedService, derived: Mapping[str, Any] | None) -> bool:
+        """Tell whether the import shows other paths than the service is known to serve without a record."""
+        key = service.key
+        export = self.watched.exports[key.dialect].get(key.name, key.namespace)
+        return export is not None and decode.shown(derived, export) != service.shown
 
     def route_changed(self, name: Name, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> None:
         """Touch the service that the route belongs to."""

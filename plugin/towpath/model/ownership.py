@@ -25,7 +25,7 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 VIEW_ANNOTATION = "towpath.io/view"
 """Holds the digest of the view that a ServiceImport gives to its cluster."""
 EXPORTERS_ANNOTATION, PORTS_ANNOTATION = "towpath.io/exporters", "towpath.io/ports"
-"""Hold the names of the clusters that export a service, and its ports, for the columns of kubectl: an
+"""Hold the names of the clusters that a ServiceImport leads to, and its ports, for the columns of kubectl: an
 apiserver prints only the first match of a JSON path."""
 IMPORT_ANNOTATIONS = (VIEW_ANNOTATION, EXPORTERS_ANNOTATION, PORTS_ANNOTATION)
 """The annotations of a derived ServiceImport."""
@@ -107,7 +107,8 @@ def _is_writable(policy: Mapping[str, Any]) -> bool:
 
 def belongs_to(obj: Mapping[str, Any], uids: Collection[str]) -> bool:
     """Tell whether an object of one of these uids owns a derived object."""
-    return any(isinstance(owner, Mapping) and owner.get("uid") in uids for owner in _owners(obj))
+    owners = (owner.get("uid") for owner in _owners(obj) if isinstance(owner, Mapping))
+    return any(isinstance(uid, str) and uid in uids for uid in owners)
 
 
 def _owners(obj: Mapping[str, Any]) -> Sequence[object]:
@@ -138,7 +139,7 @@ def _named(reference: object) -> tuple[object, object]:
     """Return kind and name of a Service or an object of Towpath's API groups; nothing for others."""
     if not isinstance(reference, Mapping):
         return None, None
-    version, kind = str(reference.get("apiVersion")), reference.get("kind")
+    version, kind = str(reference.get("apiVersion")), str(reference.get("kind"))
     if (version, kind) not in _SELECTED and version.partition("/")[0] not in _GROUPS:
         return None, None
     return kind, reference.get("name")

@@ -191,7 +191,7 @@ def document(plan: Plan) -> dict[str, Any]:
 
 def _imports(planned: ServicePlan) -> dict[str, Any]:
     key = planned.service.key
-    return {cluster: import_of(key, view, planned.derived) for cluster, view in planned.derived.views.items()}
+    return {cluster: import_of(key, view) for cluster, view in planned.derived.views.items()}
 
 
 def _traffic_document(planned: TrafficPlan) -> dict[str, Any]:

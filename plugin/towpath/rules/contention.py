@@ -58,25 +58,35 @@ def claims_of(service: ExportedService) -> frozenset[Claim]:
 
 def _claims(service: ExportedService) -> Iterator[Claim]:
     yield Claim(EVERYWHERE, f"{service.key.namespace}/{service.key.name}", "name")
-    routes: dict[tuple[int, int], list[tuple[str, str, bool]]] = {}
+    routes: dict[tuple[int, int], list[_Route]] = {}
     recorded = bool(service.claimed)
     for cluster, offer in service.offers.items():
         same = id(offer.export), id(offer.service)
         if same not in routes:  # mostly all clusters have the same
             routes[same] = _routes(offer, service.path_root)
         for path, kind, served in routes[same]:
-            known = (cluster, path) in service.shown or (recorded and _record(service, cluster, path, kind))
-            if served or known:
+            known = recorded and _record(service, cluster, path, kind)
+            if served or known or _shows(service, cluster, path, routes[same]):
                 yield Claim(cluster, path, kind)
 
 
-def occupied_by(service: ExportedService) -> frozenset[Claim]:
-    """Return what a service keeps from others: what it claims, and what its status still records.
+def _shows(service: ExportedService, cluster: str, path: str, routes: Iterable[_Route]) -> bool:
+    """Tell whether the import shows a rule. It does not tell two rules of one path apart."""
+    return (cluster, path) in service.shown and sum(route.path == path for route in routes) == 1
 
-    The pass that takes up the end of a claim removes the record. An export that returns to a path before
-    that has never given it up, and nobody else has served it.
+
+def occupied_by(service: ExportedService) -> frozenset[Claim]:
+    """Return what a service keeps from others: what it claims, and what its status records or import shows.
+
+    The pass that takes up the end of a claim removes the record, or changes the import. An export that
+    returns to a path before that has never given it up, and nobody else has served it.
     """
-    return claims_of(service) | _recorded_in(service.claimed or ())
+    made = claims_of(service)
+    if not service.shown:
+        return made | _recorded_in(service.claimed or ())
+    # An import does not show pathTypes. Until the export is edited they are those of its rules.
+    known = {(claim.cluster, claim.name) for claim in made} if service.untouched else set()
+    return made | {Claim(*each, kind) for each in service.shown - known for kind in PATH_TYPES}
 
 
 def settled(service: ExportedService) -> ExportedService:
@@ -95,13 +105,21 @@ def _recorded_in(records: Iterable[ClaimRecord]) -> frozenset[Claim]:
     return frozenset(Claim(c, path, kind) for path, kind, _, clusters in records for c in clusters)
 
 
-def _routes(offer: Offer, root: str) -> list[tuple[str, str, bool]]:
-    """Return path and pathType of each rule within a root, and whether the Service has its port."""
+class _Route(NamedTuple):
+    """Path and pathType of a rule, and whether the Service has its port."""
+
+    path: str
+    kind: str
+    served: bool
+
+
+def _routes(offer: Offer, root: str) -> list[_Route]:
+    """Return the routes of the rules within a root."""
     service = offer.service
     exists = service is not None and service.type != EXTERNAL_NAME
     ports = {port.port for port in service.ports} if service and exists else ()
     return [
-        (claimed_path(rule.path), rule.path_type, rule.port_number in ports)
+        _Route(claimed_path(rule.path), rule.path_type, rule.port_number in ports)
         for rule in offer.export.rules
         if is_within(rule.path, root)
     ]
@@ -158,6 +176,12 @@ def may_record_later(
         for kind in PATH_TYPES
         for rival in claimants(claim._replace(kind=kind))
     )
+
+
+def is_shown(records: Iterable[ClaimRecord], paths: Collection[tuple[str, str]]) -> bool:
+    """Tell whether an import with these paths of clusters can stand for a record: it shows each path once."""
+    made = [(cluster, record.path) for record in records for cluster in record.clusters]
+    return len(made) == len({*made} & {*paths})
 
 
 def holders(services: Mapping[ServiceKey, ExportedService]) -> dict[Claim, ServiceKey]:

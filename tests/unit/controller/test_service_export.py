@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -51,6 +52,7 @@ from towpath.inventory.inventory import Inventory
 from towpath.inventory.take import take
 from towpath.karmada.client import Resource
 from towpath.karmada.wire import Name
+from towpath.model.cluster import DRAIN_ANNOTATION
 from towpath.model.keys import Dialect
 from towpath.model.world import ExportedService
 
@@ -624,15 +626,20 @@ FORGED = {
 class Apiserver:
     """Stores what is applied, in this order; ``fails`` as a status."""
 
-    def __init__(self, *, fails: bool) -> None:
+    def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
         self.applied: list[str] = []
+        self.meanwhile: Callable[[], None] | None = None
+        """What happens while the first policy is written."""
 
     async def apply(
         self, resource: Resource, obj: Object, _: str, *, force: bool = True, subresource: str = ""
     ) -> bytes:
         if subresource and self.fails:
             raise ApiError("no")
+        if self.meanwhile:
+            self.meanwhile()
+            self.meanwhile = None
         self.applied.append(subresource or resource.kind)
         return msgspec.json.encode(
             {**obj, "metadata": {**obj["metadata"], "uid": "u", "resourceVersion": "1"}}
@@ -688,6 +695,49 @@ def test_an_import_stands_for_the_record_until_the_first_report() -> None:
     assert held == {("a", "/web")}
     assert written(further)
     assert [claim["clusters"] for claim in further.records[0].make({})["claims"]] == [["a", "b"]]
+
+
+async def test_a_rival_that_is_heard_of_meanwhile_comes_before_the_import() -> None:
+    """Otherwise both could serve the path."""
+    inventory = knowing(*FLEET, USER, *exported("web", "a", "b"), client=(apiserver := Apiserver()))
+    rival = [
+        *exported("older", "a"),
+        claimed(export("older", (80, "/web"), created="2025-01-01T00:00:00Z"), USER),
+    ]
+    apiserver.meanwhile = lambda: tell(inventory, *rival)
+    exports = ServiceExports()
+    reconciler = Reconciler(apiserver, inventory, exports, Metrics(), lambda: True)  # type: ignore[arg-type]
+
+    assert await reconciler.reconcile(key(), NOW, idle=True) == NOW, "the pass is repeated"
+    assert sorted(apiserver.applied) == ["OverridePolicy", "PropagationPolicy"]
+    assert exports.decide(take(inventory, key(), NOW, idle=True)).records
+
+
+def drained(name: str) -> Object:
+    made = cluster(name)
+    made["metadata"]["annotations"][DRAIN_ANNOTATION] = "true"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("rules", "further", "recorded"),
+    [
+        ([(80, "/web")], [], False),
+        ([(80, "/other"), (80, "/web")], [], True),
+        ([(80, "/web")], [drained("b")], True),
+    ],
+    ids=["all is shown", "two rules of one port", "a cluster is drained"],
+)
+def test_what_the_import_does_not_show_is_recorded_before_it(
+    rules: list[tuple[int, str]], further: list[Object], recorded: bool
+) -> None:
+    """Nothing would stand for the record."""
+    made = claimed(export("web", *rules), USER)
+    inventory = knowing(*FLEET, USER, *exported("web", "a", "b"), made, *further)
+    decision = ServiceExports().decide(take(inventory, key(), NOW, idle=True))
+
+    assert "ServiceImport" in written(decision)[-1]
+    assert bool(decision.records) is recorded
 
 
 def test_a_record_is_removed_though_it_is_too_early_for_a_status() -> None:

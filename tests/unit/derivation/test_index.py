@@ -56,11 +56,15 @@ def anew(made: Incremental, now: float) -> dict[ServiceKey, Derived | None]:
 
 @st.composite
 def _step(draw: st.DrawFn) -> tuple[str, Any, Any]:
-    kind = draw(st.sampled_from(["service", "offer", "service", "gone", "member", "left", "fleet", "time"]))
+    kind = draw(
+        st.sampled_from(["service", "offer", "service", "record", "gone", "member", "left", "fleet", "time"])
+    )
     match kind:
         case "service":
             key = draw(st.sampled_from(KEYS))
             return kind, key, draw(exported(key))
+        case "record":
+            return kind, draw(st.sampled_from(KEYS)), draw(exported(KEY))
         case "offer":
             return kind, draw(st.sampled_from(NAMES)), draw(offers)
         case "gone":
@@ -87,6 +91,10 @@ def take(made: Incremental, step: tuple[str, Any, Any]) -> set[ServiceKey]:
             return made.put_members(rest | ({which: new} if new else {}))
         case "fleet":
             return made.put_members(new)
+        case "record":  # nothing but what is recorded, or stands for it
+            if (known := made.services.get(which)) is None:
+                return set()
+            return made.put_service(which, replace(known, claimed=new.claimed, shown=new.shown))
         case "offer":  # of one service, one cluster's
             if not made.services:
                 return set()
@@ -138,6 +146,22 @@ def test_a_record_keeps_its_path_until_it_is_removed() -> None:
     assert built_of(made, KEY).exporters == ("a",)
     assert OTHER in made.put_service(KEY, replace(left, claimed=()))
     assert built_of(made, OTHER).exporters == ("a",)
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [replace(WEB, service=service(8080)), Offer(export((80, "/own"), (81, "/web")), service(80))],
+    ids=["another port", "one of two ports"],
+)
+def test_a_lost_path_that_only_the_import_shows_is_given_up_with_it(offer: Offer) -> None:
+    record = ClaimRecord("/web", "Prefix", "2026-01-01T00:00:00Z", ("a",))
+    holder = replace(offered({"a": WEB}, key=OTHER), claimed=(record,))
+    losing = replace(offered({"a": offer}), claimed=(), shown=frozenset({("a", "/web")}))
+    made = built(World(fleet("a", "b"), {KEY: losing, OTHER: holder}, now=0.0))
+    before = built_of(made, KEY)
+
+    assert KEY in made.put_service(KEY, replace(losing, shown=frozenset()))
+    assert built_of(made, KEY) == anew(made, 0.0)[KEY] != before
 
 
 def built_of(made: Incremental, key: ServiceKey) -> Derived:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jsonpatch
@@ -24,6 +25,7 @@ from towpath.derivation.render import (
     render,
 )
 from towpath.model.condition import READY
+from towpath.model.export import Export
 from towpath.model.keys import Dialect
 from towpath.model.ownership import (
     EXPORTERS_ANNOTATION,
@@ -66,12 +68,19 @@ def test_template_and_overrides_give_the_views_and_digests(world: World) -> None
             assert sent["metadata"]["annotations"][VIEW_ANNOTATION] == view.digest
 
 
-def test_the_import_names_exporters_and_ports_for_kubectl() -> None:
-    made = render(KEY, UID, derived({"b": WEB, "a": WEB}, fleet("a", "b", "c"))).service_import
+def test_an_import_names_whom_it_leads_to_for_kubectl() -> None:
+    """In each cluster what that cluster gets: itself never, and nobody beyond the scope of an export."""
+    scoped = replace(WEB, export=Export(rules=WEB.export.rules, target_clusters=(key_of("c"),)))
+    made = render(KEY, UID, derived({"b": WEB, "a": scoped}, fleet("a", "b", "c", "d")))
 
-    assert made is not None
-    annotations = made["metadata"]["annotations"]
-    assert (annotations[EXPORTERS_ANNOTATION], annotations[PORTS_ANNOTATION]) == ("a,b", "80")
+    def columns(template: Mapping[str, Any]) -> tuple[str, str]:
+        annotations = template["metadata"]["annotations"]
+        return annotations[EXPORTERS_ANNOTATION], annotations[PORTS_ANNOTATION]
+
+    seen = {cluster: columns(overridden(made, cluster)) for cluster in ("a", "c", "d")}
+    assert seen == {"a": ("b", "80"), "c": ("a,b", "80"), "d": ("b", "80")}
+    made_before = dict(made.service_import or {}) | {"metadata": {"annotations": {VIEW_ANNOTATION: "0"}}}
+    assert columns(overridden(replace(made, service_import=made_before), "d")) == ("b", "80")
 
 
 @pytest.mark.parametrize(("importer", "brought"), [("b", True), ("a", False)])

@@ -48,6 +48,8 @@ def test_a_derived_import_shows_paths_as_gateways_compare_them() -> None:
         pytest.param(None, NEW, id="no import"),
         pytest.param(derived(labels={}), NEW, id="an import of a user"),
         pytest.param(derived(owners=()), NEW, id="without an owner"),
+        pytest.param(derived(owners=[{**OWNER, "kind": []}]), NEW, id="an owner of no kind"),
+        pytest.param(derived(owners=[{**OWNER, "uid": []}]), NEW, id="an owner without a uid"),
         pytest.param(derived(owners=[owner(uid="former")]), NEW, id="of a former export"),
         pytest.param(derived(owners=[owner(), owner(kind="ConfigMap")]), NEW, id="with a further owner"),
         pytest.param(derived(), NEW._replace(claims=(RECORD,)), id="the status records the paths"),

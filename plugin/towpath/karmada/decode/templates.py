@@ -206,13 +206,9 @@ def claims_in(says: bytes) -> tuple[ClaimRecord, ...] | None:
     return shared(tuple(ClaimRecord(c.path, c.path_type, c.since, c.clusters) for c in status.claims))
 
 
-class _Target(msgspec.Struct):
-    path: str = ""
-
-
 class _Endpoint(msgspec.Struct, rename="camel"):
     cluster_key: str = ""
-    target: _Target | None = None
+    target: Any = None
 
     @property
     def cluster(self) -> str:
@@ -243,11 +239,16 @@ def shown(template: Mapping[str, Any] | None, export: StoredExport) -> frozenset
     """
     if export.claims != () or template is None:
         return frozenset()
-    if not is_marked(template) or not belongs_to(template, {export.uid}):
-        return frozenset()
-    return frozenset(
-        (each.cluster, claimed_path(each.target.path)) for each in _endpoints(template) if each.target
+    return paths_in(template) if is_marked(template) and belongs_to(template, {export.uid}) else frozenset()
+
+
+def paths_in(template: Mapping[str, Any] | None) -> frozenset[tuple[str, str]]:
+    """Return clusters with the paths that a ServiceImport gives them, as ``rules.paths`` compares paths."""
+    targets = (
+        (each.cluster, each.target) for each in _endpoints(template) if isinstance(each.target, Mapping)
     )
+    paths = ((cluster, target.get("path")) for cluster, target in targets)
+    return frozenset((cluster, claimed_path(path)) for cluster, path in paths if isinstance(path, str))
 
 
 def _endpoints(template: Mapping[str, Any] | None) -> Iterator[_Endpoint]:
