@@ -47,8 +47,8 @@ class Events:
 
     def emit(self, news: Iterable[Notice], now: float) -> None:
         """Have events sent, unless an object has enough of them. ``now`` is in seconds since 1970."""
-        for subject, told in news:
-            self._emit(subject, told, now)
+        for subject, item in news:
+            self._emit(subject, item, now)
 
     def _emit(self, subject: Subject, news: News, now: float) -> None:
         last = self._emitted.get((subject, news))

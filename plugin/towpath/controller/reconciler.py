@@ -107,4 +107,4 @@ class Reconciler:
             case PatchStatus():
                 change = await self._writer.patch_status(step)
                 if change is not None and step.subject is not None:
-                    news += [(step.subject, told) for told in news_of(change.before, change.after)]
+                    news += [(step.subject, item) for item in news_of(change.before, change.after)]

@@ -697,7 +697,7 @@ def test_an_import_stands_for_the_record_until_the_first_report() -> None:
     assert [claim["clusters"] for claim in further.records[0].make({})["claims"]] == [["a", "b"]]
 
 
-async def test_a_rival_that_is_heard_of_meanwhile_comes_before_the_import() -> None:
+async def test_a_rival_heard_of_meanwhile_comes_before_the_import() -> None:
     """Otherwise both could serve the path."""
     inventory = knowing(*FLEET, USER, *exported("web", "a", "b"), client=(apiserver := Apiserver()))
     rival = [

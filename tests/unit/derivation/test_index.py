@@ -153,7 +153,7 @@ def test_a_record_keeps_its_path_until_it_is_removed() -> None:
     [replace(WEB, service=service(8080)), Offer(export((80, "/own"), (81, "/web")), service(80))],
     ids=["another port", "one of two ports"],
 )
-def test_a_lost_path_that_only_the_import_shows_is_given_up_with_it(offer: Offer) -> None:
+def test_a_lost_path_that_only_the_import_shows_ends_with_it(offer: Offer) -> None:
     record = ClaimRecord("/web", "Prefix", "2026-01-01T00:00:00Z", ("a",))
     holder = replace(offered({"a": WEB}, key=OTHER), claimed=(record,))
     losing = replace(offered({"a": offer}), claimed=(), shown=frozenset({("a", "/web")}))

@@ -400,7 +400,7 @@ def test_what_an_import_shows_is_claimed_before_it_is_recorded() -> None:
         (set(), False),
     ],
 )
-def test_an_import_stands_for_a_record_of_which_it_shows_each_path(
+def test_an_import_stands_for_a_record_that_it_shows_whole(
     paths: set[tuple[str, str]], expected: bool
 ) -> None:
     record = ClaimRecord("/web", "Prefix", OLD, ("a", "b"))
