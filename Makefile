@@ -47,7 +47,7 @@ sbom: $(VENV)/.installed ## what is in the image, as CycloneDX: build/sbom.cdx.j
 	@mkdir -p build
 	@$(BIN)/python -m tests.support.image $$($(TOWPATH) local build --image) >build/sbom.cdx.json
 
-unit: $(VENV)/.installed ## the tests that need neither Go nor Karmada, in under a minute
+unit: $(VENV)/.installed ## the tests that need neither Go nor Karmada, in a minute and a half
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile fast tests/unit tests/golden tests/scenarios $(ARGS)
 
 golden: $(VENV)/.installed ## worked cases, one line each (CASES=DIR for those of another folder)
