@@ -39,6 +39,7 @@ class News(NamedTuple):
 
 
 Notice = tuple[Subject, News]
+"""What is to be told, and of which object."""
 
 
 def news_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[News]:

@@ -21,7 +21,6 @@ from towpath.model.keys import ServiceKey
 from towpath.model.service import Service
 from towpath.rules.paths import normal_path
 
-PREFIX, EXACT = "Prefix", "Exact"
 MAX_RECORDED_BYTES = 900_000
 """An apiserver accepts a ConfigMap of 1 MiB."""
 

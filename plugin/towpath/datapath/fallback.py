@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from towpath.datapath.allocation import PREFIX, claims_of
+from towpath.datapath.allocation import claims_of
 from towpath.datapath.shares import Share
 from towpath.datapath.world import MemberExport, Settings
+from towpath.model.export import PREFIX
 from towpath.model.keys import ServiceKey
 from towpath.model.view import Endpoint, ImportPort, Target
 

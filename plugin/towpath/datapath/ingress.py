@@ -13,12 +13,12 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from towpath.datapath import envoy
-from towpath.datapath.allocation import EXACT, PathClaim, claims_of, tunnel_host
+from towpath.datapath.allocation import PathClaim, claims_of, tunnel_host
 from towpath.datapath.egress import PATH
 from towpath.datapath.envoy import Json, Kind, Resource, typed
 from towpath.datapath.problem import EXPORT, Problem, ProblemReason
 from towpath.datapath.world import Balancer, MemberExport, Settings, Slice
-from towpath.model.export import ExportRule
+from towpath.model.export import EXACT, ExportRule
 from towpath.model.keys import ServiceKey
 from towpath.model.service import EXTERNAL_NAME, Service, ServicePort
 from towpath.rules.gateway import gives_credentials

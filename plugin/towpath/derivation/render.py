@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 from towpath.derivation.derive import Derived
 from towpath.model.condition import Condition
 from towpath.model.export import OVERWRITE
-from towpath.model.keys import ServiceKey
+from towpath.model.keys import ServiceKey, cluster_name
 from towpath.model.ownership import (
     EXPORTERS_ANNOTATION,
     MANAGED_BY,
@@ -204,9 +204,7 @@ def import_of(key: ServiceKey, view: View) -> dict[str, Any]:
 
 def _columns(ports: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return whom these ports lead to, and their numbers, as the columns of kubectl show them."""
-    exporters = {
-        endpoint["clusterKey"].rpartition("/")[2] for port in ports for endpoint in port["endpoints"]
-    }
+    exporters = {cluster_name(endpoint["clusterKey"]) for port in ports for endpoint in port["endpoints"]}
     return {
         EXPORTERS_ANNOTATION: ",".join(sorted(exporters)),
         PORTS_ANNOTATION: ",".join(str(port["port"]) for port in ports),
@@ -258,8 +256,8 @@ def _rule(view: View, overwrites: bool) -> _Rule:
     changes = overriders(ports, own)
     if overwrites:
         changes["plaintext"].append(_OVERWRITING)
-    columns = sum(len(value) for value in _columns(ports).values())
-    return _Rule(own, overwrites, changes, len(text) + columns + _AROUND)
+    annotations = (change["value"] for change in changes["plaintext"] if change["value"] is not ports)
+    return _Rule(own, overwrites, changes, len(text) + sum(map(len, annotations)) + _AROUND)
 
 
 def overriders(ports: Sequence[Mapping[str, Any]], view: str) -> dict[str, Any]:

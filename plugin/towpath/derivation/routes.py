@@ -23,7 +23,7 @@ from towpath.derivation.drift import needs_apply
 from towpath.derivation.render import POLICY_API, PRIORITY, TOLERATIONS, owned
 from towpath.derivation.stages import Object, Write, clusters_of, rule_by_cluster, with_rules
 from towpath.model.cluster import Fleet
-from towpath.model.export import KEEP_PATH_ANNOTATION, PathRewrite
+from towpath.model.export import EXACT, KEEP_PATH_ANNOTATION, PathRewrite
 from towpath.model.keys import ServiceKey
 from towpath.model.ownership import route_name
 from towpath.model.world import ExportedService
@@ -36,7 +36,6 @@ from towpath.rules.transport import Transport, transport_of
 
 _MOST_RULES = 16
 """Rules that an HTTPRoute may have (gateway.networking.k8s.io/v1)."""
-_EXACT = "Exact"
 Json = dict[str, Any]
 
 
@@ -157,7 +156,7 @@ def _change(exporter: Exporter, path: str, *, exact: bool, keeps: bool) -> PathC
 
 def _rules(exporter: Exporter) -> Iterator[tuple[str, bool, int]]:
     """Yield path, whether it matches exactly, and port of each rule that a gateway of HTTP can serve."""
-    exact = {rule.port_number for rule in exporter.export.rules if rule.path_type == _EXACT}
+    exact = {rule.port_number for rule in exporter.export.rules if rule.path_type == EXACT}
     for port, endpoint in exporter.offered:
         if port.protocol == "TCP" and transport_of(port.app_protocol, port.name) is Transport.HTTP:
             yield endpoint.target.path, port.port in exact, port.port

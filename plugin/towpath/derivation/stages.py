@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 from towpath.derivation.drift import is_terminating, needs_apply
 from towpath.derivation.render import Rendered, overriders
+from towpath.model.keys import cluster_name
 from towpath.model.ownership import VIEW_ANNOTATION, is_marked
 
 Object = Mapping[str, Any]
@@ -306,4 +307,4 @@ def _in_template(template: Object | None) -> frozenset[str]:
     """Return the names of the clusters whose endpoints a ServiceImport holds."""
     ports = (template or {}).get("spec", {}).get("ports") or ()
     endpoints = (endpoint for port in ports for endpoint in port.get("endpoints") or ())
-    return frozenset(endpoint["clusterKey"].rpartition("/")[2] for endpoint in endpoints)
+    return frozenset(cluster_name(endpoint["clusterKey"]) for endpoint in endpoints)

@@ -25,7 +25,7 @@ from towpath.local.members import is_ready
 from towpath.local.spec import Environment
 from towpath.local.traffic import FEW, MANY, Answered, Caller, answers_by_cluster, edits, meets
 from towpath.local.walkthrough import Seen
-from towpath.model.keys import Dialect
+from towpath.model.keys import Dialect, cluster_name
 from towpath.polling import until
 from towpath.setup.install import Installed, install, serves, share_crds
 
@@ -189,7 +189,7 @@ async def play(stage: Stage) -> dict[str, Seen]:
         "every member imports from the others",
     )
     for member in stage.members:
-        others = ", ".join(key.rpartition("/")[2] for key, *_ in seen[member].imports or ())
+        others = ", ".join(cluster_name(key) for key, *_ in seen[member].imports or ())
         say(f"   {member} imports httpbin from {others}")
     has = "has the Service by its import alone" if stage.nodes else "has no such Service"
     say(f"   {client} gets the ServiceExport too, but {has}, so no member imports from it")

@@ -17,7 +17,8 @@ from towpath.errors import BootFailed
 
 _SYSCTL = "fs.inotify.max_user_instances"
 INOTIFY_OF_KARMADA, INOTIFY_OF_KARMADA_IN_PODS, INOTIFY_OF_MEMBER, INOTIFY_OF_NODE = 8, 13, 3, 13
-"""Inotify instances of the control plane, of a member's apiserver, and of a node beside that."""
+"""Inotify instances of the control plane, as processes and as pods, of a member's apiserver, and of a node
+beside that."""
 FILES = 1024
 """Open files of one process: with three members, etcd has 320."""
 DISK_MIB, DISK_OF_NODE_MIB = 300, 300

@@ -28,7 +28,7 @@ KEEP_PATH_ANNOTATION = "towpath.io/keep-path"
 """Annotation: ``true`` lets the gateway pass on the path of the rule instead of taking it off."""
 
 
-PATH_TYPES = PREFIX, _ = "Prefix", "Exact"
+PATH_TYPES = PREFIX, EXACT = "Prefix", "Exact"
 """How a rule compares paths."""
 
 

@@ -60,6 +60,11 @@ def cluster_key(region: str, zone: str, group: str, name: str) -> str:
     return f"{region}/{zone}/{group}/{name}"
 
 
+def cluster_name(key: str) -> str:
+    """Return the name of the cluster with a key: the last part of it."""
+    return key.rpartition("/")[2]
+
+
 @lru_cache(4096)
 def is_cluster_key(text: str) -> bool:
     """Tell whether a text can be a cluster's key. A fleet has few, which are named in every object."""

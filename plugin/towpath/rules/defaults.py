@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from towpath.model.export import PREFIX
 from towpath.model.service import CLUSTER_SET_IP
 from towpath.model.traffic import Spread
 
@@ -33,7 +34,7 @@ def _missing(obj: Mapping[str, Any], longest: int) -> Iterator[tuple[str, object
             yield "/spec/lbType", Spread.LOCALITY.value
     elif kind == "ServiceExport" and isinstance(spec, dict):
         for index in _lacking(spec.get("rules"), "pathType", longest):
-            yield f"/spec/rules/{index}/pathType", "Prefix"
+            yield f"/spec/rules/{index}/pathType", PREFIX
     elif kind == "ServiceImport" and isinstance(spec, dict):
         if spec.get("type") is None:
             yield "/spec/type", CLUSTER_SET_IP

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Protocol
 
 from towpath.model.cluster import Member
-from towpath.model.export import Export
+from towpath.model.export import EXACT, Export
 from towpath.model.service import Service, ServicePort
 from towpath.rules.data_paths import all_tunnel, concerns, is_stream, of_data_paths
 from towpath.rules.paths import normal_path
@@ -172,7 +172,7 @@ def _last(rules: Sequence[Rule]) -> Mapping[int, int]:
 
 
 def _of_path(rule: Rule, field: str) -> Iterator[Caution]:
-    if rule.path_type == "Exact":
+    if rule.path_type == EXACT:
         yield Caution(Advice.EXACT_PATH, f"{field}.pathType", rule.path_type)
 
 

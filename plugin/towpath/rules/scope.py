@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from towpath.model.export import Export
+from towpath.model.keys import cluster_name
 
 
 def in_scope(export: Export, importer_key: str) -> bool:
@@ -17,6 +18,6 @@ def in_scope(export: Export, importer_key: str) -> bool:
 
 def with_meant(key: str, known: Iterable[str]) -> str:
     """Return a key that no cluster has, with the known key of the cluster of that name if there is one."""
-    name = key.strip("/ ").rpartition("/")[2].lower()
-    meant = min((other for other in known if other.rpartition("/")[2] == name), default="")
+    name = cluster_name(key.strip("/ ")).lower()
+    meant = min((other for other in known if cluster_name(other) == name), default="")
     return f"{key}; the key of {name} is {meant}" if meant else key

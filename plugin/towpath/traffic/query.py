@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from towpath.model.keys import cluster_name
 from towpath.rules.reasons import TrafficReason
 from towpath.text import one_line
 from towpath.traffic.flow import EGRESS, ERRORS_TOTAL, REQUESTS_TOTAL
@@ -128,7 +129,7 @@ def _pair(labels: Mapping[str, str], label: str) -> Pair:
     """
     keys = (labels.get(name, "") for name in (_RENAMED, _CLUSTER) if name != label)
     key = next((key for key in keys if "/" in key), "")
-    return Pair(labels.get(label, ""), key.rpartition("/")[2])
+    return Pair(labels.get(label, ""), cluster_name(key))
 
 
 def _number(text: str) -> float | None:

@@ -22,6 +22,7 @@ from towpath.derivation.render import (
     MOST_POLICIES,
     PRIORITY,
     Rendered,
+    import_of,
     render,
 )
 from towpath.model.condition import READY
@@ -66,6 +67,7 @@ def test_template_and_overrides_give_the_views_and_digests(world: World) -> None
             sent = overridden(objects, cluster)
             assert sent["spec"] == view.dump()
             assert sent["metadata"]["annotations"][VIEW_ANNOTATION] == view.digest
+            assert sent["metadata"]["annotations"] == import_of(KEY, view)["metadata"]["annotations"]
 
 
 def test_an_import_names_whom_it_leads_to_for_kubectl() -> None:

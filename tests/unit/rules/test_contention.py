@@ -518,9 +518,9 @@ class Gateway:
         elif action in {"pass", "report"}:
             found, live = self.records(key), self.imports[key]
             showing = self.shown(key)
-            later = may_record_later(export, claims_of(export), self.claimants) and not (
-                live and live != showing
-            )
+            changes = bool(live) and live != showing
+            may_wait = may_record_later(export, claims_of(export), self.claimants)
+            later = may_wait and not changes and is_shown(found, showing)
             if action == "report" or (is_to_record(export, found) and not later):
                 self.exports[key] = replace(export, claimed=found, untouched=False, shown=frozenset())
             self.served[key], self.imports[key] = self.held(key), showing

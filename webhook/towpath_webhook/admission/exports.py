@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from towpath.model.export import WHEN_UNREACHABLE
+from towpath.model.export import PATH_TYPES, PREFIX, WHEN_UNREACHABLE
 from towpath.model.keys import is_cluster_key, why_not_cluster_key
 from towpath.rules.export_warnings import shape_alone
 from towpath.rules.reachability import misspelled
@@ -37,8 +37,6 @@ _PLAIN_PATH = re.compile(r"/|(/[^/?#%.\s]+)+/?")
 _UNROUTABLE = re.compile(r"//|/(\.|%2[eE]){1,2}(/|$)|%2[fF]")
 _UNREQUESTABLE = re.compile(r"[?#\s]", re.ASCII)
 _ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*|\*|")
-_PREFIX = "Prefix"
-_PATH_TYPES = (_PREFIX, "Exact")
 _BALANCERS = ("RoundRobinLoadBalancer", "HashingLoadBalancer", "LeastWorkLoadBalancer")
 
 _INVALID_NAME = (
@@ -136,10 +134,10 @@ def _of_rules(rules: list[Any]) -> Iterator[Problem]:
             yield Problem(
                 f"{field}.pathType", 'Required value: The field is missing. Use "Prefix" or "Exact".'
             )
-        elif kind not in _PATH_TYPES:
-            yield from choice(f"{field}.pathType", kind, *_PATH_TYPES)
+        elif kind not in PATH_TYPES:
+            yield from choice(f"{field}.pathType", kind, *PATH_TYPES)
         if isinstance(path, str) and isinstance(kind, str) and isinstance(number, int):
-            slashed = f"{path}/" if kind == _PREFIX and path[-1:] != "/" else path
+            slashed = f"{path}/" if kind == PREFIX and path[-1:] != "/" else path
             is_shared = routes.setdefault((kind, slashed), number) != number or is_shared
     if is_shared:
         yield Problem("spec.rules", _SHARED_PATH)

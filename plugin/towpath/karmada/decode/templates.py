@@ -12,6 +12,7 @@ from towpath.model.claim import ClaimRecord
 from towpath.model.cluster import FlomeshCluster
 from towpath.model.digest import export_digest
 from towpath.model.export import Export
+from towpath.model.keys import cluster_name
 from towpath.model.ownership import belongs_to, is_marked
 from towpath.model.service import Service
 from towpath.model.traffic import TrafficPolicy
@@ -212,7 +213,7 @@ class _Endpoint(msgspec.Struct, rename="camel"):
 
     @property
     def cluster(self) -> str:
-        return self.cluster_key.rpartition("/")[2]
+        return cluster_name(self.cluster_key)
 
 
 class _ImportedPort(msgspec.Struct):
