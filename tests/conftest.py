@@ -13,7 +13,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -219,7 +219,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 
 @pytest.fixture(scope="session")
 def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Plane]:
-    """Boot a Karmada whose members have nodes, and that notices within seconds what becomes of them.
+    """Boot a Karmada whose members have nodes.
 
     It has the network of the walk-through: there can be one such environment at a time.
     """
@@ -227,7 +227,6 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     packages.install(print)
     env = asyncio.run(boot.up(root, ensure_binaries(), names=MEMBERS, qps=Qps.HIGH, nodes=True))
     try:
-        asyncio.run(_make_attentive(env))
         yield Plane(env)
     finally:
         if request.session.testsfailed:
@@ -235,12 +234,21 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         boot.down(root)
 
 
-async def _make_attentive(env: Environment) -> None:
-    """Let Karmada notice within seconds that a member has gone or is back: by default that takes 40."""
+@contextmanager
+def attentive(plane: Plane) -> Iterator[None]:
+    """Let Karmada notice within seconds what becomes of a member, during the block: by default that takes 40.
+
+    It then asks each member every second, which takes the processor time of all that its apiserver does idle.
+    """
     often = ("failure-threshold", "success-threshold", "status-update-frequency")
-    processes.stop(env, CONTROLLERS)
-    processes.spawn(env, CONTROLLERS, *(f"--cluster-{name}=1s" for name in often))
-    await processes.wait_ready(env, CONTROLLERS)
+    processes.stop(plane.env, CONTROLLERS)
+    processes.spawn(plane.env, CONTROLLERS, *(f"--cluster-{name}=1s" for name in often))
+    asyncio.run(processes.wait_ready(plane.env, CONTROLLERS))
+    try:
+        yield
+    finally:
+        processes.stop(plane.env, CONTROLLERS)
+        asyncio.run(processes.start(plane.env, CONTROLLERS))
 
 
 @pytest.fixture

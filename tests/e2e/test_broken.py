@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.conftest import Plane, Plugin
+from tests.conftest import Plane, Plugin, attentive
 from tests.e2e.shop import Shop, annotate, gateways
 from tests.support.checkout import TOP
 from tests.support.cli import towpath
@@ -30,7 +30,6 @@ NODE_PORT = 32411
 FLOMESH = "flomesh.io/v1alpha1"
 IMPORTS_CRD = "serviceimports.flomesh.io"
 SKIPPED = "namespace.karmada.io/skip-auto-propagation"
-CONTROLLERS = "karmada-controller-manager"
 GATEWAY = "10.9.0.3"
 SUSPENDED = "suspension: {dispatchingOnClusters: {clusterNames: [cluster-3]}}"
 LONG = CATCHING_UP_SECONDS + 60
@@ -45,18 +44,10 @@ def reachable(plane: Plane) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def attentive(plane: Plane) -> Iterator[None]:
-    """Let Karmada notice within seconds what becomes of a member: by default that takes 40.
-
-    For the last tests here only: to ask each member every second takes a third of a processor.
-    """
-    often = ("failure-threshold", "success-threshold", "status-update-frequency")
-    processes.stop(plane.env, CONTROLLERS)
-    processes.spawn(plane.env, CONTROLLERS, *(f"--cluster-{name}=1s" for name in often))
-    asyncio.run(processes.wait_ready(plane.env, CONTROLLERS))
-    yield
-    processes.stop(plane.env, CONTROLLERS)
-    asyncio.run(processes.start(plane.env, CONTROLLERS))
+def noticing(plane: Plane) -> Iterator[None]:
+    """For the last tests here only."""
+    with attentive(plane):
+        yield
 
 
 class Setup(NamedTuple):
@@ -612,7 +603,7 @@ async def test_the_last_exporter_is_drained_by_force_alone(
     assert (await web.state())[0] == "OK"
 
 
-@pytest.mark.usefixtures("attentive")
+@pytest.mark.usefixtures("noticing")
 @pytest.mark.parametrize("setup", OF_MEMBERS.values(), ids=OF_MEMBERS)
 async def test_a_broken_member_is_named_and_the_fix_helps(
     setup: Setup, plane: Plane, lasting_plugin: Plugin, namespace: str, karmada: Client

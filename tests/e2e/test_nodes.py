@@ -22,7 +22,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.conftest import Plane
+from tests.conftest import Plane, attentive
 from tests.support.checkout import TOP
 from tests.support.cli import TOWPATH, assert_one_line, towpath
 from tests.support.signals import heeding_sigint
@@ -127,6 +127,12 @@ def web(nodes: Plane) -> Iterator[str]:
     nodes.delete_namespace(namespace)
 
 
+@pytest.fixture
+def noticing(nodes: Plane) -> Iterator[None]:
+    with attentive(nodes):
+        yield
+
+
 def condition(nodes: Plane, member: str) -> str:
     """Return the condition Ready of a member in Karmada."""
     found = nodes.client().get(resources.CLUSTERS, member)["status"].get("conditions", ())
@@ -175,7 +181,7 @@ async def test_a_deleted_pod_comes_back(nodes: Plane, web: str) -> None:
     assert await one_pod(nodes, "cluster-1", web, but=pod) != pod
 
 
-async def test_a_node_that_was_rebooted_serves_again(nodes: Plane, web: str) -> None:
+async def test_a_node_that_was_rebooted_serves_again(nodes: Plane, web: str, noticing: None) -> None:
     """All processes of the member end, pods included. Karmada reports it, and also when they are back."""
     root = nodes.env.root
     pod = await one_pod(nodes, "cluster-1", web)

@@ -9,8 +9,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,7 +26,10 @@ from towpath.karmada.client import Client, Object
 from towpath.karmada.leader import Leadership
 
 LEASE, DEADLINE, RETRY = 3, 2.0, 0.2
-SLACK = 2.0
+TIMES = {"lease_duration": LEASE, "renew_deadline": DEADLINE, "retry_period": RETRY}
+LONG = {"lease_duration": 15, "renew_deadline": 12.0, "retry_period": RETRY}
+"""Times of a leader that must not stop, also where a busy machine holds up its requests for seconds."""
+SLACK = 10.0
 """Seconds that a busy machine may add."""
 
 CANDIDATE = f"""
@@ -39,8 +44,7 @@ async def work():
 
 async def main(kubeconfig, namespace):
     async with await Client.connect(Path(kubeconfig), user_agent="towpath-tests") as client:
-        times = dict(lease_duration={LEASE}, renew_deadline={DEADLINE}, retry_period={RETRY})
-        await Leadership(client, namespace, "towpath", identity="other", **times).lead(work)
+        await Leadership(client, namespace, "towpath", identity="other", **{TIMES}).lead(work)
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -54,6 +58,7 @@ class Candidate:
     client: Client
     namespace: str
     identity: str
+    times: dict[str, Any] = field(default_factory=lambda: TIMES)
     reigns: list[tuple[float, float]] = field(default_factory=list)
     at_work: bool = False
     began: float = 0.0
@@ -64,9 +69,7 @@ class Candidate:
             self.namespace,
             "towpath",
             identity=self.identity,
-            lease_duration=LEASE,
-            renew_deadline=DEADLINE,
-            retry_period=RETRY,
+            **self.times,
         )
         self.running = asyncio.create_task(self.leadership.lead(self.work))
 
@@ -104,8 +107,8 @@ Join = Callable[..., Candidate]
 async def join(karmada: Client, namespace: str) -> AsyncIterator[Join]:
     candidates: list[Candidate] = []
 
-    def join(identity: str, client: Client = karmada) -> Candidate:
-        candidates.append(Candidate(client, namespace, identity))
+    def join(identity: str, client: Client = karmada, times: dict[str, Any] = TIMES) -> Candidate:
+        candidates.append(Candidate(client, namespace, identity, times))
         return candidates[-1]
 
     yield join
@@ -176,14 +179,14 @@ def lease(karmada: Client, namespace: str) -> Lease:
 
 
 async def test_one_of_two_leads_and_hands_over_when_it_stops(join: Join, lease: Lease) -> None:
-    a = join("a")
+    a = join("a", times=LONG)
     await a.leads()
-    b = join("b")
+    b = join("b", times=LONG)
     await b.stands_by()
     began = await lease.spec()
     assert (began["holderIdentity"], began["leaseDurationSeconds"], began["leaseTransitions"]) == (
         "a",
-        LEASE,
+        LONG["lease_duration"],
         0,
     )
 
@@ -191,7 +194,7 @@ async def test_one_of_two_leads_and_hands_over_when_it_stops(join: Join, lease: 
     await b.leads()
     after = await lease.spec()
     assert (after["holderIdentity"], after["leaseTransitions"]) == ("b", 1)
-    assert b.began - a.reigns[0][1] < RETRY + SLACK
+    assert b.began - a.reigns[0][1] < RETRY + SLACK < LONG["lease_duration"]
     await b.resign()
     assert (await lease.spec())["holderIdentity"] == ""
 
@@ -212,12 +215,15 @@ async def test_a_killed_process_is_succeeded_after_its_lease(
         killed = time.monotonic()
         await other.wait()
     last = await lease.spec()
+    age = datetime.now(UTC) - datetime.fromisoformat(last["renewTime"])
+    renewed = time.monotonic() - age.total_seconds()
     await a.leads()
     took = a.began - killed
     print(f"took over {took:.2f} s after SIGKILL, with a lease of {LEASE} s")
 
     assert last["holderIdentity"] == "other"
-    assert LEASE - RETRY - SLACK < took < LEASE + RETRY + SLACK
+    assert a.began > renewed + LEASE
+    assert took < LEASE + RETRY + SLACK
 
 
 async def test_a_broken_apiserver_keeps_its_leader_until_the_deadline(
@@ -225,7 +231,7 @@ async def test_a_broken_apiserver_keeps_its_leader_until_the_deadline(
 ) -> None:
     proxy = Proxy(karmada)
     async with through(proxy, tmp_path) as client:
-        a = join("a", client)
+        a = join("a", client, LONG)
         await a.leads()
         b = join("b")
         await b.stands_by()
@@ -251,7 +257,7 @@ async def test_a_broken_apiserver_keeps_its_leader_until_the_deadline(
 async def test_an_edited_or_deleted_lease_stays_with_its_leader(
     join: Join, lease: Lease, plane: Plane, namespace: str
 ) -> None:
-    a = join("a")
+    a = join("a", times=LONG)
     await a.leads()
     b = join("b")
     await b.stands_by()
