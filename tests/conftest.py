@@ -303,7 +303,7 @@ class Plugin:
 
 @pytest.fixture(scope="module")
 def lasting_plugin(plane: Plane) -> Iterator[Plugin]:
-    """Run the plugin during all tests of a module that never stops it."""
+    """Run the plugin during all tests of a module; one that stops it starts it again."""
     plugin = Plugin(plane)
     try:
         asyncio.run(plugin.start())

@@ -34,7 +34,11 @@ def reachable(plane: Plane) -> Iterator[None]:
 
 @pytest.fixture(params=list(Dialect), ids=lambda dialect: dialect.value)
 async def shop(
-    request: pytest.FixtureRequest, plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+    request: pytest.FixtureRequest,
+    plane: Plane,
+    lasting_plugin: Plugin,
+    namespace: str,
+    members: dict[str, Client],
 ) -> Shop:
     """Export a service from cluster-1 and cluster-3, in each dialect, and wait for its imports."""
     shop = Shop(plane, namespace, dialect=request.param)
@@ -67,7 +71,7 @@ async def test_a_deleted_service_is_withdrawn_and_imported_again(
 
 
 async def test_the_order_of_arrival_does_not_matter(
-    plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+    plane: Plane, lasting_plugin: Plugin, namespace: str, members: dict[str, Client]
 ) -> None:
     shop = Shop(plane, namespace)
 
@@ -137,7 +141,7 @@ async def test_an_edited_or_deleted_derived_policy_is_restored(
 
 
 async def test_an_import_written_by_hand_is_left_alone(
-    plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+    plane: Plane, lasting_plugin: Plugin, namespace: str, members: dict[str, Client]
 ) -> None:
     shop, other = Shop(plane, namespace), "theirs"
     shop.apply(
@@ -184,7 +188,7 @@ async def test_of_two_dialects_that_claim_one_name_the_older_keeps_it(
 
 
 async def test_an_apiserver_that_goes_away_is_waited_for(
-    plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+    plane: Plane, lasting_plugin: Plugin, namespace: str, members: dict[str, Client]
 ) -> None:
     first = Shop(plane, namespace)
     first.apply(first.service(), first.export(), first.policy())

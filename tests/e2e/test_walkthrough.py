@@ -82,7 +82,7 @@ def swept(plane: Plane) -> Iterator[None]:
 
 
 @pytest.fixture
-async def walked(plane: Plane, plugin: Plugin, members: dict[str, Client]) -> None:
+async def walked(plane: Plane, lasting_plugin: Plugin, members: dict[str, Client]) -> None:
     """Apply the manifests in order, each as the text does it, and wait for the imports."""
     for manifest in MANIFESTS:
         plane.kubectl("apply", "-f", str(manifest))
@@ -146,15 +146,15 @@ async def test_deleting_the_namespace_leaves_nothing(
 
 
 async def test_a_restart_with_nothing_changed_writes_nothing(
-    walked: None, plane: Plane, plugin: Plugin, namespace: str, members: dict[str, Client]
+    walked: None, plane: Plane, lasting_plugin: Plugin, namespace: str, members: dict[str, Client]
 ) -> None:
     await until(lambda: ready(plane), lambda seen: seen == "True")
-    plugin.stop()
+    lasting_plugin.stop()
     before = plane.audit.writes(user=PLUGIN_USER)
     assert len(before) >= 3, "the audit log must know the plugin's writes by its user"
 
-    await plugin.start()
-    await plugin.caught_up()
+    await lasting_plugin.start()
+    await lasting_plugin.caught_up()
     export_something(plane, namespace)
     await until(lambda: specs_of(members, IMPORTS, "late", namespace), lambda seen: len(seen) == 2)
 
