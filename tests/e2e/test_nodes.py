@@ -331,6 +331,7 @@ def test_an_interrupted_boot_leaves_no_trace(tmp_path: Path) -> None:
 def test_a_killed_test_run_leaves_no_bridge(tmp_path: Path) -> None:
     tag = host_tag(tmp_path)
     subprocess.run(["ip", "link", "add", tag, "type", "bridge"], check=True)
+    subprocess.run(["ip", "link", "add", f"{tag}.4", "type", "veth", "peer", f"{tag}.p"], check=True)
     run = f"""
 import os, signal, subprocess
 from tests.support import reaper

@@ -24,6 +24,7 @@ from towpath.local.nodes.configuration import cgroup
 from towpath.local.spec import Environment, host_tag
 
 _CGROUP_SECONDS = 5.0
+_LINKS = Path("/sys/class/net")
 _OWN = Path("/proc/self/cgroup")
 _WEIGHT = 10
 """The share of the processor of all pods of an environment, where each process of this host has 1: without a
@@ -76,7 +77,7 @@ def _way_out(interface: str) -> str:
 def _alias(interface: str) -> str:
     """Return the alias of an interface: of a bridge of ours, the folder of the environment."""
     try:
-        stored = Path("/sys/class/net", interface, "ifalias").read_text(errors="replace")
+        stored = (_LINKS / interface / "ifalias").read_text(errors="replace")
         return stored.removesuffix("\n")
     except OSError:  # it has gone, or is the label of a further address, such as eth0:1
         return ""
@@ -143,8 +144,19 @@ def remove(root: Path) -> None:
     tag = host_tag(root)
     for hierarchy in _hierarchies():
         _remove_cgroup(hierarchy / tag)
-    if Path("/sys/class/net", tag).exists():
-        _run("ip", "link", "delete", tag)
+    # The network of a machine outlives it by minutes while connections that nobody answers wait in it.
+    for link in (tag, *sorted(path.name for path in _LINKS.glob(f"{tag}.*"))):
+        if (_LINKS / link).exists():
+            _remove_link(link)
+
+
+def _remove_link(name: str) -> None:
+    """Remove a network interface, which the kernel may take away at the same time."""
+    try:
+        _run("ip", "link", "delete", name)
+    except BootFailed:
+        if (_LINKS / name).exists():
+            raise
 
 
 def _remove_cgroup(top: Path) -> None:
