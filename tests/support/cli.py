@@ -1,7 +1,7 @@
 """Runs the command line as a user does: in a process of its own, judged by exit code and output.
 
-An interpreter takes half a second to import the command line, so one server process imports it once and
-forks for every command. Tests that close streams or send signals run ``TOWPATH`` themselves.
+An interpreter takes up to a second to import what a command needs, so one server process imports everything
+once and forks for every command. Tests that close streams or send signals run ``TOWPATH`` themselves.
 """
 
 from __future__ import annotations
@@ -14,20 +14,27 @@ from functools import cache
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from pkgutil import walk_packages
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
-from towpath.cli.commands import PLACES
+import towpath as towpath_package
+import towpath_webhook
 
 TOWPATH = [sys.executable, "-m", "towpath"]
-_COMMANDS = {f"towpath.cli.{place.partition(':')[0]}" for place in PLACES.values()}
-_IMPORTED = ["__main__", *_COMMANDS, "towpath.plan.result", "towpath.plan.world", "towpath.rpc.client"]
 _STREAMS = ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY))
+
+
+def _modules(package: ModuleType) -> list[str]:
+    """Return the names of the modules of a package."""
+    found = walk_packages(package.__path__, f"{package.__name__}.")
+    return [module.name for module in found if not module.name.endswith(".__main__")]
 
 
 @cache
 def _server() -> ForkServerContext:
     context = get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED)
+    context.set_forkserver_preload(["__main__", *_modules(towpath_package), *_modules(towpath_webhook)])
     return context
 
 
