@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import subprocess
@@ -172,8 +171,9 @@ class Release:
 
     def pods(self, part: str) -> set[str]:
         """Return the Ready pods of a component."""
-        found = self.kubectl("get", "pods", f"-lapp.kubernetes.io/component={part}", "-o", "json")
-        return {pod["metadata"]["name"] for pod in json.loads(found)["items"] if is_ready(pod)}
+        selector = f"app.kubernetes.io/component={part}"
+        found = self.nodes.client(self.host).list(resources.PODS, self.release_namespace, selector)
+        return {pod["metadata"]["name"] for pod in found if is_ready(pod)}
 
     def processes(self, part: str) -> dict[str, psutil.Process]:
         """Return the process of a component in each of its pods."""

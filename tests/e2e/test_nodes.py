@@ -118,19 +118,19 @@ def answer(nodes: Plane, member: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def web(nodes: Plane) -> Iterator[str]:
-    """Run the workload in cluster-1, by Karmada; return its namespace."""
+def noticing(nodes: Plane) -> Iterator[None]:
+    with attentive(nodes):
+        yield
+
+
+@pytest.fixture(scope="module")
+def web(nodes: Plane, noticing: None) -> Iterator[str]:
+    """Run the workload in cluster-1, by a Karmada that notices when the member goes; return its namespace."""
     namespace = f"t-{uuid.uuid4().hex[:8]}"
     nodes.create_namespace(namespace)
     nodes.client().apply(workload(namespace, "cluster-1"))
     yield namespace
     nodes.delete_namespace(namespace)
-
-
-@pytest.fixture
-def noticing(nodes: Plane) -> Iterator[None]:
-    with attentive(nodes):
-        yield
 
 
 def condition(nodes: Plane, member: str) -> str:
@@ -181,7 +181,7 @@ async def test_a_deleted_pod_comes_back(nodes: Plane, web: str) -> None:
     assert await one_pod(nodes, "cluster-1", web, but=pod) != pod
 
 
-async def test_a_node_that_was_rebooted_serves_again(nodes: Plane, web: str, noticing: None) -> None:
+async def test_a_node_that_was_rebooted_serves_again(nodes: Plane, web: str) -> None:
     """All processes of the member end, pods included. Karmada reports it, and also when they are back."""
     root = nodes.env.root
     pod = await one_pod(nodes, "cluster-1", web)

@@ -143,6 +143,11 @@ class Shop:
     def apply(self, *objects: Mapping[str, Any]) -> None:
         self.nodes.client().apply_objects(*objects)
 
+    async def reasons(self) -> dict[str, str]:
+        """Return the reasons of the conditions of the export by type."""
+        status = self.nodes.client().get(EXPORTS, "web", self.namespace).get("status", {})
+        return {condition["type"]: condition["reason"] for condition in status.get("conditions", ())}
+
     def set_policy(self, wanted: Mapping[str, Any] | None) -> None:
         if wanted is None:
             self.nodes.client().remove(TRAFFIC, "web", namespace=self.namespace)
@@ -333,7 +338,7 @@ async def no_gateway(shop: Shop) -> AsyncIterator[None]:
     await until(look, lambda seen: not seen, patience=PATIENCE)
     yield
     set_label(shop.nodes, "cluster-3", "net")
-    await until(look, bool, patience=PATIENCE)
+    await until(look, bool, patience=LONG_PATIENCE)
 
 
 @asynccontextmanager
@@ -394,6 +399,7 @@ def verifying(nodes: Plane, member: str) -> list[str]:
 async def reported(shop: Shop, reason: str = "", about: str = "") -> None:
     """Wait until Karmada's ServiceExport says so, by condition and event; `towpath status` says the same."""
     nodes = shop.nodes
+    await until(shop.reasons, lambda seen: (reason or "Exported") in seen.values(), patience=LONG_PATIENCE)
 
     async def described() -> str:
         return nodes.kubectl("describe", "serviceexports.flomesh.io", "web", "-n", shop.namespace).stdout
@@ -602,9 +608,8 @@ async def test_a_gateway_that_is_there_already_serves(shop: Shop, tmp_path: Path
     nodes, namespace = shop.nodes, shop.namespace
     node = nodes.env.members["cluster-1"].node
 
-    async def ready() -> str:
-        found = nodes.client().get(EXPORTS, "web", namespace).get("status", {})
-        return next((c["reason"] for c in found.get("conditions", ()) if c["type"] == "Ready"), "")
+    def is_served(reasons: Mapping[str, str]) -> bool:
+        return reasons.get("Ready") == "Exported"
 
     def explained() -> str:
         return towpath("explain", f"{namespace}/web", "--kubeconfig", nodes.karmada).stdout
@@ -624,14 +629,14 @@ async def test_a_gateway_that_is_there_already_serves(shop: Shop, tmp_path: Path
 
         await until(served, bool, patience=PATIENCE)
         await shop.answer("cluster-2", FIRST)
-        await until(ready, lambda reason: reason == "Exported", patience=PATIENCE)
+        await until(shop.reasons, is_served, patience=PATIENCE)
         assert "Route" in explained()
 
         nodes.client("cluster-1").apply(contour.gateway("Same"))
-        await until(ready, lambda reason: reason == "RouteNotAccepted", patience=PATIENCE)
+        await until(shop.reasons, lambda seen: seen.get("Ready") == "RouteNotAccepted", patience=PATIENCE)
         assert "The gateway of the cluster does not accept the route." in explained()
         nodes.client("cluster-1").apply(contour.gateway())
-        await until(ready, lambda reason: reason == "Exported", patience=PATIENCE)
+        await until(shop.reasons, is_served, patience=PATIENCE)
 
         async with shop.calling("cluster-2") as running:
             await running.until(50)

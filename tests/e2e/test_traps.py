@@ -172,13 +172,11 @@ async def test_override_size_limit_keeps_the_copy_and_is_reported(
 ) -> None:
     """Karmada puts a cluster's overrides into an annotation; too long, it fails without a word."""
     most, shop = range(1, 129), replace(shop, clusters=tuple(MEMBERS))
-    shop.apply(service_with(shop, most), shop.export(), shop.policy())
-    small = await until(
-        lambda: shop.seen(members), lambda seen: sorted(seen) == MEMBERS and all(seen.values())
-    )
     try:
         for member in MEMBERS:
             annotate(plane, member, group="g" * 200)
+        shop.apply(service_with(shop, most), shop.export(), shop.policy())
+        small = await shop.complete(members)
         shop.apply(long_export(shop, most))
         message = await says(shop, "Ready", "False", "ViewTooLarge")
         assert "KiB" in message
