@@ -192,6 +192,14 @@ def test_three_objects_however_many_clusters() -> None:
     assert len(rules(objects)) == 10
 
 
+@given(worlds)
+@FEW
+def test_the_order_of_the_views_changes_nothing(world: World) -> None:
+    for key, result in derive(world).services.items():
+        other = replace(result, views=dict(reversed(tuple(result.views.items()))))
+        assert render(key, UID, other) == render(key, UID, result)
+
+
 def test_clusters_that_see_the_same_share_a_rule() -> None:
     scoped = Offer(export((80, "/web"), targets=(key_of("b"),)), service(80))
 

@@ -62,6 +62,15 @@ def test_a_new_view_gives_new_patience() -> None:
     assert rollouts.look(KEY, newer, {}, (), now=2 * TOUCH_DELAYS_SECONDS[0]).touch
 
 
+def test_the_time_until_a_touch_begins_with_the_last_write() -> None:
+    rollouts, delay = nothing_yet(), TOUCH_DELAYS_SECONDS[0]
+    rollouts.look(KEY, WANTED, {}, (), now=0)
+    rollouts.look(KEY, WANTED, {}, (), now=delay / 2, writing=True)
+
+    assert not rollouts.look(KEY, WANTED, {}, (), now=delay).touch
+    assert rollouts.look(KEY, WANTED, {}, (), now=delay * 1.5).touch
+
+
 def test_nothing_is_touched_for_members_that_cannot_be_reached() -> None:
     rollouts = nothing_yet()
     for now in (0.0, 10.0, 1000.0):
