@@ -123,17 +123,18 @@ class ServiceExports:
         export, imported = export_of(key), import_of(key)
         self._follow.forget(export)
         forgotten = Decision(took_up=True, forgotten=(export, imported)) + brought_service.decide(snapshot)
-        return forgotten + (self._deleting(snapshot) if snapshot.deleting else self._guard.gone(snapshot))
+        if snapshot.deleting is None:
+            return forgotten + self._guard.gone(snapshot)
+        return forgotten + self._deleting(snapshot, snapshot.deleting)
 
-    def _deleting(self, snapshot: Snapshot) -> Decision:
+    def _deleting(self, snapshot: Snapshot, export: StoredExport) -> Decision:
         """Withdraw an export that is being deleted, whoever holds a finalizer of it.
 
         Its deletion is a wish of the user, so the deletion guard is not asked.
         """
-        key, export = snapshot.key, snapshot.deleting
-        if export is None or snapshot.terminating:
+        if snapshot.terminating:
             return Decision()
-        self._guard.forget(key)
+        self._guard.forget(snapshot.key)
         writes = tuple(stages(snapshot.current, Rendered(), export=export.uid))
         routes = gateway_route.decide(snapshot, export.uid, NO_ROUTES)
         return routes + Decision(stages=writes, steps=(deletion_of(snapshot, export),))
