@@ -145,9 +145,8 @@ def remove(root: Path) -> None:
     for hierarchy in _hierarchies():
         _remove_cgroup(hierarchy / tag)
     # The network of a machine outlives it by minutes while connections that nobody answers wait in it.
-    for link in (tag, *sorted(path.name for path in _LINKS.glob(f"{tag}.*"))):
-        if (_LINKS / link).exists():
-            _remove_link(link)
+    for link in sorted(_LINKS.glob(f"{tag}*")):
+        _remove_link(link.name)
 
 
 def _remove_link(name: str) -> None:

@@ -26,7 +26,6 @@ from towpath.derivation.stages import Current
 from towpath.inventory.snapshot import ImportState, Snapshot
 from towpath.karmada.decode import Binding
 from towpath.model.cluster import Fleet
-from towpath.model.keys import ServiceKey
 from towpath.rules.conditions import too_large
 
 ALL = fleet("a", "b")
@@ -41,25 +40,20 @@ THERE = Snapshot(
     existing=1,
 )
 MANY = 3 * MIN_ALLOWED
+KEYS = [KEY._replace(name=f"s{number}") for number in range(MANY)]
 
 
-def keys(number: int) -> list[ServiceKey]:
-    return [KEY._replace(name=f"s{n}") for n in range(number)]
-
-
-def refusing(number: int = MANY) -> DeletionGuard:
-    """Return a guard that has refused to let the imports of so many services go."""
+def asked_for_many() -> DeletionGuard:
+    """Return a guard that has heard of many withdrawals and let none go, while other things were due."""
     guard = DeletionGuard()
-    for idle in (False, True):
-        for key in keys(number):
-            judged = guard.judge(replace(THERE, key=key, existing=number, idle=idle), NOTHING)
-    assert judged.verdict is Verdict.REFUSED
+    for key in KEYS:
+        guard.judge(replace(THERE, key=key, existing=MANY, idle=False), NOTHING)
     return guard
 
 
-def again(guard: DeletionGuard, now: float, lists: int) -> Judgement:
-    first = keys(1)[0]
-    return guard.judge(replace(THERE, key=first, existing=MANY, now=now, lists=lists), NOTHING)
+def judged(guard: DeletionGuard, now: float = 0.0, lists: int = 0) -> Judgement:
+    """Let a guard judge the first of many, with nothing else due."""
+    return guard.judge(replace(THERE, key=KEYS[0], existing=MANY, now=now, lists=lists), NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -93,20 +87,20 @@ def test_a_withdrawal_waits_until_all_else_is_reconciled() -> None:
 
 
 def test_too_many_are_refused_and_all_is_listed_again() -> None:
-    guard = DeletionGuard()
-    for key in keys(MANY):
-        guard.judge(replace(THERE, key=key, existing=MANY, idle=False), NOTHING)
-    judged = guard.judge(replace(THERE, key=keys(1)[0], existing=MANY), NOTHING)
+    guard = asked_for_many()
 
-    assert (judged.verdict, judged.decision.relist) == (Verdict.REFUSED, True)
-    assert guard.withheld == {keys(1)[0]: KEY.namespace}
+    verdict, decision = judged(guard)
+
+    assert (verdict, decision.relist) == (Verdict.REFUSED, True)
+    assert guard.withheld == {KEYS[0]: KEY.namespace}
 
 
 def test_a_list_that_began_before_confirms_nothing() -> None:
-    guard = refusing()
+    guard = asked_for_many()
 
-    assert again(guard, 1.0, CONFIRMING_LISTS - 1).verdict is Verdict.REFUSED
-    assert again(guard, 2.0, CONFIRMING_LISTS).verdict is Verdict.GO
+    assert judged(guard).verdict is Verdict.REFUSED
+    assert judged(guard, 1.0, CONFIRMING_LISTS - 1).verdict is Verdict.REFUSED
+    assert judged(guard, 2.0, CONFIRMING_LISTS).verdict is Verdict.GO
 
 
 def test_after_an_empty_list_an_import_neither_goes_nor_changes() -> None:
