@@ -83,10 +83,13 @@ class Reader:
 
 @dataclass
 class Written:
-    """What became of the writes of users: how many of each kind, and which Towpath refused."""
+    """What became of the writes of users: how many of each kind, and which were not accepted."""
 
     done: Counter[str] = field(default_factory=Counter)
     refused: list[tuple[str, str]] = field(default_factory=list)
+    """Kind and text of what Towpath refused, or the apiserver on its behalf."""
+    unserved: list[str] = field(default_factory=list)
+    """What a busy Karmada did not answer, or refused because its own database or webhook was late."""
     slowest: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
@@ -95,9 +98,12 @@ class Written:
         try:
             return await write
         except ApiError as error:
-            # Karmada's own webhook is one pod, and late on a busy machine.
-            if KARMADAS_WEBHOOK not in str(error):
-                self.refused.append((resource.plural, str(error)))
+            text = str(error)
+            failed = not error.status or (error.status >= 500 and "webhook" not in text)
+            if failed or KARMADAS_WEBHOOK in text:
+                self.unserved.append(text)
+            else:
+                self.refused.append((resource.plural, text))
             return otherwise
         finally:
             self.done[resource.plural] += 1
@@ -107,7 +113,7 @@ class Written:
         seconds = time.monotonic() - self.began
         return (
             f"{self.done.total() / seconds:.0f} writes a second for {seconds:.0f} s {dict(self.done)}, "
-            f"{len(self.refused)} refused, the slowest took {self.slowest:.1f} s"
+            f"{len(self.refused)} refused, the slowest took {self.slowest:.1f} s, not served: {self.unserved}"
         )
 
 
@@ -221,6 +227,7 @@ class Release:
                     writer.cancel()
                 await asyncio.gather(*writers, return_exceptions=True)
         self.say(str(client.written))
+        assert 10 * len(client.written.unserved) <= client.written.done.total()
 
     async def _write(self, client: Client, churn: Churn, writer: int) -> None:
         pause = WRITERS / WRITES_PER_SECOND
