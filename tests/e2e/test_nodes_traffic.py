@@ -603,7 +603,9 @@ async def test_a_rolling_update_of_the_exporter_fails_no_get(shop: Shop) -> None
     assert running.failed == {}
 
 
-async def test_a_gateway_that_is_there_already_serves(shop: Shop, tmp_path: Path) -> None:
+async def test_a_gateway_that_is_there_already_serves(
+    shop: Shop, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Contour is the gateway of cluster-1, by an HTTPRoute that Karmada brings."""
     nodes, namespace = shop.nodes, shop.namespace
     node = nodes.env.members["cluster-1"].node
@@ -619,15 +621,20 @@ async def test_a_gateway_that_is_there_already_serves(shop: Shop, tmp_path: Path
 
     nodes.kubectl("apply", "--server-side", "-f", str(contour.gateway_crds()))
     shop.set_policy(policy("ActiveActive", ONE))
+    asked = f"HTTPRoute/{contour.NAMESPACE}/{contour.GATEWAY}"
+    request.addfinalizer(lambda: annotate(nodes, "cluster-1", gateway=f"{node}:80", gateway_route=None))
+    annotate(nodes, "cluster-1", gateway=f"{node}:{contour.LISTENING}", gateway_route=asked)
+    await until(shop.reasons, lambda seen: seen.get("Ready") == "RouteNotServed", patience=PATIENCE)
+
+    # With the CRDs of the Gateway API in the member.
     with contour.running(nodes, "cluster-1", tmp_path) as edge:
-        asked = f"HTTPRoute/{contour.NAMESPACE}/{contour.GATEWAY}"
-        annotate(nodes, "cluster-1", gateway=f"{node}:{contour.LISTENING}", gateway_route=asked)
 
         async def served() -> list[str]:
             await shop.answering("cluster-2")
             return [line for line in edge.served if f"/{namespace}" in line and " 200 " in line]
 
-        await until(served, bool, patience=PATIENCE)
+        # Karmada looks twice a minute for new kinds, and at what a member serves.
+        await until(served, bool, patience=LONG_PATIENCE)
         await shop.answer("cluster-2", FIRST)
         await until(shop.reasons, is_served, patience=PATIENCE)
         assert "Route" in explained()

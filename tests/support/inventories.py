@@ -15,6 +15,7 @@ from towpath.karmada.reflector import Reflector
 from towpath.karmada.wire import Name
 from towpath.model.keys import Dialect, ServiceKey
 from towpath.model.ownership import MANAGED_BY
+from towpath.rules.gateway_route import RouteKind
 
 Object = dict[str, Any]
 GROUP = Dialect.FLOMESH.api_version
@@ -73,9 +74,18 @@ def metadata(name: str, namespace: str = "shop", **more: object) -> Object:
     return {"name": name, **place, "uid": f"uid-of-{name}", **more}
 
 
-def cluster(name: str, gateway: str = "", *, serves: Iterable[str] = (GROUP,), **spec: object) -> Object:
+def cluster(
+    name: str,
+    gateway: str = "",
+    *,
+    serves: Iterable[str] = (GROUP,),
+    routes: Iterable[RouteKind] = RouteKind,
+    **spec: object,
+) -> Object:
     """Return a Ready member; its gateway has an address of its own unless one is given."""
     gateway = gateway or f"10.0.0.{sum(map(ord, name)) % 250}:80"
+    served = [(version, "ServiceImport") for version in serves]
+    served += [(kind.api_version, str(kind)) for kind in routes]
     return {
         "apiVersion": "cluster.karmada.io/v1alpha1",
         "kind": "Cluster",
@@ -83,8 +93,8 @@ def cluster(name: str, gateway: str = "", *, serves: Iterable[str] = (GROUP,), *
         "spec": spec,
         "status": {
             "apiEnablements": [
-                {"groupVersion": version, "resources": [{"kind": "ServiceImport", "name": "serviceimports"}]}
-                for version in serves
+                {"groupVersion": version, "resources": [{"kind": kind, "name": f"{kind.lower()}s"}]}
+                for version, kind in served
             ]
         },
     }

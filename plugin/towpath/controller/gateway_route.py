@@ -17,8 +17,6 @@ def decide(snapshot: Snapshot, uid: str, routes: Routes, *, arrived: bool = True
         stage
         for kind, state in snapshot.routes.items()
         if not state.is_taken
-        for stage in route_stages(
-            snapshot.key, uid, kind, routes.specs.get(kind, {}), state.live, arrived=arrived
-        )
+        for stage in route_stages(snapshot.key, uid, kind, routes, state.live, arrived=arrived)
     )
     return Decision(stages=tuple(stages))

@@ -9,7 +9,9 @@ As towpath-net does it, the path of the rule is taken off, unless ``towpath.io/k
 say otherwise. An Ingress cannot do that, so there a service needs the annotation, or the path ``/``.
 
 What carries a route comes before the route, and routes come before the import that leads to them. A member
-that exports no longer keeps its route until the other members have the import without it.
+that exports no longer keeps its route until the other members have the import without it. A member that does
+not serve the kind is not named until it does: Karmada's scheduler gives a member up that is named too early,
+and looks at it again when the policy changes. One that is named already stays.
 """
 
 from __future__ import annotations
@@ -53,10 +55,14 @@ NO_ROUTE = LiveRoute()
 
 @dataclass(frozen=True)
 class Routes:
-    """``specs`` of each kind by the name of the member, and why a member that asks for a route gets none."""
+    """``specs`` of each kind by the name of the member, and why a member that asks for a route gets none.
+
+    ``unserved`` are the members among them that do not serve the kind of their route.
+    """
 
     specs: Mapping[RouteKind, Mapping[str, Json]] = field(default_factory=dict)
     problems: Mapping[str, RouteReason] = field(default_factory=dict)
+    unserved: frozenset[str] = frozenset()
 
 
 NO_ROUTES = Routes()
@@ -66,6 +72,7 @@ def routes_of(service: ExportedService, derived: Derived, fleet: Fleet) -> Route
     """Return the routes of a service on the gateways of the clusters that export it."""
     specs: dict[RouteKind, dict[str, Json]] = {}
     problems: dict[str, RouteReason] = {}
+    unserved: set[str] = set()
     keeps = is_set(service.annotations.get(KEEP_PATH_ANNOTATION, ""))
     asking = [name for name in sorted(derived.exporters) if fleet.members[name].gateway_route]
     for exporter in exporters_of(service, asking, fleet):
@@ -77,28 +84,32 @@ def routes_of(service: ExportedService, derived: Derived, fleet: Fleet) -> Route
             continue
         make = _ingress if asked.kind is RouteKind.INGRESS else _http_route
         specs.setdefault(asked.kind, {})[member.name] = make(service.key, exporter, asked, keeps)
-    return Routes(specs, problems)
+        if not member.serves_routes:
+            unserved.add(member.name)
+    return Routes(specs, problems, frozenset(unserved))
 
 
 def route_objects(service: ExportedService, routes: Routes) -> tuple[Object, ...]:
     """Return the objects of all routes of a service, as they are written where there are none yet."""
     return tuple(
         write.wanted
-        for kind, specs in routes.specs.items()
-        for stage in route_stages(service.key, service.uid, kind, specs, NO_ROUTE, arrived=True)
+        for kind in routes.specs
+        for stage in route_stages(service.key, service.uid, kind, routes, NO_ROUTE, arrived=True)
         for write in stage
         if write.wanted is not None
     )
 
 
 def route_stages(
-    key: ServiceKey, uid: str, kind: RouteKind, specs: Mapping[str, Json], live: LiveRoute, *, arrived: bool
+    key: ServiceKey, uid: str, kind: RouteKind, routes: Routes, live: LiveRoute, *, arrived: bool
 ) -> Iterator[Sequence[Write]]:
     """Yield the stages that lead to the routes of one kind.
 
-    ``uid`` is the ServiceExport's, ``specs`` are by the name of the member. ``arrived``: the members have the
-    import that is derived now, so nobody calls a member that exports no longer.
+    ``uid`` is the ServiceExport's. ``arrived``: the members have the import that is derived now, so nobody
+    calls a member that exports no longer.
     """
+    early = routes.unserved.difference(clusters_of(live.propagation))
+    specs = {name: spec for name, spec in routes.specs.get(kind, {}).items() if name not in early}
     kept = {} if arrived else _kept(live, specs)
     wanted = {**kept, **specs}
     if not wanted:

@@ -40,7 +40,8 @@ class Member(Model):
     ``gateway_host`` is empty when nothing names a gateway, and the text that was read when that cannot be
     used. ``resolved`` is the IPv4 address last found for it if it is a DNS name. ``imports`` holds the
     dialects whose ServiceImport the member serves.
-    ``gateway_route`` is the text that says which gateway of its own gets routes, empty without one.
+    ``gateway_route`` is the text that says which gateway of its own gets routes, empty without one;
+    ``serves_routes``: the member serves the kind of these routes, as far as Karmada knows.
     ``data_path``: towpath-net carries its calls to other clusters.
     ``uid`` is the identity of the cluster itself (``spec.id``), the same under whatever name it is joined.
     ``unreachable_since`` is the time (seconds since 1970) at which Karmada lost it; None while it is
@@ -56,6 +57,7 @@ class Member(Model):
     gateway_port: int = DEFAULT_GATEWAY_PORT
     resolved: str = ""
     gateway_route: str = ""
+    serves_routes: bool = True
     imports: frozenset[Dialect] = frozenset()
     drained: bool = False
     data_path: bool = False

@@ -133,8 +133,7 @@ def _of_routes(planned: ServicePlan, held: Mapping[Id, Object]) -> Iterator[Writ
         group, name = kind.api_version.partition("/")[0], route_name(kind, service.key.name)
         places = ((group, kind), (_POLICY_GROUP, "PropagationPolicy"), (_POLICY_GROUP, "OverridePolicy"))
         live = LiveRoute(*(held.get(Id(place, of, service.key.namespace, name)) for place, of in places))
-        specs = planned.routes.specs.get(kind, {})
-        for stage in route_stages(service.key, service.uid, kind, specs, live, arrived=True):
+        for stage in route_stages(service.key, service.uid, kind, planned.routes, live, arrived=True):
             yield from stage
 
 

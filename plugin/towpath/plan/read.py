@@ -109,7 +109,7 @@ def read_live(objects: Iterable[Mapping[str, Any]]) -> Reading:
             reading.notes.append(f"{one_line(str(error))} The object in Karmada is ignored.")
     # Of these Karmada will say what they serve: until then the plugin brings them nothing.
     for name in reading.silent:
-        reading.members[name] = changed(reading.members[name], imports=frozenset())
+        reading.members[name] = changed(reading.members[name], imports=frozenset(), serves_routes=False)
     reading.silent.clear()
     reading.given.clear()
     return reading
@@ -178,7 +178,7 @@ def _take_member(reading: Reading, id_: Id, obj: Manifest) -> None:
         return
     if not part(obj, "status").get("apiEnablements"):
         reading.silent.add(member.name)
-        member = changed(member, imports=frozenset(Dialect))
+        member = changed(member, imports=frozenset(Dialect), serves_routes=True)
     reading.members[member.name] = member
     reading.targets[member.name] = _decoded(decode.target, obj)
 

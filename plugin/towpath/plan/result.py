@@ -21,7 +21,7 @@ from towpath.plan.objects import Id
 from towpath.propagation.policies import OverridePolicy, Target
 from towpath.rules.conditions import unrouted
 from towpath.rules.handover import handover
-from towpath.rules.reasons import Caution, InvalidReason
+from towpath.rules.reasons import Caution, InvalidReason, RouteReason
 
 Object = Mapping[str, Any]
 
@@ -49,7 +49,8 @@ class ServicePlan:
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """What the status of the export would say."""
-        problems = {cluster: (reason, "") for cluster, reason in self.routes.problems.items()}
+        reasons = {**self.routes.problems, **dict.fromkeys(self.routes.unserved, RouteReason.NOT_SERVED)}
+        problems = {cluster: (reason, "") for cluster, reason in reasons.items()}
         refused = self.rendered.refused or (unrouted(problems) if problems else None)
         return (*self.derived.conditions, refused) if refused else self.derived.conditions
 

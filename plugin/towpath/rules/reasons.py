@@ -436,7 +436,12 @@ class RouteReason(Reason):
     PENDING = (
         "RoutePending",
         "The gateway of the cluster has not reported the route yet.",
-        "If that lasts, check that the cluster serves the kind of the route, and that its gateway runs.",
+        "If that lasts, check that the gateway runs, and that it reads routes of this kind.",
+    )
+    NOT_SERVED = (
+        "RouteNotServed",
+        "The cluster does not serve the kind of the route, as far as Karmada knows.",
+        "Install the CRDs of the kind in the cluster, or correct towpath.io/gateway-route.",
     )
 
 

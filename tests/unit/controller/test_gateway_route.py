@@ -28,6 +28,7 @@ from towpath.derivation.routes import Routes, routes_of
 from towpath.inventory.inventory import Inventory
 from towpath.inventory.snapshot import Snapshot
 from towpath.inventory.take import take
+from towpath.rules.gateway_route import RouteKind
 from towpath.rules.reasons import RouteReason
 
 NOW = 1_800_000_000.0
@@ -107,6 +108,29 @@ def test_what_is_there_is_not_written_again() -> None:
 )
 def test_what_the_gateway_reports_is_told(parents: Any, why: dict[str, tuple[str, str]]) -> None:
     assert unrouted(carried(reporting(*parents))) == why
+
+
+def test_a_cluster_gets_a_route_once_it_serves_the_kind() -> None:
+    """Karmada's scheduler drops a route that no cluster serves, and does not look again."""
+    asked = {"gateway-route": "HTTPRoute/infra/public"}
+    bare = annotated(cluster("a", routes=[RouteKind.INGRESS]), **asked)
+    inventory = knowing(bare, *FLEET[1:], *exported("web", "a", "b"))
+    assert not gateway_route.decide(look(inventory), "uid-of-web", wanted(look(inventory))).stages
+    assert unrouted(inventory) == {"a": (RouteReason.NOT_SERVED, "")}
+
+    tell(inventory, FLEET[0])
+    stages = gateway_route.decide(look(inventory), "uid-of-web", wanted(look(inventory))).stages
+    kinds = [[(write.wanted or {})["kind"] for write in stage] for stage in stages]
+    assert kinds == [["PropagationPolicy"], ["HTTPRoute"]]
+    assert unrouted(inventory) == {"a": (RouteReason.PENDING, "")}
+
+
+def test_a_route_that_is_served_stays_without_word_of_its_kind() -> None:
+    """What Karmada knows of a member may be incomplete for a while."""
+    inventory = carried(reporting(ACCEPTED))
+    tell(inventory, annotated(cluster("a", routes=()), **{"gateway-route": "HTTPRoute/infra/public"}))
+    assert unrouted(inventory) == {}
+    assert not gateway_route.decide(look(inventory), "uid-of-web", wanted(look(inventory))).stages
 
 
 def test_a_policy_of_a_user_with_the_name_is_a_reason() -> None:

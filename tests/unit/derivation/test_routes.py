@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
@@ -145,10 +145,13 @@ class Store:
         self.live = LiveRoute()
         self.stages: list[list[str]] = []
 
-    def bring(self, specs: Mapping[str, Any], *, arrived: bool = True) -> list[list[str]]:
+    def bring(
+        self, specs: Mapping[str, Any], *, arrived: bool = True, unserved: Collection[str] = ()
+    ) -> list[list[str]]:
         """Write everything; return the kinds of each stage, deletions with a minus."""
         done: list[list[str]] = []
-        while stage := next(route_stages(KEY, UID, HTTP, specs, self.live, arrived=arrived), None):
+        routes = Routes({HTTP: specs}, unserved=frozenset(unserved))
+        while stage := next(route_stages(KEY, UID, HTTP, routes, self.live, arrived=arrived), None):
             found = {"HTTPRoute": self.live.route, "PropagationPolicy": self.live.propagation}
             found["OverridePolicy"] = self.live.override
             done.append([])
@@ -201,6 +204,24 @@ def test_a_leaving_exporter_keeps_its_route_while_it_is_called() -> None:
     store.bring({"b": {"n": 2}})
     assert store.seen == {"b": {"n": 2}}
     assert store.live.override is None
+
+
+def test_a_cluster_that_does_not_serve_the_kind_is_not_named() -> None:
+    store, both = Store(), {"a": {"n": 1}, "b": {"n": 2}}
+    assert store.bring(both, unserved={"a", "b"}) == []
+    store.bring(both, unserved={"a"})
+    assert store.seen == {"b": {"n": 2}}
+    store.bring(both)
+    assert store.seen == both
+
+
+def test_a_cluster_that_stops_serving_the_kind_keeps_its_route() -> None:
+    store, both = Store(), {"a": {"n": 1}, "b": {"n": 2}}
+    store.bring(both)
+    assert store.bring(both, unserved={"a"}) == []
+    changed = {"a": {"n": 3}, "b": {"n": 2}}
+    store.bring(changed, unserved={"a"})
+    assert store.seen == changed
 
 
 def test_all_objects_are_recognized_as_derived() -> None:

@@ -375,6 +375,29 @@ def test_a_live_cluster_keeps_its_status_under_a_file() -> None:
     assert reading.silent == {"b"}
 
 
+GATEWAY_API, INGRESSES = "gateway.networking.k8s.io/v1", "networking.k8s.io/v1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "serves"),
+    [
+        ("HTTPRoute/infra/public", {GATEWAY_API: "HTTPRoute"}, True),
+        ("HTTPRoute/infra/public", {GATEWAY_API: "Gateway", INGRESSES: "Ingress"}, False),
+        ("HTTPRoute/infra/public", {"gateway.networking.k8s.io/v1beta1": "HTTPRoute"}, False),
+        ("HTTPRoute/infra/public", {}, False),
+        ("Ingress/public", {INGRESSES: "Ingress"}, True),
+        ("Ingress/public", {GATEWAY_API: "HTTPRoute"}, False),
+        ("", {GATEWAY_API: "Gateway"}, True),
+    ],
+)
+def test_a_live_cluster_serves_its_routes(asked: str, served: Mapping[str, str], serves: bool) -> None:
+    live = in_karmada(MEMBERS)
+    live[0]["metadata"]["annotations"] = {"towpath.io/gateway-route": asked}
+    enabled = [{"groupVersion": version, "resources": [{"kind": kind}]} for version, kind in served.items()]
+    live[0]["status"] = {"apiEnablements": enabled}
+    assert read_live(live).members["a"].serves_routes is serves
+
+
 def test_a_live_cluster_without_status_gets_nothing() -> None:
     plan = planned(live=in_karmada(MEMBERS, SERVICE, EXPORT, policy()))
     assert exporters(plan) == ("a", "b")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -36,6 +36,7 @@ from towpath.inventory.take import take
 from towpath.model.keys import Dialect, cluster_key
 from towpath.model.times import seconds
 from towpath.review.explanation import Explainer
+from towpath.rules.gateway_route import RouteKind
 from towpath.rules.late_cache import CATCHING_UP_SECONDS
 
 NOW = 1_800_000_000.0
@@ -485,15 +486,18 @@ def test_with_the_data_path_the_name_has_to_resolve(
 
 
 @pytest.mark.parametrize(
-    ("asked", "state", "reason"),
+    ("asked", "kinds", "state", "reason"),
     [
-        ("HTTPRoute/infra/public", LinkState.PENDING, "RoutePending"),
-        ("public", LinkState.BROKEN, "RouteMalformed"),
+        ("HTTPRoute/infra/public", RouteKind, LinkState.PENDING, "RoutePending"),
+        ("HTTPRoute/infra/public", [RouteKind.INGRESS], LinkState.BROKEN, "RouteNotServed"),
+        ("public", RouteKind, LinkState.BROKEN, "RouteMalformed"),
     ],
 )
-def test_a_gateway_of_the_member_must_serve_the_route(asked: str, state: LinkState, reason: str) -> None:
+def test_a_gateway_of_the_member_must_serve_the_route(
+    asked: str, kinds: Iterable[RouteKind], state: LinkState, reason: str
+) -> None:
     inventory = settled()
-    tell(inventory, annotated(cluster("a"), **{"gateway-route": asked}))
+    tell(inventory, annotated(cluster("a", routes=kinds), **{"gateway-route": asked}))
     (link,) = [link for link in explained(inventory).chain if link.step is Step.ROUTE]
     assert (link.cluster, link.state, link.reason) == ("a", state, reason)
     assert first(inventory) == link

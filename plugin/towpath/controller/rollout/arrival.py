@@ -61,11 +61,11 @@ def _unrouted(
     """
     found: dict[str, tuple[str, str]] = {name: (reason, "") for name, reason in routes.problems.items()}
     for kind, specs in routes.specs.items():
-        found |= {name: why for name in specs for why in _why_not_served(states[kind], name)}
+        found |= {name: why for name in specs for why in _why_not_served(states[kind], name, routes)}
     return {name: why for name, why in found.items() if name not in lost}
 
 
-def _why_not_served(state: RouteState, cluster: str) -> Iterator[tuple[str, str]]:
+def _why_not_served(state: RouteState, cluster: str, routes: Routes) -> Iterator[tuple[str, str]]:
     copies = state.binding.copies
     if state.is_taken:
         yield RouteReason.NAME_IN_USE, ""
@@ -74,4 +74,4 @@ def _why_not_served(state: RouteState, cluster: str) -> Iterator[tuple[str, str]
     elif cluster in copies.refused:
         yield RouteReason.NOT_ACCEPTED, copies.refused[cluster]
     elif cluster not in copies.accepted:
-        yield RouteReason.PENDING, ""
+        yield RouteReason.NOT_SERVED if cluster in routes.unserved else RouteReason.PENDING, ""

@@ -21,6 +21,7 @@ from towpath.model.times import seconds
 from towpath.propagation.policies import Target
 from towpath.rules.eligibility import is_set
 from towpath.rules.gateway import parse_gateway
+from towpath.rules.gateway_route import parse_gateway_route
 
 _READY, _TRUE = "Ready", "True"
 _UNSCHEDULABLE = ("NoSchedule", "NoExecute")
@@ -90,7 +91,9 @@ def member(raw: bytes) -> Member | None:
     ready = next((c for c in obj.status.conditions if c.type == _READY), _NOT_REPORTED)
     since, is_ready = seconds(ready.last_transition_time), ready.status == _TRUE
     gateway = parse_gateway(meta.annotations.get(GATEWAY_ANNOTATION, ""))
-    served = {e.group_version for e in obj.status.api_enablements if _serves_imports(e)}
+    served = {(e.group_version, kind.kind) for e in obj.status.api_enablements for kind in e.resources}
+    route_text = meta.annotations.get(GATEWAY_ROUTE_ANNOTATION, "").strip()
+    route = parse_gateway_route(route_text)
     return Member(
         name=meta.name,
         region=spec.region or DEFAULT,
@@ -98,8 +101,9 @@ def member(raw: bytes) -> Member | None:
         group=meta.annotations.get(GROUP_ANNOTATION) or DEFAULT,
         gateway_host=gateway.host,
         gateway_port=gateway.port,
-        gateway_route=meta.annotations.get(GATEWAY_ROUTE_ANNOTATION, "").strip(),
-        imports=frozenset(dialect for dialect in Dialect if dialect.api_version in served),
+        gateway_route=route_text,
+        serves_routes=route is None or (route.kind.api_version, route.kind) in served,
+        imports=frozenset(d for d in Dialect if (d.api_version, "ServiceImport") in served),
         data_path=meta.labels.get(DATA_PATH_LABEL) == DATA_PATH_NET,
         drained=is_set(meta.annotations.get(DRAIN_ANNOTATION, "")),
         unreachable_since=None if is_ready else since,
@@ -120,7 +124,3 @@ def target(raw: bytes) -> Target:
         tuple(spec.zones or ([spec.zone] if spec.zone else [])),
         any(taint.effect in _UNSCHEDULABLE for taint in spec.taints or ()),
     )
-
-
-def _serves_imports(enablement: _Enablement) -> bool:
-    return any(resource.kind == "ServiceImport" for resource in enablement.resources)
