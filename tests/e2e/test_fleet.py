@@ -20,8 +20,8 @@ from towpath.rules.reasons import Advice
 LATE = "late"
 ALIAS = "late-too"
 """The name under which the late member joins a second time."""
-SOON = 5.0
-"""Seconds within which a member that is Ready has every import."""
+SOON = 30.0
+"""Seconds within which a member that is Ready has every import, on a busy machine too."""
 REFRESH = 30.0
 """Seconds in which Karmada has asked a member twice which APIs it serves."""
 

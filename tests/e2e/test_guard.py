@@ -124,7 +124,7 @@ async def followed(shop: Shop, plugin: Victim, members: dict[str, Client]) -> No
     """Check that a withdrawal that a user wants comes, and at once, also after all this."""
     shop.remove(resources.SERVICES)
     nothing: dict[str, Endpoints] = {}
-    await until(lambda: shop.seen(members), lambda seen: seen == nothing, patience=10)
+    await until(lambda: shop.seen(members), lambda seen: seen == nothing, patience=30)
 
 
 MANY = MIN_ALLOWED + 2

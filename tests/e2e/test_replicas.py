@@ -23,9 +23,10 @@ from tests.support.waiting import until
 from towpath.karmada.client import Client
 from towpath.local.ports import free_ports
 
-TAKEOVER = 5.0
-"""Seconds after the end of a dead leader's lease within which another has to lead."""
-LEASE = 15.0
+LEASE, RENEWAL = 15.0, 2.0
+"""Seconds that a leader has its lease for, and after which it renews it."""
+SLACK = 15.0
+"""Seconds for a busy machine, from the end of a dead leader's lease to another's import in a member."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ async def test_of_two_replicas_one_leads_and_the_other_takes_over(
     died = time.monotonic()
     shop.apply(shop.service(8080), shop.export(8080))
     await until(lambda: shop.seen(members), lambda seen: 8080 in seen.get("cluster-2", {}), patience=60)
-    assert time.monotonic() - died < LEASE + TAKEOVER
+    assert time.monotonic() - died < LEASE + SLACK
     assert await second.leads()
 
     third = start()
@@ -110,7 +111,7 @@ async def test_of_two_replicas_one_leads_and_the_other_takes_over(
     os.kill(second.process.pid, signal.SIGTERM)
     left = time.monotonic()
     await until(third.leads, bool)
-    assert time.monotonic() - left < TAKEOVER, "a replica that stops in good order releases the lease"
+    assert time.monotonic() - left < LEASE - RENEWAL, "a replica that stops in good order releases the lease"
     assert await asyncio.to_thread(second.process.wait, 10) is not None
 
 

@@ -282,7 +282,7 @@ async def test_a_change_is_effective_soon(
         await until(lambda: answer(session, url), "pod-1".__eq__)
         for turn in range(10):
             here.apply(traffic_policy("Locality" if turn % 2 == 0 else "ActiveActive"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while (await answer(session, url) == "pod-1") is (turn % 2 == 0):  # noqa: ASYNC110
                     await asyncio.sleep(0)
 

@@ -32,8 +32,8 @@ from towpath.local.spec import Environment
 from towpath.rpc.client import is_serving
 
 MARK = "TOWPATH_LOCAL"
-PATIENCE = 60.0
-"""Seconds a process has to get ready. The slowest takes 5 on two idle cores."""
+PATIENCE = 180.0
+"""Seconds a process has to get ready. The slowest takes 5 on two idle cores, over 60 on very busy ones."""
 _POLL = 0.05
 _TAIL_LINES = 12
 _ROUNDS = 5

@@ -64,7 +64,7 @@ async def test_while_karmada_is_busy_events_wait(monkeypatch: pytest.MonkeyPatch
     assert not sink.sent
 
     sink.busy = False
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         await sink.arrived.wait()
     running.cancel()
     assert sink.sent[0]["reason"] == "Valid"

@@ -78,8 +78,8 @@ async def test_a_plugin_that_is_down_is_one_warning_and_is_asked_again(tmp_path:
         assert result == {"uid": "u-1", "successful": True}
         assert metrics.plugin_failures["UNAVAILABLE"]._value.get() == 2
         async with running(tmp_path / "s"):
-            await until(lambda: warned(plugin), lambda warnings: warnings == [WARNING], patience=5)
-        await until(lambda: warned(plugin), lambda warnings: warnings == [PLUGIN_UNAVAILABLE], patience=5)
+            await until(lambda: warned(plugin), lambda warnings: warnings == [WARNING])
+        await until(lambda: warned(plugin), lambda warnings: warnings == [PLUGIN_UNAVAILABLE])
         assert metrics.plugin_seconds[PluginCall.REVIEW]._sum.get() > 0
 
 
@@ -293,4 +293,4 @@ async def test_by_mutual_tls_with_certificates_that_are_renewed(
     ):
         assert await warned(plugin) == [PLUGIN_UNAVAILABLE], "a certificate of a stranger"
         written(tmp_path / "webhook", identity(theirs, "webhook"), ours)
-        await until(lambda: warned(plugin), lambda warnings: warnings == [WARNING], patience=10)
+        await until(lambda: warned(plugin), lambda warnings: warnings == [WARNING])
