@@ -227,7 +227,7 @@ class Release:
                     writer.cancel()
                 await asyncio.gather(*writers, return_exceptions=True)
         self.say(str(client.written))
-        assert 10 * len(client.written.unserved) <= client.written.done.total()
+        assert 2 * len(client.written.unserved) < client.written.done.total(), "Karmada serves most writes"
 
     async def _write(self, client: Client, churn: Churn, writer: int) -> None:
         pause = WRITERS / WRITES_PER_SECOND

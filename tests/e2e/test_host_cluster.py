@@ -190,10 +190,10 @@ async def nothing_is_lost(release: Release, karmada: Client, members: Clients) -
     async def lost() -> list[str]:
         return await differences(release.nodes, karmada, members, {release.namespace})
 
-    left = await last_seen(lost, lambda found: not found, patience=LATEST)
-    for line in await evidence(karmada, {release.namespace}, left):
+    differing = await last_seen(lost, lambda found: not found, patience=LATEST)
+    for line in await evidence(karmada, {release.namespace}, differing):
         print(line, flush=True)
-    assert not left
+    assert not differing
     release.say("nothing is lost")
 
 
