@@ -57,12 +57,12 @@ NO_ROUTE = LiveRoute()
 class Routes:
     """``specs`` of each kind by the name of the member, and why a member that asks for a route gets none.
 
-    ``unserved`` are the members among them that do not serve the kind of their route.
+    ``without_kind`` are the members among them that do not serve the kind of their route.
     """
 
     specs: Mapping[RouteKind, Mapping[str, Json]] = field(default_factory=dict)
     problems: Mapping[str, RouteReason] = field(default_factory=dict)
-    unserved: frozenset[str] = frozenset()
+    without_kind: frozenset[str] = frozenset()
 
 
 NO_ROUTES = Routes()
@@ -72,7 +72,7 @@ def routes_of(service: ExportedService, derived: Derived, fleet: Fleet) -> Route
     """Return the routes of a service on the gateways of the clusters that export it."""
     specs: dict[RouteKind, dict[str, Json]] = {}
     problems: dict[str, RouteReason] = {}
-    unserved: set[str] = set()
+    without_kind: set[str] = set()
     keeps = is_set(service.annotations.get(KEEP_PATH_ANNOTATION, ""))
     asking = [name for name in sorted(derived.exporters) if fleet.members[name].gateway_route]
     for exporter in exporters_of(service, asking, fleet):
@@ -85,8 +85,8 @@ def routes_of(service: ExportedService, derived: Derived, fleet: Fleet) -> Route
         make = _ingress if asked.kind is RouteKind.INGRESS else _http_route
         specs.setdefault(asked.kind, {})[member.name] = make(service.key, exporter, asked, keeps)
         if not member.serves_routes:
-            unserved.add(member.name)
-    return Routes(specs, problems, frozenset(unserved))
+            without_kind.add(member.name)
+    return Routes(specs, problems, frozenset(without_kind))
 
 
 def route_objects(service: ExportedService, routes: Routes) -> tuple[Object, ...]:
@@ -108,7 +108,7 @@ def route_stages(
     ``uid`` is the ServiceExport's. ``arrived``: the members have the import that is derived now, so nobody
     calls a member that exports no longer.
     """
-    early = routes.unserved.difference(clusters_of(live.propagation))
+    early = routes.without_kind.difference(clusters_of(live.propagation))
     specs = {name: spec for name, spec in routes.specs.get(kind, {}).items() if name not in early}
     kept = {} if arrived else _kept(live, specs)
     wanted = {**kept, **specs}

@@ -49,7 +49,7 @@ class ServicePlan:
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """What the status of the export would say."""
-        reasons = {**self.routes.problems, **dict.fromkeys(self.routes.unserved, RouteReason.NOT_SERVED)}
+        reasons = {**self.routes.problems, **dict.fromkeys(self.routes.without_kind, RouteReason.NOT_SERVED)}
         problems = {cluster: (reason, "") for cluster, reason in reasons.items()}
         refused = self.rendered.refused or (unrouted(problems) if problems else None)
         return (*self.derived.conditions, refused) if refused else self.derived.conditions

@@ -146,11 +146,11 @@ class Store:
         self.stages: list[list[str]] = []
 
     def bring(
-        self, specs: Mapping[str, Any], *, arrived: bool = True, unserved: Collection[str] = ()
+        self, specs: Mapping[str, Any], *, arrived: bool = True, without_kind: Collection[str] = ()
     ) -> list[list[str]]:
         """Write everything; return the kinds of each stage, deletions with a minus."""
         done: list[list[str]] = []
-        routes = Routes({HTTP: specs}, unserved=frozenset(unserved))
+        routes = Routes({HTTP: specs}, without_kind=frozenset(without_kind))
         while stage := next(route_stages(KEY, UID, HTTP, routes, self.live, arrived=arrived), None):
             found = {"HTTPRoute": self.live.route, "PropagationPolicy": self.live.propagation}
             found["OverridePolicy"] = self.live.override
@@ -208,8 +208,8 @@ def test_a_leaving_exporter_keeps_its_route_while_it_is_called() -> None:
 
 def test_a_cluster_that_does_not_serve_the_kind_is_not_named() -> None:
     store, both = Store(), {"a": {"n": 1}, "b": {"n": 2}}
-    assert store.bring(both, unserved={"a", "b"}) == []
-    store.bring(both, unserved={"a"})
+    assert store.bring(both, without_kind={"a", "b"}) == []
+    store.bring(both, without_kind={"a"})
     assert store.seen == {"b": {"n": 2}}
     store.bring(both)
     assert store.seen == both
@@ -218,9 +218,9 @@ def test_a_cluster_that_does_not_serve_the_kind_is_not_named() -> None:
 def test_a_cluster_that_stops_serving_the_kind_keeps_its_route() -> None:
     store, both = Store(), {"a": {"n": 1}, "b": {"n": 2}}
     store.bring(both)
-    assert store.bring(both, unserved={"a"}) == []
+    assert store.bring(both, without_kind={"a"}) == []
     changed = {"a": {"n": 3}, "b": {"n": 2}}
-    store.bring(changed, unserved={"a"})
+    store.bring(changed, without_kind={"a"})
     assert store.seen == changed
 
 

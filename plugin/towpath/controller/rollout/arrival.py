@@ -74,4 +74,4 @@ def _why_not_served(state: RouteState, cluster: str, routes: Routes) -> Iterator
     elif cluster in copies.refused:
         yield RouteReason.NOT_ACCEPTED, copies.refused[cluster]
     elif cluster not in copies.accepted:
-        yield RouteReason.NOT_SERVED if cluster in routes.unserved else RouteReason.PENDING, ""
+        yield RouteReason.NOT_SERVED if cluster in routes.without_kind else RouteReason.PENDING, ""

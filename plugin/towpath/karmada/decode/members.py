@@ -91,7 +91,6 @@ def member(raw: bytes) -> Member | None:
     ready = next((c for c in obj.status.conditions if c.type == _READY), _NOT_REPORTED)
     since, is_ready = seconds(ready.last_transition_time), ready.status == _TRUE
     gateway = parse_gateway(meta.annotations.get(GATEWAY_ANNOTATION, ""))
-    served = {(e.group_version, kind.kind) for e in obj.status.api_enablements for kind in e.resources}
     route_text = meta.annotations.get(GATEWAY_ROUTE_ANNOTATION, "").strip()
     route = parse_gateway_route(route_text)
     return Member(
@@ -102,8 +101,8 @@ def member(raw: bytes) -> Member | None:
         gateway_host=gateway.host,
         gateway_port=gateway.port,
         gateway_route=route_text,
-        serves_routes=route is None or (route.kind.api_version, route.kind) in served,
-        imports=frozenset(d for d in Dialect if (d.api_version, "ServiceImport") in served),
+        serves_routes=route is None or _serves(obj, route.kind.api_version, route.kind),
+        imports=frozenset(d for d in Dialect if _serves(obj, d.api_version, "ServiceImport")),
         data_path=meta.labels.get(DATA_PATH_LABEL) == DATA_PATH_NET,
         drained=is_set(meta.annotations.get(DRAIN_ANNOTATION, "")),
         unreachable_since=None if is_ready else since,
@@ -123,4 +122,11 @@ def target(raw: bytes) -> Target:
         spec.region,
         tuple(spec.zones or ([spec.zone] if spec.zone else [])),
         any(taint.effect in _UNSCHEDULABLE for taint in spec.taints or ()),
+    )
+
+
+def _serves(cluster: _ClusterObject, version: str, kind: str) -> bool:
+    return any(
+        enabled.group_version == version and any(resource.kind == kind for resource in enabled.resources)
+        for enabled in cluster.status.api_enablements
     )
