@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from random import Random
 
 from tests.chaos.churn import Churn
 from tests.chaos.proxy import READS, Act, Fault, Sort
-from tests.chaos.verdict import READ, differences, evidence
+from tests.chaos.verdict import READ, differences, judge
 from tests.chaos.victim import Victim
 from tests.conftest import Plane
 from tests.support.waiting import until
@@ -100,7 +100,14 @@ class Play:
         if self.length.frozen:
             await self._freeze(churn)
         await self._burst()
-        await self._judge()
+        await judge(
+            self.plane,
+            self.karmada,
+            self.members,
+            (self.churned, self.burst),
+            patience=self.length.patience,
+            say=self.say,
+        )
 
     async def _round(self, churn: Churn, number: int) -> None:
         """Let a plugin live with a fault while services change, and kill it."""
@@ -193,23 +200,3 @@ class Play:
 
     async def _differences(self) -> list[str]:
         return await differences(self.plane, self.karmada, self.members, (self.churned, self.burst))
-
-    async def _judge(self) -> None:
-        began = time.monotonic()
-        left = await _settled(self._differences, self.length.patience)
-        took = time.monotonic() - began
-        for line in left:
-            self.say(f"DIFFERS: {line}")
-        if left:
-            for line in await evidence(self.karmada, (self.churned, self.burst), left):
-                self.say(f"THERE IS: {line}")
-        assert not left, f"{len(left)} differences after {took:.0f} s:\n" + "\n".join(left)
-        self.say(f"everything is as computed from scratch, no orphan, no duplicate: seen after {took:.1f} s")
-
-
-async def _settled(look: Callable[[], Awaitable[list[str]]], patience: float) -> list[str]:
-    """Look until nothing differs or patience ends; return what differs then."""
-    deadline = time.monotonic() + patience
-    while (left := await look()) and time.monotonic() < deadline:
-        pass
-    return left

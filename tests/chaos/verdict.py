@@ -1,16 +1,18 @@
 """Whether what Karmada and its members hold is what follows from the exports, and nothing else.
 
 ``differences`` says each thing that differs in one line. It reads Karmada as its administrator and each
-member through its own apiserver, and asks ``towpath plan`` what should be. ``evidence`` shows what Karmada
-holds of the services that differ.
+member through its own apiserver, and asks ``towpath plan`` what should be. ``judge`` gives everything time
+to become right, and shows what Karmada holds of the services that still differ.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from tests.conftest import Plane
@@ -19,6 +21,7 @@ from towpath.karmada import resources
 from towpath.karmada.client import Client, Object
 from towpath.model.keys import Dialect
 from towpath.model.ownership import MANAGED_BY, SERVICE_PREFIX
+from towpath.polling import last_seen
 
 READ = (
     resources.WORKS,
@@ -59,6 +62,29 @@ async def differences(
     return found or await _planned_changes(plane, namespaces)
 
 
+async def judge(
+    plane: Plane,
+    karmada: Client,
+    members: Mapping[str, Client],
+    namespaces: Collection[str],
+    *,
+    patience: float,
+    say: Callable[[str], None],
+) -> None:
+    """Wait until nothing differs. Raises AssertionError with what differs after ``patience`` seconds."""
+    began = time.monotonic()
+    look = partial(differences, plane, karmada, members, namespaces)
+    left = await last_seen(look, lambda found: not found, patience=patience)
+    took = time.monotonic() - began
+    for line in left:
+        say(f"DIFFERS: {line}")
+    if left:
+        for line in await _evidence(karmada, namespaces, left):
+            say(f"THERE IS: {line}")
+    assert not left, f"{len(left)} differences after {took:.0f} s:\n" + "\n".join(left)
+    say(f"everything is as computed from scratch, no orphan, no duplicate: seen after {took:.1f} s")
+
+
 async def _plan(plane: Plane, *args: str) -> str:
     done = await asyncio.to_thread(towpath, "plan", "--against-live", "--kubeconfig", plane.karmada, *args)
     assert done.returncode in {0, 1}, done.stderr
@@ -75,7 +101,7 @@ async def _planned_changes(plane: Plane, namespaces: Collection[str]) -> list[st
     ]
 
 
-async def evidence(karmada: Client, namespaces: Collection[str], found: Collection[str]) -> list[str]:
+async def _evidence(karmada: Client, namespaces: Collection[str], found: Collection[str]) -> list[str]:
     """Return the objects on Karmada of the services that differences name, one line each."""
     named = {word for line in found for word in line.split() if word.partition("/")[0] in namespaces}
     lines = []

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chaos.verdict import differences, evidence
+from tests.chaos.verdict import judge
 from tests.conftest import Plane
 from tests.e2e.host import PATIENCE, Reader, Release, blocks
 from tests.e2e.shop import Shop, gateways
@@ -44,7 +44,6 @@ from towpath.local.nodes.machine import enter
 from towpath.local.nodes.programs import machine_name
 from towpath.local.programs import member_processes
 from towpath.model.keys import Dialect
-from towpath.polling import last_seen
 from towpath.rules.reasons import Advice
 from towpath.setup.data_path import NAMESPACE as DATA_PATH
 
@@ -187,14 +186,7 @@ async def nothing_is_left(release: Release, members: Clients) -> None:
 
 
 async def nothing_is_lost(release: Release, karmada: Client, members: Clients) -> None:
-    async def lost() -> list[str]:
-        return await differences(release.nodes, karmada, members, {release.namespace})
-
-    differing = await last_seen(lost, lambda found: not found, patience=LATEST)
-    for line in await evidence(karmada, {release.namespace}, differing):
-        print(line, flush=True)
-    assert not differing
-    release.say("nothing is lost")
+    await judge(release.nodes, karmada, members, {release.namespace}, patience=LATEST, say=release.say)
 
 
 async def a_service_is_imported(release: Release, members: Clients) -> None:
